@@ -1,0 +1,26 @@
+"""Make the folders the four steps use; what is there is left as it is."""
+
+from pathlib import Path
+
+from src.cli import run
+from src.messages import tr
+
+FOLDERS = ("data/videos", "data/audios", "data/processed", "checkpoints", "logs", "outputs")
+
+
+def make_folders(root: Path) -> None:
+    """Create the folders under ``root`` and print each."""
+    for name in FOLDERS:
+        folder = root / name
+        there = folder.is_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        print(tr("exists: {folder}" if there else "created: {folder}", folder=name))
+
+
+def main() -> int:
+    make_folders(Path(__file__).resolve().parent)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,46 @@
+"""What all commands share: the settings options, and how errors and Ctrl+C end."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from src.config import Config, load_config
+from src.errors import LipSyncError
+from src.messages import tr, use_utf8_console
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser with ``--config`` and ``--set``; ``example`` is shown under the options."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=tr("example: {command}", command=example),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help=tr("settings (default: config.yaml)"))
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE",
+        help=tr("override one setting, for example training.batch_size=4; may be repeated"),
+    )  # fmt: skip
+    return parser
+
+
+def settings_of(args: argparse.Namespace) -> Config:
+    """The settings that ``--config`` and ``--set`` name."""
+    return load_config(args.config, args.overrides)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command: a user's mistake ends in one line and status 2, Ctrl+C in status 130."""
+    use_utf8_console()
+    try:
+        sys.exit(main() or 0)
+    except LipSyncError as error:
+        print(tr("error: {text}", text=error), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\n" + tr("stopped"), file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

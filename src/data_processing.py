@@ -1,0 +1,315 @@
+"""CLI: clips in data/videos and data/audios -> samples and their index in data/processed."""
+
+import csv
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from src.cli import make_parser, run, settings_of
+from src.clip_features import extract_clip
+from src.config import Config, DataConfig
+from src.errors import DatasetError, LipSyncError, NoAudioError
+from src.faces import make_detector
+from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES, probe, written_aside
+from src.messages import tr
+from src.sample_index import (
+    INDEX_NAME,
+    file_sha256,
+    read_index,
+    sample_settings,
+    write_index,
+    write_sample,
+)
+
+SAVE_EVERY_S = 10  # the index is brought up to date this often while clips are processed
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and its sound.
+
+    Attributes:
+        name: path of the video relative to the video folder, with ``/``.
+        video: the video file.
+        audio: the sound file, or None: the video's own sound.
+    """
+
+    name: str
+    video: Path
+    audio: Path | None
+
+    @property
+    def speaker(self) -> str:
+        """The folder under the video folder, or the clip itself where there is none."""
+        return self.name.split("/")[0] if "/" in self.name else self.name
+
+
+@dataclass
+class Report:
+    """What a run did: records of all samples, (clip, reason) of those left out, clips reused."""
+
+    samples: list[dict]
+    skipped: list[tuple[str, str]]
+    reused: int = 0
+    own_sound: int = 0
+
+
+def find_clips(settings: DataConfig) -> list[Clip]:
+    """All videos under ``data.video_dir``, each with the sound file of its name, if any.
+
+    ``videos/anna/one.mp4`` goes with ``audios/anna/one.wav`` or ``audios/one.wav``.
+
+    Raises:
+        DatasetError: there is no video.
+    """
+    videos, audios = Path(settings.video_dir), Path(settings.audio_dir)
+    paths = sorted(
+        path
+        for path in videos.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    )
+    if not paths:
+        raise DatasetError(
+            tr("no video in {folder}: put clips of talking people there (mp4, avi, mov, mkv, "
+               "webm, …), and their sound, if it is apart, into {audios} under the same name",
+               folder=videos, audios=audios)
+        )  # fmt: skip
+    return [
+        Clip(path.relative_to(videos).as_posix(), path, _sound_of(path.relative_to(videos), audios))
+        for path in paths
+    ]
+
+
+def _sound_of(name: Path, audios: Path) -> Path | None:
+    for base in (audios / name.parent, audios):
+        for suffix in AUDIO_SUFFIXES:
+            for written in (suffix, suffix.upper()):
+                candidate = base / (name.stem + written)
+                if candidate.is_file():
+                    return candidate
+    return None
+
+
+def process(config: Config, clips: list[Clip]) -> Report:
+    """Turn clips into samples; the index on disk grows as clips are finished.
+
+    A clip whose content and settings are those of the index is taken from there. A clip that
+    cannot be used is reported, never raised.
+
+    Raises:
+        OutputError: the results cannot be written.
+    """
+    from tqdm import tqdm
+
+    folder = Path(config.data.processed_dir)
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    settings = sample_settings(config.data)
+    known = _known_samples(folder / INDEX_NAME, settings)
+    report = Report([], [])
+    done: dict[str, list[dict]] = {}
+    saved = time.monotonic()
+
+    def save():
+        report.samples = [record for clip in clips for record in done.get(clip.name, [])]
+        write_index(folder / INDEX_NAME, settings, report.samples)
+
+    try:
+        with tqdm(total=len(clips), desc=tr("processing videos"), unit="it") as bar:
+            for clip, result in _results(config.data, clips, known):
+                if isinstance(result, str):
+                    report.skipped.append((clip.name, result))
+                else:
+                    records, reused = result
+                    done[clip.name] = records
+                    report.reused += reused
+                    report.own_sound += clip.audio is None
+                bar.update()
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    save()
+                    saved = time.monotonic()
+    finally:
+        save()
+    with written_aside(folder / "skipped.csv") as aside:
+        # With a byte order mark, spreadsheets read Chinese right.
+        with open(aside, "w", newline="", encoding="utf-8-sig") as file:
+            csv.writer(file).writerows([("video", "reason"), *report.skipped])
+    return report
+
+
+def _known_samples(index: Path, settings: dict) -> dict[str, list[dict]]:
+    """Samples of an earlier run by clip, if it was made with the same settings."""
+    if not index.exists():
+        return {}
+    try:
+        old = read_index(index)
+    except DatasetError as error:
+        print(tr("the old index is made anew: {why}", why=error))
+        return {}
+    if old.get("settings") != settings:
+        print(tr("the settings have changed since the last run: all clips are processed anew"))
+        return {}
+    known: dict[str, list[dict]] = {}
+    for record in old["samples"]:
+        known.setdefault(record["clip"], []).append(record)
+    return known
+
+
+def _results(
+    settings: DataConfig, clips: list[Clip], known: dict
+) -> Iterator[tuple[Clip, str | tuple[list[dict], bool]]]:
+    """(clip, reason or (records, reused)) in the order they get done, over several processes."""
+    workers = min(settings.num_workers or os.cpu_count() or 1, len(clips))
+    waiting = [(clip, known.get(clip.name, [])) for clip in clips]
+    waiting.reverse()
+    crashed = []
+    pool = _make_pool(settings, workers)
+    running = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < 2 * workers:
+                job = waiting.pop()
+                running[pool.submit(_process_clip, *job)] = job
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = running.pop(future)
+                try:
+                    yield job[0], future.result()
+                except BrokenProcessPool:
+                    # One of the running clips took its process down, and the pool with it.
+                    crashed += [job, *running.values()]
+                    running.clear()
+                    pool.shutdown()
+                    pool = _make_pool(settings, workers)
+                    break
+        for job in crashed:
+            with _make_pool(settings, 1) as alone:
+                try:
+                    yield job[0], alone.submit(_process_clip, *job).result()
+                except BrokenProcessPool:
+                    yield job[0], tr("unreadable: the decoder crashed on {path}", path=job[0].video)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _make_pool(settings: DataConfig, workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(settings,)
+    )
+
+
+_worker: dict = {}
+
+
+def _start_worker(settings: DataConfig) -> None:
+    """Each process keeps to one thread: there is one process a core."""
+    import cv2
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    _worker["settings"] = settings
+
+
+def _process_clip(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool]:
+    """One clip in a worker: its records and whether they were there already, or the reason why
+    it cannot be used."""
+    settings: DataConfig = _worker["settings"]
+    folder = Path(settings.processed_dir)
+    try:
+        digests = {
+            "video_sha256": file_sha256(clip.video),
+            "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
+        }
+        if known and all(
+            digests.items() <= record.items() and (folder / record["file"]).is_file()
+            for record in known
+        ):
+            return known, True
+        if "detector" not in _worker:
+            _worker["detector"] = make_detector(settings)
+        features = extract_clip(clip.video, clip.audio, settings, _worker["detector"])
+        fps = probe(clip.video).fps
+        records = []
+        for number, track in enumerate(features.tracks):
+            file = f"samples/{_file_stem(clip.name)}-{number}.npy"
+            write_sample(folder / file, track)
+            records.append(
+                {
+                    "id": f"{clip.name}#{number}",
+                    "file": file,
+                    "clip": clip.name,
+                    "speaker": clip.speaker,
+                    "first_frame": track.first_frame,
+                    "n_frames": len(track.crops),
+                    "fps": fps,
+                    "face_share": features.face_share,
+                    "speech_share": float(track.speech.mean()),
+                    "offset_ms": 0.0,
+                    **digests,
+                }
+            )
+        return records, False
+    except NoAudioError:
+        return tr(
+            "no matching audio file: {path} has no sound of its own; put {stem}.wav into {folder}",
+            path=clip.video, stem=clip.video.stem, folder=settings.audio_dir,
+        )  # fmt: skip
+    except LipSyncError as error:
+        return str(error)
+    # One bad clip must never end the run, whatever a decoder makes of it.
+    except Exception as error:
+        return tr("unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}")
+
+
+def _file_stem(name: str) -> str:
+    """A file name for any clip name, distinct for distinct names."""
+    plain = re.sub(r"[^\w-]+", "_", Path(name).stem)[:40]
+    return f"{plain}-{sha256(name.encode()).hexdigest()[:10]}"
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Turn clips of talking people into training samples."),
+        "python src/data_processing.py --set data.num_workers=4",
+    )
+    args = parser.parse_args()
+    config = settings_of(args)
+    clips = find_clips(config.data)
+    print(tr("found {n} video files", n=len(clips)))
+    report = process(config, clips)
+    folder = Path(config.data.processed_dir)
+    if report.own_sound:
+        print(tr("{n} clips have no audio file of their own: the video's sound was used",
+                 n=report.own_sound))  # fmt: skip
+    if report.reused:
+        print(tr("{n} clips were already done", n=report.reused))
+    if report.skipped:
+        print(tr("{n} clips skipped (listed in {path}):",
+                 n=len(report.skipped), path=folder / "skipped.csv"))  # fmt: skip
+        for name, reason in report.skipped:
+            print(f"  {name}: {reason}")
+    if not report.samples:
+        raise DatasetError(
+            tr("no usable clip in {folder}: see the reasons above", folder=config.data.video_dir)
+        )
+    print(tr("Done! {n} samples processed", n=len(report.samples)))
+    print(tr("data saved in: {path}", path=folder))
+    print(tr("index file: {path}", path=folder / INDEX_NAME))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

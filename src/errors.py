@@ -1,0 +1,65 @@
+"""Everything that can go wrong for a user, as exceptions whose text is one readable line.
+
+The commands print that line and exit with status 2; the API raises. Each message says what is
+wrong, with which file or setting, and what to do about it.
+"""
+
+
+class LipSyncError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(LipSyncError):
+    """An unknown key, a wrong type or an impossible value in the settings."""
+
+
+class MediaError(LipSyncError):
+    """A media file that cannot be used."""
+
+
+class MissingFileError(MediaError):
+    """The named file does not exist or is not a file."""
+
+
+class UnreadableMediaError(MediaError):
+    """The file exists, but no decoder makes sense of it."""
+
+
+class NoVideoError(MediaError):
+    """The file has no video stream."""
+
+
+class NoAudioError(MediaError):
+    """The file has no sound."""
+
+
+class SilentAudioError(MediaError):
+    """There is a sound track, but it is silent throughout."""
+
+
+class NoFaceError(MediaError):
+    """No face was found, or none long enough to judge."""
+
+
+class ClipTooShortError(MediaError):
+    """Less picture or sound than one window (5 frames, 0.2 s)."""
+
+
+class DetectorError(LipSyncError):
+    """The chosen face detector cannot be started."""
+
+
+class DatasetError(LipSyncError):
+    """The index or the samples cannot be used for training."""
+
+
+class CheckpointError(LipSyncError):
+    """The file is not a checkpoint of this project, or is damaged."""
+
+
+class OutputError(LipSyncError):
+    """The result cannot be written where it was asked for."""
+
+
+class OutOfMemoryError(LipSyncError):
+    """The GPU has too little memory for these settings."""

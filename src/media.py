@@ -1,0 +1,398 @@
+"""Decode, probe, encode, mux: the only room that knows containers and clocks.
+
+Time zero of a file is its first picture (of a file without pictures: its first sample). Frames
+come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentation times, so a
+late sound track, a variable frame rate or a gap keeps its place.
+"""
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from src.errors import (
+    MissingFileError,
+    NoAudioError,
+    NoVideoError,
+    OutputError,
+    UnreadableMediaError,
+)
+from src.messages import tr
+
+FPS = 25  # frames per second of the grid
+SAMPLE_RATE = 16000  # Hz
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+
+# A sound packet whose stamp is further than this from where the samples before it ended starts
+# anew at its stamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
+AUDIO_JUMP_S = 0.005
+
+VIDEO_SUFFIXES = {
+    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
+}  # fmt: skip
+AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file holds. Times in seconds on the container's own clock; 0 where unknown."""
+
+    path: Path
+    has_video: bool
+    has_audio: bool
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    video_start_s: float = 0.0
+    audio_start_s: float = 0.0
+    duration_s: float = 0.0
+    audio_rate: int = 0
+    audio_channels: int = 0
+    audio_bit_rate: int = 0
+
+
+class Picture:
+    """One decoded picture, converted only as far as it is asked for.
+
+    Rotation metadata and non-square pixels are applied: ``width`` and ``height`` are those a
+    viewer sees.
+    """
+
+    def __init__(self, frame: av.VideoFrame, aspect: Fraction | None):
+        self._frame = frame
+        self._turns = round((frame.rotation or 0) / 90) % 4
+        ratio = float(aspect) if aspect else 1.0
+        width = max(2, round(frame.width * ratio))
+        self._size = (width, frame.height)
+        self.width, self.height = self._size[::-1] if self._turns % 2 else self._size
+
+    def _convert(self, size: tuple[int, int], pixel_format: str) -> np.ndarray:
+        picture = self._frame.reformat(width=size[0], height=size[1], format=pixel_format)
+        return np.ascontiguousarray(np.rot90(picture.to_ndarray(), self._turns))
+
+    @cached_property
+    def gray(self) -> np.ndarray:
+        """uint8 [height, width], the luma."""
+        return self._convert(self._size, "gray")
+
+    @cached_property
+    def bgr(self) -> np.ndarray:
+        """uint8 [height, width, 3]."""
+        return self._convert(self._size, "bgr24")
+
+    def small_bgr(self, longest: int) -> np.ndarray:
+        """uint8 [h, w, 3], scaled down so that the longer side has at most ``longest`` pixels."""
+        factor = min(1.0, longest / max(self._size))
+        return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
+
+
+@contextmanager
+def _opened(path: str | Path):
+    """Open a media file for reading; every way that fails becomes one readable error."""
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(tr("file not found: {path}", path=path))
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except PermissionError:
+        raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise _unreadable(path, error) from None
+    try:
+        yield container
+    except av.error.FFmpegError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        container.close()
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return UnreadableMediaError(
+        tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=why)
+    )
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first real picture stream: cover art in a sound file is not a video."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def _start(container, stream) -> float:
+    """First presentation time of a stream in seconds, as far as the header knows it."""
+    if stream is not None and stream.start_time is not None:
+        return float(stream.start_time * stream.time_base)
+    return container.start_time / av.time_base if container.start_time else 0.0
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Read a file's header.
+
+    Raises:
+        MissingFileError, UnreadableMediaError.
+    """
+    with _opened(path) as container:
+        video = _video_stream(container)
+        audio = container.streams.audio[0] if container.streams.audio else None
+        duration = container.duration / av.time_base if container.duration else 0.0
+        info = {"duration_s": duration}
+        if video is not None:
+            info |= {
+                "fps": float(video.average_rate or video.guessed_rate or 0),
+                "width": video.codec_context.width,
+                "height": video.codec_context.height,
+                "video_start_s": _start(container, video),
+            }
+        if audio is not None:
+            info |= {
+                "audio_start_s": _start(container, audio),
+                "audio_rate": audio.codec_context.sample_rate,
+                "audio_channels": audio.codec_context.channels,
+                "audio_bit_rate": audio.codec_context.bit_rate or 0,
+            }
+        return MediaInfo(Path(path), video is not None, audio is not None, **info)
+
+
+def _decode(container, stream) -> Iterator:
+    """Decoded frames of one stream; a damaged packet is passed over, not the end of the file."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.InvalidDataError:
+            return  # the demuxer lost its way: what was read so far counts
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+
+
+def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
+    """Pictures on the 25 fps grid, streamed.
+
+    Picture ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
+    ``first`` is the time of the first picture. A picture that stands longer is given repeatedly
+    (the same object).
+
+    Args:
+        path: a video file.
+        threads: decoder threads; 0 lets the decoder choose.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoVideoError.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        if stream is None:
+            raise NoVideoError(tr("{path} has no video stream", path=path))
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        rate = float(stream.average_rate or stream.guessed_rate or FPS)
+        first = shown = None
+        shown_at = 0.0
+        index = 0
+        for frame in _decode(container, stream):
+            at = frame.time if frame.time is not None else shown_at + (1 / rate if shown else 0)
+            if shown is not None and at <= shown_at:
+                continue
+            picture = Picture(frame, aspect)
+            if first is None:
+                first = at
+            while shown is not None and first + index / FPS < (shown_at + at) / 2:
+                yield shown
+                index += 1
+            shown, shown_at = picture, at
+        if shown is None:
+            raise UnreadableMediaError(
+                tr("cannot read {path}: {why}; is it a complete media file?",
+                   path=path, why=tr("no picture could be decoded"))
+            )  # fmt: skip
+        # The last picture stands for one frame of the source.
+        while first + index / FPS < shown_at + 1 / rate - 1e-6:
+            yield shown
+            index += 1
+
+
+def first_picture_s(path: str | Path) -> float:
+    """Presentation time of the first picture that can be decoded, in seconds.
+
+    The header's start time is not asked: it counts pictures a decoder drops, too.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoVideoError.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        if stream is None:
+            raise NoVideoError(tr("{path} has no video stream", path=path))
+        for frame in _decode(container, stream):
+            return frame.time or 0.0
+        return _start(container, stream)
+
+
+def read_audio(path: str | Path) -> np.ndarray:
+    """The sound of a file: float32 [samples], mono, 16 kHz, range −1…1.
+
+    Sample ``n`` belongs to ``zero + n / 16000`` seconds, where ``zero`` is the first picture of
+    the file or, without pictures, its first sample. Gaps are silence; what sounds before zero
+    is left out.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoAudioError.
+    """
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise NoAudioError(tr("{path} has no sound", path=path))
+        has_video = _video_stream(container) is not None
+        runs = list(_audio_runs(container, container.streams.audio[0]))
+    if not runs:
+        raise UnreadableMediaError(
+            tr("cannot read {path}: {why}; is it a complete media file?",
+               path=path, why=tr("no sound could be decoded"))
+        )  # fmt: skip
+    zero = first_picture_s(path) if has_video else runs[0][0]
+    placed = [(round((at - zero) * SAMPLE_RATE), samples) for at, samples in runs]
+    total = max(0, max(start + len(samples) for start, samples in placed))
+    sound = np.zeros(total, np.float32)
+    for start, samples in placed:
+        skip = max(0, -start)
+        if skip < len(samples):
+            sound[start + skip : start + len(samples)] = samples[skip:]
+    return sound
+
+
+def _audio_runs(container, stream) -> Iterator[tuple[float, np.ndarray]]:
+    """Unbroken stretches of sound: (presentation time of the first sample, samples at 16 kHz)."""
+    resampler, parts, started, expected = None, [], 0.0, 0.0
+    layout = None
+    for frame in _decode(container, stream):
+        at = frame.time if frame.time is not None else expected
+        shape = (frame.sample_rate, frame.layout.name, frame.format.name)
+        if resampler is None or abs(at - expected) > AUDIO_JUMP_S or shape != layout:
+            if resampler is not None:
+                yield started, _finish(resampler, parts)
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+            parts, started, layout = [], at, shape
+            expected = at
+        frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
+        parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        expected += frame.samples / frame.sample_rate
+    if resampler is not None:
+        yield started, _finish(resampler, parts)
+
+
+def _finish(resampler: av.AudioResampler, parts: list[np.ndarray]) -> np.ndarray:
+    parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+@contextmanager
+def written_aside(path: str | Path):
+    """A path beside ``path`` to write to; it takes the name only when the block succeeds.
+
+    Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
+
+    Raises:
+        OutputError: the folder is missing or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    aside = Path(name)
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        aside.chmod(0o666 & ~_umask())
+        os.replace(aside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(tr("cannot write {path}: {why}", path=path, why=error.strerror or error))
+
+
+def write_clip(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float | Fraction,
+    samples: np.ndarray | None,
+    sample_rate: int = SAMPLE_RATE,
+) -> None:
+    """Encode pictures and sound as H.264 + AAC; both begin at time zero.
+
+    Args:
+        path: the file to make; its suffix chooses the container (mp4, mov, mkv).
+        frames: uint8 BGR [height, width, 3], even sides.
+        fps: pictures a second.
+        samples: float32 [n] mono in −1…1, or None for a silent film.
+        sample_rate: Hz of ``samples``.
+
+    Raises:
+        OutputError.
+    """
+    with written_aside(path) as aside, av.open(str(aside), "w") as container:
+        rate = Fraction(fps).limit_denominator(1001)
+        video = container.add_stream("libx264", rate=rate, options={"crf": "18"})
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=sample_rate) if samples is not None else None
+        if sound is not None:
+            sound.layout = "mono"
+        started = False
+        for index, picture in enumerate(frames):
+            if not started:
+                video.height, video.width = picture.shape[:2]
+                started = True
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if sound is not None:
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(samples, np.float32)[None], format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.pts = sample_rate, 0
+            frame.time_base = Fraction(1, sample_rate)
+            container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
+
+
+def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write float32 mono samples in −1…1 as 16-bit PCM."""
+    import wave
+
+    with written_aside(path) as aside, wave.open(str(aside), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

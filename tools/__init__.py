@@ -1,0 +1,1 @@
+"""Command-line helpers around the library in ``src``."""
