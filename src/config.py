@@ -88,7 +88,7 @@ class InferenceConfig(Section):
     """How a pair is judged."""
 
     max_offset_frames: int = Field(15, ge=4, le=100)
-    min_confidence: float = Field(0.2, ge=0, le=2)
+    min_offset_probability: float = Field(0.5, ge=0, le=1)
 
 
 class Config(Section):

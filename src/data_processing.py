@@ -22,7 +22,8 @@ from src.clip_features import extract_clip
 from src.config import Config, DataConfig
 from src.errors import DatasetError, LipSyncError, NoAudioError
 from src.faces import make_detector
-from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES, probe, written_aside
+from src.files import written_aside
+from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES, probe
 from src.messages import tr
 from src.sample_index import (
     INDEX_NAME,
@@ -271,7 +272,9 @@ def _process_clip(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool
         return str(error)
     # One bad clip must never end the run, whatever a decoder makes of it.
     except Exception as error:
-        return tr("unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}")
+        return tr(
+            "unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}"
+        )
 
 
 def _file_stem(name: str) -> str:

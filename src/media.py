@@ -5,10 +5,6 @@ come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentat
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
-import math
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from src.errors import (
@@ -27,6 +22,7 @@ from src.errors import (
     OutputError,
     UnreadableMediaError,
 )
+from src.files import written_aside
 from src.messages import tr
 
 FPS = 25  # frames per second of the grid
@@ -302,46 +298,6 @@ def _finish(resampler: av.AudioResampler, parts: list[np.ndarray]) -> np.ndarray
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-@contextmanager
-def written_aside(path: str | Path):
-    """A path beside ``path`` to write to; it takes the name only when the block succeeds.
-
-    Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
-
-    Raises:
-        OutputError: the folder is missing or cannot be written, or the disk is full.
-    """
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    aside = Path(name)
-    try:
-        yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        aside.chmod(0o666 & ~_umask())
-        os.replace(aside, path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(tr("cannot write {path}: {why}", path=path, why=error.strerror or error))
-
-
 def write_clip(
     path: str | Path,
     frames: Iterable[np.ndarray],
@@ -396,3 +352,93 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_R
         file.setsampwidth(2)
         file.setframerate(sample_rate)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def move_sound(
+    video_path: str | Path, audio_path: str | Path | None, output_path: str | Path, delay_ms: float
+) -> None:
+    """Put a sound under a video, moved by ``delay_ms``; the picture keeps every frame.
+
+    The picture is copied as it is where the output's container can hold it, else encoded anew.
+    The sound is encoded once, at its own rate and channels, and fills the length of the picture:
+    silence is added, and what would outlast the picture is cut.
+
+    Args:
+        video_path: the pictures.
+        audio_path: the sound, its first sample at the first picture; None: the video's own.
+        output_path: the file to make; its suffix names the container.
+        delay_ms: > 0: the sound comes later; < 0: earlier.
+
+    Raises:
+        MediaError: an input cannot be used.
+        OutputError: the suffix names no container, or the file cannot be written.
+    """
+    import ffmpeg
+    import imageio_ffmpeg
+
+    source = Path(audio_path or video_path)
+    sound = probe(source)
+    first = first_picture_s(video_path)
+    with _opened(video_path) as container:
+        stream = _video_stream(container)
+        codec, begins = stream.codec.canonical_name, (container.start_time or 0) / av.time_base
+        length = _picture_length(container, stream, first)
+    with _opened(source) as container:
+        sound_begins = (container.start_time or 0) / av.time_base
+    # ffmpeg counts each file from its start; here a sound counts from its zero (see the top).
+    zero = first_picture_s(source) if sound.has_video else sound_begins
+    delay = delay_ms / 1000 + (first - begins) - (zero - sound_begins)
+
+    audio = ffmpeg.input(str(source.absolute())).audio
+    audio = audio.filter("aresample", **{"async": 1, "first_pts": 0})
+    samples = round(abs(delay) * sound.audio_rate)
+    if delay > 0 and samples:
+        audio = audio.filter("adelay", delays=f"{samples}S", all=1)
+    elif samples:
+        audio = audio.filter("atrim", start_sample=samples).filter("asetpts", "N/SR/TB")
+    end = first - begins + length
+    audio = audio.filter("apad", whole_dur=end).filter("atrim", end=end)
+    video = ffmpeg.input(str(Path(video_path).absolute())).video
+    with written_aside(output_path) as aside:
+        options = {"audio_bitrate": min(320_000, max(128_000, sound.audio_bit_rate))}
+        if codec in _codecs_held(output_path, aside):
+            options["vcodec"] = "copy"
+        elif Path(output_path).suffix.lower() != ".webm":
+            options |= {"crf": 18, "pix_fmt": "yuv420p"}
+        command = ffmpeg.output(video, audio, str(aside.absolute()), map_metadata=0, **options)
+        _run(command.global_args("-nostdin", "-loglevel", "error"),
+             imageio_ffmpeg.get_ffmpeg_exe(), output_path)  # fmt: skip
+
+
+def _picture_length(container, stream, first: float) -> float:
+    """Seconds from the first picture to the end of the last, as far as the header knows it."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return (container.duration + (container.start_time or 0)) / av.time_base - first
+    return sum(1 for _ in read_pictures(container.name)) / FPS
+
+
+def _codecs_held(output_path: str | Path, aside: Path) -> set[str]:
+    """Names of the codecs the container of this suffix can hold."""
+    try:
+        with av.open(str(aside), "w") as container:
+            return set(container.supported_codecs)
+    except (ValueError, av.error.FFmpegError):
+        raise OutputError(
+            tr("{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm",
+               path=output_path)
+        ) from None  # fmt: skip
+
+
+def _run(command, binary: str, output_path: str | Path) -> None:
+    process = command.run_async(cmd=binary, pipe_stderr=True, overwrite_output=True)
+    try:
+        _, said = process.communicate()
+    finally:
+        if process.poll() is None:  # Ctrl+C: do not leave it writing
+            process.kill()
+            process.wait()
+    if process.returncode:
+        why = (said.decode(errors="replace").strip().splitlines() or ["ffmpeg failed"])[-1]
+        raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))

@@ -25,7 +25,7 @@ import numpy as np
 from src.clip_features import TrackFeatures
 from src.config import DataConfig
 from src.errors import DatasetError
-from src.media import written_aside
+from src.files import written_aside
 from src.messages import tr
 
 INDEX_NAME = "dataset_index.pkl"

@@ -18,10 +18,13 @@ import csv
 import ctypes
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -51,7 +54,7 @@ WORDS = {
     "letter": list("ABCDEFGHIJKLMNOPQRSTUVXYZ"),
     "digit": "zero one two three four five six seven eight nine".split(),
     "adverb": "again now please soon".split(),
-    "adj": "warm small happy old famous yellow quiet beautiful empty shiny wide foolish".split(),
+    "adj": "warm small happy clever famous yellow quiet beautiful shiny wide foolish".split(),
     "noun": "baby farmer piano window fish mother apple shoe bubble village moth puppy".split(),
     "verb": "follows loves paints remembers moves brings washes finds shows believes".split(),
     "place": "by the river,at home,on the bus,before breakfast,over the moon,for a week".split(","),
@@ -59,25 +62,26 @@ WORDS = {
 PATTERNS = (
     "{command} {colour} {prep} {letter} {digit} {adverb}.",
     "The {adj} {noun} {verb} a {adj} {noun} {place}.",
-    "My {noun} {verb} the {noun}, but you {adverb} move it {place}.",
+    "My {noun} {verb} the {noun}, but you move it {place}, {adverb}.",
     "Why would a {adj} {noun} wait {place}?",
-    "Today we have {digit} {noun}s and {digit} very {adj} {noun}s.",
+    "Call me {adverb}, at {digit} {digit} {digit}, {place}, or at {digit} {digit}.",
 )
-SENTENCES = {
-    "es": "Mi madre compra un pan muy pequeño.|¿Por qué no vamos a la playa mañana?"
-    "|Buenos días, me llamo Pablo y vivo en un pueblo.",
-    "de": "Meine Mutter kauft zwei schöne Bücher.|Wir fahren morgen früh ans Meer."
-    "|Am Abend bleibt der Apfelbaum im Garten allein.",
-    "it": "Buongiorno, mia mamma compra il pane.|Domani andiamo al mare con gli amici."
-    "|Il piccolo bambino beve un bicchiere di acqua.",
-    "cmn": "大家好，欢迎来到我们的节目。|今天妈妈买了苹果和面包。|明天我们一起去北京看朋友。",
+# for the voices of other languages: one pattern each, its choices written out
+OTHERS = {
+    "es": "[Mi madre|Pablo|El bombero|Una mujer] [compra|mueve|busca|pinta] [un pan|una vaca|el "
+    "barco|un zapato] [muy pequeño|por la mañana|para mi papá|en la playa].",
+    "de": "[Meine Mutter|Der Apfelbaum|Ein Mann] [bewegt|findet|liebt|malt] [zwei Bücher|das Boot|"
+    "viele Pferde] [am Abend|im Garten|mit Papa|ohne Pause|für uns].",
+    "it": "[Mia mamma|Il bambino|Un pompiere] [compra|muove|beve|ama] [il pane|poca acqua|due mele|"
+    "un fiume] [domani|al mare|con papà|in piazza|per poco].",
+    "cmn": "[我妈妈|大家|朋友们|他爸爸][今天|明天|马上|不][买|看|喜欢|卖][苹果|面包|汽车|书]。",
 }
-VOICES = ("en-us en-us en-us en en en-gb-x-rp en-gb-scotland en-029 es de it cmn").split()
+VOICES = ["en-us"] * 5 + ["en"] * 3 + "en-gb-x-rp en-gb-scotland en-029 es de it cmn".split()
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How espeak-ng speaks: voice name with variant, pitch 0–99, words a minute, intonation 0–99."""
+    """How espeak-ng speaks: voice and variant, pitch 0–99, words a minute, intonation 0–99."""
 
     name: str = "en-us+m3"
     pitch: int = 50
@@ -135,12 +139,13 @@ def make_speaker(seed: int) -> tuple[Look, Voice]:
     hair = [(0.07, 0.6, 0.2), (0.06, 0.6, 0.35), (0.1, 0.5, 0.75), (0.03, 0.7, 0.45), (0, 0, 0.1)]
     lips = colour(rng.uniform(-0.03, 0.02), 0.5 + 0.2 * female, 0.8 - 0.3 * skin_tone)
     styles = ("long", "bob", "bun", "long") if female else ("short", "short", "buzz", "bob")
+    eye = rng.integers(3) if skin_tone < 0.5 else 1
     look = Look(
         skin=skin,
         hair=colour(*hair[rng.integers(4) if skin_tone < 0.5 else rng.choice((0, 4))]),
         lips=lips,
-        iris=colour(*((0.57, 0.5, 0.6), (0.09, 0.7, 0.35), (0.3, 0.35, 0.45))[rng.integers(3)]),
-        shirt=colour(rng.random(), rng.uniform(0.2, 0.6), rng.uniform(0.3, 0.8)),
+        iris=colour(*((0.57, 0.5, 0.6), (0.09, 0.7, 0.35), (0.3, 0.35, 0.45))[eye]),
+        shirt=colour(rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6), rng.uniform(0.3, 0.8)),
         background=colour(rng.random(), rng.uniform(0.05, 0.3), rng.uniform(0.6, 0.85)),
         hair_style=styles[rng.integers(4)],
         width=rng.uniform(0.68, 0.76),
@@ -165,37 +170,28 @@ def make_speaker(seed: int) -> tuple[Look, Voice]:
 
 def make_sentence(rng: np.random.Generator, language: str = "en") -> str:
     """One sentence for a voice of that language (an espeak-ng code such as "en-us" or "es")."""
-    if language in SENTENCES:
-        return str(rng.choice(SENTENCES[language].split("|")))
-    # one draw a mention, so that "a {adj} {noun}" twice gives different words
-    pattern = PATTERNS[0] if rng.random() < 0.35 else str(rng.choice(PATTERNS[1:]))
-    while "{" in pattern:
-        slot = pattern[pattern.index("{") + 1 : pattern.index("}")]
-        pattern = pattern.replace("{" + slot + "}", str(rng.choice(WORDS[slot])), 1)
-    return pattern[0].upper() + pattern[1:]
+    if language in OTHERS:
+        choices, pattern = r"\[(.*?)\]", OTHERS[language]
+    else:
+        choices = r"\{(.*?)\}"
+        pattern = PATTERNS[0] if rng.random() < 0.35 else str(rng.choice(PATTERNS[1:]))
+
+    def pick(found):
+        return str(rng.choice(WORDS.get(found[1]) or found[1].split("|")))
+
+    text = re.sub(choices, pick, pattern)
+    return text[0].upper() + text[1:]
 
 
 # ---------------------------------------------------------------------------- speech
 
 
-class _EventId(ctypes.Union):
+class _Event(ctypes.Structure):  # espeak_EVENT of speak_lib.h; `id` is a union there
+    _numbers = "type unique_identifier text_position length audio_position sample".split()
     _fields_ = [
-        ("number", ctypes.c_int),
-        ("name", ctypes.c_char_p),
-        ("string", ctypes.c_char * 8),
-    ]
-
-
-class _Event(ctypes.Structure):  # espeak_EVENT of speak_lib.h
-    _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),  # ms
-        ("sample", ctypes.c_int),
+        *((name, ctypes.c_int) for name in _numbers),
         ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
+        ("id", ctypes.c_char * 8),
     ]
 
 
@@ -205,6 +201,7 @@ _Callback = ctypes.CFUNCTYPE(
 _SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1
 _EVENT_END, _EVENT_PHONEME = 0, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
+_speaking = threading.Lock()  # espeak-ng is one global speaker
 _unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
 _LONGEST_PATH = 159  # bytes; espeak-ng falls back to its builder's own path beyond it
 
@@ -235,6 +232,29 @@ def _espeak_paths() -> tuple[str, bytes]:
     return library, encode(data)
 
 
+@contextmanager
+def _loaded_espeak():
+    """The library, started, and its sample rate.
+
+    The phase of a voice's tremor outlives even espeak_Terminate, so that a sentence would sound
+    a little different the second time. A freshly loaded library always says the same; loading,
+    speaking and unloading take 5 ms.
+    """
+    library, data = _espeak_paths()
+    try:
+        lib = ctypes.CDLL(library)
+    except OSError as error:
+        raise LipSyncError(f"espeak-ng cannot be loaded: {error}") from None
+    try:
+        rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
+        if rate <= 0:
+            raise LipSyncError("espeak-ng does not start: reinstall espeakng-loader")
+        yield lib, rate
+        lib.espeak_Terminate()
+    finally:
+        _unload(lib._handle)
+
+
 def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list]:
     """Speak a text.
 
@@ -248,11 +268,6 @@ def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list]:
     Raises:
         LipSyncError: espeak-ng or the voice is missing, or nothing was said.
     """
-    library, data = _espeak_paths()
-    try:
-        lib = ctypes.CDLL(library)
-    except OSError as error:
-        raise LipSyncError(f"espeak-ng cannot be loaded: {error}") from None
     pieces, events = [], []
 
     @_Callback
@@ -262,30 +277,20 @@ def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list]:
         position = 0
         while event[position].type != _EVENT_END:
             if event[position].type == _EVENT_PHONEME:
-                name = event[position].id.string.decode("utf-8", "replace")
+                name = event[position].id.decode("utf-8", "replace")
                 events.append((event[position].sample, name))
             position += 1
         return 0
 
-    try:
-        options = _PHONEME_EVENTS | _DONT_EXIT
-        rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, data, options)
-        if rate <= 0:
-            raise LipSyncError("espeak-ng does not start: reinstall espeakng-loader")
+    with _speaking, _loaded_espeak() as (lib, rate):
         lib.espeak_SetSynthCallback(collect)
         if lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise LipSyncError(f"espeak-ng has no voice {voice.name!r}")
-        for parameter, value in (
-            (_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.intonation)
-        ):  # fmt: skip
-            lib.espeak_SetParameter(parameter, value, 0)
+        lib.espeak_SetParameter(_RATE, voice.rate, 0)
+        lib.espeak_SetParameter(_PITCH, voice.pitch, 0)
+        lib.espeak_SetParameter(_RANGE, voice.intonation, 0)
         raw = text.encode() + b"\0"
         lib.espeak_Synth(raw, ctypes.c_size_t(len(raw)), 0, 1, 0, _UTF8, None, None)
-        lib.espeak_Terminate()
-    finally:
-        # The phase of the voice's tremor outlives even espeak_Terminate, so that a sentence
-        # would sound a little different the second time. A fresh library always says the same.
-        _unload(lib._handle)
     if not pieces or not events:
         raise LipSyncError(f"espeak-ng said nothing for {text!r}")
     samples = np.concatenate(pieces).astype(np.float32) / 32768
@@ -310,37 +315,24 @@ def _intervals(events: list, samples: np.ndarray, rate: int) -> list:
 
 # ---------------------------------------------------------------------------- the mouth's movement
 
-# opening, width (0 narrow, 0.5 rest, 1 spread), rounding, upper teeth, tongue; and how much of
-# this a phoneme insists on: the rest it takes over from its neighbours
+# Phonemes by their first letter: opening, width (0 narrow, 0.5 rest, 1 spread), rounding, upper
+# teeth, tongue; last, how much of this they insist on. The rest is taken from the neighbours.
 REST = (0.0, 0.5, 0.08, 0.0, 0.0)
+_TABLE = """
+a&6 .85 .62  0  .40 .20  1  | A  1.0 .46 .05 .20 .15  1  | V   .65 .50 .05 .30 .15  1
+E   .60 .70  0  .50 .25  1  | e  .45 .80  0  .60 .25  1  | I   .35 .75  0  .70 .20  1
+i   .28 1.0  0  .90 .20  1  | 0  .80 .34 .35 .10 .05  1  | O   .68 .24 .60 .05  0   1
+o   .50 .20 .75  0   0   1  | U  .32 .20 .75 .10  0   1  | u   .20 .05 1.0  0   0   1
+y   .20 .10 .95 .10  0   1  | YW .38 .20 .75 .10  0   1  | @   .38 .50 .10 .40 .20 .80
+38  .40 .30 .45 .30 .10 .90 | pbm 0  .45 .12  0   0   1  | B   .08 .45 .10 .10  0  .90
+fv  .12 .52  0  1.0  0  .95 | w  .12  0  1.0  0   0  .90 | TD  .28 .55  0  .70 1.0 .85
+sz  .18 .80  0  1.0  0  .80 | SZ .26 .20 .80 .90  0  .85 | tdn .22 .60  0  .70 .60 .55
+l   .36 .55  0  .45 .90 .60 | rR* .25 .20 .60 .40 .10 .65 | j  .22 .90  0  .70 .20 .60
+"""
 VISEMES = {
-    **dict.fromkeys("a&6", ((0.85, 0.62, 0.00, 0.40, 0.20), 1.0)),
-    "A": ((1.00, 0.46, 0.05, 0.20, 0.15), 1.0),
-    "V": ((0.65, 0.50, 0.05, 0.30, 0.15), 1.0),
-    "E": ((0.60, 0.70, 0.00, 0.50, 0.25), 1.0),
-    "e": ((0.45, 0.80, 0.00, 0.60, 0.25), 1.0),
-    "I": ((0.35, 0.75, 0.00, 0.70, 0.20), 1.0),
-    "i": ((0.28, 1.00, 0.00, 0.90, 0.20), 1.0),
-    "0": ((0.80, 0.34, 0.35, 0.10, 0.05), 1.0),
-    "O": ((0.68, 0.24, 0.60, 0.05, 0.00), 1.0),
-    "o": ((0.50, 0.20, 0.75, 0.00, 0.00), 1.0),
-    "U": ((0.32, 0.20, 0.75, 0.10, 0.00), 1.0),
-    "u": ((0.20, 0.05, 1.00, 0.00, 0.00), 1.0),
-    "y": ((0.20, 0.10, 0.95, 0.10, 0.00), 1.0),
-    **dict.fromkeys("YW", ((0.38, 0.20, 0.75, 0.10, 0.00), 1.0)),
-    "@": ((0.38, 0.50, 0.10, 0.40, 0.20), 0.8),
-    **dict.fromkeys("38", ((0.40, 0.30, 0.45, 0.30, 0.10), 0.9)),
-    **dict.fromkeys("pbm", ((0.00, 0.45, 0.12, 0.00, 0.00), 1.0)),
-    "B": ((0.08, 0.45, 0.10, 0.10, 0.00), 0.9),
-    **dict.fromkeys("fv", ((0.12, 0.52, 0.00, 1.00, 0.00), 0.95)),
-    "w": ((0.12, 0.00, 1.00, 0.00, 0.00), 0.9),
-    **dict.fromkeys("TD", ((0.28, 0.55, 0.00, 0.70, 1.00), 0.85)),
-    **dict.fromkeys("sz", ((0.18, 0.80, 0.00, 1.00, 0.00), 0.8)),
-    **dict.fromkeys("SZ", ((0.26, 0.20, 0.80, 0.90, 0.00), 0.85)),
-    **dict.fromkeys("tdn", ((0.22, 0.60, 0.00, 0.70, 0.60), 0.55)),
-    "l": ((0.36, 0.55, 0.00, 0.45, 0.90), 0.6),
-    **dict.fromkeys("rR*", ((0.25, 0.20, 0.60, 0.40, 0.10), 0.65)),
-    "j": ((0.22, 0.90, 0.00, 0.70, 0.20), 0.6),
+    letter: (tuple(map(float, numbers[:5])), float(numbers[5]))
+    for letters, *numbers in (row.split() for row in _TABLE.replace("\n", "|").split("|") if row)
+    for letter in letters
 }
 OTHER = ((0.35, 0.50, 0.05, 0.35, 0.15), 0.25)  # k, g, h and the like happen out of sight
 VOWELS = "aA&6VEeIi0OoUuyYW@38"
@@ -455,14 +447,6 @@ def _soft(canvas: np.ndarray, points: np.ndarray, colour: tuple, alpha: float, b
     canvas[..., :3] = canvas[..., :3] * (1 - share) + np.float32(colour[:3]) * inside * share
 
 
-def _face_outline(look: Look, grow: float = 1.0) -> np.ndarray:
-    points = _oval(0, 0, look.width * grow, grow)
-    down = np.maximum(points[:, 1], 0)
-    points[:, 0] *= 1 - look.jaw * down**2
-    points[:, 1] *= np.where(points[:, 1] < 0, 0.98, 0.97)
-    return points
-
-
 @lru_cache(maxsize=16)
 def _head(look: Look) -> np.ndarray:
     """All of the head that does not move in itself: uint8 [CANVAS, CANVAS, 4], premultiplied."""
@@ -471,21 +455,20 @@ def _head(look: Look) -> np.ndarray:
     dark = _tint(skin, 0.72)
     if style in ("long", "bob"):
         low = 1.45 if style == "long" else 0.80
-        behind = np.concatenate([
-            _oval(0, -0.2, w * 1.30, 1.05, 180, 360),
-            _oval(0, low - 0.25, w * 1.36, 0.25, 0, 180),
-        ])
-        _fill(canvas, behind, _tint(hair, 0.75))
+        crown = _oval(0, -0.2, w * 1.30, 1.05, 180, 360)
+        ends = _oval(0, low - 0.25, w * 1.36, 0.25, 0, 180)
+        _fill(canvas, np.concatenate([crown, ends]), _tint(hair, 0.75))
     if style == "bun":
         _fill(canvas, _oval(0, -1.12, 0.30, 0.24), _tint(hair, 0.9))
     sides = np.array([[-0.60, 1.27], [-0.43, 1.12], [-0.38, 0.95], [-0.38, 0.5]])
     neck = np.concatenate([sides, sides[::-1] * [-1, 1], _oval(0, 1.27, 0.58, 0.24, 0, 180)])
     _fill(canvas, neck, _tint(skin, 0.9))
-    _soft(canvas, _oval(0, 0.92, w * 0.85, 0.26), _tint(skin, 0.5), 0.6, 0.07)
+    _soft(canvas, _oval(0, 0.92, 0.34, 0.24), _tint(skin, 0.5), 0.6, 0.05)
     for side in (-1, 1):
         _fill(canvas, _oval(side * w * 1.0, 0.02, 0.10, 0.20), _tint(skin, 0.92))
         _soft(canvas, _oval(side * w * 1.02, 0.02, 0.05, 0.12), dark, 0.5, 0.03)
-    face = _face_outline(look)
+    face = _oval(0, 0, w, 0.975)
+    face[:, 0] *= 1 - look.jaw * np.maximum(face[:, 1], 0) ** 2
     _fill(canvas, face, skin)
 
     # light from above and the left, falling off to the sides
@@ -538,7 +521,8 @@ def _backdrop(look: Look, size: int) -> np.ndarray:
     light = 1.12 - 0.5 * ((x - 0.4) ** 2 + (y - 0.35) ** 2)
     wall = np.clip(np.float64(look.background) * light[..., None], 0, 255)
     shoulder = 0.80 + 0.60 * np.abs(x - 0.5) ** 1.7
-    cloth = np.float64(look.shirt) * (1.05 - 0.9 * np.abs(x - 0.47) ** 1.5 - 0.8 * (y - 0.9))[..., None]
+    folds = 1.05 - 0.9 * np.abs(x - 0.47) ** 1.5 - 0.8 * (y - 0.9)
+    cloth = np.float64(look.shirt) * folds[..., None]
     share = np.clip((y - shoulder) * size + 0.5, 0, 1)[..., None]
     picture = wall * (1 - share) + np.clip(cloth, 0, 255) * share
     return cv2.GaussianBlur(picture.astype(np.uint8), (0, 0), 0.8)
@@ -557,9 +541,9 @@ def _draw_eyes(canvas: np.ndarray, look: Look, pose: Pose) -> None:
             low, high = (np.interp(points[:, 0], edge, line) for line in (upper, lower))
             return np.stack([points[:, 0], np.clip(points[:, 1], low, high)], axis=1)
 
-        lid = np.concatenate([
-            np.stack([edge, EYE_Y - 0.095 * (1 - across**2)], 1), np.stack([edge, lower], 1)[::-1]
-        ])
+        lid = np.concatenate(
+            [np.stack([edge, EYE_Y - 0.095 * (1 - across**2)], 1), np.stack([edge, lower], 1)[::-1]]
+        )
         _fill(canvas, lid, _tint(look.skin, 0.86))
         if pose.blink < 0.95:
             whites = np.stack([np.r_[edge, edge[::-1]], np.r_[upper, lower[::-1]]], 1)
@@ -567,7 +551,8 @@ def _draw_eyes(canvas: np.ndarray, look: Look, pose: Pose) -> None:
             at = (x + 0.035 * pose.gaze, EYE_Y - 0.008)
             _fill(canvas, clipped(_oval(*at, 0.070, 0.070)), look.iris)
             _fill(canvas, clipped(_oval(*at, 0.034, 0.034)), (20, 18, 18))
-            _fill(canvas, clipped(_oval(at[0] - 0.02, at[1] - 0.025, 0.014, 0.014)), (255, 255, 255))
+            shine = _oval(at[0] - 0.02, at[1] - 0.025, 0.014, 0.014)
+            _fill(canvas, clipped(shine), (255, 255, 255))
         _line(canvas, np.stack([edge, upper], 1), _tint(look.hair, 0.45), 0.022)
         if look.glasses:
             _line(canvas, _oval(x, EYE_Y + 0.02, 0.215, 0.175), (45, 40, 40), 0.022, True)
@@ -602,10 +587,11 @@ def _draw_mouth(canvas: np.ndarray, look: Look, mouth: np.ndarray) -> None:
     _fill(canvas, shine * [0.5, 1], _tint(look.lips, 1.13))
     if gap > 0.004:
         _fill(canvas, between(upper, lower), (35, 22, 62))
-        _fill(canvas, between(np.maximum(upper, lower - tongue * (0.03 + 0.7 * gap)), lower), (95, 92, 185))
+        tip = np.maximum(upper, lower - tongue * (0.03 + 0.7 * gap))
+        _fill(canvas, between(tip, lower), (95, 92, 185))
         _fill(canvas, between(upper, np.minimum(lower, upper + 0.075 * teeth)), (225, 232, 236))
-        if tongue > 0.95:  # between the teeth
-            _fill(canvas, between(np.maximum(upper, lower - 0.6 * gap), lower) * [0.6, 1], (100, 98, 195))
+        if tongue > 0.85:  # between the teeth
+            _fill(canvas, between(tip, lower) * [0.6, 1], (100, 98, 195))
     seam = 0.012 if gap > 0.004 else 0.018
     _line(canvas, np.stack([x, upper], 1), _tint(look.lips, 0.42), seam)
 
@@ -658,7 +644,9 @@ def _monologue(voice: Voice, end_s: float, rng: np.random.Generator):
     phonemes, texts, now = [], [], rng.uniform(0.12, 0.35)
     while now < end_s + MAX_SHIFT_S:
         text = make_sentence(rng, voice.name.split("+")[0])
-        speech, rate, spoken = synthesise_speech(text, voice)
+        mood = replace(voice, rate=round(voice.rate * rng.uniform(0.93, 1.07)))
+        mood = replace(mood, pitch=round(np.clip(voice.pitch + rng.uniform(-5, 5), 0, 99)))
+        speech, rate, spoken = synthesise_speech(text, mood)
         while spoken and spoken[-1][2] == "_":  # the pause between sentences is ours
             spoken.pop()
         if not spoken:

@@ -1,0 +1,119 @@
+"""Save, load and resume: the only room that touches .pth files.
+
+A checkpoint holds tensors and plain builtins only::
+
+    format, format_version, epoch, model_state_dict, optimizer_state_dict, scheduler_state_dict,
+    scaler, val_loss, best_val_loss, best_val_acc, config, normalization, calibration,
+    random_states, versions
+
+so ``torch.load(path, weights_only=True)`` reads it, here and anywhere.
+"""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import torch
+
+from src.config import Config, parse_config
+from src.errors import CheckpointError, MissingFileError
+from src.files import written_aside
+from src.messages import tr
+from src.model import ModelSize, SyncModel
+
+FORMAT = "lipsync-checkpoint"
+FORMAT_VERSION = 1
+NEEDED = ("epoch", "model_state_dict", "config", "calibration")
+
+
+def save_checkpoint(path: Path, content: dict) -> None:
+    """Write a checkpoint aside and rename it.
+
+    Raises:
+        OutputError.
+    """
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **content,
+        "versions": {"torch": str(torch.__version__)},
+    }
+    with written_aside(path) as aside:
+        torch.save(content, aside)
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint; code in it is never run.
+
+    Raises:
+        MissingFileError: there is no such file.
+        CheckpointError: it is not a checkpoint of this project, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(
+            tr("checkpoint not found: {path}; python src/train.py makes one", path=path)
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError,
+            BadZipFile):  # fmt: skip
+        raise CheckpointError(
+            tr("{path} is not a checkpoint, or it is damaged; train one with python src/train.py",
+               path=path)
+        ) from None  # fmt: skip
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(
+            tr("{path} is not a checkpoint of this project; train one with python src/train.py",
+               path=path)
+        )  # fmt: skip
+    if content.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            tr("{path} has format version {found}; this program reads version {known}",
+               path=path, found=content.get("format_version"), known=FORMAT_VERSION)
+        )  # fmt: skip
+    missing = [name for name in NEEDED if name not in content]
+    if missing:
+        raise CheckpointError(
+            tr("{path} is incomplete: {names} missing", path=path, names=", ".join(missing))
+        )
+    return content
+
+
+@dataclass
+class Trained:
+    """A model ready to judge, with what it needs besides its weights."""
+
+    model: SyncModel
+    config: Config
+    calibration: dict
+
+
+def load_trained(path: str | Path, device: torch.device) -> Trained:
+    """The model of a checkpoint, in evaluation mode.
+
+    Raises:
+        MissingFileError, CheckpointError.
+    """
+    content = load_checkpoint(path)
+    config = parse_config(content["config"], str(path))
+    model = SyncModel(ModelSize.of(config))
+    load_weights(model, content, path)
+    model.to(device, memory_format=torch.channels_last).eval()
+    return Trained(model, config, content["calibration"])
+
+
+def load_weights(model: SyncModel, content: dict, path: str | Path) -> None:
+    """Put a checkpoint's weights into a model.
+
+    Raises:
+        CheckpointError: they belong to a network of another shape.
+    """
+    try:
+        model.load_state_dict(content["model_state_dict"])
+    except RuntimeError:
+        raise CheckpointError(
+            tr("the weights of {path} do not fit the network: model.* or data.input_size differ "
+               "from those it was trained with", path=path)
+        ) from None  # fmt: skip

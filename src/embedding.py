@@ -1,0 +1,70 @@
+"""A followed face and its sound -> the evidence for every offset."""
+
+import numpy as np
+import torch
+
+from src.clip_features import WINDOW_FRAMES
+from src.metrics import Evidence, compare
+from src.model import (
+    SyncModel,
+    bands_of,
+    central_view,
+    fine_audio_embeddings,
+    normalise_bands,
+    normalise_views,
+    speech_steps,
+)
+
+CHUNK = 250  # frames embedded at a time
+
+
+@torch.inference_mode()
+def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
+    """Video embeddings of a whole track: uint8 [T, S, S] -> float32 [T − 4, D].
+
+    Brightness is normalised over the track; the network runs over pieces of it, with the result
+    of one pass.
+    """
+    device = model.log_scale.device
+    sums = []
+    for start in range(0, len(crops), CHUNK):
+        views = _views(model, crops[start : start + CHUNK], device)
+        sums.append((views.mean((1, 2)), views.square().mean((1, 2))))
+    means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
+    mean = means.mean()
+    deviation = (squares.mean() - mean.square()).clamp(min=1e-6).sqrt()
+    parts = []
+    for start in range(0, len(crops) - WINDOW_FRAMES + 1, CHUNK):
+        piece = crops[start : start + CHUNK + WINDOW_FRAMES - 1]
+        views = _views(model, piece, device)[None]
+        parts.append(model.video(normalise_views(views, mean[None], deviation[None]))[0])
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def _views(model: SyncModel, crops: np.ndarray, device: torch.device) -> torch.Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
+    return central_view(pixels, model.size).float() / 255
+
+
+@torch.inference_mode()
+def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.ndarray:
+    """Audio embeddings of a whole track every 10 ms: float32 [4 T, C] -> [4 (T − 4) − 3, D]."""
+    device = model.log_scale.device
+    bands = bands_of(torch.from_numpy(np.ascontiguousarray(mfcc)).to(device))[None]
+    counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(device))[None]
+    bands = normalise_bands(bands, counted)
+    return fine_audio_embeddings(model.audio, bands)[0].float().cpu().numpy()
+
+
+def evidence_of(
+    model: SyncModel,
+    crops: np.ndarray,
+    mfcc: np.ndarray,
+    speech: np.ndarray,
+    reach: int,
+    first_frame: int = 0,
+) -> Evidence:
+    """Embed a track and compare picture and sound within ``±reach`` steps of 10 ms."""
+    video = embed_video(model, crops)
+    audio = embed_audio(model, mfcc, speech)
+    return compare(video, audio, speech, reach, first_frame)

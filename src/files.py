@@ -1,0 +1,49 @@
+"""How this project writes files: complete, or not at all."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from src.errors import OutputError
+from src.messages import tr
+
+
+@contextmanager
+def written_aside(path: str | Path):
+    """A path beside ``path`` to write to; it takes the name only when the block succeeds.
+
+    Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
+
+    Raises:
+        OutputError: the folder is missing or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    aside = Path(name)
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        aside.chmod(0o666 & ~_umask())
+        os.replace(aside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(tr("cannot write {path}: {why}", path=path, why=error.strerror or error))

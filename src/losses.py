@@ -1,0 +1,42 @@
+"""What is learned: to pick, among the windows of one clip, the one that belongs together."""
+
+import torch
+import torch.nn.functional as F
+
+NEIGHBOURS = 1  # windows this close to the true one are neither right nor wrong
+
+
+def n_way_loss(
+    video: torch.Tensor, audio: torch.Tensor, scale: torch.Tensor, usable: torch.Tensor,
+    candidate: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, int]:  # fmt: skip
+    """N-way cross-entropy within each clip, both ways (Chung et al., PerfectMatch, 2019).
+
+    Each window with speech asks which window of the other stream belongs to it; the candidates
+    are all windows of its clip but the true one's two neighbours.
+
+    Args:
+        video: float [B, W, D], length 1.
+        audio: float [B, W, D], length 1.
+        scale: factor from cosine to logit.
+        usable: bool [B, W], windows that ask: they hold speech.
+        candidate: bool [B, W], windows that exist (the rest is padding).
+
+    Returns:
+        (mean loss, number of right answers, number of questions). Without questions the loss
+        is 0.
+    """
+    windows = video.shape[1]
+    logits = scale * video @ audio.transpose(1, 2)  # [B, video window, audio window]
+    place = torch.arange(windows, device=video.device)
+    distance = (place[:, None] - place).abs()
+    near = (distance > 0) & (distance <= NEIGHBOURS)
+    target = place.expand(len(video), windows)[usable]
+    losses, right = [], 0
+    for one_way in (logits, logits.transpose(1, 2)):
+        out = near | ~candidate[:, None, :]
+        rows = one_way.masked_fill(out, float("-inf"))[usable]
+        losses.append(F.cross_entropy(rows, target, reduction="sum"))
+        right = right + (rows.argmax(1) == target).sum()
+    asked = 2 * len(target)
+    return sum(losses) / max(asked, 1), right, asked

@@ -1,0 +1,201 @@
+"""Similarity over offsets, and what is read off it.
+
+Offsets count in steps of 10 ms here; positive: the sound is early and must be delayed. A window
+of video that begins at frame ``t`` is compared with the sound that begins at step ``4 t − o``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.audio_features import STEPS_PER_FRAME
+from src.clip_features import WINDOW_FRAMES
+
+STEP_MS = 10
+TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
+FIT_STEPS = 4  # the peak is fitted over ± this many steps
+
+
+@dataclass
+class Evidence:
+    """Similarities of one followed face with the sound, for all offsets.
+
+    Attributes:
+        similarity: float32 [W, 2 M + 1], cosine of video window ``w`` with the sound at offset
+            ``o − M`` steps; 0 where there is none.
+        usable: bool, the same shape: the sound is there and somebody speaks in it.
+        first_frame: frame of the clip at which window 0 begins.
+    """
+
+    similarity: np.ndarray
+    usable: np.ndarray
+    first_frame: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Largest offset looked at, in steps."""
+        return self.similarity.shape[1] // 2
+
+    def part(self, first: int, last: int) -> "Evidence":
+        """The windows ``first … last − 1``."""
+        return Evidence(
+            self.similarity[first:last], self.usable[first:last], self.first_frame + first
+        )
+
+    def shifted(self, steps: int, reach: int) -> "Evidence":
+        """What would be seen within ``±reach`` steps if the sound were delayed by ``steps``."""
+        middle = self.reach + steps
+        columns = slice(middle - reach, middle + reach + 1)
+        return Evidence(self.similarity[:, columns], self.usable[:, columns], self.first_frame)
+
+
+def compare(
+    video: np.ndarray, audio: np.ndarray, speech: np.ndarray, reach: int, first_frame: int = 0
+) -> Evidence:
+    """Compare every video window with the sound at every offset within ``±reach`` steps.
+
+    Args:
+        video: float32 [W, D], one embedding a frame.
+        audio: float32 [4 W − 3, D], one every 10 ms (``model.fine_audio_embeddings``).
+        speech: bool [W + 4], by frame.
+        reach: steps of 10 ms.
+    """
+    windows = len(video)
+    similarity = np.zeros((windows, 2 * reach + 1), np.float32)
+    usable = np.zeros(similarity.shape, bool)
+    begins = np.arange(windows) * STEPS_PER_FRAME
+    half = WINDOW_FRAMES * STEPS_PER_FRAME // 2
+    spoken = speech[np.minimum((np.arange(len(audio)) + half) // STEPS_PER_FRAME, len(speech) - 1)]
+    for column, offset in enumerate(range(-reach, reach + 1)):
+        steps = begins - offset
+        there = (steps >= 0) & (steps < len(audio))
+        found = steps[there]
+        similarity[there, column] = np.einsum("wd,wd->w", video[there], audio[found])
+        usable[there, column] = spoken[found]
+    return Evidence(similarity, usable, first_frame)
+
+
+@dataclass
+class Curve:
+    """Mean similarity over offsets, of one or several tracks.
+
+    Attributes:
+        offsets: int [2 M + 1], steps of 10 ms.
+        similarity: float [2 M + 1], −1…1; NaN where too few windows support it.
+        distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2.
+        windows: the number of windows behind the best supported offset.
+    """
+
+    offsets: np.ndarray
+    similarity: np.ndarray
+    distance: np.ndarray
+    windows: int
+
+
+def curve_of(tracks: list[Evidence]) -> Curve:
+    """Average the evidence. Offsets with less than half of the most windows are left out."""
+    count = sum(track.usable.sum(0) for track in tracks)
+    total = sum((track.similarity * track.usable).sum(0) for track in tracks)
+    gaps = sum(
+        (np.sqrt(np.clip(2 - 2 * track.similarity, 0, None)) * track.usable).sum(0)
+        for track in tracks
+    )
+    most = int(count.max(initial=0))
+    enough = count > max(0, most / 2 - 1e-9) if most else np.zeros(len(count), bool)
+    divisor = np.maximum(count, 1)
+    reach = len(count) // 2
+    return Curve(
+        np.arange(-reach, reach + 1),
+        np.where(enough, total / divisor, np.nan),
+        np.where(enough, gaps / divisor, np.nan),
+        most,
+    )
+
+
+def peak_ms(curve: Curve) -> float | None:
+    """The best offset in ms, finer than a step: a parabola fitted over the peak (least squares).
+
+    None where no offset has support.
+    """
+    if np.isnan(curve.similarity).all():
+        return None
+    best = int(np.nanargmax(curve.similarity))
+    around = np.arange(max(0, best - FIT_STEPS), min(len(curve.offsets), best + FIT_STEPS + 1))
+    around = around[~np.isnan(curve.similarity[around])]
+    offset = float(curve.offsets[best])
+    if len(around) >= 3:
+        bend, slope, _ = np.polyfit(curve.offsets[around] - offset, curve.similarity[around], 2)
+        if bend < 0:
+            offset += float(np.clip(-slope / (2 * bend), -FIT_STEPS, FIT_STEPS))
+    return offset * STEP_MS
+
+
+def lse(curve: Curve) -> tuple[float, float]:
+    """(LSE-D, LSE-C): the smallest distance over offsets, and the median minus the smallest
+    (Chung & Zisserman 2016; Prajwal et al. 2020), with this model's embeddings."""
+    smallest = float(np.nanmin(curve.distance))
+    return smallest, float(np.nanmedian(curve.distance)) - smallest
+
+
+def hits_at(evidence: Evidence, frames: int, max_offset: int = 15) -> np.ndarray:
+    """Offset accuracy at a clip length of K frames, at every place of a clip.
+
+    The similarities of K − 4 windows are averaged and the best of the offsets −15 … +15 frames
+    is right when within ±1 frame. Places where not all candidates exist, or whose windows are
+    not all spoken in, are left out (Chung et al. 2019; Kadandale et al. 2022).
+
+    Returns:
+        bool [places].
+    """
+    middle = evidence.reach
+    columns = middle + np.arange(-max_offset, max_offset + 1) * STEPS_PER_FRAME
+    windows = frames - WINDOW_FRAMES + 1
+    if len(evidence.similarity) < windows:
+        return np.zeros(0, bool)
+    rows = np.arange(len(evidence.similarity))
+    lowest, highest = rows - max_offset, rows + max_offset
+    complete = (lowest >= 0) & (highest < len(rows)) & evidence.usable[:, middle]
+    sums = np.cumsum(np.vstack([np.zeros(len(columns)), evidence.similarity[:, columns]]), axis=0)
+    mean = sums[windows:] - sums[:-windows]
+    good = np.convolve(complete, np.ones(windows), "valid") >= windows - 0.5
+    found = np.abs(mean[good].argmax(1) - max_offset)
+    return found <= TOLERANCE_FRAMES
+
+
+@dataclass
+class OffsetReport:
+    """How well offsets are found on clips whose sound is in sync.
+
+    Attributes:
+        clips: number of clips with enough speech to be measured.
+        share_at: share of places found within ±1 frame, by K in frames.
+        places: number of places, by K.
+        whole_clip: share of whole clips found within ±1 frame.
+        median_error_ms: median absolute error of whole clips.
+    """
+
+    clips: int
+    share_at: dict[int, float]
+    places: dict[int, int]
+    whole_clip: float
+    median_error_ms: float
+
+
+def offset_report(clips: list[Evidence], lengths: tuple[int, ...] = (5, 15)) -> OffsetReport:
+    """Measure offset accuracy (the truth is 0) over all clips together."""
+    share, places = {}, {}
+    for frames in lengths:
+        hits = np.concatenate([np.zeros(0, bool), *(hits_at(clip, frames) for clip in clips)])
+        places[frames] = len(hits)
+        share[frames] = float(hits.mean()) if len(hits) else float("nan")
+    found = [peak_ms(curve_of([clip])) for clip in clips]
+    errors = np.abs([offset for offset in found if offset is not None])
+    frame_ms = STEPS_PER_FRAME * STEP_MS
+    # ±1 frame, as for K: the offset rounded to whole frames.
+    right = np.round(errors / frame_ms) <= TOLERANCE_FRAMES
+    nothing = not len(errors)
+    return OffsetReport(
+        len(errors), share, places,
+        float("nan") if nothing else float(right.mean()),
+        float("nan") if nothing else float(np.median(errors)),
+    )  # fmt: skip

@@ -1,0 +1,253 @@
+"""The sync model: two encoders and one similarity.
+
+Both encoders are fully convolutional in time. A clip of T frames (4 T audio steps) gives T − 4
+embeddings, each at the middle of a window of 5 frames and the 20 steps under them: a front end
+sees 3 frames (12 steps), and the temporal part of ``num_layers`` layers, ``hidden_dim`` wide,
+the rest of the window. The objective follows SyncNet's two streams (Chung & Zisserman 2016)
+with PerfectMatch's N-way matching (Chung et al. 2019).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from src.audio_features import N_MELS, STEPS_PER_FRAME
+from src.clip_features import WINDOW_FRAMES
+from src.config import Config
+
+FRONT_FRAMES = 3  # what a front end sees; the temporal part sees the rest of the window
+EDGE = WINDOW_FRAMES // 2  # frames lost at either end of a clip
+
+# The part of a crop that is looked at, as shares of its side: mouth, cheeks and chin. The rest
+# is room for the augmentation to turn and shift in.
+VIEW_TOP, VIEW_HEIGHT, VIEW_WIDTH = 1 / 4, 2 / 3, 5 / 6
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """All that fixes the shape of the network; travels in the checkpoint."""
+
+    input_size: int
+    n_mfcc: int
+    embedding_dim: int
+    hidden_dim: int
+    num_layers: int
+    dropout: float
+
+    @classmethod
+    def of(cls, config: Config) -> "ModelSize":
+        return cls(config.data.input_size, config.data.n_mfcc, **config.model.model_dump())
+
+    @property
+    def view(self) -> tuple[int, int]:
+        """Height and width in pixels of what is looked at, multiples of 16."""
+        return tuple(
+            max(16, round(self.input_size * share / 16) * 16) for share in (VIEW_HEIGHT, VIEW_WIDTH)
+        )
+
+
+def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, kernel, stride, bias=False),
+        nn.BatchNorm1d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class TemporalPart(nn.Module):
+    """Convolutions over time that widen 3 frames to the window of 5, then the embedding.
+
+    [B, channels, T − 2] -> [B, embedding_dim, T − 4].
+    """
+
+    def __init__(self, channels: int, size: ModelSize):
+        super().__init__()
+        growth = WINDOW_FRAMES - FRONT_FRAMES
+        layers = []
+        for left in range(size.num_layers, 0, -1):
+            step = math.ceil(growth / left)
+            growth -= step
+            layers += [_conv1d(channels, size.hidden_dim, step + 1), nn.Dropout(size.dropout)]
+            channels = size.hidden_dim
+        self.layers = nn.Sequential(*layers, nn.Conv1d(channels, size.embedding_dim, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class VideoEncoder(nn.Module):
+    """Normalised grey views [B, T, height, width] -> embeddings [B, T − 4, D], length 1."""
+
+    CHANNELS = (16, 32, 64, 128)
+
+    def __init__(self, size: ModelSize):
+        super().__init__()
+        c1, c2, c3, c4 = self.CHANNELS
+        # The first layer sees three frames: how lips move shows best in small differences.
+        self.stem = nn.Sequential(
+            nn.Conv2d(FRONT_FRAMES, c1, 5, 2, 2, bias=False),
+            nn.BatchNorm2d(c1),
+            nn.ReLU(inplace=True),
+        )
+        self.body = nn.Sequential(
+            _conv2d(c1, c2, 2),
+            _conv2d(c2, c2, 1),
+            _conv2d(c2, c3, 2),
+            _conv2d(c3, c3, 1),
+            _conv2d(c3, c4, 2),
+            nn.Dropout2d(size.dropout / 2),
+        )
+        height, width = (side // 16 for side in size.view)
+        self.gather = nn.Sequential(
+            nn.Conv2d(c4, 256, (height, width), bias=False),
+            nn.BatchNorm2d(256),
+            nn.ReLU(inplace=True),
+        )
+        self.temporal = TemporalPart(256, size)
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        batch, frames = views.shape[:2]
+        windows = views.unfold(1, FRONT_FRAMES, 1).permute(0, 1, 4, 2, 3)
+        x = windows.reshape(batch * (frames - FRONT_FRAMES + 1), FRONT_FRAMES, *views.shape[2:])
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.gather(self.body(self.stem(x))).flatten(1)
+        x = self.temporal(x.reshape(batch, -1, x.shape[1]).transpose(1, 2))
+        return F.normalize(x.transpose(1, 2), dim=-1)
+
+
+class AudioEncoder(nn.Module):
+    """Normalised bands [B, 4 T, 40] -> embeddings [B, T − 4, D], length 1."""
+
+    CHANNELS = (128, 192, 256)
+
+    def __init__(self, size: ModelSize):
+        super().__init__()
+        c1, c2, c3 = self.CHANNELS
+        # Kernels of 3, 3, 3, 3 and 4 see 12 steps, as the video's front end sees 3 frames.
+        self.front = nn.Sequential(
+            _conv1d(N_MELS, c1, 3),
+            _conv1d(c1, c1, 3),
+            _conv1d(c1, c2, 3),
+            _conv1d(c2, c2, 3),
+            _conv1d(c2, c3, STEPS_PER_FRAME, STEPS_PER_FRAME),
+        )
+        self.temporal = TemporalPart(c3, size)
+
+    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+        x = self.temporal(self.front(bands.transpose(1, 2)))
+        return F.normalize(x.transpose(1, 2), dim=-1)
+
+
+class SyncModel(nn.Module):
+    """Video and audio encoder with a learned scale of their similarity."""
+
+    MAX_SCALE = 50.0
+
+    def __init__(self, size: ModelSize):
+        super().__init__()
+        self.size = size
+        self.video = VideoEncoder(size)
+        self.audio = AudioEncoder(size)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """Factor between cosine similarity and the logits of the N-way choice."""
+        return self.log_scale.exp().clamp(max=self.MAX_SCALE)
+
+    def forward(self, views: torch.Tensor, bands: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Embeddings of both streams, each [B, T − 4, D]."""
+        return self.video(views), self.audio(bands)
+
+
+def fine_audio_embeddings(encoder: AudioEncoder, bands: torch.Tensor) -> torch.Tensor:
+    """Audio embeddings at every 10 ms step instead of every frame.
+
+    The encoder runs at four phases; row ``4 t + p`` is the window that begins ``p`` steps after
+    frame ``t``. [B, 4 T, 40] -> [B, 4 (T − 4) − 3, D] (the last window of 20 steps ends the clip).
+    """
+    whole = encoder(bands)
+    fine = whole.new_zeros(whole.shape[0], whole.shape[1] * STEPS_PER_FRAME, whole.shape[2])
+    fine[:, ::STEPS_PER_FRAME] = whole
+    for phase in range(1, STEPS_PER_FRAME):
+        shifted = bands[:, phase : bands.shape[1] - STEPS_PER_FRAME + phase]
+        if whole.shape[1] > 1:
+            fine[:, phase:-STEPS_PER_FRAME:STEPS_PER_FRAME] = encoder(shifted)
+    return fine[:, : -STEPS_PER_FRAME + 1]
+
+
+def central_view(crops: torch.Tensor, size: ModelSize) -> torch.Tensor:
+    """Cut what is looked at out of the crops: [..., S, S] -> [..., height, width]."""
+    height, width = size.view
+    top = round(size.input_size * VIEW_TOP)
+    left = (size.input_size - width) // 2
+    return crops[..., top : top + height, left : left + width]
+
+
+def brightness(views: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each clip's views, [B] each.
+
+    Args:
+        views: float [B, T, height, width].
+        valid: bool [B, T], which frames count.
+    """
+    weight = valid.to(views.dtype)
+    total = weight.sum(1).clamp(min=1)
+    mean = (views.mean((2, 3)) * weight).sum(1) / total
+    square = (views.square().mean((2, 3)) * weight).sum(1) / total
+    return mean, (square - mean.square()).clamp(min=1e-6).sqrt()
+
+
+def normalise_views(
+    views: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
+) -> torch.Tensor:
+    """Remove a clip's brightness and contrast: [B, T, height, width] with statistics [B]."""
+    return (views - mean[:, None, None, None]) / deviation[:, None, None, None]
+
+
+def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Remove a clip's mean spectrum and its deviation (CMVN), measured where somebody speaks.
+
+    Pauses, music or silence put before a clip so change nothing about how its speech looks.
+
+    Args:
+        bands: float [B, S, 40], dB.
+        counted: bool [B, S], steps with speech; where a clip has none, all its steps count.
+    """
+    weight = counted.to(bands.dtype)
+    weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, torch.ones_like(weight))[
+        ..., None
+    ]
+    total = weight.sum(1, keepdim=True)
+    mean = (bands * weight).sum(1, keepdim=True) / total
+    variance = ((bands - mean).square() * weight).sum((1, 2), keepdim=True) / (total * N_MELS)
+    return ((bands - mean) / variance.clamp(min=1e-3).sqrt()).clamp(-4, 4)
+
+
+def bands_of(mfcc: torch.Tensor) -> torch.Tensor:
+    """Undo the DCT: MFCC [..., n_mfcc] -> dB of 40 mel bands [..., 40] (smoothed if fewer)."""
+    from torchaudio.functional import create_dct
+
+    dct = create_dct(mfcc.shape[-1], N_MELS, norm="ortho").to(mfcc)  # [40, n_mfcc]
+    return mfcc @ dct.T
+
+
+def speech_steps(speech: torch.Tensor) -> torch.Tensor:
+    """Speech by frame, bool [..., T], as speech by audio step, bool [..., 4 T]."""
+    return speech.repeat_interleave(STEPS_PER_FRAME, dim=-1)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,378 @@
+"""CLI: samples -> a trained model. The training loop, readable top to bottom."""
+
+import math
+import random
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from src.audio_features import STEPS_PER_FRAME
+from src.calibration import UNFITTED, fit
+from src.checkpoint import load_checkpoint, load_trained, load_weights, save_checkpoint
+from src.cli import make_parser, run, settings_of
+from src.config import Config
+from src.dataset import (
+    Augmentation,
+    Batch,
+    Pieces,
+    Sample,
+    load_samples,
+    network_input,
+    split_samples,
+    windows_of,
+)
+from src.device import choose_device, reuse_freed_memory
+from src.embedding import evidence_of
+from src.errors import CheckpointError, OutOfMemoryError
+from src.losses import n_way_loss
+from src.messages import tr
+from src.metrics import Evidence, offset_report
+from src.model import ModelSize, SyncModel, count_parameters
+from src.sample_index import INDEX_NAME, read_sample
+
+SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
+TEST_LENGTHS = (5, 15)  # frames
+
+
+@dataclass
+class State:
+    """Everything that changes while training, and what it is trained on."""
+
+    config: Config
+    device: torch.device
+    model: SyncModel
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    train: Pieces
+    val: Pieces
+    val_samples: list[Sample]
+    epoch: int = 0  # finished epochs
+    best_val_loss: float = math.inf
+    best_val_acc: float = 0.0
+    calibration: dict = field(default_factory=dict)
+
+    def content(self, val_loss: float) -> dict:
+        """The checkpoint of this moment."""
+        return {
+            "epoch": self.epoch,
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "scheduler_state_dict": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "val_loss": val_loss,
+            "best_val_loss": self.best_val_loss,
+            "best_val_acc": self.best_val_acc,
+            "config": self.config.model_dump(),
+            "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
+            "calibration": self.calibration,
+            "random_states": {"torch": torch.get_rng_state()},
+        }
+
+
+@dataclass
+class Tally:
+    """Running sums of one pass over the data."""
+
+    loss: float = 0.0
+    right: int = 0
+    asked: int = 0
+
+    def add(self, loss: float, right: int, asked: int) -> None:
+        self.loss += loss * asked
+        self.right += right
+        self.asked += asked
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(1, self.asked)
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / max(1, self.asked)
+
+
+def seed_all(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
+    """Load the data, make the network, or take both up where a checkpoint left them.
+
+    Returns:
+        (state, test samples).
+    """
+    device = choose_device(config.training.device)
+    print(tr("device: {device}", device=device))
+    seed_all(config.training.seed)
+    model = SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
+    print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
+    index = Path(config.data.processed_dir) / INDEX_NAME
+    samples = load_samples(index, config.data, config.training.split_by)
+    print(tr("loaded {n} samples", n=len(samples)))
+    train, val, test = split_samples(samples, config.training)
+    settings = config.training
+    pieces = (settings.clip_frames, settings.batch_size, settings.seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    batches = Pieces(train, *pieces)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    state = State(
+        config, device, model, optimizer, scheduler, scaler,
+        batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
+    )  # fmt: skip
+    if resume:
+        take_up(state, resume)
+    print(tr("training..."))
+    print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",
+             train=len(train), val=len(val), test=len(test)))  # fmt: skip
+    return state, test
+
+
+def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
+    """Factor of the learning rate by step: linear warm-up, then a cosine to zero at the end."""
+    total = steps_per_epoch * num_epochs
+    warmup = steps_per_epoch * min(warmup_epochs, num_epochs // 2)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(1, total - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return factor
+
+
+def take_up(state: State, path: Path) -> None:
+    """Go on from a checkpoint of an earlier run.
+
+    Raises:
+        MissingFileError, CheckpointError: also where the network has another shape.
+    """
+    content = load_checkpoint(path)
+    load_weights(state.model, content, path)
+    try:
+        state.optimizer.load_state_dict(content["optimizer_state_dict"])
+        state.scheduler.load_state_dict(content["scheduler_state_dict"])
+        state.scaler.load_state_dict(content["scaler"])
+        torch.set_rng_state(content["random_states"]["torch"])
+        state.epoch = content["epoch"]
+        state.best_val_loss = content["best_val_loss"]
+        state.best_val_acc = content["best_val_acc"]
+        state.calibration = content["calibration"]
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            tr("{path} holds no training state to go on from ({why})", path=path, why=error)
+        ) from None
+    print(tr("resumed from {path} after epoch {epoch}", path=path, epoch=state.epoch))
+
+
+def forward(state: State, batch: Batch, augmentation=None):
+    """Loss, right answers and questions of one batch."""
+    batch = batch.to(state.device)
+    views, bands = network_input(batch, state.model.size, augmentation)
+    usable, candidate = windows_of(batch)
+    with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+        video, audio = state.model(views, bands)
+    return n_way_loss(video.float(), audio.float(), state.model.scale, usable, candidate)
+
+
+def train_epoch(state: State) -> Tally:
+    """One pass over the training samples."""
+    seed = state.config.training.seed
+    generator = torch.Generator().manual_seed(seed * 100_003 + state.epoch)
+    augmentation = Augmentation(state.model.size, generator)
+    if not state.config.training.augment:
+        augmentation = None
+    state.model.train()
+    tally = Tally()
+    with tqdm(total=len(state.train), desc=tr("train"), unit="it") as bar:
+        for batch in state.train.shuffled(state.epoch):
+            loss, right, asked = forward(state, batch, augmentation)
+            if asked:
+                state.optimizer.zero_grad(set_to_none=True)
+                state.scaler.scale(loss).backward()
+                state.scaler.unscale_(state.optimizer)
+                torch.nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
+                state.scaler.step(state.optimizer)
+                state.scaler.update()
+            state.scheduler.step()
+            tally.add(loss.item(), int(right), asked)
+            bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
+            bar.update()
+    return tally
+
+
+@torch.inference_mode()
+def validate(state: State) -> Tally:
+    """One pass over the validation samples, without augmentation."""
+    state.model.eval()
+    tally = Tally()
+    with tqdm(total=len(state.val), desc=tr("validate"), unit="it") as bar:
+        for batch in state.val.in_order():
+            loss, right, asked = forward(state, batch)
+            tally.add(loss.item(), int(right), asked)
+            bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
+            bar.update()
+    return tally
+
+
+def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
+    """The evidence of each sample with its own sound."""
+    model.eval()
+    found = []
+    for sample in samples:
+        records = read_sample(sample.path)
+        found.append(evidence_of(model, *(records_of(records)), reach))
+    return found
+
+
+def records_of(records) -> tuple:
+    """Records of a sample as crops, MFCC and speech."""
+    mfcc = np.ascontiguousarray(records["mfcc"])
+    return records["crop"], mfcc.reshape(-1, mfcc.shape[-1]), np.array(records["speech"])
+
+
+def calibrate(state: State) -> dict:
+    """Fit the score on the validation clips, with each other's sound as the counterexample."""
+    model, samples = state.model, state.val_samples
+    reach = 2 * SEARCH_REACH
+    in_sync = measure(model, samples, reach)
+    foreign = []
+    for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
+        crops, mfcc, speech = records_of(read_sample(one.path))
+        _, strange, said = records_of(read_sample(other.path))
+        n = min(len(speech), len(said))
+        if one is not other:
+            foreign.append(
+                evidence_of(model, crops[:n], strange[: n * STEPS_PER_FRAME], said[:n], reach)
+            )
+    return fit(in_sync, foreign, SEARCH_REACH)
+
+
+def write_log(state: State, writer, train: Tally, val: Tally) -> None:
+    """Numbers and pictures for TensorBoard."""
+    for name, tally in (("train", train), ("val", val)):
+        writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
+        writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
+    writer.add_scalar("learning_rate", state.scheduler.get_last_lr()[0], state.epoch)
+    report = offset_report(measure(state.model, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
+    for frames, share in report.share_at.items():
+        writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
+    writer.add_scalar("offset_accuracy/clip", report.whole_clip, state.epoch)
+    strip, matrix = log_pictures(state)
+    writer.add_image("crops", strip, state.epoch)
+    writer.add_image("similarity", matrix, state.epoch)
+
+
+@torch.inference_mode()
+def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """A strip of crops and the video × audio similarity of the first validation piece, 0…1."""
+    from torchvision.utils import make_grid
+
+    batch = next(state.val.in_order()).to(state.device)
+    views, bands = network_input(batch, state.model.size)
+    video, audio = state.model(views[:1], bands[:1])
+    matrix = (video[0] @ audio[0].T + 1) / 2
+    strip = make_grid(batch.crops[0, ::4, None].float() / 255, nrow=16, padding=1)
+    return strip.cpu(), matrix[None].float().cpu()
+
+
+def save_epoch(state: State, folder: Path, val: Tally) -> None:
+    """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
+    if val.mean_loss < state.best_val_loss:
+        state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
+        state.calibration = calibrate(state)
+        save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))
+        print(tr("best model saved: {path}", path=folder / "best_model.pth"))
+    if state.epoch % state.config.training.save_interval == 0:
+        path = folder / f"checkpoint_epoch_{state.epoch}.pth"
+        save_checkpoint(path, state.content(val.mean_loss))
+    save_checkpoint(folder / "last.pth", state.content(val.mean_loss))
+
+
+def fit_model(state: State, folder: Path) -> None:
+    """Train until the last epoch."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    epochs = state.config.training.num_epochs
+    log = Path(state.config.paths.log_dir) / time.strftime("%Y%m%d-%H%M%S")
+    with SummaryWriter(str(log)) as writer:
+        while state.epoch < epochs:
+            print("\n" + tr("Epoch {epoch}/{total}", epoch=state.epoch + 1, total=epochs))
+            rate = state.scheduler.get_last_lr()[0]
+            train = train_epoch(state)
+            val = validate(state)
+            state.epoch += 1
+            print(tr("train loss: {loss:.4f}, train accuracy: {acc:.4f}",
+                     loss=train.mean_loss, acc=train.accuracy))  # fmt: skip
+            print(tr("validation loss: {loss:.4f}, validation accuracy: {acc:.4f}",
+                     loss=val.mean_loss, acc=val.accuracy))  # fmt: skip
+            print(tr("learning rate: {rate:.6f}", rate=rate))
+            write_log(state, writer, train, val)
+            save_epoch(state, folder, val)
+
+
+def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
+    """Measure the best model on the test split and print the figures."""
+    path = folder / "best_model.pth"
+    trained = load_trained(path, device)
+    report = offset_report(measure(trained.model, test, SEARCH_REACH), TEST_LENGTHS)
+    print("\n" + tr("test split, {n} clips, {path}:", n=report.clips, path=path))
+    for frames, share in report.share_at.items():
+        print("  " + tr("offset accuracy at K = {k} frames: {share:.1%} (of {places} places)",
+                        k=frames, share=share, places=report.places[frames]))  # fmt: skip
+    print("  " + tr("offset accuracy of whole clips: {share:.1%}", share=report.whole_clip))
+    print("  " + tr("median absolute error: {ms:.0f} ms", ms=report.median_error_ms))
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Train the sync model on the samples of data/processed."),
+        "python src/train.py --set training.batch_size=8 training.device=cpu",
+    )
+    parser.add_argument(
+        "--resume", type=Path, metavar="CHECKPOINT",
+        help=tr("go on from this checkpoint, for example checkpoints/last.pth"),
+    )  # fmt: skip
+    args = parser.parse_args()
+    config = settings_of(args)
+    reuse_freed_memory()
+    folder = Path(config.paths.checkpoint_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    state, test = start(config, args.resume)
+    try:
+        fit_model(state, folder)
+    except KeyboardInterrupt:
+        last = folder / "last.pth"
+        if state.epoch == 0:
+            save_checkpoint(last, state.content(math.inf))
+        print("\n" + tr("stopped after epoch {epoch}; go on with: python src/train.py --resume {path}",
+                        epoch=state.epoch, path=last))  # fmt: skip
+        return 130
+    except torch.cuda.OutOfMemoryError:
+        raise OutOfMemoryError(
+            tr("the GPU has too little memory: lower training.batch_size (now {batch}) or "
+               "data.input_size (now {size})",
+               batch=config.training.batch_size, size=config.data.input_size)
+        ) from None  # fmt: skip
+    report_test(folder, state.device, test)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
