@@ -360,7 +360,7 @@ def print_result(score: float | None, details: dict) -> None:
         print(tr("offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: "
                  "{chance:.0%}",
                  ms=details["offset_ms"], frames=details["offset_frames"],
-                 chance=details["offset_probability"]))  # fmt: skip
+                 chance=math.floor(details["offset_probability"] * 100) / 100))  # fmt: skip
     if details["confidence"] is not None:
         print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
                  c=details["confidence"], d=details["min_distance"]))  # fmt: skip

@@ -178,6 +178,32 @@ def _decode(container, stream) -> Iterator:
             continue
 
 
+def _rate(stream: av.VideoStream) -> float:
+    """Pictures a second, as the header has it."""
+    return float(stream.average_rate or stream.guessed_rate or FPS)
+
+
+def _timed_pictures(container, stream) -> Iterator[tuple[float, av.VideoFrame]]:
+    """(presentation time in seconds, picture), times rising."""
+    # AVI knows no presentation times (those the demuxer reports are guesses), but the place of
+    # each chunk in the file, and its pictures come out of the decoder in the order of these.
+    unstamped = container.format.name == "avi"
+    delay = None
+    shown_at = -float("inf")
+    for frame in _decode(container, stream):
+        if unstamped:
+            if delay is None:
+                delay = frame.dts or 0
+            at = None if frame.dts is None else float((frame.dts - delay) * frame.time_base)
+        else:
+            at = frame.time
+        if at is None:
+            at = shown_at + 1 / _rate(stream) if shown_at > -float("inf") else 0.0
+        if at > shown_at:
+            shown_at = at
+            yield at, frame
+
+
 def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
     """Pictures on the 25 fps grid, streamed.
 
@@ -199,14 +225,11 @@ def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        rate = float(stream.average_rate or stream.guessed_rate or FPS)
+        rate = _rate(stream)
         first = shown = None
         shown_at = 0.0
         index = 0
-        for frame in _decode(container, stream):
-            at = frame.time if frame.time is not None else shown_at + (1 / rate if shown else 0)
-            if shown is not None and at <= shown_at:
-                continue
+        for at, frame in _timed_pictures(container, stream):
             picture = Picture(frame, aspect)
             if first is None:
                 first = at
@@ -237,8 +260,8 @@ def first_picture_s(path: str | Path) -> float:
         stream = _video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
-        for frame in _decode(container, stream):
-            return frame.time or 0.0
+        for at, _ in _timed_pictures(container, stream):
+            return at
         return _start(container, stream)
 
 

@@ -30,7 +30,7 @@ def language() -> str:
     return "en"
 
 
-def tr(text: str, **values) -> str:
+def tr(text: str, /, **values) -> str:
     """Translate ``text`` and fill its ``{named}`` places with ``values``."""
     text = CATALOGUES[language()].get(text, text)
     return text.format(**values) if values else text

@@ -1,3 +1,262 @@
 """Chinese messages: English text as written in ``tr(...)`` -> Chinese, places in braces kept."""
 
-CATALOGUE: dict[str, str] = {}
+CATALOGUE: dict[str, str] = {
+    # --- all commands
+    "example: {command}": "示例: {command}",
+    "settings (default: config.yaml)": "配置文件（默认 config.yaml）",
+    "override one setting, for example training.batch_size=4; may be repeated": (
+        "覆盖一项配置，例如 training.batch_size=4；可重复使用"
+    ),
+    "error: {text}": "错误: {text}",
+    "stopped": "已中断",
+    "exists: {folder}": "已存在: {folder}",
+    "created: {folder}": "已创建: {folder}",
+    "cannot write {path}: {why}": "无法写入 {path}: {why}",
+    "cannot make the folder {path}: {why}": "无法创建文件夹 {path}: {why}",
+    # --- settings
+    "{key} = {value!r}: {why}": "{key} = {value!r}: {why}",
+    "allowed: {expected}": "允许的取值: {expected}",
+    "unknown setting {key}; allowed: {known}": "未知配置项 {key}；可用的有: {known}",
+    " — did you mean {near}?": "。是否想写 {near}？",
+    "allowed: auto, cpu, cuda, cuda:N": "允许的取值: auto, cpu, cuda, cuda:N",
+    "a multiple of {step} is needed": "需要是 {step} 的倍数",
+    "a whole number is needed": "需要整数",
+    "a number is needed": "需要数字",
+    "true or false is needed": "需要 true 或 false",
+    "a text is needed": "需要文本",
+    "a section with settings is needed": "需要一组配置项",
+    "{path} is not valid YAML: {why}": "{path} 不是有效的 YAML: {why}",
+    "--set {override}: write section.key=value, for example training.batch_size=4": (
+        "--set {override}: 请写成 组.名称=值，例如 training.batch_size=4"
+    ),
+    "cannot read the settings {path}: {why}": "无法读取配置文件 {path}: {why}",
+    "device {name}: allowed: auto, cpu, cuda, cuda:N": (
+        "设备 {name}: 允许的取值为 auto, cpu, cuda, cuda:N"
+    ),
+    "device {name}: this machine has {n} GPU(s), counted from 0": (
+        "设备 {name}: 本机有 {n} 块 GPU，编号从 0 开始"
+    ),
+    "CUDA is not available on this machine: using the CPU": "本机没有可用的 CUDA，改用 CPU",
+    # --- media
+    "file not found: {path}": "找不到文件: {path}",
+    "no permission to read {path}": "没有读取权限: {path}",
+    "cannot read {path}: {why}; is it a complete media file?": (
+        "无法读取 {path}: {why}；请确认它是完整的媒体文件"
+    ),
+    "{path} has no video stream": "{path} 中没有视频流",
+    "{path} has no sound": "{path} 中没有声音",
+    "no picture could be decoded": "没有任何画面可以解码",
+    "no sound could be decoded": "没有任何声音可以解码",
+    "{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm": (
+        "{path}: 没有这种后缀的视频格式；请使用 .mp4、.mov、.mkv 或 .webm"
+    ),
+    # --- faces and clips
+    "data.detector: face_alignment could not download its weights ({why}); connect to the "
+    "internet once, or set data.detector to retinaface": (
+        "data.detector: face_alignment 无法下载权重（{why}）；请联网一次，"
+        "或把 data.detector 改为 retinaface"
+    ),
+    "the sound of {path} is silent throughout": "{path} 的声音全程静音",
+    "{path} has only {n} frames; at least {least} are needed": (
+        "{path} 只有 {n} 帧；至少需要 {least} 帧"
+    ),
+    "the sound of {path} lasts only {ms} ms; at least 200 ms are needed": (
+        "{path} 的声音只有 {ms} 毫秒；至少需要 200 毫秒"
+    ),
+    "no face found in {missed} of {looked} frames of {path}; is the face visible, upright and at "
+    "least 30 pixels wide?": (
+        "未检测到人脸: {path} 检查的 {looked} 帧中有 {missed} 帧没有人脸；"
+        "请换用人脸清晰、正立且宽度不小于 30 像素的视频"
+    ),
+    "no face stays long enough in {path}: the longest stretch is {longest} frames, {shortest} are "
+    "needed (data.min_frames)": (
+        "{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧（data.min_frames）"
+    ),
+    # --- preprocessing
+    "Turn clips of talking people into training samples.": "把说话人视频处理成训练样本。",
+    "found {n} video files": "找到 {n} 个视频文件",
+    "processing videos": "处理视频",
+    "Done! {n} samples processed": "处理完成！共处理 {n} 个样本",
+    "data saved in: {path}": "数据保存在: {path}",
+    "index file: {path}": "索引文件: {path}",
+    "no video in {folder}: put clips of talking people there (mp4, avi, mov, mkv, webm, …), and "
+    "their sound, if it is apart, into {audios} under the same name": (
+        "{folder} 中没有视频: 请把说话人视频（mp4、avi、mov、mkv、webm 等）放进去；"
+        "若声音是单独的文件，请以相同文件名放进 {audios}"
+    ),
+    "the settings have changed since the last run: all clips are processed anew": (
+        "配置与上次不同: 将重新处理全部视频"
+    ),
+    "the old index is made anew: {why}": "将重新生成索引: {why}",
+    "no matching audio file: {path} has no sound of its own; put {stem}.wav into {folder}": (
+        "未找到对应的音频文件: {path} 本身也没有声音；请把 {stem}.wav 放进 {folder}"
+    ),
+    "unreadable: {path}: {why}": "无法读取: {path}: {why}",
+    "unreadable: the decoder crashed on {path}": "无法读取: 解码 {path} 时解码器崩溃",
+    "{n} clips have no audio file of their own: the video's sound was used": (
+        "{n} 个视频没有单独的音频文件: 使用视频自带的声音"
+    ),
+    "{n} clips were already done": "{n} 个视频此前已处理，直接沿用",
+    "{n} clips skipped (listed in {path}):": "跳过 {n} 个视频（列表见 {path}）:",
+    "no usable clip in {folder}: see the reasons above": "{folder} 中没有可用的视频: 原因见上",
+    # --- index and samples
+    "{path} not found: run python src/data_processing.py first": (
+        "找不到 {path}: 请先运行 python src/data_processing.py"
+    ),
+    "cannot read {path}: {why}": "无法读取 {path}: {why}",
+    "{path} is not a sound index ({why}): delete it and run python src/data_processing.py": (
+        "{path} 不是完好的索引（{why}）: 请删除它并重新运行 python src/data_processing.py"
+    ),
+    "no list of samples": "没有样本列表",
+    "version {found}, not {known}": "版本为 {found}，应为 {known}",
+    "an incomplete sample": "样本记录不完整",
+    "{file} lies outside its folder": "{file} 在索引文件夹之外",
+    "cannot read the sample {path} ({why}): run python src/data_processing.py again": (
+        "无法读取样本 {path}（{why}）: 请重新运行 python src/data_processing.py"
+    ),
+    "{path} was made with data.{name} = {made}, the settings say {value}: run python "
+    "src/data_processing.py again": (
+        "{path} 生成时 data.{name} = {made}，而现在的配置是 {value}: "
+        "请重新运行 python src/data_processing.py"
+    ),
+    "{n} usable {what}: at least 3 are needed to train, validate and test; {hint}": (
+        "可用的{what}只有 {n} 个: 训练、验证和测试至少需要 3 个；{hint}"
+    ),
+    "clips": "视频",
+    "speakers": "说话人",
+    "put each speaker's clips into a folder of data/videos": (
+        "请把每位说话人的视频放进 data/videos 下各自的文件夹"
+    ),
+    "add clips to data/videos and run python src/data_processing.py": (
+        "请在 data/videos 中添加视频并运行 python src/data_processing.py"
+    ),
+    # --- training
+    "Train the sync model on the samples of data/processed.": "用 data/processed 中的样本训练模型。",
+    "device: {device}": "使用设备: {device}",
+    "number of model parameters: {n:,}": "模型参数数量: {n:,}",
+    "loaded {n} samples": "加载了 {n} 个样本",
+    "training...": "开始训练...",
+    "training samples: {train}, validation samples: {val}, test samples: {test}": (
+        "训练样本: {train}, 验证样本: {val}, 测试样本: {test}"
+    ),
+    "Epoch {epoch}/{total}": "Epoch {epoch}/{total}",
+    "train": "训练",
+    "validate": "验证",
+    "train loss: {loss:.4f}, train accuracy: {acc:.4f}": (
+        "训练损失: {loss:.4f}, 训练准确率: {acc:.4f}"
+    ),
+    "validation loss: {loss:.4f}, validation accuracy: {acc:.4f}": (
+        "验证损失: {loss:.4f}, 验证准确率: {acc:.4f}"
+    ),
+    "learning rate: {rate:.6f}": "学习率: {rate:.6f}",
+    "best model saved: {path}": "保存最佳模型: {path}",
+    "resumed from {path} after epoch {epoch}": "从 {path} 继续，已完成 {epoch} 轮",
+    "stopped after epoch {epoch}; go on with: python src/train.py --resume {path}": (
+        "已在第 {epoch} 轮后停止；继续训练: python src/train.py --resume {path}"
+    ),
+    "go on from this checkpoint, for example checkpoints/last.pth": (
+        "从该检查点继续训练，例如 checkpoints/last.pth"
+    ),
+    "{path} holds no training state to go on from ({why})": (
+        "{path} 中没有可以继续训练的状态（{why}）"
+    ),
+    "the GPU has too little memory: lower training.batch_size (now {batch}) or data.input_size "
+    "(now {size})": (
+        "显存不足: 请调小 training.batch_size（现为 {batch}）或 data.input_size（现为 {size}）"
+    ),
+    "test split, {n} clips, {path}:": "测试集，{n} 个视频，{path}:",
+    "offset accuracy at K = {k} frames: {share:.1%} (of {places} places)": (
+        "K = {k} 帧时的偏移准确率: {share:.1%}（共 {places} 处）"
+    ),
+    "offset accuracy of whole clips: {share:.1%}": "整段视频的偏移准确率: {share:.1%}",
+    "median absolute error: {ms:.0f} ms": "绝对误差中位数: {ms:.0f} 毫秒",
+    # --- checkpoints
+    "checkpoint not found: {path}; python src/train.py makes one": (
+        "找不到检查点: {path}；请先运行 python src/train.py 训练"
+    ),
+    "{path} is not a checkpoint, or it is damaged; train one with python src/train.py": (
+        "{path} 不是检查点，或已损坏；请运行 python src/train.py 训练"
+    ),
+    "{path} is not a checkpoint of this project; train one with python src/train.py": (
+        "{path} 不是本项目的检查点；请运行 python src/train.py 训练"
+    ),
+    "{path} has format version {found}; this program reads version {known}": (
+        "{path} 的格式版本为 {found}；本程序读取版本 {known}"
+    ),
+    "{path} is incomplete: {names} missing": "{path} 不完整: 缺少 {names}",
+    "the weights of {path} do not fit the network: model.* or data.input_size differ from those "
+    "it was trained with": (
+        "{path} 的权重与网络不符: model.* 或 data.input_size 与训练时不同"
+    ),
+    # --- inference
+    "Score a video and its sound, find the offset and mend it.": (
+        "为视频和声音的同步打分，找出偏移并校正。"
+    ),
+    "the trained model (.pth)": "训练好的模型（.pth）",
+    "the video": "视频文件",
+    "the sound; left out: the video's own": "音频文件；省略时使用视频自带的声音",
+    "the mended video (default: <video>_synced in paths.output_dir)": (
+        "校正后的视频（默认为 paths.output_dir 中的 <视频名>_synced）"
+    ),
+    "judge, write no video": "只打分，不写视频",
+    "also draw the result as this picture (.png)": "同时把结果画成图片（.png）",
+    "print one JSON object": "输出一个 JSON 对象",
+    "auto, cpu, cuda or cuda:N": "auto、cpu、cuda 或 cuda:N",
+    "--score-only writes no video: leave out --output": "--score-only 不写视频: 请去掉 --output",
+    "--set {override}: here these settings come from the checkpoint; inference.* and paths.* can "
+    "be set": (
+        "--set {override}: 推理时这些配置来自检查点；可设置的是 inference.* 和 paths.*"
+    ),
+    "sync score: {score}": "同步分数: {score}",
+    "sync score": "同步分数",
+    "undetermined": "无法判断",
+    "undetermined: {why}": "无法判断: {why}",
+    "verdict: {text}": "结论: {text}",
+    "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
+    "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
+    "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
+    "audio led by {ms:.0f} ms, corrected": "音频超前 {ms:.0f} 毫秒，已校正",
+    "audio lagged by {ms:.0f} ms, corrected": "音频滞后 {ms:.0f} 毫秒，已校正",
+    "score {before:.2f} → {after:.2f}": "分数 {before:.2f} → {after:.2f}",
+    "offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: {chance:.0%}": (
+        "偏移: {ms:+.1f} 毫秒（{frames:+d} 帧）；判断正确的概率: {chance:.0%}"
+    ),
+    "confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}": (
+        "置信度 (LSE-C): {c:.3f}，最小距离 (LSE-D): {d:.3f}"
+    ),
+    "face seen in {share:.0%} of {seconds:.1f} s": "{seconds:.1f} 秒中有 {share:.0%} 看得到人脸",
+    "nobody speaks while the face is seen": "看得到人脸时没有人说话",
+    "the mouth and the sound show no clear relation": "口型与声音之间看不出明确的对应关系",
+    "nothing changed: {why}": "未作改动: {why}",
+    "nothing written: after the correction, {left}": "未写出结果: 校正之后，{left}",
+    "the output {path} is an input: choose another name": "输出 {path} 就是输入文件: 请换一个名称",
+    "the output {path} is a folder: name a file": "输出 {path} 是文件夹: 请指定文件名",
+    "output: {path}": "输出: {path}",
+    "picture: {path}": "图片: {path}",
+    # --- pictures
+    "offset: the sound delayed by … ms (> 0: the sound leads)": (
+        "偏移: 声音需延后的毫秒数（> 0: 声音超前）"
+    ),
+    "similarity of mouth and sound": "口型与声音的相似度",
+    "score by second": "每秒分数",
+    "time in s": "时间（秒）",
+    "sound": "声音",
+    # --- the demo and its talking faces
+    "Run the four steps on talking faces made on the spot.": "在现场生成的说话人脸上运行四个步骤。",
+    "1/4 folders": "1/4 创建文件夹",
+    "talking faces": "生成说话人脸",
+    "2/4 preprocessing": "2/4 数据预处理",
+    "3/4 training": "3/4 训练",
+    "4/4 find and mend the shift of a clip that was not trained on": (
+        "4/4 找出并校正一段未参与训练的视频的偏移"
+    ),
+    "injected offset: {ms:+.0f} ms": "注入的偏移: {ms:+.0f} 毫秒",
+    "found offset:    {ms:+.0f} ms": "找到的偏移: {ms:+.0f} 毫秒",
+    "video:   {path}": "视频: {path}",
+    "done in {minutes:.1f} minutes": "用时 {minutes:.1f} 分钟",
+    "the demo stopped: {command} failed": "演示中止: {command} 运行失败",
+    "by how much the sound is put off: > 0 early, < 0 late": "声音错开的毫秒数: > 0 超前，< 0 滞后",
+    "clips to make": "要生成的视频数",
+    "epochs to train": "训练轮数",
+    "the demo has settings of its own": "演示使用自己的配置",
+}

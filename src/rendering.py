@@ -55,7 +55,8 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
 
     seconds = [np.nan if value is None else value for value in details["per_second"]]
     colours = [GOOD if value >= 0.5 else POOR for value in seconds]
-    middle.bar(np.arange(len(seconds)) + 0.5, seconds, width=0.9, color=colours)
+    heights = np.maximum(seconds, 0.02)  # a score of 0 shall be seen, too
+    middle.bar(np.arange(len(seconds)) + 0.5, heights, width=0.9, color=colours)
     for second, value in enumerate(seconds):
         if np.isnan(value):
             middle.axvspan(second, second + 1, color=QUIET, alpha=0.25, linewidth=0)
@@ -63,7 +64,7 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
     middle.set_ylabel(say("score by second"))
 
     sound = read_audio(details["audio"])
-    librosa.display.waveshow(sound, sr=SAMPLE_RATE, ax=low, color=INK, x_axis=None)
+    librosa.display.waveshow(sound, sr=SAMPLE_RATE, ax=low, color=INK, axis=None)
     for axis in (middle, low):
         axis.set_xlim(0, max(details["duration_s"], 0.2))
     low.set_xlabel(say("time in s"))
