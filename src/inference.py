@@ -145,11 +145,19 @@ class LipSyncInference:
             MediaError: an input cannot be used.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self._mend(video_path, audio_path, output_path)
+        success, message, _ = self.mend(video_path, audio_path, output_path)
         return success, message
 
-    def _mend(self, video_path, audio_path, output_path) -> tuple[bool, str, dict]:
-        """As ``sync_video_audio``, with the first measurement and the last."""
+    def mend(
+        self, video_path: str | Path, audio_path: str | Path | None, output_path: str | Path
+    ) -> tuple[bool, str, dict]:
+        """As ``sync_video_audio``, and what was measured.
+
+        Returns:
+            ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
+            of the pair as given and, on success, ``score``, ``residual_ms`` and ``applied_ms``
+            of the result.
+        """
         from src.files import written_aside
         from src.media import move_sound
 
@@ -174,8 +182,7 @@ class LipSyncInference:
             left = mended["undetermined"] or mended["verdict"]
             return False, tr("nothing written: after the correction, {left}", left=left), measured
         measured |= {"score": after, "residual_ms": residual, "applied_ms": round(delay, 1)}
-        change = tr("score {before:.2f} → {after:.2f}", before=before, after=after)
-        return True, f"{_what_was_done(details['offset_ms'])}; {change}", measured
+        return True, _what_was_done(details["offset_ms"], before, after), measured
 
     def batch_process(
         self,
@@ -205,7 +212,7 @@ class LipSyncInference:
             result = {"video": str(video), "audio": None if audio is None else str(audio),
                       "success": False, "output": None, "score": None, "details": None}  # fmt: skip
             try:
-                result["success"], result["message"], found = self._mend(video, audio, output)
+                result["success"], result["message"], found = self.mend(video, audio, output)
                 result["score"], result["details"] = found["score_before"], found["details"]
             except LipSyncError as error:
                 result["message"] = str(error)
@@ -228,10 +235,16 @@ def verdict(offset_ms: float) -> str:
     return tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
 
 
-def _what_was_done(offset_ms: float) -> str:
+def _what_was_done(offset_ms: float, before: float | None, after: float | None) -> str:
     if offset_ms > 0:
-        return tr("audio led by {ms:.0f} ms, corrected", ms=offset_ms)
-    return tr("audio lagged by {ms:.0f} ms, corrected", ms=-offset_ms)
+        return tr("audio led by {ms:.0f} ms, corrected; score {before} → {after}",
+                  ms=offset_ms, before=_shown(before), after=_shown(after))  # fmt: skip
+    return tr("audio lagged by {ms:.0f} ms, corrected; score {before} → {after}",
+              ms=-offset_ms, before=_shown(before), after=_shown(after))  # fmt: skip
+
+
+def _shown(score: float | None) -> str:
+    return "–" if score is None else f"{score:.2f}"
 
 
 def _rounded(value: float | None) -> float | None:
@@ -330,7 +343,7 @@ def main() -> int:
     else:
         video = Path(args.video)
         output = args.output or _free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = judge._mend(args.video, args.audio, output)
+        success, message, found = judge.mend(args.video, args.audio, output)
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "output": str(output) if success else None}  # fmt: skip

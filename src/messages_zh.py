@@ -185,9 +185,7 @@ CATALOGUE: dict[str, str] = {
     ),
     "{path} is incomplete: {names} missing": "{path} 不完整: 缺少 {names}",
     "the weights of {path} do not fit the network: model.* or data.input_size differ from those "
-    "it was trained with": (
-        "{path} 的权重与网络不符: model.* 或 data.input_size 与训练时不同"
-    ),
+    "it was trained with": ("{path} 的权重与网络不符: model.* 或 data.input_size 与训练时不同"),
     # --- inference
     "Score a video and its sound, find the offset and mend it.": (
         "为视频和声音的同步打分，找出偏移并校正。"
@@ -204,9 +202,7 @@ CATALOGUE: dict[str, str] = {
     "auto, cpu, cuda or cuda:N": "auto、cpu、cuda 或 cuda:N",
     "--score-only writes no video: leave out --output": "--score-only 不写视频: 请去掉 --output",
     "--set {override}: here these settings come from the checkpoint; inference.* and paths.* can "
-    "be set": (
-        "--set {override}: 推理时这些配置来自检查点；可设置的是 inference.* 和 paths.*"
-    ),
+    "be set": ("--set {override}: 推理时这些配置来自检查点；可设置的是 inference.* 和 paths.*"),
     "sync score: {score}": "同步分数: {score}",
     "sync score": "同步分数",
     "undetermined": "无法判断",
@@ -215,9 +211,12 @@ CATALOGUE: dict[str, str] = {
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
     "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
-    "audio led by {ms:.0f} ms, corrected": "音频超前 {ms:.0f} 毫秒，已校正",
-    "audio lagged by {ms:.0f} ms, corrected": "音频滞后 {ms:.0f} 毫秒，已校正",
-    "score {before:.2f} → {after:.2f}": "分数 {before:.2f} → {after:.2f}",
+    "audio led by {ms:.0f} ms, corrected; score {before} → {after}": (
+        "音频超前 {ms:.0f} 毫秒，已校正；分数 {before} → {after}"
+    ),
+    "audio lagged by {ms:.0f} ms, corrected; score {before} → {after}": (
+        "音频滞后 {ms:.0f} 毫秒，已校正；分数 {before} → {after}"
+    ),
     "offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: {chance:.0%}": (
         "偏移: {ms:+.1f} 毫秒（{frames:+d} 帧）；判断正确的概率: {chance:.0%}"
     ),

@@ -254,7 +254,7 @@ def calibrate(state: State) -> dict:
     in_sync = measure(model, samples, reach)
     foreign = []
     for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
-        crops, mfcc, speech = records_of(read_sample(one.path))
+        crops, _, speech = records_of(read_sample(one.path))
         _, strange, said = records_of(read_sample(other.path))
         n = min(len(speech), len(said))
         if one is not other:
@@ -361,7 +361,8 @@ def main() -> int:
         last = folder / "last.pth"
         if state.epoch == 0:
             save_checkpoint(last, state.content(math.inf))
-        print("\n" + tr("stopped after epoch {epoch}; go on with: python src/train.py --resume {path}",
+        print("\n" + tr("stopped after epoch {epoch}; go on with: "
+                        "python src/train.py --resume {path}",
                         epoch=state.epoch, path=last))  # fmt: skip
         return 130
     except torch.cuda.OutOfMemoryError:

@@ -1,7 +1,7 @@
 """`make demo`: the four steps on talking faces the project makes itself.
 
-Makes a small corpus with known offset 0, processes and trains on it, shifts the sound of a clip
-of a clip that was not trained on, and has the trained model find and mend the shift.
+Makes a small corpus with known offset 0, processes it and trains on it, shifts the sound of a
+clip that was not trained on, and has the trained model find and mend the shift.
 """
 
 import json
@@ -36,6 +36,7 @@ def step(title: str, *command: str, capture: bool = False) -> str:
         stdout=subprocess.PIPE if capture else None,
     )  # fmt: skip
     if done.returncode:
+        print(done.stdout or "", end="")
         raise LipSyncError(tr("the demo stopped: {command} failed", command=command[0]))
     return done.stdout if capture else ""
 
@@ -44,8 +45,10 @@ def main() -> int:
     parser = make_parser(
         tr("Run the four steps on talking faces made on the spot."), "python tools/demo.py"
     )
-    parser.add_argument("--shift-ms", type=float, default=-200.0,
-                        help=tr("by how much the sound is put off: > 0 early, < 0 late"))  # fmt: skip
+    parser.add_argument(
+        "--shift-ms", type=float, default=-200.0,
+        help=tr("by how much the sound is put off: > 0 early, < 0 late"),
+    )  # fmt: skip
     parser.add_argument("--clips", type=int, default=CLIPS, help=tr("clips to make"))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=tr("epochs to train"))
     args = parser.parse_args()
@@ -62,8 +65,10 @@ def main() -> int:
     ]  # fmt: skip
     settings = [part for override in own for part in ("--set", override)]
     step(tr("1/4 folders"), "setup_directories.py")
-    step(tr("talking faces"), "tools/synthetic_talker.py", "--output", FOLDER,
-         "--num-clips", str(args.clips), "--seconds", str(SECONDS), "--speakers", str(SPEAKERS))  # fmt: skip
+    step(
+        tr("talking faces"), "tools/synthetic_talker.py", "--output", FOLDER,
+        "--num-clips", str(args.clips), "--seconds", str(SECONDS), "--speakers", str(SPEAKERS),
+    )  # fmt: skip
     step(tr("2/4 preprocessing"), "src/data_processing.py", *settings)
     step(tr("3/4 training"), "src/train.py", *settings)
 

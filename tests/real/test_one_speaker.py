@@ -1,0 +1,167 @@
+"""The four steps on real clips of one speaker, with the settings users start with.
+
+Needs ``../shared/data`` (see its README); takes about ten minutes on 2 cores.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.dataset import load_samples, split_samples
+from src.inference import LipSyncInference
+from src.media import SAMPLE_RATE, read_audio, read_pictures, write_wav
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIPS = ROOT.parent / "shared" / "data" / "train" / "grid_s1"
+N_CLIPS = 160
+SHIFTS_MS = (-400, -160, -37, 0, 90, 240)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no real clips: {CLIPS} is missing"),
+]
+
+
+def run_script(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, text=True, encoding="utf-8",
+        stdout=subprocess.PIPE, env={**os.environ, "LIPSYNC_LANG": "zh"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The first 160 clips, processed and trained on with the defaults of config.yaml."""
+    folder = tmp_path_factory.mktemp("grid")
+    (folder / "videos").mkdir()
+    for clip in sorted(CLIPS.iterdir())[:N_CLIPS]:
+        (folder / "videos" / clip.name).symlink_to(clip)
+    folders = (
+        f"data.video_dir={folder}/videos", f"data.audio_dir={folder}/audios",
+        f"data.processed_dir={folder}/processed", f"paths.checkpoint_dir={folder}/checkpoints",
+        f"paths.log_dir={folder}/logs",
+    )  # fmt: skip
+    settings = [part for override in folders for part in ("--set", override)]
+    processed = run_script("src/data_processing.py", *settings)
+    log = run_script("src/train.py", *settings, "--set", "training.device=cpu")
+    return folder, processed, log
+
+
+@pytest.fixture(scope="session")
+def judge(trained):
+    return LipSyncInference(trained[0] / "checkpoints" / "best_model.pth", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def test_clips(trained, judge):
+    """Videos of the test split the training printed its figures for."""
+    folder = trained[0]
+    config = judge.trained.config
+    samples = load_samples(folder / "processed" / "dataset_index.pkl", config.data)
+    *_, test = split_samples(samples, config.training)
+    return [folder / "videos" / sample.clip for sample in test]
+
+
+def test_every_clip_is_processed(trained):
+    folder, processed, _ = trained
+    assert f"找到 {N_CLIPS} 个视频文件" in processed
+    assert f"处理完成！共处理 {N_CLIPS} 个样本" in processed
+    with open(folder / "processed" / "skipped.csv", encoding="utf-8-sig") as file:
+        assert len(list(csv.reader(file))) == 1  # the heading
+
+
+def test_strange_clips_of_the_speaker_are_told(trained):
+    """The bars of the issue: K = 5 ≥ 88 %, K = 15 ≥ 97 %, whole clips ≥ 97 %."""
+    log = trained[2]
+    assert "训练样本: 128, 验证样本: 16, 测试样本: 16" in log
+    share = {int(k): float(v) for k, v in re.findall(r"K = (\d+) 帧时的偏移准确率: ([\d.]+)%", log)}
+    print(log[log.index("测试集") :])
+    assert share[5] >= 88
+    assert share[15] >= 97
+    assert float(re.search(r"整段视频的偏移准确率: ([\d.]+)%", log)[1]) >= 97
+
+
+def shifted(sound: np.ndarray, ms: int) -> np.ndarray:
+    """ms > 0: the sound comes early; its length stays."""
+    n = round(abs(ms) * SAMPLE_RATE / 1000)
+    silence = np.zeros(n, np.float32)
+    moved = np.concatenate([sound[n:], silence] if ms > 0 else [silence, sound])
+    return moved[: len(sound)]
+
+
+def later_by_ms(sound: np.ndarray, reference: np.ndarray) -> float:
+    """By how much ``sound`` comes later than ``reference``, from their cross-correlation."""
+    n = min(len(sound), len(reference))
+    spectrum = np.fft.rfft(sound[:n], 2 * n) * np.conj(np.fft.rfft(reference[:n], 2 * n))
+    lag = int(np.argmax(np.fft.irfft(spectrum)))
+    return (lag - 2 * n if lag > n else lag) / SAMPLE_RATE * 1000
+
+
+def test_shifts_are_found(judge, test_clips, tmp_path):
+    """Unshifted within ±60 ms of zero, each shift within ±15 ms of the difference made."""
+    worst, unshifted = {}, []
+    for clip in test_clips:
+        sound = read_audio(clip)
+        found = {}
+        for ms in SHIFTS_MS:
+            moved = tmp_path / f"{clip.stem}{ms}.wav"
+            write_wav(moved, shifted(sound, ms))
+            _, details = judge.compute_sync_score(clip, moved)
+            assert details["offset_ms"] is not None, (clip.name, ms, details["undetermined"])
+            found[ms] = details["offset_ms"]
+        unshifted.append(found[0])
+        for ms in SHIFTS_MS:
+            error = found[ms] - found[0] - ms
+            worst[ms] = max(worst.get(ms, 0), abs(error))
+    print(f"\n{len(test_clips)} clips; unshifted: {min(unshifted)} … {max(unshifted)} ms; "
+          f"largest error by shift: { {ms: round(e, 1) for ms, e in worst.items()} } ms")  # fmt: skip
+    assert max(map(abs, unshifted)) <= 60
+    assert max(worst.values()) <= 15
+
+
+def test_shifts_are_mended(judge, test_clips, tmp_path):
+    """Afterwards within ±20 ms of zero by its own measure, ±60 ms of the original by waveform."""
+    residuals, distances = [], []
+    for clip in test_clips[:8]:
+        sound = read_audio(clip)
+        frames = sum(1 for _ in read_pictures(clip))
+        for ms in SHIFTS_MS:
+            moved, output = tmp_path / f"{clip.stem}{ms}.wav", tmp_path / f"{clip.stem}{ms}.mp4"
+            write_wav(moved, shifted(sound, ms))
+            success, message = judge.sync_video_audio(clip, moved, output)
+            assert success, message
+            _, details = judge.compute_sync_score(output)
+            residuals.append(details["offset_ms"])
+            distances.append(later_by_ms(read_audio(output), sound))
+            assert sum(1 for _ in read_pictures(output)) == frames
+    print(f"\n{len(residuals)} mended; own measure {min(residuals)} … {max(residuals)} ms; "
+          f"waveforms {min(distances):.1f} … {max(distances):.1f} ms")  # fmt: skip
+    assert max(map(abs, residuals)) <= 20
+    assert max(map(abs, distances)) <= 60
+
+
+def test_command_line_mends_a_lag(trained, test_clips, tmp_path):
+    """The command a newcomer types: its JSON, its output and its picture."""
+    clip = test_clips[0]
+    sound, output, plot = tmp_path / "a.wav", tmp_path / "out.mp4", tmp_path / "out.png"
+    write_wav(sound, shifted(read_audio(clip), -120))
+    text = run_script(
+        "src/inference.py", "--checkpoint", f"{trained[0]}/checkpoints/best_model.pth",
+        "--video", str(clip), "--audio", str(sound), "--output", str(output),
+        "--plot", str(plot), "--json",
+    )  # fmt: skip
+    result = json.loads(text)
+    assert result["success"]
+    assert result["score"] < 0.5
+    assert re.fullmatch(r"音频滞后 1\d\d 毫秒，已校正；分数 0\.\d\d → 0\.\d\d", result["message"])
+    assert output.stat().st_size > 10_000
+    assert plot.stat().st_size > 10_000
