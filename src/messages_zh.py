@@ -258,4 +258,34 @@ CATALOGUE: dict[str, str] = {
     "clips to make": "要生成的视频数",
     "epochs to train": "训练轮数",
     "the demo has settings of its own": "演示使用自己的配置",
+    "{n} clips in {folder}, listed in corpus.csv": "{folder} 中有 {n} 个视频，列表见 corpus.csv",
+    "a clip of {seconds} s has no frame": "{seconds} 秒的视频连一帧也没有",
+    "the shift must be within ±{most:.0f} ms, not {ms}": (
+        "错开的时间须在 ±{most:.0f} 毫秒以内，而不是 {ms}"
+    ),
+    "Make a small corpus of drawn faces that speak, in perfect sync.": (
+        "生成一小组完全同步的、会说话的手绘人脸视频。"
+    ),
+    "folder for videos/ and corpus.csv": "存放 videos/ 和 corpus.csv 的文件夹",
+    "how many clips": "视频数",
+    "length of each": "每个视频的长度（秒）",
+    "different faces and voices": "不同的人脸和嗓音数",
+    "another seed, other people": "换一个种子，换一批人",
+    "--num-clips, --speakers and --seconds must be positive, --seed not negative": (
+        "--num-clips、--speakers 和 --seconds 须为正数，--seed 不能为负"
+    ),
+    "clip": "视频",
+    "espeak-ng is missing: pip install espeakng-loader ({why})": (
+        "缺少 espeak-ng: 请运行 pip install espeakng-loader（{why}）"
+    ),
+    "espeak-ng is incomplete in {folder}: reinstall espeakng-loader": (
+        "{folder} 中的 espeak-ng 不完整: 请重新安装 espeakng-loader"
+    ),
+    "espeak-ng cannot read so long a path: {path}": "espeak-ng 无法读取这么长的路径: {path}",
+    "espeak-ng cannot be loaded: {why}": "无法加载 espeak-ng: {why}",
+    "espeak-ng does not start: reinstall espeakng-loader": (
+        "espeak-ng 无法启动: 请重新安装 espeakng-loader"
+    ),
+    "espeak-ng has no voice {name!r}": "espeak-ng 没有嗓音 {name!r}",
+    "espeak-ng said nothing for {text!r}": "espeak-ng 没有读出 {text!r}",
 }

@@ -93,7 +93,7 @@ class Tally:
 
     @property
     def mean_loss(self) -> float:
-        return self.loss / max(1, self.asked)
+        return self.loss / self.asked if self.asked else math.inf
 
     @property
     def accuracy(self) -> float:
@@ -294,7 +294,7 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
 
 def save_epoch(state: State, folder: Path, val: Tally) -> None:
     """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
-    if val.mean_loss < state.best_val_loss:
+    if val.mean_loss < state.best_val_loss or state.epoch == 1:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
         state.calibration = calibrate(state)
         save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))

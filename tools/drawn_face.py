@@ -294,5 +294,3 @@ def draw_face(look: Look, mouth: np.ndarray, pose: Pose, size: int = SIZE) -> np
     head = cv2.remap(canvas, from_x, from_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
     through = 255 - cv2.cvtColor(head[..., 3], cv2.COLOR_GRAY2BGR)
     return cv2.add(head[..., :3], cv2.multiply(_backdrop(look, size), through, scale=1 / 255))
-
-

@@ -20,16 +20,16 @@ from src.errors import LipSyncError
 from src.messages import tr
 
 WORDS = {
-    "command": "bin lay place set put move".split(),
-    "colour": "blue green red white brown purple".split(),
-    "prep": "at by in with from".split(),
-    "letter": list("ABCDEFGHIJKLMNOPQRSTUVXYZ"),
-    "digit": "zero one two three four five six seven eight nine".split(),
-    "adverb": "again now please soon".split(),
-    "adj": "warm small happy clever famous yellow quiet beautiful shiny wide foolish".split(),
-    "noun": "baby farmer piano window fish mother apple shoe bubble village moth puppy".split(),
-    "verb": "follows loves paints remembers moves brings washes finds shows believes".split(),
-    "place": "by the river,at home,on the bus,before breakfast,over the moon,for a week".split(","),
+    "command": "bin|lay|place|set|put|move",
+    "colour": "blue|green|red|white|brown|purple",
+    "prep": "at|by|in|with|from",
+    "letter": "|".join("ABCDEFGHIJKLMNOPQRSTUVXYZ"),
+    "digit": "zero|one|two|three|four|five|six|seven|eight|nine",
+    "adverb": "again|now|please|soon",
+    "adj": "warm|small|happy|clever|famous|yellow|quiet|beautiful|shiny|wide|foolish",
+    "noun": "baby|farmer|piano|window|fish|mother|apple|shoe|bubble|village|moth|puppy",
+    "verb": "follows|loves|paints|remembers|moves|brings|washes|finds|shows|believes",
+    "place": "by the river|at home|on the bus|before breakfast|over the moon|for a week",
 }
 PATTERNS = (
     "{command} {colour} {prep} {letter} {digit} {adverb}.",
@@ -48,7 +48,9 @@ OTHERS = {
     "un fiume} {domani|al mare|con papà|in piazza|per poco}.",
     "cmn": "{我妈妈|大家|朋友们|他爸爸}{今天|明天|马上|不}{买|看|喜欢|卖}{苹果|面包|汽车|书}。",
 }
-VOICES = ["en-us"] * 5 + ["en"] * 3 + "en-gb-x-rp en-gb-scotland en-029 es de it cmn".split()
+VOICES = [
+    *["en-us"] * 5, *["en"] * 3, "en-gb-x-rp", "en-gb-scotland", "en-029", "es", "de", "it", "cmn"
+]  # fmt: skip
 
 Phoneme = tuple[float, float, str]  # start and end in seconds, espeak-ng's name
 
@@ -83,16 +85,20 @@ def make_sentence(rng: np.random.Generator, language: str = "en") -> str:
         pattern = PATTERNS[0] if rng.random() < 0.35 else str(rng.choice(PATTERNS[1:]))
 
     def pick(found: re.Match) -> str:
-        return str(rng.choice(WORDS.get(found[1]) or found[1].split("|")))
+        return str(rng.choice(WORDS.get(found[1], found[1]).split("|")))
 
     text = re.sub(r"\{(.*?)\}", pick, pattern)
     return text[0].upper() + text[1:]
 
 
 class _Event(ctypes.Structure):  # espeak_EVENT of speak_lib.h; `id` is a union there
-    _numbers = "type unique_identifier text_position length audio_position sample".split()
     _fields_ = [
-        *((name, ctypes.c_int) for name in _numbers),
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
         ("id", ctypes.c_char * 8),
     ]
@@ -153,7 +159,8 @@ def _loaded_espeak() -> Iterator[tuple[ctypes.CDLL, int]]:
 
     The phase of a voice's tremor outlives even espeak_Terminate, so that a sentence would sound
     a little different the second time. A freshly loaded library always says the same; loading,
-    speaking and unloading take 5 ms.
+    speaking and unloading take 5 ms. The noise of breathy voices (f2, f3, f5) would be seeded
+    with the time.
     """
     library, data = _espeak_paths()
     try:
@@ -164,6 +171,7 @@ def _loaded_espeak() -> Iterator[tuple[ctypes.CDLL, int]]:
         rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
         if rate <= 0:
             raise LipSyncError(tr("espeak-ng does not start: reinstall espeakng-loader"))
+        lib.espeak_ng_SetRandSeed(ctypes.c_long(1))
         try:
             yield lib, rate
         finally:
@@ -214,9 +222,7 @@ def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list[Ph
     return samples, rate, _intervals(events, samples, rate)
 
 
-def _intervals(
-    events: list[tuple[int, str]], samples: np.ndarray, rate: int
-) -> list[Phoneme]:
+def _intervals(events: list[tuple[int, str]], samples: np.ndarray, rate: int) -> list[Phoneme]:
     """Turn (sample, name) events into intervals; give stops the silence before their burst."""
     starts = [min(start, len(samples)) for start, _ in events]
     for index, (_, name) in enumerate(events):

@@ -78,8 +78,8 @@ def _targets(phonemes: list[Phoneme]) -> list[tuple[float, float, np.ndarray, fl
         now = end
         if name != "_":
             shapes = _shapes(name)
-            edges = np.linspace(start, end, len(shapes) + 1)
-            targets += [(*span, *shape) for span, shape in zip(pairwise(edges), shapes, strict=True)]
+            spans = pairwise(np.linspace(start, end, len(shapes) + 1))
+            targets += [(*span, *shape) for span, shape in zip(spans, shapes, strict=True)]
         elif end - start > SHORTEST_REST_S:
             targets.append((start, end, *rest))
     return [*targets, (now, now + 1, *rest)]

@@ -25,7 +25,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.cli import run
-from src.errors import LipSyncError
+from src.errors import LipSyncError, OutputError
 from src.files import written_aside
 from src.media import FPS, write_clip
 from src.messages import tr
@@ -40,10 +40,10 @@ COLUMNS = ["name", "text", "voice", "speaker", "offset_ms", "seed", "seconds", "
 
 
 def make_speaker(seed: int) -> tuple[Look, Voice]:
-    """Draw a person, look and voice, from a seed."""
+    """Draw a person, look and voice, from a seed >= 0."""
     rng = np.random.default_rng([seed, 11])
 
-    def colour(hue, saturation, value):
+    def colour(hue: float, saturation: float, value: float) -> Colour:
         rgb = colorsys.hsv_to_rgb(hue % 1, min(1, saturation), min(1, value))
         return tuple(int(255 * channel) for channel in rgb[::-1])
 
@@ -90,20 +90,23 @@ def _resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
     return (np.fft.irfft(np.fft.rfft(padded), n) * (n / len(padded))).astype(np.float32)
 
 
-def _monologue(voice: Voice, end_s: float, rng: np.random.Generator):
+def _monologue(
+    voice: Voice, end_s: float, rng: np.random.Generator
+) -> tuple[np.ndarray, list[Phoneme], list[str]]:
     """Sentences with pauses: samples from -MAX_SHIFT_S to end_s + MAX_SHIFT_S, phonemes, texts."""
     total = round((end_s + 2 * MAX_SHIFT_S) * SAMPLE_RATE)
     samples = np.zeros(total, np.float32)
     phonemes, texts, now = [], [], rng.uniform(0.12, 0.35)
     while now < end_s + MAX_SHIFT_S:
-        text = make_sentence(rng, voice.name.split("+")[0])
-        mood = replace(voice, rate=round(voice.rate * rng.uniform(0.93, 1.07)))
-        mood = replace(mood, pitch=round(np.clip(voice.pitch + rng.uniform(-5, 5), 0, 99)))
+        text = make_sentence(rng, voice.language)
+        mood = replace(
+            voice,
+            rate=round(voice.rate * rng.uniform(0.93, 1.07)),
+            pitch=round(np.clip(voice.pitch + rng.uniform(-5, 5), 0, 99)),
+        )
         speech, rate, spoken = synthesise_speech(text, mood)
-        while spoken and spoken[-1][2] == "_":  # the pause between sentences is ours
+        while spoken[-1][2] == "_":  # the pause between sentences is ours
             spoken.pop()
-        if not spoken:
-            continue
         speech = _resample(speech[: round(spoken[-1][1] * rate)], rate, SAMPLE_RATE)
         begin = round((now + MAX_SHIFT_S) * SAMPLE_RATE)
         speech = speech[: total - begin]
@@ -137,30 +140,44 @@ def _movement(n: int, rng: np.random.Generator) -> list[Pose]:
     return [Pose(**dict(zip(ways, row, strict=True))) for row in rows]
 
 
-def make_frames(look: Look, mouth: np.ndarray, rng: np.random.Generator, size: int = SIZE):
-    """Yield one uint8 BGR picture [size, size, 3] for each row of ``mouth`` [n, 5]."""
+def make_frames(
+    look: Look, mouth: np.ndarray, rng: np.random.Generator, size: int = SIZE
+) -> Iterator[np.ndarray]:
+    """Yield one uint8 BGR picture [size, size, 3] for each row of ``mouth`` [n, 5], in 0–1."""
     grain = rng.normal(0, 2.0, (4, size, size, 3)).round().astype(np.int8)
     for index, (shape, pose) in enumerate(zip(mouth, _movement(len(mouth), rng), strict=True)):
         picture = cv2.GaussianBlur(draw_face(look, shape, pose, size), (0, 0), 0.6)
         yield cv2.add(picture, grain[index % 4], dtype=cv2.CV_8U)
 
 
-def clip_parts(seed: int, duration_s: float, shift_ms: float = 0.0, speaker: int | None = None):
-    """The parts of a clip before they are encoded: (mouth [n, 5], frames, samples, metadata).
+def clip_parts(
+    seed: int, duration_s: float, shift_ms: float = 0.0, speaker: int | None = None
+) -> tuple[np.ndarray, Iterator[np.ndarray], np.ndarray, dict]:
+    """The parts of a clip before they are encoded; for the arguments see `make_clip`.
 
-    ``frames`` is a generator of pictures; ``samples`` is float32 mono at SAMPLE_RATE, exactly as
-    long as the pictures. For the other arguments see `make_clip`.
+    Returns:
+        mouth: float32 [n, 5], see `mouth_track`.
+        frames: yields n pictures, see `make_frames`.
+        samples: float32 mono in −1…1 at SAMPLE_RATE, exactly as long as the pictures.
+        about: what `make_clip` returns.
+
+    Raises:
+        LipSyncError: the clip has no frame, the shift is out of reach, or espeak-ng fails.
     """
     count = round(duration_s * FPS)
     if count < 1:
-        raise LipSyncError(f"a clip of {duration_s} s has no frame")
+        raise LipSyncError(tr("a clip of {seconds} s has no frame", seconds=duration_s))
     if abs(shift_ms) > MAX_SHIFT_S * 1000:
-        raise LipSyncError(f"shift_ms must be within ±{MAX_SHIFT_S * 1000:.0f}, not {shift_ms}")
+        raise LipSyncError(
+            tr("the shift must be within ±{most:.0f} ms, not {ms}",
+               most=MAX_SHIFT_S * 1000, ms=shift_ms)
+        )  # fmt: skip
     speaker = seed if speaker is None else speaker
     look, voice = make_speaker(speaker)
     voice_rng, face_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     sound, phonemes, texts = _monologue(voice, count / FPS, voice_rng)
     first = round((MAX_SHIFT_S + shift_ms / 1000) * SAMPLE_RATE)
+    samples = sound[first : first + round(count / FPS * SAMPLE_RATE)]
     mouth = mouth_track(phonemes, count)
     about = {
         "text": " ".join(texts),
@@ -171,7 +188,6 @@ def clip_parts(seed: int, duration_s: float, shift_ms: float = 0.0, speaker: int
         "seconds": count / FPS,
         "recipe": RECIPE,
     }
-    samples = sound[first : first + round(count / FPS * SAMPLE_RATE)]
     return mouth, make_frames(look, mouth, face_rng), samples, about
 
 
@@ -186,7 +202,7 @@ def make_clip(
 
     Args:
         path: the mp4 to write.
-        seed: decides what is said, and how the head moves.
+        seed: decides what is said, and how the head moves; >= 0.
         duration_s: rounded to whole frames.
         shift_ms: how much the sound is made to come early (> 0: audio leads; < 0: it lags),
             within ±2000. It is the offset that the system should find; all else stays the same.
@@ -194,6 +210,9 @@ def make_clip(
 
     Returns:
         text, voice, speaker, offset_ms, seed, seconds and recipe.
+
+    Raises:
+        LipSyncError: see `clip_parts`; or the file cannot be written.
     """
     _, frames, samples, about = clip_parts(seed, duration_s, shift_ms, speaker)
     write_clip(path, frames, FPS, samples, SAMPLE_RATE)
@@ -206,15 +225,33 @@ def make_corpus(
     duration_s: float,
     seed: int = 0,
     n_speakers: int = 6,
-    progress=iter,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[dict]:
-    """Write ``folder/videos/talker_000.mp4`` … and ``folder/corpus.csv``, and return its rows.
+    """Write ``folder/videos/talker_000.mp4`` … and ``folder/corpus.csv``.
 
-    Clips that are there already, made with the same parameters, are kept. ``progress`` wraps the
-    clip numbers (tqdm).
+    Clips that are there already, made with the same parameters, are kept.
+
+    Args:
+        folder: made where it is missing.
+        n_clips: how many.
+        duration_s: of each, rounded to whole frames.
+        seed: another one gives other people and other sentences; >= 0.
+        n_speakers: they take turns.
+        progress: wraps the clip numbers (tqdm).
+
+    Returns:
+        The rows of corpus.csv: the file's name, and what `make_clip` returned.
+
+    Raises:
+        LipSyncError: see `make_clip`.
     """
     folder = Path(folder)
-    (folder / "videos").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "videos").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
+        ) from None
     table, known, rows = folder / "corpus.csv", {}, []
     if table.is_file():
         with table.open(newline="", encoding="utf-8") as file:
@@ -229,57 +266,56 @@ def make_corpus(
             "seconds": round(duration_s * FPS) / FPS,
             "recipe": RECIPE,
         }
-        old = known.get(path.name, {})
-        if path.is_file() and all(old.get(key) == str(value) for key, value in wanted.items()):
-            rows.append({**old, **wanted})
+        row = known.get(path.name, {})
+        if path.is_file() and all(row.get(key) == str(value) for key, value in wanted.items()):
+            rows.append({**row, **wanted})
             continue
         made = make_clip(path, wanted["seed"], duration_s, speaker=wanted["speaker"])
         rows.append({"name": path.name, **made})
-        _write_table(table, {**known, **{row["name"]: row for row in rows}}.values())
+        known[path.name] = rows[-1]
+        _write_table(table, known.values())  # what is done is known, whatever ends the run
     _write_table(table, rows)
     return rows
 
 
-def _write_table(path: Path, rows) -> None:
-    fields = ["name", "text", "voice", "speaker", "offset_ms", "seed", "seconds", "recipe"]
+def _write_table(path: Path, rows: Iterable[dict]) -> None:
     with written_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fields, extrasaction="ignore")
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Make a small corpus of drawn faces that speak, in perfect sync.",
-        epilog="example: python tools/synthetic_talker.py --output data/demo --num-clips 40",
+        description=tr("Make a small corpus of drawn faces that speak, in perfect sync."),
+        epilog=tr(
+            "example: {command}",
+            command="python tools/synthetic_talker.py --output data/demo --num-clips 40",
+        ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--output", default="data/demo", help="folder for videos/ and corpus.csv")
-    parser.add_argument("--num-clips", type=int, default=40, help="how many clips")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of each")
-    parser.add_argument("--speakers", type=int, default=6, help="different faces and voices")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
-    args = parser.parse_args(arguments)
+    parser.add_argument(
+        "--output", default="data/demo", help=tr("folder for videos/ and corpus.csv")
+    )
+    parser.add_argument("--num-clips", type=int, default=40, help=tr("how many clips"))
+    parser.add_argument("--seconds", type=float, default=4.0, help=tr("length of each"))
+    parser.add_argument("--speakers", type=int, default=6, help=tr("different faces and voices"))
+    parser.add_argument("--seed", type=int, default=0, help=tr("another seed, other people"))
+    args = parser.parse_args()
     if min(args.num_clips, args.speakers) < 1 or args.seconds <= 0 or args.seed < 0:
-        parser.error("--num-clips, --speakers and --seconds must be positive, --seed not negative")
-
-    from tqdm import tqdm
-
-    try:
-        rows = make_corpus(
-            args.output,
-            args.num_clips,
-            args.seconds,
-            args.seed,
-            args.speakers,
-            progress=lambda numbers: tqdm(numbers, unit="clip"),
+        parser.error(
+            tr("--num-clips, --speakers and --seconds must be positive, --seed not negative")
         )
-    except LipSyncError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    print(f"{len(rows)} clips in {Path(args.output) / 'videos'}, listed in corpus.csv")
+    rows = make_corpus(
+        args.output, args.num_clips, args.seconds, args.seed, args.speakers,
+        progress=lambda numbers: tqdm(numbers, unit=tr("clip")),
+    )  # fmt: skip
+    print(
+        tr("{n} clips in {folder}, listed in corpus.csv",
+           n=len(rows), folder=Path(args.output) / "videos")
+    )  # fmt: skip
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
