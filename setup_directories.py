@@ -3,17 +3,27 @@
 from pathlib import Path
 
 from src.cli import run
+from src.errors import OutputError
 from src.messages import tr
 
 FOLDERS = ("data/videos", "data/audios", "data/processed", "checkpoints", "logs", "outputs")
 
 
 def make_folders(root: Path) -> None:
-    """Create the folders under ``root`` and print each."""
+    """Create the folders under ``root`` and print each.
+
+    Raises:
+        OutputError: one cannot be made.
+    """
     for name in FOLDERS:
         folder = root / name
         there = folder.is_dir()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
+            ) from None
         print(tr("exists: {folder}" if there else "created: {folder}", folder=name))
 
 

@@ -154,9 +154,10 @@ def _apply(tree: dict, override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
-    section = tree.setdefault(parts[0], {})
-    if isinstance(section, dict):
-        section[parts[1]] = value
+    if tree.get(parts[0]) is None:
+        tree[parts[0]] = {}
+    if isinstance(tree[parts[0]], dict):
+        tree[parts[0]][parts[1]] = value
 
 
 def _whole_floats(tree: dict) -> dict:
@@ -207,16 +208,31 @@ def _why(error: dict) -> str:
         "model_type": "a section with settings is needed",
     }
     if error["type"] in kinds:
-        return tr(kinds[error["type"]])
+        return ", ".join([tr(kinds[error["type"]]), *_limits(error["loc"])])
     if error["type"] == "literal_error":
         return tr("allowed: {expected}", expected=context["expected"])
     if error["type"] == "string_pattern_mismatch":
         return tr("allowed: auto, cpu, cuda, cuda:N")
-    if error["type"] == "multiple_of":
-        return tr("a multiple of {step} is needed", step=context["multiple_of"])
+    return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
+
+
+def _limits(place: tuple) -> list[str]:
+    """Everything that limits the value of a setting, not only what was violated."""
+    if len(place) != 2 or place[1] not in _section(place[0]).model_fields:
+        return []
+    rules = _section(place[0]).model_fields[place[1]].metadata
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    limits = [f"{signs[name]} {context[name]}" for name in signs if name in context]
-    return tr("allowed: {expected}", expected=", ".join(limits) or error["msg"])
+    limits = [
+        f"{sign} {getattr(rule, name)}"
+        for name, sign in signs.items()
+        for rule in rules
+        if hasattr(rule, name)
+    ]
+    return limits + [
+        tr("multiple of {step}", step=rule.multiple_of)
+        for rule in rules
+        if hasattr(rule, "multiple_of")
+    ]
 
 
 def _section(name: str) -> type[Section]:

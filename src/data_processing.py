@@ -6,9 +6,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ if not __package__:  # started as a script
 from src.cli import make_parser, run, settings_of
 from src.clip_features import extract_clip
 from src.config import Config, DataConfig
-from src.errors import DatasetError, LipSyncError, NoAudioError
+from src.errors import DatasetError, LipSyncError, NoAudioError, OutputError
 from src.faces import make_detector
 from src.files import written_aside
 from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES, probe
@@ -110,16 +111,18 @@ def process(config: Config, clips: list[Clip]) -> Report:
     cannot be used is reported, never raised.
 
     Raises:
+        DetectorError: the detector cannot be started.
         OutputError: the results cannot be written.
     """
     from tqdm import tqdm
 
+    make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    _make_folder(folder / "samples")
     settings = sample_settings(config.data)
     known = _known_samples(folder / INDEX_NAME, settings)
     report = Report([], [])
-    done: dict[str, list[dict]] = {}
+    done = dict(known)  # what an interrupted run does not reach stays in the index
     saved = time.monotonic()
 
     def save():
@@ -127,10 +130,14 @@ def process(config: Config, clips: list[Clip]) -> Report:
         write_index(folder / INDEX_NAME, settings, report.samples)
 
     try:
-        with tqdm(total=len(clips), desc=tr("processing videos"), unit="it") as bar:
-            for clip, result in _results(config.data, clips, known):
+        with (
+            tqdm(total=len(clips), desc=tr("processing videos"), unit="it") as bar,
+            closing(_results(config.data, clips, known)) as results,
+        ):
+            for clip, result in results:
                 if isinstance(result, str):
                     report.skipped.append((clip.name, result))
+                    done[clip.name] = []
                 else:
                     records, reused = result
                     done[clip.name] = records
@@ -142,11 +149,22 @@ def process(config: Config, clips: list[Clip]) -> Report:
                     saved = time.monotonic()
     finally:
         save()
-    with written_aside(folder / "skipped.csv") as aside:
+    with (
+        written_aside(folder / "skipped.csv") as aside,
         # With a byte order mark, spreadsheets read Chinese right.
-        with open(aside, "w", newline="", encoding="utf-8-sig") as file:
-            csv.writer(file).writerows([("video", "reason"), *report.skipped])
+        open(aside, "w", newline="", encoding="utf-8-sig") as file,
+    ):
+        csv.writer(file).writerows([("video", "reason"), *report.skipped])
     return report
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
+        ) from None
 
 
 def _known_samples(index: Path, settings: dict) -> dict[str, list[dict]]:
@@ -168,46 +186,69 @@ def _known_samples(index: Path, settings: dict) -> dict[str, list[dict]]:
 
 
 def _results(
-    settings: DataConfig, clips: list[Clip], known: dict
+    settings: DataConfig, clips: list[Clip], known: dict, work: Callable | None = None
 ) -> Iterator[tuple[Clip, str | tuple[list[dict], bool]]]:
-    """(clip, reason or (records, reused)) in the order they get done, over several processes."""
+    """(clip, reason or (records, reused)) in the order they get done, over several processes.
+
+    A clip that takes its process down is tried once more alone, then given up.
+    """
+    work = work or _process_clip
     workers = min(settings.num_workers or os.cpu_count() or 1, len(clips))
     waiting = [(clip, known.get(clip.name, [])) for clip in clips]
     waiting.reverse()
-    crashed = []
-    pool = _make_pool(settings, workers)
-    running = {}
+    suspects = []
+    while waiting:
+        with _pool(settings, workers) as pool:
+            running = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * workers:
+                        running[_submit(pool, work, waiting[-1])] = waiting[-1]
+                        waiting.pop()
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        result = future.result()
+                        yield running.pop(future)[0], result
+            except BrokenProcessPool:
+                # One of the running clips took its process down, and the pool with it.
+                suspects += running.values()
+    while suspects:
+        with _pool(settings, 1) as pool:
+            try:
+                while suspects:
+                    result = _submit(pool, work, suspects[-1]).result()
+                    yield suspects.pop()[0], result
+            except BrokenProcessPool:
+                clip = suspects.pop()[0]
+                yield clip, tr("unreadable: the decoder crashed on {path}", path=clip.video)
+
+
+@contextmanager
+def _pool(settings: DataConfig, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that do clips; left early (Ctrl+C), they drop the clips they are at."""
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(settings,)
+    )
     try:
-        while waiting or running:
-            while waiting and len(running) < 2 * workers:
-                job = waiting.pop()
-                running[pool.submit(_process_clip, *job)] = job
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                job = running.pop(future)
-                try:
-                    yield job[0], future.result()
-                except BrokenProcessPool:
-                    # One of the running clips took its process down, and the pool with it.
-                    crashed += [job, *running.values()]
-                    running.clear()
-                    pool.shutdown()
-                    pool = _make_pool(settings, workers)
-                    break
-        for job in crashed:
-            with _make_pool(settings, 1) as alone:
-                try:
-                    yield job[0], alone.submit(_process_clip, *job).result()
-                except BrokenProcessPool:
-                    yield job[0], tr("unreadable: the decoder crashed on {path}", path=job[0].video)
+        yield pool
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _make_pool(settings: DataConfig, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(settings,)
-    )
+def _submit(pool: ProcessPoolExecutor, work: Callable, job: tuple) -> Future:
+    """Hand a clip to the pool, which may start a process for it: a blocked Ctrl+C is inherited,
+    so it never meets one that is still starting."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return pool.submit(work, *job)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(work, *job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: dict = {}
@@ -216,17 +257,37 @@ _worker: dict = {}
 def _start_worker(settings: DataConfig) -> None:
     """Each process keeps to one thread: there is one process a core."""
     import cv2
-    import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
+    signal.signal(signal.SIGTERM, _stop_worker)
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
     _worker["settings"] = settings
+
+
+class _Stopped(BaseException):
+    """The worker was told to end."""
+
+
+def _stop_worker(*_) -> None:
+    if "busy" not in _worker:
+        os._exit(1)
+    raise _Stopped
 
 
 def _process_clip(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool]:
     """One clip in a worker: its records and whether they were there already, or the reason why
     it cannot be used."""
+    _worker["busy"] = True
+    try:
+        return _result_of(clip, known)
+    except _Stopped:  # the ``finally`` clauses have removed what was half-written
+        os._exit(1)
+    finally:
+        _worker.pop("busy", None)
+
+
+def _result_of(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool]:
     settings: DataConfig = _worker["settings"]
     folder = Path(settings.processed_dir)
     try:

@@ -5,6 +5,7 @@ from picture to picture; each picture is warped so that the points fall on fixed
 and inference take the same path, so a clip gives the same crops in both.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -105,6 +106,8 @@ class FaceAlignmentDetector:
     """
 
     def __init__(self, size: int, min_score: float):
+        from http.client import HTTPException
+
         import face_alignment
         import torch
 
@@ -114,7 +117,8 @@ class FaceAlignmentDetector:
                 device="cuda" if torch.cuda.is_available() else "cpu",
                 compile=False,
             )
-        except OSError as error:  # URLError is one
+        # URLError is an OSError; torch.hub raises RuntimeError for a download that was cut short.
+        except (OSError, HTTPException, RuntimeError) as error:
             raise DetectorError(
                 tr(
                     "data.detector: face_alignment could not download its weights ({why}); "
@@ -126,7 +130,11 @@ class FaceAlignmentDetector:
 
     def detect(self, picture: Picture) -> list[Face]:
         small = picture.small_bgr(self._size)
-        found = self._model.get_landmarks_from_image(small[..., ::-1].copy(), return_bboxes=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of each picture without a face
+            found = self._model.get_landmarks_from_image(
+                small[..., ::-1].copy(), return_bboxes=True
+            )
         if not found or found[0] is None:
             return []
         scale = np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
@@ -204,16 +212,18 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     # Complex least squares: goal ≈ factor · source, a turn and a scale in one number.
     z, w = source[:, 0] + 1j * source[:, 1], goal[:, 0] + 1j * goal[:, 1]
     factor = (z.conj() @ w) / max((z.conj() @ z).real, 1e-9)
+    if abs(factor) < 1e-3:  # points in one place: no face, but no reason to fall either
+        factor = 1e-3 + 0j
     turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     matrix = np.hstack([turn, (target.mean(0) - turn @ points.mean(0))[:, None]])
 
-    halvings = int(max(0, np.floor(np.log2(1 / max(abs(factor), 1e-3)))))
+    halvings = int(max(0, np.floor(np.log2(1 / abs(factor)))))
     if halvings:
         corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]
         seen = corners @ np.linalg.inv(turn).T
         step = 2**halvings
         x0, y0 = np.maximum(np.floor(seen.min(0)).astype(int) - step, 0)
-        x1, y1 = np.ceil(seen.max(0)).astype(int) + step
+        x1, y1 = np.maximum(np.ceil(seen.max(0)).astype(int) + step, 0)
         cut = gray[y0:y1, x0:x1]
         height, width = (side - side % step for side in cut.shape)
         if height and width:

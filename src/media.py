@@ -5,11 +5,14 @@ come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentat
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
+import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -37,6 +40,10 @@ VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
 }  # fmt: skip
 AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
+# Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).
+SOUND_CODECS = {
+    ".webm": "libopus", ".avi": "pcm_s16le", ".mpg": "mp2", ".mpeg": "mp2", ".wmv": "wmav2",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,11 @@ class Picture:
         return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
 
 
+def _argument(path: str | Path) -> str:
+    """A path as ffmpeg takes it: absolute, so that none looks like a protocol or an option."""
+    return str(Path(path).absolute())
+
+
 @contextmanager
 def _opened(path: str | Path):
     """Open a media file for reading; every way that fails becomes one readable error."""
@@ -99,7 +111,7 @@ def _opened(path: str | Path):
     if not path.is_file():
         raise MissingFileError(tr("file not found: {path}", path=path))
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(_argument(path), metadata_errors="replace")
     except PermissionError:
         raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
     except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -275,50 +287,71 @@ def read_audio(path: str | Path) -> np.ndarray:
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
+    parts, end = [], 0
+    for start, block in _sound_blocks(path, SAMPLE_RATE, mono=True):
+        skip = max(0, end - start)
+        if skip < block.shape[1]:
+            parts += [np.zeros(max(0, start - end), np.float32), block.mean(0)[skip:]]
+            end = start + block.shape[1]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _sound_blocks(
+    path: str | Path, rate: int, mono: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The sound of a file, streamed in order: (place of the first sample, float32 [channels, n]).
+
+    Place 0 is the zero of ``read_audio``; places count samples at ``rate`` Hz. With ``mono``,
+    surround sound is mixed down to one channel; otherwise the channels are those of the file.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoAudioError.
+    """
     with _opened(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
-        has_video = _video_stream(container) is not None
-        runs = list(_audio_runs(container, container.streams.audio[0]))
-    if not runs:
-        raise UnreadableMediaError(
-            tr("cannot read {path}: {why}; is it a complete media file?",
-               path=path, why=tr("no sound could be decoded"))
-        )  # fmt: skip
-    zero = first_picture_s(path) if has_video else runs[0][0]
-    placed = [(round((at - zero) * SAMPLE_RATE), samples) for at, samples in runs]
-    total = max(0, max(start + len(samples) for start, samples in placed))
-    sound = np.zeros(total, np.float32)
-    for start, samples in placed:
-        skip = max(0, -start)
-        if skip < len(samples):
-            sound[start + skip : start + len(samples)] = samples[skip:]
-    return sound
+        stream = container.streams.audio[0]
+        zero = first_picture_s(path) if _video_stream(container) is not None else None
+        # Raw AAC cannot say that its first block is the encoder's run-up.
+        run_up = container.format.name == "aac"
+        resampler, layout, shape, expected, start = None, None, None, 0.0, 0
+        for frame in _decode(container, stream):
+            at = frame.time if frame.time is not None else expected
+            if zero is None:
+                zero = at + (frame.samples / frame.sample_rate if run_up else 0)
+            if layout is None:
+                layout = "mono" if mono and frame.layout.nb_channels > 2 else frame.layout.name
+            found = (frame.sample_rate, frame.layout.name, frame.format.name)
+            if resampler is None or abs(at - expected) > AUDIO_JUMP_S or found != shape:
+                for block in _resampled(resampler, None):
+                    yield start, block
+                    start += block.shape[1]
+                resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
+                shape, expected, start = found, at, round((at - zero) * rate)
+            frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
+            expected += frame.samples / frame.sample_rate
+            for block in _resampled(resampler, frame):
+                yield start, block
+                start += block.shape[1]
+        if resampler is None:
+            raise UnreadableMediaError(
+                tr("cannot read {path}: {why}; is it a complete media file?",
+                   path=path, why=tr("no sound could be decoded"))
+            )  # fmt: skip
+        for block in _resampled(resampler, None):
+            yield start, block
+            start += block.shape[1]
 
 
-def _audio_runs(container, stream) -> Iterator[tuple[float, np.ndarray]]:
-    """Unbroken stretches of sound: (presentation time of the first sample, samples at 16 kHz)."""
-    resampler, parts, started, expected = None, [], 0.0, 0.0
-    layout = None
-    for frame in _decode(container, stream):
-        at = frame.time if frame.time is not None else expected
-        shape = (frame.sample_rate, frame.layout.name, frame.format.name)
-        if resampler is None or abs(at - expected) > AUDIO_JUMP_S or shape != layout:
-            if resampler is not None:
-                yield started, _finish(resampler, parts)
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-            parts, started, layout = [], at, shape
-            expected = at
-        frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
-        parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-        expected += frame.samples / frame.sample_rate
-    if resampler is not None:
-        yield started, _finish(resampler, parts)
-
-
-def _finish(resampler: av.AudioResampler, parts: list[np.ndarray]) -> np.ndarray:
-    parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+def _resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
+    """What the resampler gives for a frame; for None: what it still holds."""
+    if resampler is None:
+        return []
+    # Interleaved: PyAV 18 crashes on frames of eight planes.
+    return [
+        part.to_ndarray().reshape(-1, part.layout.nb_channels).T
+        for part in resampler.resample(frame)
+    ]
 
 
 def write_clip(
@@ -399,54 +432,130 @@ def move_sound(
     import ffmpeg
     import imageio_ffmpeg
 
-    source = Path(audio_path or video_path)
-    sound = probe(source)
-    first = first_picture_s(video_path)
-    with _opened(video_path) as container:
-        stream = _video_stream(container)
-        codec, begins = stream.codec.canonical_name, (container.start_time or 0) / av.time_base
-        length = _picture_length(container, stream, first)
-    with _opened(source) as container:
-        sound_begins = (container.start_time or 0) / av.time_base
-    # ffmpeg counts each file from its start; here a sound counts from its zero (see the top).
-    zero = first_picture_s(source) if sound.has_video else sound_begins
-    delay = delay_ms / 1000 + (first - begins) - (zero - sound_begins)
-
-    audio = ffmpeg.input(str(source.absolute())).audio
-    audio = audio.filter("aresample", **{"async": 1, "first_pts": 0})
-    samples = round(abs(delay) * sound.audio_rate)
-    if delay > 0 and samples:
-        audio = audio.filter("adelay", delays=f"{samples}S", all=1)
-    elif samples:
-        audio = audio.filter("atrim", start_sample=samples).filter("asetpts", "N/SR/TB")
-    end = first - begins + length
-    audio = audio.filter("apad", whole_dur=end).filter("atrim", end=end)
-    video = ffmpeg.input(str(Path(video_path).absolute())).video
+    source, suffix = Path(audio_path or video_path), Path(output_path).suffix.lower()
+    film, sound = _read_packets(video_path), probe(source)
+    rate = sound.audio_rate or 48000
+    blocks = _sound_blocks(source, rate)
+    start, block = next(blocks)  # a sound that cannot be read is found out before writing
+    channels = len(block)
+    # On the input's own clock, moved so that the first picture is at zero, where the sound starts.
+    video = ffmpeg.input(_argument(video_path), itsoffset=-film.first_s, copyts=None).video
+    audio = ffmpeg.input("pipe:", format="f32le", ar=rate, ac=channels).audio
     with written_aside(output_path) as aside:
-        options = {"audio_bitrate": min(320_000, max(128_000, sound.audio_bit_rate))}
-        if codec in _codecs_held(output_path, aside):
+        options = {"acodec": SOUND_CODECS.get(suffix, "aac"), "map_metadata": 0}
+        if options["acodec"] == "mp2":
+            options |= {"ar": 48000, "audio_bitrate": 192_000}
+        elif options["acodec"] != "pcm_s16le":
+            options["audio_bitrate"] = min(256_000, max(128_000, sound.audio_bit_rate))
+        container, held = _container_of(output_path, aside)
+        # ffmpeg stamps pictures anew that it copies out of a program stream, and wrongly.
+        movable = film.well_stamped and film.container != "mpeg" and suffix != ".wmv"
+        if film.container == container or (film.codec in held and movable):
             options["vcodec"] = "copy"
-        elif Path(output_path).suffix.lower() != ".webm":
-            options |= {"crf": 18, "pix_fmt": "yuv420p"}
-        command = ffmpeg.output(video, audio, str(aside.absolute()), map_metadata=0, **options)
-        _run(command.global_args("-nostdin", "-loglevel", "error"),
-             imageio_ffmpeg.get_ffmpeg_exe(), output_path)  # fmt: skip
+        else:
+            if not film.well_stamped:
+                video = video.filter("setpts", "round(N/FRAME_RATE/TB)")
+            video = video.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+            options |= {"fps_mode": "passthrough", "pix_fmt": "yuv420p", **_encoder(suffix, held)}
+        command = ffmpeg.output(video, audio, _argument(aside), **options).global_args(
+            "-loglevel", "error"
+        )
+        binary = imageio_ffmpeg.get_ffmpeg_exe()
+        delay = round(delay_ms / 1000 * rate)
+        total = round(film.length_s * rate)
+        _run(
+            command.compile(cmd=binary, overwrite_output=True),
+            _laid_out(chain([(start, block)], blocks), delay, total),
+            output_path,
+        )
 
 
-def _picture_length(container, stream, first: float) -> float:
-    """Seconds from the first picture to the end of the last, as far as the header knows it."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    if container.duration:
-        return (container.duration + (container.start_time or 0)) / av.time_base - first
-    return sum(1 for _ in read_pictures(container.name)) / FPS
+@dataclass(frozen=True)
+class _Film:
+    """What a look at all packets of a video stream says.
+
+    Attributes:
+        container: name of the file's format.
+        codec: its name.
+        first_s: time of the first picture that can be decoded, on the container's clock.
+        length_s: seconds from there to the end of the last picture.
+        well_stamped: whether each packet has a presentation time that can be trusted.
+    """
+
+    container: str
+    codec: str
+    first_s: float
+    length_s: float
+    well_stamped: bool
 
 
-def _codecs_held(output_path: str | Path, aside: Path) -> set[str]:
-    """Names of the codecs the container of this suffix can hold."""
+def _read_packets(path: str | Path) -> _Film:
+    """Raises MissingFileError, UnreadableMediaError, NoVideoError."""
+    first = first_picture_s(path)
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        unstamped, good, last, count = container.format.name == "avi", True, first, 0
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.InvalidDataError):
+                break
+            if not packet.size:
+                continue
+            count += 1
+            if packet.pts is None or (unstamped and packet.pts != packet.dts):
+                good = False
+            else:
+                last = max(last, float(packet.pts * packet.time_base))
+        end = last + 1 / _rate(stream)
+        if not good:
+            end = first + count / _rate(stream)
+        name = stream.codec.canonical_name
+        return _Film(container.format.name, name, first, end - first, good)
+
+
+def _encoder(suffix: str, held: set[str]) -> dict:
+    """Options of a good encoder for a container."""
+    if suffix == ".webm":
+        return {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good",
+                "cpu-used": 4, "row-mt": 1}  # fmt: skip
+    if "h264" in held and suffix not in (".mpg", ".mpeg", ".wmv"):
+        return {"vcodec": "libx264", "crf": 18}
+    return {"q:v": 3}
+
+
+def _laid_out(blocks, delay: int, total: int) -> Iterator[bytes]:
+    """Raw samples (float32, channels interleaved), exactly ``total``, ``delay`` samples later."""
+    cursor = channels = 0
+    for start, block in blocks:
+        channels = len(block)
+        start += delay
+        gap = min(start, total) - cursor
+        if gap > 0:
+            yield from _silence(gap, channels)
+            cursor += gap
+        block = block[:, max(0, cursor - start) : max(0, total - start)]
+        if block.shape[1]:
+            yield block.T.astype("<f4").tobytes()
+            cursor += block.shape[1]
+        if cursor >= total:
+            return
+    yield from _silence(total - cursor, channels)
+
+
+def _silence(samples: int, channels: int) -> Iterator[bytes]:
+    while samples > 0:
+        part = min(samples, 1 << 16)
+        yield bytes(4 * part * channels)
+        samples -= part
+
+
+def _container_of(output_path: str | Path, aside: Path) -> tuple[str, set[str]]:
+    """The container of this suffix: its name, and those of the codecs it can hold."""
     try:
         with av.open(str(aside), "w") as container:
-            return set(container.supported_codecs)
+            return container.format.name, set(container.supported_codecs)
     except (ValueError, av.error.FFmpegError):
         raise OutputError(
             tr("{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm",
@@ -454,14 +563,27 @@ def _codecs_held(output_path: str | Path, aside: Path) -> set[str]:
         ) from None  # fmt: skip
 
 
-def _run(command, binary: str, output_path: str | Path) -> None:
-    process = command.run_async(cmd=binary, pipe_stderr=True, overwrite_output=True)
-    try:
-        _, said = process.communicate()
-    finally:
-        if process.poll() is None:  # Ctrl+C: do not leave it writing
-            process.kill()
+def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) -> None:
+    """Run ffmpeg with ``sound`` on its standard input.
+
+    Raises:
+        OutputError: with ffmpeg's last words.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        try:
+            with suppress(BrokenPipeError):  # it ended early: its words say why
+                for part in sound:
+                    process.stdin.write(part)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
-    if process.returncode:
-        why = (said.decode(errors="replace").strip().splitlines() or ["ffmpeg failed"])[-1]
-        raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))
+        finally:
+            if process.poll() is None:  # an error or Ctrl+C: do not leave it writing
+                process.kill()
+                process.wait()
+        if process.returncode:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+            why = lines[-1] if lines else "ffmpeg failed"
+            raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))

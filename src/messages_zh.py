@@ -19,7 +19,7 @@ CATALOGUE: dict[str, str] = {
     "unknown setting {key}; allowed: {known}": "未知配置项 {key}；可用的有: {known}",
     " — did you mean {near}?": "。是否想写 {near}？",
     "allowed: auto, cpu, cuda, cuda:N": "允许的取值: auto, cpu, cuda, cuda:N",
-    "a multiple of {step} is needed": "需要是 {step} 的倍数",
+    "multiple of {step}": "{step} 的倍数",
     "a whole number is needed": "需要整数",
     "a number is needed": "需要数字",
     "true or false is needed": "需要 true 或 false",

@@ -36,6 +36,8 @@ SAMPLE_SETTINGS = (
     "min_score", "max_lost_frames", "min_frames",
 )  # fmt: skip
 
+FIELDS = ("crop", "mfcc", "speech")
+
 
 class _PlainUnpickler(pickle.Unpickler):
     """Admits dict, list, str, int, float, bool, bytes and None, which need no import at all."""
@@ -130,7 +132,7 @@ def read_sample(path: Path) -> np.ndarray:
     """
     try:
         records = np.load(path, mmap_mode="r", allow_pickle=False)
-        if records.dtype.names != ("crop", "mfcc", "speech"):
+        if not isinstance(records, np.ndarray) or records.dtype.names != FIELDS:
             raise ValueError("other fields")
     except (OSError, ValueError, EOFError) as error:
         raise DatasetError(

@@ -1,0 +1,25 @@
+"""What several tests share: the language of the messages and clips of a drawn talker."""
+
+import os
+
+os.environ["LIPSYNC_LANG"] = "en"  # before anything asks for it; commands inherit it
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def talking_clip(tmp_path_factory):
+    """2 s of a drawn face that speaks, 25 fps, in sync."""
+    from tools.synthetic_talker import make_clip
+
+    path = tmp_path_factory.mktemp("talker") / "anna.mp4"
+    make_clip(path, 1, 2.0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def retinaface():
+    from src.config import DataConfig
+    from src.faces import make_detector
+
+    return make_detector(DataConfig())
