@@ -72,7 +72,7 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _splits_sum_to_one(self):
         if abs(self.train_split + self.val_split + self.test_split - 1) > 1e-6:
-            raise ValueError("train_split + val_split + test_split must be 1")
+            raise ValueError(tr("train_split + val_split + test_split must be 1"))
         return self
 
 

@@ -35,6 +35,7 @@ from src.sample_index import (
     write_sample,
 )
 
+MIN_SPEECH_FRAMES = 5  # a sample with less speech teaches nothing
 SAVE_EVERY_S = 10  # the index is brought up to date this often while clips are processed
 
 
@@ -303,9 +304,15 @@ def _result_of(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool]:
         if "detector" not in _worker:
             _worker["detector"] = make_detector(settings)
         features = extract_clip(clip.video, clip.audio, settings, _worker["detector"])
+        spoken = [track for track in features.tracks if track.speech.sum() >= MIN_SPEECH_FRAMES]
+        if not spoken:
+            return tr(
+                "nobody speaks while the face is seen in {path}: use clips of people talking",
+                path=clip.video,
+            )
         fps = probe(clip.video).fps
         records = []
-        for number, track in enumerate(features.tracks):
+        for number, track in enumerate(spoken):
             file = f"samples/{_file_stem(clip.name)}-{number}.npy"
             write_sample(folder / file, track)
             records.append(

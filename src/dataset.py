@@ -234,6 +234,7 @@ class Augmentation:
     GAMMA = 0.35
     NOISE = 0.03
     TILT_DB = 6.0
+    BAND_DB = 2.0
     MASK_BANDS = 8
     MASK_STEPS = 12
 
@@ -300,7 +301,8 @@ class Augmentation:
         batch, steps, _ = bands.shape
         device = bands.device
         ramp = torch.linspace(-1, 1, N_MELS)
-        tilt = self._uniform(batch, 1) * self.TILT_DB * ramp + self._uniform(batch, N_MELS) * 2
+        tilt = self._uniform(batch, 1) * self.TILT_DB * ramp
+        tilt = tilt + self._uniform(batch, N_MELS) * self.BAND_DB
         bands = bands + tilt[:, None].to(device)
         # A steady noise floor 5 to 45 dB under the clip's own level, in most clips.
         level = bands.mean((1, 2)) + bands.std((1, 2))

@@ -134,7 +134,7 @@ class LipSyncInference:
     ) -> tuple[bool, str]:
         """Measure a pair, delay or advance its sound by the offset, and measure the result.
 
-        The picture keeps every frame (see ``media.move_sound``). The output appears complete or
+        The picture keeps every frame (see ``muxing.move_sound``). The output appears complete or
         not at all; where the evidence is too weak nothing is written.
 
         Returns:
@@ -159,7 +159,7 @@ class LipSyncInference:
             of the result.
         """
         from src.files import written_aside
-        from src.media import move_sound
+        from src.muxing import move_sound
 
         output = _checked_output(output_path, [video_path, audio_path])
         before, details = self.compute_sync_score(video_path, audio_path)
@@ -170,7 +170,11 @@ class LipSyncInference:
         try:
             with written_aside(output) as aside:
                 for _ in range(ROUNDS):
-                    move_sound(video_path, audio_path, aside, delay)
+                    try:
+                        move_sound(video_path, audio_path, aside, delay)
+                    except OutputError as error:  # say the name that was asked for
+                        raise OutputError(str(error).replace(str(aside), str(output))) from None
+                    applied = delay
                     after, mended = self.compute_sync_score(aside)
                     residual = mended["offset_ms"]
                     if residual is None or abs(residual) <= MENDED_MS:
@@ -181,7 +185,7 @@ class LipSyncInference:
         except _NotMendedError:
             left = mended["undetermined"] or mended["verdict"]
             return False, tr("nothing written: after the correction, {left}", left=left), measured
-        measured |= {"score": after, "residual_ms": residual, "applied_ms": round(delay, 1)}
+        measured |= {"score": after, "residual_ms": residual, "applied_ms": round(applied, 1)}
         return True, _what_was_done(details["offset_ms"], before, after), measured
 
     def batch_process(
@@ -206,7 +210,8 @@ class LipSyncInference:
             OutputError: the folder cannot be made.
         """
         folder = _made_folder(Path(output_dir))
-        results, taken = [], set()
+        results = []
+        taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
         for video, audio in progress(pairs):
             output = _free_name(folder, Path(video), taken)
             result = {"video": str(video), "audio": None if audio is None else str(audio),
@@ -236,6 +241,9 @@ def verdict(offset_ms: float) -> str:
 
 
 def _what_was_done(offset_ms: float, before: float | None, after: float | None) -> str:
+    if round(offset_ms) == 0:
+        return tr("audio is in sync; score {before} → {after}",
+                  before=_shown(before), after=_shown(after))  # fmt: skip
     if offset_ms > 0:
         return tr("audio led by {ms:.0f} ms, corrected; score {before} → {after}",
                   ms=offset_ms, before=_shown(before), after=_shown(after))  # fmt: skip
@@ -273,7 +281,9 @@ def _score_by_second(tracks: list, n_frames: int, calibration: dict) -> list[flo
 def _checked_output(output_path: str | Path, inputs: list) -> Path:
     output = Path(output_path)
     for given in inputs:
-        if given is not None and output.exists() and output.samefile(given):
+        if given is None or not (output.exists() and Path(given).exists()):
+            continue  # what is missing is reported where it is read
+        if output.samefile(given):
             raise OutputError(
                 tr("the output {path} is an input: choose another name", path=output_path)
             )
@@ -294,13 +304,14 @@ def _made_folder(folder: Path) -> Path:
 
 
 def _free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
-    """``<video name>_synced<suffix>``, numbered where two videos of a batch share a name."""
+    """``<video name>_synced<suffix>``, numbered where that name is taken: by the output of
+    another video of a batch, or by an input."""
     number = 1
     while True:
         tail = "_synced" if number == 1 else f"_synced_{number}"
         path = folder / f"{video.stem}{tail}{video.suffix}"
-        if path not in taken:
-            taken.add(path)
+        if path.resolve() not in taken:
+            taken.add(path.resolve())
             return path
         number += 1
 

@@ -5,14 +5,11 @@ come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentat
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
-import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import av
@@ -22,10 +19,8 @@ from src.errors import (
     MissingFileError,
     NoAudioError,
     NoVideoError,
-    OutputError,
     UnreadableMediaError,
 )
-from src.files import written_aside
 from src.messages import tr
 
 FPS = 25  # frames per second of the grid
@@ -40,10 +35,6 @@ VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
 }  # fmt: skip
 AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
-# Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).
-SOUND_CODECS = {
-    ".webm": "libopus", ".avi": "pcm_s16le", ".mpg": "mp2", ".mpeg": "mp2", ".wmv": "wmav2",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,19 +90,19 @@ class Picture:
         return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
 
 
-def _argument(path: str | Path) -> str:
+def path_argument(path: str | Path) -> str:
     """A path as ffmpeg takes it: absolute, so that none looks like a protocol or an option."""
     return str(Path(path).absolute())
 
 
 @contextmanager
-def _opened(path: str | Path):
+def opened(path: str | Path):
     """Open a media file for reading; every way that fails becomes one readable error."""
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(tr("file not found: {path}", path=path))
     try:
-        container = av.open(_argument(path), metadata_errors="replace")
+        container = av.open(path_argument(path), metadata_errors="replace")
     except PermissionError:
         raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
     except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -131,7 +122,7 @@ def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
     )
 
 
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """The first real picture stream: cover art in a sound file is not a video."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
@@ -152,8 +143,8 @@ def probe(path: str | Path) -> MediaInfo:
     Raises:
         MissingFileError, UnreadableMediaError.
     """
-    with _opened(path) as container:
-        video = _video_stream(container)
+    with opened(path) as container:
+        video = video_stream(container)
         audio = container.streams.audio[0] if container.streams.audio else None
         duration = container.duration / av.time_base if container.duration else 0.0
         info = {"duration_s": duration}
@@ -190,7 +181,7 @@ def _decode(container, stream) -> Iterator:
             continue
 
 
-def _rate(stream: av.VideoStream) -> float:
+def frame_rate(stream: av.VideoStream) -> float:
     """Pictures a second, as the header has it."""
     return float(stream.average_rate or stream.guessed_rate or FPS)
 
@@ -210,7 +201,7 @@ def _timed_pictures(container, stream) -> Iterator[tuple[float, av.VideoFrame]]:
         else:
             at = frame.time
         if at is None:
-            at = shown_at + 1 / _rate(stream) if shown_at > -float("inf") else 0.0
+            at = shown_at + 1 / frame_rate(stream) if shown_at > -float("inf") else 0.0
         if at > shown_at:
             shown_at = at
             yield at, frame
@@ -230,14 +221,14 @@ def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened(path) as container:
-        stream = _video_stream(container)
+    with opened(path) as container:
+        stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        rate = _rate(stream)
+        rate = frame_rate(stream)
         first = shown = None
         shown_at = 0.0
         index = 0
@@ -268,8 +259,8 @@ def first_picture_s(path: str | Path) -> float:
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened(path) as container:
-        stream = _video_stream(container)
+    with opened(path) as container:
+        stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         for at, _ in _timed_pictures(container, stream):
@@ -288,7 +279,7 @@ def read_audio(path: str | Path) -> np.ndarray:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
     parts, end = [], 0
-    for start, block in _sound_blocks(path, SAMPLE_RATE, mono=True):
+    for start, block in sound_blocks(path, SAMPLE_RATE, mono=True):
         skip = max(0, end - start)
         if skip < block.shape[1]:
             parts += [np.zeros(max(0, start - end), np.float32), block.mean(0)[skip:]]
@@ -296,7 +287,7 @@ def read_audio(path: str | Path) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _sound_blocks(
+def sound_blocks(
     path: str | Path, rate: int, mono: bool = False
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file, streamed in order: (place of the first sample, float32 [channels, n]).
@@ -307,11 +298,11 @@ def _sound_blocks(
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
         stream = container.streams.audio[0]
-        zero = first_picture_s(path) if _video_stream(container) is not None else None
+        zero = first_picture_s(path) if video_stream(container) is not None else None
         # Raw AAC cannot say that its first block is the encoder's run-up.
         run_up = container.format.name == "aac"
         resampler, layout, shape, expected, start = None, None, None, 0.0, 0
@@ -352,238 +343,3 @@ def _resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
         part.to_ndarray().reshape(-1, part.layout.nb_channels).T
         for part in resampler.resample(frame)
     ]
-
-
-def write_clip(
-    path: str | Path,
-    frames: Iterable[np.ndarray],
-    fps: float | Fraction,
-    samples: np.ndarray | None,
-    sample_rate: int = SAMPLE_RATE,
-) -> None:
-    """Encode pictures and sound as H.264 + AAC; both begin at time zero.
-
-    Args:
-        path: the file to make; its suffix chooses the container (mp4, mov, mkv).
-        frames: uint8 BGR [height, width, 3], even sides.
-        fps: pictures a second.
-        samples: float32 [n] mono in −1…1, or None for a silent film.
-        sample_rate: Hz of ``samples``.
-
-    Raises:
-        OutputError.
-    """
-    with written_aside(path) as aside, av.open(str(aside), "w") as container:
-        rate = Fraction(fps).limit_denominator(1001)
-        video = container.add_stream("libx264", rate=rate, options={"crf": "18"})
-        video.pix_fmt = "yuv420p"
-        sound = container.add_stream("aac", rate=sample_rate) if samples is not None else None
-        if sound is not None:
-            sound.layout = "mono"
-        started = False
-        for index, picture in enumerate(frames):
-            if not started:
-                video.height, video.width = picture.shape[:2]
-                started = True
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
-            frame.pts, frame.time_base = index, 1 / rate
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        if sound is not None:
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(samples, np.float32)[None], format="fltp", layout="mono"
-            )
-            frame.sample_rate, frame.pts = sample_rate, 0
-            frame.time_base = Fraction(1, sample_rate)
-            container.mux(sound.encode(frame))
-            container.mux(sound.encode(None))
-
-
-def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write float32 mono samples in −1…1 as 16-bit PCM."""
-    import wave
-
-    with written_aside(path) as aside, wave.open(str(aside), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-
-
-def move_sound(
-    video_path: str | Path, audio_path: str | Path | None, output_path: str | Path, delay_ms: float
-) -> None:
-    """Put a sound under a video, moved by ``delay_ms``; the picture keeps every frame.
-
-    The picture is copied as it is where the output's container can hold it, else encoded anew.
-    The sound is encoded once, at its own rate and channels, and fills the length of the picture:
-    silence is added, and what would outlast the picture is cut.
-
-    Args:
-        video_path: the pictures.
-        audio_path: the sound, its first sample at the first picture; None: the video's own.
-        output_path: the file to make; its suffix names the container.
-        delay_ms: > 0: the sound comes later; < 0: earlier.
-
-    Raises:
-        MediaError: an input cannot be used.
-        OutputError: the suffix names no container, or the file cannot be written.
-    """
-    import ffmpeg
-    import imageio_ffmpeg
-
-    source, suffix = Path(audio_path or video_path), Path(output_path).suffix.lower()
-    film, sound = _read_packets(video_path), probe(source)
-    rate = sound.audio_rate or 48000
-    blocks = _sound_blocks(source, rate)
-    start, block = next(blocks)  # a sound that cannot be read is found out before writing
-    channels = len(block)
-    # On the input's own clock, moved so that the first picture is at zero, where the sound starts.
-    video = ffmpeg.input(_argument(video_path), itsoffset=-film.first_s, copyts=None).video
-    audio = ffmpeg.input("pipe:", format="f32le", ar=rate, ac=channels).audio
-    with written_aside(output_path) as aside:
-        options = {"acodec": SOUND_CODECS.get(suffix, "aac"), "map_metadata": 0}
-        if options["acodec"] == "mp2":
-            options |= {"ar": 48000, "audio_bitrate": 192_000}
-        elif options["acodec"] != "pcm_s16le":
-            options["audio_bitrate"] = min(256_000, max(128_000, sound.audio_bit_rate))
-        container, held = _container_of(output_path, aside)
-        # ffmpeg stamps pictures anew that it copies out of a program stream, and wrongly.
-        movable = film.well_stamped and film.container != "mpeg" and suffix != ".wmv"
-        if film.container == container or (film.codec in held and movable):
-            options["vcodec"] = "copy"
-        else:
-            if not film.well_stamped:
-                video = video.filter("setpts", "round(N/FRAME_RATE/TB)")
-            video = video.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
-            options |= {"fps_mode": "passthrough", "pix_fmt": "yuv420p", **_encoder(suffix, held)}
-        command = ffmpeg.output(video, audio, _argument(aside), **options).global_args(
-            "-loglevel", "error"
-        )
-        binary = imageio_ffmpeg.get_ffmpeg_exe()
-        delay = round(delay_ms / 1000 * rate)
-        total = round(film.length_s * rate)
-        _run(
-            command.compile(cmd=binary, overwrite_output=True),
-            _laid_out(chain([(start, block)], blocks), delay, total),
-            output_path,
-        )
-
-
-@dataclass(frozen=True)
-class _Film:
-    """What a look at all packets of a video stream says.
-
-    Attributes:
-        container: name of the file's format.
-        codec: its name.
-        first_s: time of the first picture that can be decoded, on the container's clock.
-        length_s: seconds from there to the end of the last picture.
-        well_stamped: whether each packet has a presentation time that can be trusted.
-    """
-
-    container: str
-    codec: str
-    first_s: float
-    length_s: float
-    well_stamped: bool
-
-
-def _read_packets(path: str | Path) -> _Film:
-    """Raises MissingFileError, UnreadableMediaError, NoVideoError."""
-    first = first_picture_s(path)
-    with _opened(path) as container:
-        stream = _video_stream(container)
-        unstamped, good, last, count = container.format.name == "avi", True, first, 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.InvalidDataError):
-                break
-            if not packet.size:
-                continue
-            count += 1
-            if packet.pts is None or (unstamped and packet.pts != packet.dts):
-                good = False
-            else:
-                last = max(last, float(packet.pts * packet.time_base))
-        end = last + 1 / _rate(stream)
-        if not good:
-            end = first + count / _rate(stream)
-        name = stream.codec.canonical_name
-        return _Film(container.format.name, name, first, end - first, good)
-
-
-def _encoder(suffix: str, held: set[str]) -> dict:
-    """Options of a good encoder for a container."""
-    if suffix == ".webm":
-        return {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good",
-                "cpu-used": 4, "row-mt": 1}  # fmt: skip
-    if "h264" in held and suffix not in (".mpg", ".mpeg", ".wmv"):
-        return {"vcodec": "libx264", "crf": 18}
-    return {"q:v": 3}
-
-
-def _laid_out(blocks, delay: int, total: int) -> Iterator[bytes]:
-    """Raw samples (float32, channels interleaved), exactly ``total``, ``delay`` samples later."""
-    cursor = channels = 0
-    for start, block in blocks:
-        channels = len(block)
-        start += delay
-        gap = min(start, total) - cursor
-        if gap > 0:
-            yield from _silence(gap, channels)
-            cursor += gap
-        block = block[:, max(0, cursor - start) : max(0, total - start)]
-        if block.shape[1]:
-            yield block.T.astype("<f4").tobytes()
-            cursor += block.shape[1]
-        if cursor >= total:
-            return
-    yield from _silence(total - cursor, channels)
-
-
-def _silence(samples: int, channels: int) -> Iterator[bytes]:
-    while samples > 0:
-        part = min(samples, 1 << 16)
-        yield bytes(4 * part * channels)
-        samples -= part
-
-
-def _container_of(output_path: str | Path, aside: Path) -> tuple[str, set[str]]:
-    """The container of this suffix: its name, and those of the codecs it can hold."""
-    try:
-        with av.open(str(aside), "w") as container:
-            return container.format.name, set(container.supported_codecs)
-    except (ValueError, av.error.FFmpegError):
-        raise OutputError(
-            tr("{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm",
-               path=output_path)
-        ) from None  # fmt: skip
-
-
-def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) -> None:
-    """Run ffmpeg with ``sound`` on its standard input.
-
-    Raises:
-        OutputError: with ffmpeg's last words.
-    """
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
-        try:
-            with suppress(BrokenPipeError):  # it ended early: its words say why
-                for part in sound:
-                    process.stdin.write(part)
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-            process.wait()
-        finally:
-            if process.poll() is None:  # an error or Ctrl+C: do not leave it writing
-                process.kill()
-                process.wait()
-        if process.returncode:
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-            why = lines[-1] if lines else "ffmpeg failed"
-            raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))

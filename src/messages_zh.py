@@ -19,6 +19,9 @@ CATALOGUE: dict[str, str] = {
     "unknown setting {key}; allowed: {known}": "未知配置项 {key}；可用的有: {known}",
     " — did you mean {near}?": "。是否想写 {near}？",
     "allowed: auto, cpu, cuda, cuda:N": "允许的取值: auto, cpu, cuda, cuda:N",
+    "train_split + val_split + test_split must be 1": (
+        "train_split + val_split + test_split 之和必须为 1"
+    ),
     "multiple of {step}": "{step} 的倍数",
     "a whole number is needed": "需要整数",
     "a number is needed": "需要数字",
@@ -73,6 +76,9 @@ CATALOGUE: dict[str, str] = {
         "{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧（data.min_frames）"
     ),
     # --- preprocessing
+    "nobody speaks while the face is seen in {path}: use clips of people talking": (
+        "{path} 中看得到人脸时没有人说话: 请使用正在说话的视频"
+    ),
     "Turn clips of talking people into training samples.": "把说话人视频处理成训练样本。",
     "found {n} video files": "找到 {n} 个视频文件",
     "processing videos": "处理视频",
@@ -131,7 +137,9 @@ CATALOGUE: dict[str, str] = {
         "请在 data/videos 中添加视频并运行 python src/data_processing.py"
     ),
     # --- training
-    "Train the sync model on the samples of data/processed.": "用 data/processed 中的样本训练模型。",
+    "Train the sync model on the samples of data/processed.": (
+        "用 data/processed 中的样本训练模型。"
+    ),
     "device: {device}": "使用设备: {device}",
     "number of model parameters: {n:,}": "模型参数数量: {n:,}",
     "loaded {n} samples": "加载了 {n} 个样本",
@@ -150,6 +158,10 @@ CATALOGUE: dict[str, str] = {
     ),
     "learning rate: {rate:.6f}": "学习率: {rate:.6f}",
     "best model saved: {path}": "保存最佳模型: {path}",
+    "{path} was trained with training.{name} = {trained}, the settings say {now}: the clips would "
+    "be split otherwise": (
+        "{path} 训练时 training.{name} = {trained}，而现在的配置是 {now}: 视频的划分会与之前不同"
+    ),
     "resumed from {path} after epoch {epoch}": "从 {path} 继续，已完成 {epoch} 轮",
     "stopped after epoch {epoch}; go on with: python src/train.py --resume {path}": (
         "已在第 {epoch} 轮后停止；继续训练: python src/train.py --resume {path}"
@@ -211,6 +223,7 @@ CATALOGUE: dict[str, str] = {
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
     "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
+    "audio is in sync; score {before} → {after}": "音频已同步；分数 {before} → {after}",
     "audio led by {ms:.0f} ms, corrected; score {before} → {after}": (
         "音频超前 {ms:.0f} 毫秒，已校正；分数 {before} → {after}"
     ),

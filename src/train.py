@@ -40,6 +40,7 @@ from src.sample_index import INDEX_NAME, read_sample
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
+SPLIT_SETTINGS = ("seed", "split_by", "train_split", "val_split", "test_split")
 
 
 @dataclass
@@ -59,6 +60,7 @@ class State:
     best_val_loss: float = math.inf
     best_val_acc: float = 0.0
     calibration: dict = field(default_factory=dict)
+    saved: tuple[Path, int] | None = None  # where to go on from, and its finished epochs
 
     def content(self, val_loss: float) -> dict:
         """The checkpoint of this moment."""
@@ -74,7 +76,7 @@ class State:
             "config": self.config.model_dump(),
             "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
             "calibration": self.calibration,
-            "random_states": {"torch": torch.get_rng_state()},
+            "random_states": {"torch": torch.get_rng_state(), "cuda": cuda_random_states()},
         }
 
 
@@ -98,6 +100,11 @@ class Tally:
     @property
     def accuracy(self) -> float:
         return self.right / max(1, self.asked)
+
+
+def cuda_random_states() -> list[torch.Tensor]:
+    """One a GPU; empty without."""
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
 
 def seed_all(seed: int) -> None:
@@ -158,18 +165,35 @@ def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
 
 
 def take_up(state: State, path: Path) -> None:
-    """Go on from a checkpoint of an earlier run.
+    """Go on from a checkpoint of an earlier run, at this run's learning rate.
 
     Raises:
-        MissingFileError, CheckpointError: also where the network has another shape.
+        MissingFileError, CheckpointError: also where the network has another shape, or where the
+            clips would be split otherwise: what was trained on would be tested on.
     """
     content = load_checkpoint(path)
     load_weights(state.model, content, path)
+    settings = state.config.training
     try:
+        for name in SPLIT_SETTINGS:
+            trained, now = content["config"]["training"][name], getattr(settings, name)
+            if trained != now:
+                raise CheckpointError(
+                    tr("{path} was trained with training.{name} = {trained}, the settings say "
+                       "{now}: the clips would be split otherwise",
+                       path=path, name=name, trained=trained, now=now)
+                )  # fmt: skip
         state.optimizer.load_state_dict(content["optimizer_state_dict"])
         state.scheduler.load_state_dict(content["scheduler_state_dict"])
-        state.scaler.load_state_dict(content["scaler"])
+        for group in state.optimizer.param_groups:
+            group["initial_lr"] = settings.learning_rate
+            group["weight_decay"] = settings.weight_decay
+        state.scheduler.base_lrs = [settings.learning_rate]
+        if content["scaler"] and state.scaler.is_enabled():
+            state.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random_states"]["torch"])
+        if state.device.type == "cuda" and content["random_states"]["cuda"]:
+            torch.cuda.set_rng_state_all(content["random_states"]["cuda"])
         state.epoch = content["epoch"]
         state.best_val_loss = content["best_val_loss"]
         state.best_val_acc = content["best_val_acc"]
@@ -178,6 +202,7 @@ def take_up(state: State, path: Path) -> None:
         raise CheckpointError(
             tr("{path} holds no training state to go on from ({why})", path=path, why=error)
         ) from None
+    state.saved = (path, state.epoch)
     print(tr("resumed from {path} after epoch {epoch}", path=path, epoch=state.epoch))
 
 
@@ -264,12 +289,12 @@ def calibrate(state: State) -> dict:
     return fit(in_sync, foreign, SEARCH_REACH)
 
 
-def write_log(state: State, writer, train: Tally, val: Tally) -> None:
+def write_log(state: State, writer, train: Tally, val: Tally, rate: float) -> None:
     """Numbers and pictures for TensorBoard."""
     for name, tally in (("train", train), ("val", val)):
         writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
         writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
-    writer.add_scalar("learning_rate", state.scheduler.get_last_lr()[0], state.epoch)
+    writer.add_scalar("learning_rate", rate, state.epoch)
     report = offset_report(measure(state.model, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
     for frames, share in report.share_at.items():
         writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
@@ -303,6 +328,7 @@ def save_epoch(state: State, folder: Path, val: Tally) -> None:
         path = folder / f"checkpoint_epoch_{state.epoch}.pth"
         save_checkpoint(path, state.content(val.mean_loss))
     save_checkpoint(folder / "last.pth", state.content(val.mean_loss))
+    state.saved = (folder / "last.pth", state.epoch)
 
 
 def fit_model(state: State, folder: Path) -> None:
@@ -323,7 +349,7 @@ def fit_model(state: State, folder: Path) -> None:
             print(tr("validation loss: {loss:.4f}, validation accuracy: {acc:.4f}",
                      loss=val.mean_loss, acc=val.accuracy))  # fmt: skip
             print(tr("learning rate: {rate:.6f}", rate=rate))
-            write_log(state, writer, train, val)
+            write_log(state, writer, train, val, rate)
             save_epoch(state, folder, val)
 
 
@@ -343,7 +369,7 @@ def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
 def main() -> int:
     parser = make_parser(
         tr("Train the sync model on the samples of data/processed."),
-        "python src/train.py --set training.batch_size=8 training.device=cpu",
+        "python src/train.py --set training.batch_size=8 --set training.device=cpu",
     )
     parser.add_argument(
         "--resume", type=Path, metavar="CHECKPOINT",
@@ -355,15 +381,19 @@ def main() -> int:
     folder = Path(config.paths.checkpoint_dir)
     folder.mkdir(parents=True, exist_ok=True)
     state, test = start(config, args.resume)
+    best = folder / "best_model.pth"
+    if args.resume and not best.is_file():  # the best of this folder, until a better one comes
+        save_checkpoint(best, state.content(state.best_val_loss))
     try:
         fit_model(state, folder)
     except KeyboardInterrupt:
-        last = folder / "last.pth"
-        if state.epoch == 0:
-            save_checkpoint(last, state.content(math.inf))
+        if state.saved is None:
+            state.saved = (folder / "last.pth", state.epoch)
+            save_checkpoint(state.saved[0], state.content(math.inf))
+        path, epoch = state.saved
         print("\n" + tr("stopped after epoch {epoch}; go on with: "
                         "python src/train.py --resume {path}",
-                        epoch=state.epoch, path=last))  # fmt: skip
+                        epoch=epoch, path=path))  # fmt: skip
         return 130
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(

@@ -15,7 +15,8 @@ from src.errors import (
     SilentAudioError,
 )
 from src.faces import Face
-from src.media import read_audio, read_pictures, write_clip, write_wav
+from src.media import read_audio, read_pictures
+from src.muxing import write_clip, write_wav
 
 SETTINGS = DataConfig()
 

@@ -16,7 +16,8 @@ from src import data_processing
 from src.config import DEFAULT_CONFIG, Config, DataConfig, load_config
 from src.data_processing import Clip, find_clips, process
 from src.errors import DatasetError, DetectorError, OutputError
-from src.media import read_audio, write_clip, write_wav
+from src.media import read_audio
+from src.muxing import write_clip, write_wav
 from src.sample_index import INDEX_NAME, read_index, read_sample
 from tools.synthetic_talker import make_clip
 

@@ -27,8 +27,9 @@ if not __package__:  # started as a script
 from src.cli import run
 from src.errors import LipSyncError, OutputError
 from src.files import written_aside
-from src.media import FPS, write_clip
+from src.media import FPS
 from src.messages import tr
+from src.muxing import write_clip
 from tools.drawn_face import SIZE, Colour, Look, Pose, draw_face, smooth_step
 from tools.espeak_speech import VOICES, Phoneme, Voice, make_sentence, synthesise_speech
 from tools.mouth_shapes import mouth_track

@@ -16,7 +16,8 @@ import pytest
 
 from src.dataset import load_samples, split_samples
 from src.inference import LipSyncInference
-from src.media import SAMPLE_RATE, read_audio, read_pictures, write_wav
+from src.media import SAMPLE_RATE, read_audio, read_pictures
+from src.muxing import write_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT.parent / "shared" / "data" / "train" / "grid_s1"
@@ -122,8 +123,9 @@ def test_shifts_are_found(judge, test_clips, tmp_path):
         for ms in SHIFTS_MS:
             error = found[ms] - found[0] - ms
             worst[ms] = max(worst.get(ms, 0), abs(error))
-    print(f"\n{len(test_clips)} clips; unshifted: {min(unshifted)} … {max(unshifted)} ms; "
-          f"largest error by shift: { {ms: round(e, 1) for ms, e in worst.items()} } ms")  # fmt: skip
+    errors = {ms: round(error, 1) for ms, error in worst.items()}
+    print(f"\n{len(test_clips)} clips; unshifted: {min(unshifted)} … {max(unshifted)} ms")
+    print(f"largest error by shift: {errors} ms")
     assert max(map(abs, unshifted)) <= 60
     assert max(worst.values()) <= 15
 

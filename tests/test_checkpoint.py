@@ -1,0 +1,233 @@
+"""Files a user may name as a checkpoint: the right one, and all the others."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from src import checkpoint
+from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
+from src.config import parse_config
+from src.errors import CheckpointError, LipSyncError, MissingFileError, OutputError
+from src.model import ModelSize, SyncModel
+
+CPU = torch.device("cpu")
+CONFIG = parse_config(
+    {"data": {"input_size": 48}, "model": {"hidden_dim": 16, "embedding_dim": 16}}, "test"
+)
+
+
+def content(**changes) -> dict:
+    torch.manual_seed(0)
+    return {
+        "epoch": 3,
+        "model_state_dict": SyncModel(ModelSize.of(CONFIG)).state_dict(),
+        "config": CONFIG.model_dump(),
+        "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}},
+        "random_states": {"torch": torch.get_rng_state()},
+        "val_loss": 0.5,
+    } | changes
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "model.pth"
+    save_checkpoint(path, content())
+    return path
+
+
+def refused(path: Path, *words: str, error=CheckpointError, load=load_checkpoint) -> None:
+    """It is refused with one line that names the file."""
+    with pytest.raises(LipSyncError) as caught:
+        load(path)
+    assert type(caught.value) is error
+    text = str(caught.value)
+    assert str(path) in text and len(text.splitlines()) == 1
+    for word in words:
+        assert word in text
+
+
+def trained(path: Path):
+    return load_trained(path, CPU)
+
+
+# --- the right one
+
+
+def test_round_trip(saved):
+    found = load_checkpoint(saved)
+    given = content()
+    assert found["epoch"] == 3 and found["config"] == given["config"]
+    assert found["calibration"] == given["calibration"]
+    for name, tensor in given["model_state_dict"].items():
+        assert torch.equal(found["model_state_dict"][name], tensor)
+
+
+def test_plain_torch_reads_it_with_weights_only(saved):
+    found = torch.load(saved, weights_only=True)
+    assert found["format"] == "lipsync-checkpoint" and found["versions"]["torch"]
+
+
+def test_the_trained_model_judges_as_the_one_saved(saved):
+    found = load_trained(saved, CPU)
+    assert found.config == CONFIG and not found.model.training
+    torch.manual_seed(0)
+    model = SyncModel(ModelSize.of(CONFIG)).eval()
+    views, bands = torch.randn(1, 7, *model.size.view), torch.randn(1, 28, 40)
+    with torch.no_grad():
+        for one, other in zip(found.model(views, bands), model(views, bands), strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+
+
+# --- the others
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path):
+    refused(tmp_path / "none.pth", "src/train.py", error=MissingFileError)
+    refused(tmp_path, error=MissingFileError)  # a folder
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not a checkpoint\n", b"{}", os.urandom(5000), b"PK\x03\x04", b"\x80\x02", b"\x80\x04N.",
+     pickle.dumps(list(range(1000))), pickle.dumps({"model": "x"}, 2)],
+    ids=["empty", "text", "json", "noise", "zip head", "pickle head", "None", "list", "dict"],
+)  # fmt: skip
+def test_other_files_are_refused(tmp_path, data):
+    path = tmp_path / "other.pth"
+    path.write_bytes(data)
+    refused(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_refused(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(len(data) * share)])
+    refused(saved, "damaged")
+
+
+def test_any_damage_is_a_readable_error(saved):
+    """Single bytes changed at many places: it is read as it was, or refused in one line."""
+    data = saved.read_bytes()
+    dice = torch.Generator().manual_seed(0)
+    with zipfile.ZipFile(saved) as archive:
+        pickled = next(i for i in archive.infolist() if i.filename.endswith("data.pkl"))
+    places = torch.randint(pickled.file_size, (150,), generator=dice) + pickled.header_offset
+    for place in [*places.tolist(), *torch.randint(len(data), (50,), generator=dice).tolist()]:
+        damaged = bytearray(data)
+        damaged[place] ^= int(torch.randint(1, 256, (1,), generator=dice))
+        saved.write_bytes(bytes(damaged))
+        try:
+            load_trained(saved, CPU)
+        except LipSyncError as error:
+            assert str(saved) in str(error) and len(str(error).splitlines()) == 1, place
+
+
+class _Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_file_is_never_run(tmp_path, legacy):
+    target = tmp_path / "was_run"
+    path = tmp_path / "evil.pth"
+    torch.save(
+        content(payload=_Payload(target)), path, _use_new_zipfile_serialization=not legacy
+    )  # fmt: skip
+    refused(path)
+    path.write_bytes(pickle.dumps(_Payload(target)))
+    refused(path)
+    assert not target.exists()
+    pickle.loads(path.read_bytes())  # the payload is real
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [SyncModel(ModelSize.of(CONFIG)).state_dict(), {"state_dict": {}}, [1, 2], torch.zeros(3)],
+    ids=["bare weights", "another project", "list", "tensor"],
+)
+def test_checkpoints_of_others_are_refused(tmp_path, foreign):
+    path = tmp_path / "foreign.pth"
+    torch.save(foreign, path)
+    refused(path, "not a checkpoint of this project")
+
+
+def test_another_format_version_is_refused(tmp_path):
+    path = tmp_path / "new.pth"
+    torch.save(content(format="lipsync-checkpoint", format_version=99), path)
+    refused(path, "99", "reads version 1")
+
+
+@pytest.mark.parametrize("missing", ["epoch", "model_state_dict", "config", "calibration"])
+def test_an_incomplete_checkpoint_is_refused(tmp_path, missing):
+    path = tmp_path / "part.pth"
+    save_checkpoint(path, {key: value for key, value in content().items() if key != missing})
+    refused(path, missing)
+
+
+@pytest.mark.parametrize("changes", [{"hidden_dim": 32}, {"num_layers": 3}, {"embedding_dim": 8}])
+def test_weights_of_another_network_are_refused(tmp_path, changes):
+    path = tmp_path / "shape.pth"
+    other = parse_config(
+        {"data": {"input_size": 48}, "model": CONFIG.model.model_dump() | changes}, "test"
+    )
+    save_checkpoint(path, content(config=other.model_dump()))
+    refused(path, "do not fit the network", load=trained)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"model": {"no_such_key": 1}}},
+        {"config": {"model": {"hidden_dim": -1}}},
+        {"config": [1]},
+        {"config": None},
+        {"model_state_dict": [1]},
+        {"model_state_dict": {"a": 1}},
+    ],
+)
+def test_nonsense_in_a_checkpoint_is_refused(tmp_path, changes):
+    path = tmp_path / "nonsense.pth"
+    save_checkpoint(path, content(**changes))
+    refused(path, load=trained)
+
+
+# --- writing
+
+
+def test_a_failing_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def fails(content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", fails)
+    with pytest.raises(OutputError, match="No space left"):
+        save_checkpoint(saved, content(epoch=4))
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_an_interrupted_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def stops(content, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.torch, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(saved, content(epoch=4))
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_missing_folder_is_a_readable_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        save_checkpoint(tmp_path / "none" / "model.pth", content())

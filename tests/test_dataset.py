@@ -1,0 +1,418 @@
+"""index -> pieces: splits that do not leak, pieces whose picture and sound belong together."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from src.clip_features import TrackFeatures
+from src.config import Config, parse_config
+from src.dataset import (
+    Augmentation,
+    Batch,
+    Pieces,
+    Sample,
+    collate,
+    load_samples,
+    network_input,
+    split_samples,
+    windows_of,
+)
+from src.errors import DatasetError
+from src.model import ModelSize, central_view
+from src.sample_index import sample_settings, write_index, write_sample
+
+SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
+
+
+def samples_of(clips: int, tracks: int = 1) -> list[Sample]:
+    return [
+        Sample(f"{clip}#{track}", f"{clip}", f"{clip}", Path(), 100)
+        for clip in range(clips)
+        for track in range(tracks)
+    ]
+
+
+def training(**settings):
+    return parse_config({"training": settings}, "test").training
+
+
+def counted_track(first: int, frames: int, size: int = 48, n_mfcc: int = 40) -> TrackFeatures:
+    """A track in which picture and sound both say which frame (and step) they are of."""
+    number = first + np.arange(frames)
+    crops = np.broadcast_to(number[:, None, None] % 256, (frames, size, size)).astype(np.uint8)
+    steps = np.repeat(number, 4) + np.tile(np.arange(4) / 10, frames)
+    mfcc = np.broadcast_to(steps[:, None], (4 * frames, n_mfcc)).astype(np.float32)
+    return TrackFeatures(0, crops, mfcc, number % 5 != 0, np.zeros((frames, 4), np.float32))
+
+
+def write_set(folder: Path, lengths, config: Config | None = None, **fields) -> Path:
+    """An index with counted tracks of these lengths; ``fields`` override by number of the clip."""
+    config = config or parse_config({"data": {"input_size": 48}}, "test")
+    records = []
+    for number, frames in enumerate(lengths):
+        file = f"{number}.npy"
+        write_sample(folder / file, counted_track(1000 * number, frames))
+        record = {"id": f"clip{number}#0", "file": file, "clip": f"clip{number}.mp4",
+                  "speaker": f"speaker{number // 2}", "n_frames": frames,
+                  "video_sha256": f"{number:064x}"}  # fmt: skip
+        records.append(record | {key: values[number] for key, values in fields.items()})
+    write_index(folder / "index.pkl", sample_settings(config.data), records)
+    return folder / "index.pkl"
+
+
+@pytest.fixture
+def data():
+    return parse_config({"data": {"input_size": 48}}, "test").data
+
+
+@pytest.fixture
+def samples(tmp_path, data) -> list[Sample]:
+    return load_samples(write_set(tmp_path, [100, 70, 64, 20, 7]), data)
+
+
+# --- the split
+
+
+@pytest.mark.parametrize(
+    ("clips", "counts"),
+    [(100, (80, 10, 10)), (95, (76, 9, 10)), (10, (8, 1, 1)), (5, (3, 1, 1)), (3, (1, 1, 1))],
+)
+def test_split_counts(clips, counts):
+    assert tuple(map(len, split_samples(samples_of(clips), training()))) == counts
+
+
+def test_all_pieces_of_a_clip_stay_together():
+    samples = samples_of(30, tracks=3)
+    parts = split_samples(samples, training())
+    clips = [{sample.clip for sample in part} for part in parts]
+    assert not clips[0] & clips[1] and not clips[0] & clips[2] and not clips[1] & clips[2]
+    assert sorted(s.id for part in parts for s in part) == sorted(s.id for s in samples)
+    assert [len(part) for part in parts] == [72, 9, 9]
+
+
+def test_split_follows_the_seed():
+    samples = samples_of(40)
+    one, again, other = (split_samples(samples, training(seed=seed)) for seed in (1, 1, 2))
+    assert one == again and one != other
+    shuffled = split_samples(samples[::-1], training(seed=1))
+    assert [sorted(s.id for s in part) for part in shuffled] == [
+        sorted(s.id for s in part) for part in one
+    ]
+
+
+def test_other_shares():
+    parts = split_samples(samples_of(20), training(train_split=0.5, val_split=0.3, test_split=0.2))
+    assert [len(part) for part in parts] == [10, 6, 4]
+
+
+@pytest.mark.parametrize("clips", [0, 1, 2])
+def test_fewer_than_three_clips_are_an_error(clips):
+    with pytest.raises(DatasetError, match=f"{clips} usable clips: at least 3"):
+        split_samples(samples_of(clips, tracks=4), training())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_copy_of_a_clip_is_never_in_another_split(tmp_path, data, seed):
+    same = [f"{number % 4}" for number in range(12)]
+    index = write_set(tmp_path, [10] * 12, video_sha256=same)
+    samples = load_samples(index, data)
+    parts = split_samples(samples, training(seed=seed))
+    contents = [{same[int(s.id[4:-2])] for s in part} for part in parts]
+    assert sum(map(len, contents)) == 4
+
+
+def test_split_by_speaker(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [10] * 12), data, "speaker")
+    parts = split_samples(samples, training(split_by="speaker"))
+    speakers = [{sample.group for sample in part} for part in parts]
+    assert sum(map(len, speakers)) == 6 and [len(part) for part in parts] == [8, 2, 2]
+
+
+def test_too_few_speakers_say_how_to_name_them(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [10] * 4), data, "speaker")
+    with pytest.raises(DatasetError, match=r"2 usable speakers.*folder"):
+        split_samples(samples, training(split_by="speaker"))
+
+
+# --- the index
+
+
+def test_an_index_of_other_settings_is_refused(tmp_path):
+    index = write_set(tmp_path, [10] * 3)
+    other = parse_config({"data": {"input_size": 96}}, "test").data
+    with pytest.raises(DatasetError, match=r"data\.input_size = 48, the settings say 96"):
+        load_samples(index, other)
+
+
+def test_settings_samples_do_not_depend_on_may_change(tmp_path):
+    index = write_set(tmp_path, [10] * 3)
+    other = parse_config({"data": {"input_size": 48, "num_workers": 7}}, "test").data
+    assert len(load_samples(index, other)) == 3
+
+
+def test_a_missing_index_says_what_to_run(tmp_path, data):
+    with pytest.raises(DatasetError, match=r"none\.pkl not found: run python src/data_proc"):
+        load_samples(tmp_path / "none.pkl", data)
+
+
+def test_a_missing_sample_is_named(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [10] * 3), data)
+    samples[1].path.unlink()
+    with pytest.raises(DatasetError, match=r"1\.npy"):
+        list(Pieces(samples, 10, 2).in_order())
+
+
+# --- the pieces
+
+
+def frames_of(batch: Batch) -> list[list[int]]:
+    """Frame numbers of each row, after picture, sound and speech were seen to agree on them."""
+    rows = []
+    for crops, mfcc, speech, valid in zip(
+        batch.crops, batch.mfcc.reshape(len(batch.crops), -1, 4, 40), batch.speech, batch.valid,
+        strict=True,
+    ):  # fmt: skip
+        n = int(valid.sum())
+        assert valid[:n].all(), "padding only at the end"
+        numbers = mfcc[:n, 0, 0].round().long()
+        expected = numbers[:, None] + torch.arange(4) / 10
+        assert torch.allclose(mfcc[:n], expected[..., None].float().expand(n, 4, 40), atol=1e-3)
+        assert (crops[:n] == (numbers % 256)[:, None, None]).all()
+        assert torch.equal(speech[:n], numbers % 5 != 0) and not speech[n:].any()
+        assert torch.equal(numbers, numbers[0] + torch.arange(n)), "one frame after the other"
+        assert (crops[n:] == crops[n - 1]).all(), "padded with the last frame"
+        rows.append(numbers.tolist())
+    return rows
+
+
+def test_picture_and_sound_of_a_piece_come_from_the_same_place(samples):
+    for pieces in (Pieces(samples, 32, 3).shuffled(4), Pieces(samples, 32, 3).in_order()):
+        for batch in pieces:
+            assert frames_of(batch)
+
+
+def test_number_of_pieces_and_batches(samples):
+    pieces = Pieces(samples, 32, 3)  # 100, 70, 64, 20 and 7 frames: 3 + 2 + 2 + 1 + 1 pieces
+    batches = list(pieces.in_order())
+    assert len(batches) == len(pieces) == 3
+    assert [len(batch.crops) for batch in batches] == [3, 3, 3]
+    assert len(Pieces(samples, 32, 4)) == 3 and len(Pieces(samples, 32, 10)) == 1
+
+
+def test_in_order_covers_every_frame_of_whole_multiples(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [96] * 3), data)
+    seen = [n for batch in Pieces(samples, 32, 2).in_order() for row in frames_of(batch)
+            for n in row]  # fmt: skip
+    assert sorted(seen) == [1000 * clip + frame for clip in range(3) for frame in range(96)]
+
+
+def test_short_samples_are_padded_and_masked(samples):
+    (batch,) = Pieces(samples[3:], 32, 8).in_order()
+    assert batch.valid.sum(1).tolist() == [20, 7] and batch.crops.shape == (2, 20, 48, 48)
+    assert batch.mfcc.shape == (2, 80, 40)
+    usable, exist = windows_of(batch)
+    assert exist.sum(1).tolist() == [16, 3]
+    expected = [[3000 + w + 2 for w in range(16)], [4000 + w + 2 for w in range(3)]]
+    for row, middles in enumerate(expected):
+        assert usable[row, : len(middles)].tolist() == [m % 5 != 0 for m in middles]
+        assert not usable[row, len(middles) :].any()
+
+
+def test_less_than_a_window_asks_nothing():
+    records = np.zeros(3, [("crop", "u1", (48, 48)), ("mfcc", "<f4", (4, 40)), ("speech", "?")])
+    records["speech"] = True
+    batch = collate([records])
+    usable, exist = windows_of(batch)
+    assert batch.crops.shape[1] == 5 and not exist.any() and not usable.any()
+
+
+def test_an_epoch_is_repeatable_and_another_one_differs(samples):
+    def places(seed, epoch):
+        return [frames_of(batch) for batch in Pieces(samples, 32, 3, seed).shuffled(epoch)]
+
+    assert places(1, 0) == places(1, 0)
+    assert places(1, 0) != places(1, 1) and places(1, 0) != places(2, 0)
+
+
+def test_random_places_reach_both_ends(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [12] * 3), data)
+    starts = {
+        row[0] % 1000
+        for epoch in range(30)
+        for batch in Pieces(samples, 8, 3).shuffled(epoch)
+        for row in frames_of(batch)
+    }
+    assert starts == {0, 1, 2, 3, 4}
+
+
+# --- the augmentation
+
+
+class Still(Augmentation):
+    """All ranges 0."""
+
+    ROTATION_DEG = SCALE = SHIFT = GAMMA = NOISE = TILT_DB = 0.0
+    MASK_BANDS = MASK_STEPS = 0
+
+    def _chance(self, batch, share):
+        return torch.zeros(batch, dtype=torch.bool)
+
+
+def augmentation(kind=Augmentation, seed=0, size=SIZE, **ranges) -> Augmentation:
+    made = kind(size, torch.Generator().manual_seed(seed))
+    for name, value in ranges.items():
+        setattr(made, name, value)
+    return made
+
+
+def pictures(batch=2, frames=3, side=48) -> torch.Tensor:
+    """Smooth random crops, so that interpolation matters little."""
+    torch.manual_seed(0)
+    coarse = torch.rand(batch, frames, side // 8, side // 8)
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
+    return (smooth.clamp(0, 1) * 255).to(torch.uint8)
+
+
+@pytest.mark.parametrize("side", [48, 64, 96, 128])
+def test_without_ranges_the_picture_is_the_central_view(side):
+    size = replace(SIZE, input_size=side)
+    crops = pictures(side=side)
+    found = augmentation(Still, size=size).views(crops)
+    assert torch.allclose(found, central_view(crops, size).float() / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_views_have_the_shape_and_range_the_network_wants(seed):
+    views = augmentation(seed=seed).views(pictures(batch=6))
+    assert views.shape == (6, 3, *SIZE.view) and views.dtype == torch.float32
+    assert views.min() > -0.2 and views.max() < 1.2 and views.std() > 0.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_draw_a_clip_the_same_for_all_its_frames(seed):
+    crops = pictures(batch=4, frames=1).expand(-1, 5, -1, -1)
+    views = augmentation(seed=seed, NOISE=0.0).views(crops)
+    assert torch.allclose(views, views[:, :1].expand_as(views), atol=1e-5)
+    assert not torch.allclose(views[0], views[1], atol=0.05)  # each clip its own
+
+
+def test_draws_follow_the_generator():
+    crops, bands = pictures(), torch.randn(2, 80, 40) * 10 - 30
+    for name, given in (("views", crops), ("bands", bands)):
+        one, again, other = (
+            getattr(augmentation(seed=seed), name)(given.clone()) for seed in (1, 1, 2)
+        )
+        assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+def centre_of_light(view: torch.Tensor) -> tuple[float, float]:
+    """x and y, pixels, of what is bright in a picture."""
+    rows, columns = torch.meshgrid(*(torch.arange(n) for n in view.shape), indexing="ij")
+    return float((view * columns).sum() / view.sum()), float((view * rows).sum() / view.sum())
+
+
+def spot(x: int, y: int) -> torch.Tensor:
+    """A black crop with a bright spot of 5 pixels."""
+    crops = torch.zeros(1, 1, 96, 96, dtype=torch.uint8)
+    crops[..., y - 2 : y + 3, x - 2 : x + 3] = 255
+    return crops
+
+
+def draws(monkeypatch, made: Augmentation, numbers: list[float]) -> Augmentation:
+    """Let ``_uniform`` return these: angle, scale, shift x, shift y, gamma, noise."""
+    queue = iter(numbers)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.tensor([next(queue) for _ in range(math.prod(shape))]).reshape(shape)
+
+    monkeypatch.setattr(made, "_uniform", uniform)
+    return made
+
+
+BIG = replace(SIZE, input_size=96)
+# A spot at (60, 50) of a crop of 96; the view begins at (8, 24), so there it is at (52, 26), and
+# the middle of the view (39.5, 31.5).
+
+
+@pytest.mark.parametrize(
+    ("ranges", "numbers", "expected"),
+    [
+        ({}, [0, 0, 0, 0, 0, 0], (52, 26)),
+        ({"SHIFT": 0.05}, [0, 0, 1, 0, 0, 0], (52 - 4.8, 26)),  # 0.05 of 96 pixels
+        ({"SHIFT": 0.05}, [0, 0, 0, -1, 0, 0], (52, 26 + 4.8)),
+        ({"SCALE": 0.2}, [0, 1, 0, 0, 0, 0], (39.5 + 1.2 * 12.5, 31.5 - 1.2 * 5.5)),
+        ({"SCALE": 0.2}, [0, -1, 0, 0, 0, 0], (39.5 + 0.8 * 12.5, 31.5 - 0.8 * 5.5)),
+        # 90 degrees would carry (12.5, −5.5) to (−5.5, −12.5) or back; the angle is small here.
+        ({"ROTATION_DEG": 30.0}, [1, 0, 0, 0, 0, 0], (
+            39.5 + 12.5 * np.cos(np.pi / 6) - 5.5 * np.sin(np.pi / 6),
+            31.5 - 12.5 * np.sin(np.pi / 6) - 5.5 * np.cos(np.pi / 6),
+        )),
+    ],
+)  # fmt: skip
+def test_the_picture_moves_as_drawn(monkeypatch, ranges, numbers, expected):
+    made = draws(monkeypatch, augmentation(Still, size=BIG, **ranges), numbers)
+    found = centre_of_light(made.views(spot(60, 50))[0, 0].clamp(min=0))
+    assert found == pytest.approx(expected, abs=0.35)
+
+
+def test_a_flip_mirrors_the_view(monkeypatch):
+    made = augmentation(Still, size=BIG)
+    monkeypatch.setattr(
+        made, "_chance", lambda batch, share: torch.full((batch,), share == 0.5)
+    )  # fmt: skip
+    crops = pictures(side=96)
+    expected = central_view(crops, BIG).float().flip(-1) / 255
+    assert torch.allclose(made.views(crops), expected, atol=1e-4)
+
+
+def test_bands_keep_shape_and_stay_finite():
+    bands = torch.randn(4, 200, 40) * 12 - 40
+    bands[3] = -100.0  # silence
+    for seed in range(5):
+        changed = augmentation(seed=seed).bands(bands)
+        assert changed.shape == bands.shape and torch.isfinite(changed).all()
+        assert not torch.equal(changed, bands)
+
+
+def test_sound_keeps_its_time():
+    """Bursts stay at their steps, whatever else is done to the sound."""
+    bands = torch.full((1, 400, 40), -60.0)
+    bursts = torch.arange(20, 400, 40)
+    bands[:, bursts] = 0.0
+    for seed in range(5):
+        changed = augmentation(seed=seed, MASK_STEPS=0).bands(bands)[0].mean(1)
+        assert set(changed.topk(len(bursts)).indices.tolist()) == set(bursts.tolist())
+
+
+def test_masks_cover_no_more_than_they_may():
+    bands = torch.arange(40.0) + torch.randn(1, 80, 40)
+    for seed in range(10):
+        made = augmentation(Still, seed=seed, MASK_BANDS=8, MASK_STEPS=12)
+        made._uniform = torch.zeros  # no tilt
+        hidden = (made.bands(bands) - bands).abs()[0] > 1e-6
+        columns, rows = hidden.all(0).sum(), hidden.all(1).sum()
+        assert columns <= 8 and rows <= 12
+        assert hidden.sum() <= columns * 80 + rows * 40
+
+
+# --- what the network takes
+
+
+def test_network_input_without_augmentation(samples):
+    batch = next(Pieces(samples[3:], 32, 8).in_order())
+    views, bands = network_input(batch, SIZE)
+    assert views.shape == (2, 20, *SIZE.view) and bands.shape == (2, 80, 40)
+    for row, n in enumerate((20, 7)):
+        assert float(views[row, :n].mean()) == pytest.approx(0, abs=1e-3)
+        assert float(views[row, :n].std(correction=0)) == pytest.approx(1, abs=1e-2)
+
+
+def test_batch_moves_whole(samples):
+    batch = next(Pieces(samples[3:], 32, 8).in_order()).to(torch.device("meta"))
+    assert {getattr(batch, name).device.type for name in ("crops", "mfcc", "speech", "valid")} == {
+        "meta"
+    }

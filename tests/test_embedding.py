@@ -1,0 +1,101 @@
+"""A track -> evidence: in pieces as in one pass, and with the sign of the project."""
+
+import numpy as np
+import pytest
+import torch
+
+from src import embedding
+from src.clip_features import TrackFeatures
+from src.embedding import embed_audio, embed_video, evidence_of
+from src.metrics import curve_of
+from src.model import ModelSize, SyncModel, bands_of, central_view, normalise_bands
+from src.sample_index import read_sample, write_sample
+
+SIZE = ModelSize(48, 40, 16, 16, 2, 0.4)
+
+
+@pytest.fixture
+def model() -> SyncModel:
+    torch.manual_seed(0)
+    return SyncModel(SIZE).eval()
+
+
+def track(frames: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    crops = rng.integers(0, 256, (frames, 48, 48), dtype=np.uint8)
+    mfcc = rng.normal(0, 20, (4 * frames, 40)).astype(np.float32)
+    return crops, mfcc, rng.random(frames) < 0.7
+
+
+@pytest.mark.parametrize("frames", [5, 9, 10, 11, 14, 15, 31])
+def test_pieces_give_what_one_pass_gives(model, monkeypatch, frames):
+    crops, _, _ = track(frames)
+    whole = embed_video(model, crops)
+    monkeypatch.setattr(embedding, "CHUNK", 10)
+    pieces = embed_video(model, crops)
+    assert whole.shape == pieces.shape == (frames - 4, 16)
+    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+
+
+def test_the_whole_track_decides_the_brightness(model):
+    crops, _, _ = track(20)
+    views = central_view(torch.from_numpy(crops), SIZE).float() / 255
+    views = (views - views.mean()) / views.std(correction=0)
+    with torch.no_grad():
+        expected = model.video(views[None])[0]
+    np.testing.assert_allclose(embed_video(model, crops), expected, atol=1e-4)
+
+
+def test_audio_is_embedded_every_10_ms(model):
+    _, mfcc, speech = track(12)
+    found = embed_audio(model, mfcc, speech)
+    assert found.shape == (4 * 8 - 3, 16)
+    counted = torch.from_numpy(speech).repeat_interleave(4)[None]
+    bands = normalise_bands(bands_of(torch.from_numpy(mfcc))[None], counted)
+    with torch.no_grad():
+        for step in (0, 5, 28):
+            alone = model.audio(bands[:, step : step + 20])[0, 0]
+            np.testing.assert_allclose(found[step], alone, atol=1e-5)
+
+
+def test_evidence_takes_memory_mapped_records(model, tmp_path):
+    crops, mfcc, speech = track(12)
+    write_sample(tmp_path / "one.npy", TrackFeatures(0, crops, mfcc, speech, np.zeros((12, 4))))
+    records = read_sample(tmp_path / "one.npy")
+    found = evidence_of(model, records["crop"], mfcc, records["speech"], reach=20, first_frame=3)
+    assert found.first_frame == 3 and found.similarity.shape == (8, 41)
+    np.testing.assert_array_equal(
+        found.similarity, evidence_of(model, crops, mfcc, speech, 20).similarity
+    )
+
+
+class Echo(torch.nn.Module):
+    """Encoders whose embedding is a number that picture and sound both carry."""
+
+    def __init__(self):
+        super().__init__()
+        self.log_scale = torch.nn.Parameter(torch.zeros(()))
+        self.size = SIZE
+
+    @staticmethod
+    def code(number: torch.Tensor) -> torch.Tensor:
+        return torch.stack([number.sin(), number.cos()], -1)
+
+    def video(self, views):
+        return self.code(3 * views.mean((2, 3))[:, 2:-2])
+
+    def audio(self, bands):
+        return self.code(3 * bands.unfold(1, 4, 4).mean((2, 3))[:, 2:-2])
+
+
+@pytest.mark.parametrize("lead", [-5, 0, 3])
+def test_a_sound_that_is_early_has_a_positive_offset(monkeypatch, lead):
+    monkeypatch.setattr(embedding, "normalise_views", lambda views, *_: views)
+    monkeypatch.setattr(embedding, "normalise_bands", lambda bands, _: bands)
+    monkeypatch.setattr(embedding, "bands_of", lambda mfcc: mfcc)
+    said = np.random.default_rng(1).integers(0, 256, 80)
+    crops = np.broadcast_to(said[10:70, None, None], (60, 48, 48)).astype(np.uint8)
+    heard = np.repeat(said[10 + lead : 70 + lead] / 255, 4)
+    mfcc = np.broadcast_to(heard[:, None], (240, 40)).astype(np.float32)
+    curve = curve_of([evidence_of(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
+    assert curve.offsets[np.nanargmax(curve.similarity)] == 4 * lead

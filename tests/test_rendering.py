@@ -1,0 +1,111 @@
+"""The picture of a result."""
+
+import cv2
+import numpy as np
+import pytest
+
+from src import rendering
+from src.errors import OutputError
+from src.muxing import write_wav
+from src.rendering import plot_result
+
+pytest_plugins = ("tests.training_fixtures",)
+
+OFFSETS = list(range(-600, 601, 10))
+
+
+@pytest.fixture
+def details(tmp_path) -> dict:
+    """What ``compute_sync_score`` says about 3 s whose sound lags by 120 ms."""
+    sound = tmp_path / "sound.wav"
+    write_wav(sound, np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32))
+    similarity = [0.8 * np.exp(-0.5 * ((ms + 120) / 50) ** 2) for ms in OFFSETS]
+    return {
+        "offset_ms": -120.0, "offset_frames": -3, "offset_probability": 0.98,
+        "verdict": "audio lags by 120 ms", "confidence": 0.7, "min_distance": 0.6,
+        "curve": {"offset_ms": OFFSETS, "similarity": similarity},
+        "per_second": [0.1, None, 0.9], "face_share": 1.0, "duration_s": 3.0,
+        "undetermined": None, "video": "v.mp4", "audio": str(sound),
+    }  # fmt: skip
+
+
+def undetermined(details: dict) -> dict:
+    return details | {
+        "offset_ms": None, "offset_frames": None, "offset_probability": None, "confidence": None,
+        "min_distance": None, "verdict": "undetermined: nobody speaks",
+        "undetermined": "nobody speaks", "per_second": [None, None, None],
+        "curve": {"offset_ms": OFFSETS, "similarity": [None] * len(OFFSETS)},
+    }  # fmt: skip
+
+
+def drawn(path) -> np.ndarray:
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    return cv2.imread(str(path))
+
+
+def near(picture: np.ndarray, colour: str, tolerance: int = 40) -> np.ndarray:
+    """bool: where a picture has about this colour."""
+    bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
+    return (np.abs(picture.astype(int) - bgr) < tolerance).all(-1)
+
+
+def test_the_picture_shows_the_result(tmp_path, details):
+    path = tmp_path / "result.png"
+    plot_result(0.03, details, path)
+    picture = drawn(path)
+    assert picture.shape == (825, 990, 3)  # 9 x 7.5 inches at 110 dots
+    curve, offset = near(picture, rendering.INK), near(picture, rendering.GOOD)
+    assert curve[60:420].sum() > 500, "the curve"
+    assert curve[600:].sum() > 500, "the sound"
+    assert near(picture, rendering.POOR)[400:650].any(), "the poor second"
+    # The found offset stands left of the middle, where the curve has its peak.
+    line = int(np.argmax(offset[60:420].sum(0)))
+    peak = int(np.argmax(curve[60:420].any(0) * (420 - curve[60:420].argmax(0))))
+    assert abs(line - peak) < 15 and line < 495
+
+
+def test_another_offset_is_another_picture(tmp_path, details):
+    for name, offset in (("one", -120.0), ("other", 300.0)):
+        plot_result(0.5, details | {"offset_ms": offset}, tmp_path / f"{name}.png")
+    one, other = (drawn(tmp_path / f"{name}.png") for name in ("one", "other"))
+    lines = [int(np.argmax(near(p, rendering.GOOD)[60:420].sum(0))) for p in (one, other)]
+    assert lines[0] < lines[1]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_undetermined_results_are_drawn_too(tmp_path, details, speaks, language):
+    speaks(language)
+    path = tmp_path / "nothing.png"
+    plot_result(None, undetermined(details), path)
+    picture = drawn(path)
+    assert picture.shape == (825, 990, 3) and picture.std() > 10
+    assert not near(picture, rendering.GOOD)[60:420].any()
+
+
+def test_it_takes_the_name_only_when_it_is_whole(tmp_path, details, monkeypatch):
+    import matplotlib.figure
+
+    path = tmp_path / "result.png"
+    path.write_bytes(b"old")
+
+    def fails(self, target, **_):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fails)
+    with pytest.raises(OutputError, match="No space left"):
+        plot_result(0.5, details, path)
+    assert path.read_bytes() == b"old"
+    assert {p.name for p in tmp_path.iterdir()} == {"result.png", "sound.wav"}
+
+
+def test_a_folder_that_is_not_there_is_a_readable_error(tmp_path, details):
+    with pytest.raises(OutputError, match="cannot write"):
+        plot_result(0.5, details, tmp_path / "none" / "result.png")
+
+
+def test_pictures_do_not_pile_up(tmp_path, details):
+    import matplotlib.pyplot as plt
+
+    plot_result(0.5, details, tmp_path / "result.png")
+    assert plt.get_fignums() == []

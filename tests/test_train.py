@@ -1,0 +1,308 @@
+"""The training command, really run: on the samples of a drawn talker, with a small network."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from src import train
+from src.checkpoint import load_checkpoint
+from src.errors import CheckpointError, DatasetError, MissingFileError, OutOfMemoryError
+from src.sample_index import INDEX_NAME, read_index, write_index
+from tests.training_helpers import ROOT, assert_one_line, run_script, settings_for
+
+pytest_plugins = ("tests.training_fixtures",)
+
+CHANCE = math.log(42)  # 44 windows in a piece of 48 frames, less the two neighbours
+
+
+@pytest.fixture
+def arguments(corpus, tmp_path):
+    """``arguments(key=value, …)``: the samples of the corpus, everything else in tmp_path."""
+
+    def make(**changes) -> list[str]:
+        processed = changes.pop("data__processed_dir", corpus / "processed")
+        return [*settings_for(tmp_path, **changes), "--set", f"data.processed_dir={processed}"]
+
+    return make
+
+
+def losses(said: str) -> list[tuple[float, ...]]:
+    """(train loss, accuracy, validation loss, accuracy) of each epoch."""
+    numbers = re.findall(r"(?:loss|accuracy): (\d+\.\d{4})", said)
+    return [tuple(map(float, numbers[i : i + 4])) for i in range(0, len(numbers), 4)]
+
+
+def same_weights(one: dict, other: dict) -> bool:
+    return all(
+        torch.equal(tensor, other["model_state_dict"][name])
+        for name, tensor in one["model_state_dict"].items()
+    )
+
+
+# --- learning
+
+
+def test_it_learns(trained):
+    said = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
+    epochs = losses(said)
+    assert len(epochs) == 16
+    assert epochs[0][0] > 0.9 * CHANCE
+    assert epochs[-1][0] < 0.5 * CHANCE and epochs[-1][2] < 0.7 * CHANCE
+    assert epochs[-1][3] > 0.3 > 0.1 > epochs[0][1]  # chance: 0.024
+    whole = re.search(r"whole clips: ([\d.]+)%", said)
+    error = re.search(r"median absolute error: (\d+) ms", said)
+    assert float(whole[1]) == 100 and int(error[1]) <= 20
+    assert re.search(r"at K = 5 frames: [\d.]+% \(of \d+ places\)", said)
+    assert re.search(r"at K = 15 frames: [\d.]+% \(of \d+ places\)", said)
+
+
+def test_the_best_model_is_the_best_epoch(trained):
+    said = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
+    validation = [epoch[2] for epoch in losses(said)]
+    content = load_checkpoint(trained)
+    assert content["val_loss"] == pytest.approx(min(validation), abs=1e-4)
+    assert content["epoch"] == validation.index(min(validation)) + 1
+    assert content["best_val_loss"] == content["val_loss"]
+
+
+def test_a_checkpoint_holds_what_the_design_lists(trained):
+    content = torch.load(trained, weights_only=True)
+    assert {
+        "epoch", "model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "val_loss",
+        "best_val_acc", "config", "calibration", "normalization", "random_states",
+    } <= set(content)  # fmt: skip
+    assert content["config"]["model"]["hidden_dim"] == 64
+    weights = content["calibration"]["score"]["weights"]
+    assert all(type(weight) is float for weight in weights)
+
+
+def test_one_seed_one_result(trainer, arguments):
+    settings = {"training__num_epochs": 2, "training__augment": True, "model__dropout": 0.3}
+    one, again = (losses(trainer(*arguments(**settings))[1]) for _ in range(2))
+    other = losses(trainer(*arguments(**settings, training__seed=7))[1])
+    assert len(one) == 2 and one == again and one != other
+
+
+# --- what it prints and writes
+
+
+QUOTED = [
+    r"使用设备: cpu",
+    r"模型参数数量: \d{1,3}(,\d{3})+",
+    r"加载了 14 个样本",
+    r"开始训练\.\.\.",
+    r"训练样本: 11, 验证样本: 1, 测试样本: 2",
+    r"",
+    r"Epoch 1/2",
+    r"训练损失: \d\.\d{4}, 训练准确率: [01]\.\d{4}",
+    r"验证损失: \d\.\d{4}, 验证准确率: [01]\.\d{4}",
+    r"学习率: 0\.\d{6}",
+    r"保存最佳模型: .*checkpoints.best_model\.pth",
+    r"",
+    r"Epoch 2/2",
+]
+
+
+def test_the_console_in_chinese(arguments):
+    done = run_script("src/train.py", *arguments(training__num_epochs=2), language="zh")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for line, quoted in zip(lines, QUOTED, strict=False):
+        assert re.fullmatch(quoted, line), (line, quoted)
+    bars = done.stderr.replace("\r", "\n")
+    assert re.search(r"训练: 100%\|█+\| (\d+)/\1 \[.*loss=\d\.\d{4}, acc=[01]\.\d{4}\]", bars)
+    assert re.search(r"验证: 100%\|█+\| (\d+)/\1 \[", bars)
+    report = "\n".join(lines[-5:])
+    for name in ("K = 5 帧", "K = 15 帧", "整段视频", "绝对误差中位数"):
+        assert name in report
+
+
+def test_the_files_of_a_run(trainer, arguments, tmp_path):
+    status, _, _ = trainer(*arguments(training__num_epochs=5, training__save_interval=2))
+    assert status == 0
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    expected = {"best_model.pth", "last.pth", "checkpoint_epoch_2.pth", "checkpoint_epoch_4.pth"}
+    assert names == expected
+    for epoch in (2, 4):
+        path = tmp_path / "checkpoints" / f"checkpoint_epoch_{epoch}.pth"
+        assert load_checkpoint(path)["epoch"] == epoch
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.pth")["epoch"] == 5
+
+
+def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, said, _ = trainer(*arguments(training__num_epochs=3))
+    (run,) = (tmp_path / "logs").iterdir()
+    events = EventAccumulator(str(run))
+    events.Reload()
+    tags = events.Tags()
+    assert set(tags["scalars"]) >= {
+        "loss/train", "loss/val", "accuracy/train", "accuracy/val", "learning_rate",
+        "offset_accuracy/K5", "offset_accuracy/K15", "offset_accuracy/clip",
+    }  # fmt: skip
+    assert set(tags["images"]) >= {"crops", "similarity"}
+    written = [event.value for event in events.Scalars("loss/val")]
+    assert written == pytest.approx([epoch[2] for epoch in losses(said)], abs=1e-4)
+    assert [event.step for event in events.Scalars("loss/train")] == [1, 2, 3]
+    # The rate drawn is the rate printed for the epoch.
+    printed = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
+    drawn = [event.value for event in events.Scalars("learning_rate")]
+    assert drawn == pytest.approx(printed, abs=1e-6)
+    assert events.Images("similarity")[0].width == events.Images("similarity")[0].height == 44
+
+
+def test_schedule_warms_up_and_falls_to_zero():
+    factor = train.make_schedule(10, 5, 100)
+    values = [factor(step) for step in range(1001)]
+    assert values[0] == pytest.approx(1 / 50) and max(values) == 1
+    assert values[49] == values[50] == 1 and values[1000] == pytest.approx(0, abs=1e-9)
+    assert values[:50] == sorted(values[:50]) and values[50:] == sorted(values[50:])[::-1]
+    assert values[525] == pytest.approx(0.5, abs=1e-6)  # the middle of the cosine
+    short = train.make_schedule(1, 5, 1)
+    assert short(0) == 1
+
+
+# --- going on
+
+
+def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_path):
+    settings = {
+        "training__num_epochs": 4, "training__save_interval": 2, "training__augment": True,
+        "model__dropout": 0.3,
+    }  # fmt: skip
+    _, straight, _ = trainer(*arguments(**settings))
+    first = tmp_path / "checkpoints"
+    content = load_checkpoint(first / "last.pth")
+    middle = first / "checkpoint_epoch_2.pth"
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    _, resumed, _ = trainer(*again, "--resume", middle)
+    assert "after epoch 2" in resumed and "Epoch 3/4" in resumed and "Epoch 2/4" not in resumed
+    assert losses(straight)[2:] == losses(resumed)
+    found = load_checkpoint(tmp_path / "again" / "last.pth")
+    assert same_weights(content, found) and found["epoch"] == 4
+    assert not same_weights(content, load_checkpoint(middle))
+    assert found["best_val_loss"] == content["best_val_loss"]
+
+
+def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    status, said, _ = trainer(*arguments(training__num_epochs=1), "--resume", last)
+    assert status == 0 and "Epoch 2" not in said and "whole clips" in said
+
+
+def test_resuming_elsewhere_without_a_new_best_still_ends_well(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    trainer(*arguments(training__num_epochs=2, training__save_interval=1))
+    first = tmp_path / "checkpoints" / "checkpoint_epoch_1.pth"
+    worse = train.Tally(loss=99.0, right=0, asked=1)
+    monkeypatch.setattr(train, "validate", lambda state: worse)
+    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
+    status, said, _ = trainer(*again, "--resume", first)
+    assert status == 0 and "whole clips" in said
+
+
+def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    with pytest.raises(CheckpointError, match="do not fit the network"):
+        trainer(*arguments(model__hidden_dim=32), "--resume", last)
+    with pytest.raises(MissingFileError, match=r"none\.pth"):
+        trainer(*arguments(), "--resume", tmp_path / "none.pth")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+@pytest.mark.parametrize("after", ["Epoch 1/", "Epoch 3/"])
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, after):
+    with subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "src/train.py"), *arguments(training__num_epochs=1000)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+        env=os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}, cwd=ROOT,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.startswith(after):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        assert process.wait(60) == 130
+    assert "Traceback" not in rest
+    hint = re.search(r"stopped after epoch (\d+).*python src/train.py --resume (\S+)", rest)
+    last = Path(hint[2])
+    content = load_checkpoint(last)
+    assert content["epoch"] == int(hint[1]) and last.parent == tmp_path / "checkpoints"
+    epochs = content["epoch"] + 1
+    status, said, _ = trainer(*arguments(training__num_epochs=epochs), "--resume", last)
+    assert status == 0 and f"Epoch {epochs}/{epochs}" in said
+
+
+# --- what can go wrong
+
+
+def test_without_an_index_it_says_what_to_run(arguments, tmp_path):
+    none = tmp_path / "none"
+    done = run_script("src/train.py", *arguments(data__processed_dir=none))
+    assert_one_line(done, str(none / INDEX_NAME), "src/data_processing.py")
+
+
+def test_two_clips_are_too_few(trainer, arguments, corpus, tmp_path):
+    some = tmp_path / "some"
+    (some / "samples").mkdir(parents=True)
+    index = read_index(corpus / "processed" / INDEX_NAME)
+    for record in index["samples"][:2]:
+        shutil.copy(corpus / "processed" / record["file"], some / record["file"])
+    write_index(some / INDEX_NAME, index["settings"], index["samples"][:2])
+    with pytest.raises(DatasetError, match="2 usable clips: at least 3"):
+        trainer(*arguments(data__processed_dir=some))
+
+
+def test_running_out_of_gpu_memory_names_the_settings(trainer, arguments, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate\n 20 GiB")
+
+    monkeypatch.setattr(train.SyncModel, "forward", full)
+    with pytest.raises(OutOfMemoryError) as caught:
+        trainer(*arguments())
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    assert "training.batch_size (now 4)" in text and "data.input_size (now 48)" in text
+
+
+def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tmp_path):
+    """Nothing can be learned or measured, and that is said without a crash."""
+    import numpy as np
+
+    quiet = tmp_path / "quiet"
+    shutil.copytree(corpus / "processed", quiet)
+    for path in (quiet / "samples").iterdir():
+        records = np.load(path)
+        records["speech"] = False
+        np.save(path, records)
+    status, said, _ = trainer(*arguments(data__processed_dir=quiet, training__num_epochs=1))
+    assert status == 0 and "nan" in said
+
+
+def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    trainer(*arguments(training__num_epochs=1))
+    first = tmp_path / "checkpoints" / "last.pth"
+
+    def stop(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train_epoch", stop)
+    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
+    status, said, _ = trainer(*again, "--resume", first)
+    assert status == 130
+    hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", said)
+    assert load_checkpoint(hint[1])["epoch"] == 1

@@ -1,0 +1,69 @@
+"""Running the commands on a small corpus with a small network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from src.cli import make_parser, settings_of
+from src.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+# A small network on small crops learns one drawn talker in seconds.
+SMALL = {
+    "data.input_size": 48,
+    "model.hidden_dim": 64,
+    "model.dropout": 0.2,
+    "training.device": "cpu",
+    "training.batch_size": 4,
+    "training.clip_frames": 48,
+    "training.learning_rate": 0.003,
+    "training.warmup_epochs": 2,
+    "training.num_epochs": 16,
+    "training.augment": False,
+}
+
+
+def settings_for(folder: Path, **changes) -> list[str]:
+    """``--set`` arguments: the small settings, all folders under ``folder``."""
+    folders = {
+        "data.video_dir": folder / "videos",
+        "data.audio_dir": folder / "audios",
+        "data.processed_dir": folder / "processed",
+        "paths.checkpoint_dir": folder / "checkpoints",
+        "paths.log_dir": folder / "logs",
+        "paths.output_dir": folder / "outputs",
+    }
+    settings = SMALL | folders | {key.replace("__", "."): value for key, value in changes.items()}
+    return [
+        part
+        for key, value in settings.items()
+        for part in ("--set", f"{key}={json.dumps(value, default=str)}")
+    ]
+
+
+def config_of(arguments: list[str]) -> Config:
+    return settings_of(make_parser("", "").parse_args(arguments))
+
+
+def run_script(script: str, *arguments, language: str = "en", **options):
+    """Run a command of the project as a user would, in a process of its own."""
+    # One thread: on cores that others use, too, the threads of torch wait for each other.
+    environment = os.environ | {
+        "LIPSYNC_LANG": language, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        capture_output=True, text=True, encoding="utf-8", env=environment, cwd=ROOT,
+        timeout=280, **options,
+    )  # fmt: skip
+
+
+def assert_one_line(done, *words: str) -> None:
+    """The command failed as a user's mistake should: status 2 and one line that says what."""
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    for word in words:
+        assert word in lines[0]
