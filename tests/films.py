@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
+import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
