@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.cli import run
-from src.errors import OutputError
+from src.files import made_folder
 from src.messages import tr
 
 FOLDERS = ("data/videos", "data/audios", "data/processed", "checkpoints", "logs", "outputs")
@@ -18,12 +18,7 @@ def make_folders(root: Path) -> None:
     for name in FOLDERS:
         folder = root / name
         there = folder.is_dir()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
-            ) from None
+        made_folder(folder)
         print(tr("exists: {folder}" if there else "created: {folder}", folder=name))
 
 

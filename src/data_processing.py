@@ -21,9 +21,9 @@ if not __package__:  # started as a script
 from src.cli import make_parser, run, settings_of
 from src.clip_features import extract_clip
 from src.config import Config, DataConfig
-from src.errors import DatasetError, LipSyncError, NoAudioError, OutputError
+from src.errors import DatasetError, LipSyncError, NoAudioError
 from src.faces import make_detector
-from src.files import written_aside
+from src.files import made_folder, written_aside
 from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES, probe
 from src.messages import tr
 from src.sample_index import (
@@ -119,7 +119,7 @@ def process(config: Config, clips: list[Clip]) -> Report:
 
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
-    _make_folder(folder / "samples")
+    made_folder(folder / "samples")
     settings = sample_settings(config.data)
     known = _known_samples(folder / INDEX_NAME, settings)
     report = Report([], [])
@@ -157,15 +157,6 @@ def process(config: Config, clips: list[Clip]) -> Report:
     ):
         csv.writer(file).writerows([("video", "reason"), *report.skipped])
     return report
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
-        ) from None
 
 
 def _known_samples(index: Path, settings: dict) -> dict[str, list[dict]]:

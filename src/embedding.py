@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
+from src.audio_features import STEPS_PER_FRAME
 from src.clip_features import WINDOW_FRAMES
+from src.dataset import Sample
 from src.metrics import Evidence, compare
 from src.model import (
     SyncModel,
@@ -14,6 +16,7 @@ from src.model import (
     normalise_views,
     speech_steps,
 )
+from src.sample_index import read_sample
 
 CHUNK = 250  # frames embedded at a time
 
@@ -68,3 +71,30 @@ def evidence_of(
     video = embed_video(model, crops)
     audio = embed_audio(model, mfcc, speech)
     return compare(video, audio, speech, reach, first_frame)
+
+
+def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
+    """The evidence of each sample with its own sound."""
+    model.eval()
+    return [evidence_of(model, *read_track(sample), reach) for sample in samples]
+
+
+def measure_strange(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
+    """The evidence of each sample with the sound of the next one; none of a single sample."""
+    model.eval()
+    found = []
+    for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
+        if one is other:
+            continue
+        crops, _, _ = read_track(one)
+        _, mfcc, speech = read_track(other)
+        n = min(len(crops), len(speech))
+        found.append(evidence_of(model, crops[:n], mfcc[: n * STEPS_PER_FRAME], speech[:n], reach))
+    return found
+
+
+def read_track(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A sample from disk: crops uint8 [T, S, S], MFCC float32 [4 T, C], speech bool [T]."""
+    records = read_sample(sample.path)
+    mfcc = np.ascontiguousarray(records["mfcc"])
+    return records["crop"], mfcc.reshape(-1, mfcc.shape[-1]), np.array(records["speech"])

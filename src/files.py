@@ -9,6 +9,21 @@ from src.errors import OutputError
 from src.messages import tr
 
 
+def made_folder(folder: str | Path) -> Path:
+    """The folder, made with its parents if it is missing.
+
+    Raises:
+        OutputError.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
+        ) from None
+    return Path(folder)
+
+
 @contextmanager
 def written_aside(path: str | Path):
     """A path beside ``path`` to write to; it takes the name only when the block succeeds.

@@ -11,6 +11,7 @@ if not __package__:  # started as a script
 from src.cli import make_parser, run, settings_of
 from src.config import Config, load_config
 from src.errors import ConfigError, LipSyncError, OutputError
+from src.files import made_folder, written_aside
 from src.messages import tr
 
 FRAME_MS = 40
@@ -158,7 +159,6 @@ class LipSyncInference:
             of the pair as given and, on success, ``score``, ``residual_ms`` and ``applied_ms``
             of the result.
         """
-        from src.files import written_aside
         from src.muxing import move_sound
 
         output = _checked_output(output_path, [video_path, audio_path])
@@ -209,7 +209,7 @@ class LipSyncInference:
         Raises:
             OutputError: the folder cannot be made.
         """
-        folder = _made_folder(Path(output_dir))
+        folder = made_folder(Path(output_dir))
         results = []
         taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
         for video, audio in progress(pairs):
@@ -289,18 +289,8 @@ def _checked_output(output_path: str | Path, inputs: list) -> Path:
             )
     if output.is_dir():
         raise OutputError(tr("the output {path} is a folder: name a file", path=output_path))
-    _made_folder(output.parent)
+    made_folder(output.parent)
     return output
-
-
-def _made_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
-        ) from None
-    return folder
 
 
 def _free_name(folder: Path, video: Path, taken: set[Path]) -> Path:

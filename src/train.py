@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from src.audio_features import STEPS_PER_FRAME
 from src.calibration import UNFITTED, fit
 from src.checkpoint import load_checkpoint, load_trained, load_weights, save_checkpoint
 from src.cli import make_parser, run, settings_of
@@ -30,13 +29,14 @@ from src.dataset import (
     windows_of,
 )
 from src.device import choose_device, reuse_freed_memory
-from src.embedding import evidence_of
+from src.embedding import measure, measure_strange
 from src.errors import CheckpointError, OutOfMemoryError
+from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
-from src.metrics import Evidence, offset_report
+from src.metrics import offset_report
 from src.model import ModelSize, SyncModel, count_parameters
-from src.sample_index import INDEX_NAME, read_sample
+from src.sample_index import INDEX_NAME
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
@@ -256,39 +256,6 @@ def validate(state: State) -> Tally:
     return tally
 
 
-def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
-    """The evidence of each sample with its own sound."""
-    model.eval()
-    found = []
-    for sample in samples:
-        records = read_sample(sample.path)
-        found.append(evidence_of(model, *(records_of(records)), reach))
-    return found
-
-
-def records_of(records) -> tuple:
-    """Records of a sample as crops, MFCC and speech."""
-    mfcc = np.ascontiguousarray(records["mfcc"])
-    return records["crop"], mfcc.reshape(-1, mfcc.shape[-1]), np.array(records["speech"])
-
-
-def calibrate(state: State) -> dict:
-    """Fit the score on the validation clips, with each other's sound as the counterexample."""
-    model, samples = state.model, state.val_samples
-    reach = 2 * SEARCH_REACH
-    in_sync = measure(model, samples, reach)
-    foreign = []
-    for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
-        crops, _, speech = records_of(read_sample(one.path))
-        _, strange, said = records_of(read_sample(other.path))
-        n = min(len(speech), len(said))
-        if one is not other:
-            foreign.append(
-                evidence_of(model, crops[:n], strange[: n * STEPS_PER_FRAME], said[:n], reach)
-            )
-    return fit(in_sync, foreign, SEARCH_REACH)
-
-
 def write_log(state: State, writer, train: Tally, val: Tally, rate: float) -> None:
     """Numbers and pictures for TensorBoard."""
     for name, tally in (("train", train), ("val", val)):
@@ -321,7 +288,12 @@ def save_epoch(state: State, folder: Path, val: Tally) -> None:
     """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
     if val.mean_loss < state.best_val_loss or state.epoch == 1:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
-        state.calibration = calibrate(state)
+        reach = 2 * SEARCH_REACH
+        state.calibration = fit(
+            measure(state.model, state.val_samples, reach),
+            measure_strange(state.model, state.val_samples, reach),
+            SEARCH_REACH,
+        )
         save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))
         print(tr("best model saved: {path}", path=folder / "best_model.pth"))
     if state.epoch % state.config.training.save_interval == 0:
@@ -378,8 +350,7 @@ def main() -> int:
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
-    folder = Path(config.paths.checkpoint_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(config.paths.checkpoint_dir)
     state, test = start(config, args.resume)
     best = folder / "best_model.pth"
     if args.resume and not best.is_file():  # the best of this folder, until a better one comes

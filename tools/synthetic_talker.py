@@ -25,8 +25,8 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.cli import run
-from src.errors import LipSyncError, OutputError
-from src.files import written_aside
+from src.errors import LipSyncError
+from src.files import made_folder, written_aside
 from src.media import FPS
 from src.messages import tr
 from src.muxing import write_clip
@@ -247,12 +247,7 @@ def make_corpus(
         LipSyncError: see `make_clip`.
     """
     folder = Path(folder)
-    try:
-        (folder / "videos").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
-        ) from None
+    made_folder(folder / "videos")
     table, known, rows = folder / "corpus.csv", {}, []
     if table.is_file():
         with table.open(newline="", encoding="utf-8") as file:
