@@ -10,7 +10,7 @@ import numpy as np
 
 from src.audio_features import STEPS_PER_FRAME
 from src.media import FPS
-from src.metrics import Curve, Evidence, curve_of
+from src.metrics import Curve, Evidence, best_offset, curve_of
 
 NEAR = STEPS_PER_FRAME  # ±1 frame: what counts as in sync
 FAR = 3 * STEPS_PER_FRAME  # from 3 frames on: what counts as out of sync
@@ -46,13 +46,8 @@ def sync_probability(curve: Curve, calibration: dict) -> float | None:
 
 def peak_probability(curve: Curve, calibration: dict) -> float | None:
     """The chance, 0…1, that the best offset of the curve is the right one (within ±1 frame)."""
-    if np.isnan(curve.similarity).all():
-        return None
-    return _probability(readings(curve, _best(curve)), calibration["peak"])
-
-
-def _best(curve: Curve) -> int:
-    return int(curve.offsets[np.nanargmax(curve.similarity)])
+    best = best_offset(curve)
+    return None if best is None else _probability(readings(curve, best), calibration["peak"])
 
 
 def _probability(values: np.ndarray | None, fitted: dict) -> float | None:
@@ -79,12 +74,12 @@ def fit(in_sync: list[Evidence], foreign: list[Evidence], reach: int) -> dict:
     notes = {"score": [], "peak": []}
 
     def note(evidence: Evidence, steps: int, in_sync: bool):
-        curve = curve_of([evidence.shifted(steps, reach)])
+        curve = curve_of([evidence.shifted(steps, reach).spoken()])
         values = readings(curve)
         if values is not None:
             notes["score"].append((values, in_sync and abs(steps) < FAR))
-        if not np.isnan(curve.similarity).all():
-            best = _best(curve)
+        best = best_offset(curve)
+        if best is not None:
             values = readings(curve, best)
             if values is not None:
                 notes["peak"].append((values, in_sync and abs(best + steps) <= NEAR))

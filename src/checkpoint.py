@@ -79,6 +79,10 @@ def load_checkpoint(path: str | Path) -> dict:
         raise CheckpointError(
             tr("{path} is incomplete: {names} missing", path=path, names=", ".join(missing))
         )
+    if not {"score", "peak"} <= content["calibration"].keys():
+        raise CheckpointError(
+            tr("{path} is incomplete: {names} missing", path=path, names="calibration")
+        )
     return content
 
 

@@ -38,7 +38,7 @@ class DataConfig(Section):
     detect_every: int = Field(2, ge=1, le=10)
     min_score: float = Field(0.8, gt=0, lt=1)
     max_lost_frames: int = Field(10, ge=0, le=50)
-    min_frames: int = Field(15, ge=5)
+    min_frames: int = Field(15, ge=12)
     num_workers: int = Field(0, ge=0, le=256)
 
 
@@ -126,6 +126,18 @@ def load_config(path: str | Path | None = None, overrides: list[str] | None = No
     for override in overrides or []:
         _apply(tree, override)
     return parse_config(tree, str(path))
+
+
+def overridden(config: Config, overrides: list[str], origin: str) -> Config:
+    """Settings with ``["section.key=value", …]`` applied on top.
+
+    Raises:
+        ConfigError.
+    """
+    tree = config.model_dump()
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree, origin)
 
 
 def parse_config(tree: dict, origin: str) -> Config:

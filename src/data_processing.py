@@ -36,6 +36,7 @@ from src.sample_index import (
 )
 
 MIN_SPEECH_FRAMES = 5  # a sample with less speech teaches nothing
+MOST_WORKERS = 61  # what Windows allows
 SAVE_EVERY_S = 10  # the index is brought up to date this often while clips are processed
 
 
@@ -55,8 +56,8 @@ class Clip:
 
     @property
     def speaker(self) -> str:
-        """The folder under the video folder, or the clip itself where there is none."""
-        return self.name.split("/")[0] if "/" in self.name else self.name
+        """The folder under the video folder; empty where the clip lies in none."""
+        return self.name.split("/")[0] if "/" in self.name else ""
 
 
 @dataclass
@@ -185,7 +186,7 @@ def _results(
     A clip that takes its process down is tried once more alone, then given up.
     """
     work = work or _process_clip
-    workers = min(settings.num_workers or os.cpu_count() or 1, len(clips))
+    workers = min(settings.num_workers or _cores(), len(clips), MOST_WORKERS)
     waiting = [(clip, known.get(clip.name, [])) for clip in clips]
     waiting.reverse()
     suspects = []
@@ -213,6 +214,13 @@ def _results(
             except BrokenProcessPool:
                 clip = suspects.pop()[0]
                 yield clip, tr("unreadable: the decoder crashed on {path}", path=clip.video)
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager
@@ -294,7 +302,9 @@ def _result_of(clip: Clip, known: list[dict]) -> str | tuple[list[dict], bool]:
             return known, True
         if "detector" not in _worker:
             _worker["detector"] = make_detector(settings)
-        features = extract_clip(clip.video, clip.audio, settings, _worker["detector"])
+        features = extract_clip(
+            clip.video, clip.audio, settings, _worker["detector"], settings.min_frames
+        )
         spoken = [track for track in features.tracks if track.speech.sum() >= MIN_SPEECH_FRAMES]
         if not spoken:
             return tr(

@@ -26,6 +26,8 @@ from src.model import (
 )
 from src.sample_index import read_index, read_sample, sample_settings
 
+MIN_CANDIDATES = 8  # a choice among fewer windows says nothing
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -84,6 +86,12 @@ def load_samples(
                    "python src/data_processing.py again",
                    path=index_path, name=name, made=made.get(name), value=value)
             )  # fmt: skip
+    flat = [record["clip"] for record in index["samples"] if not record["speaker"]]
+    if split_by == "speaker" and flat:
+        raise DatasetError(
+            tr("training.split_by: speaker: {clip} lies in no folder of its speaker; {hint}",
+               clip=flat[0], hint=tr("put each speaker's clips into a folder of data/videos"))
+        )  # fmt: skip
     # The same file under two names is one clip: a copy must not be tested on.
     key = {"clip": "video_sha256", "speaker": "speaker"}[split_by]
     return [
@@ -215,10 +223,14 @@ def network_input(
 
 
 def windows_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which windows ask (speech at their middle frame) and which exist, bool [B, T − 4] each."""
+    """Which windows ask and which exist, bool [B, T − 4] each.
+
+    Those with speech at their middle frame ask, where there are enough candidates to choose from.
+    """
     edge = WINDOW_FRAMES // 2
     exist = batch.valid[:, WINDOW_FRAMES - 1 :]
-    return batch.speech[:, edge:-edge] & exist, exist
+    enough = exist.sum(1, keepdim=True) >= MIN_CANDIDATES
+    return batch.speech[:, edge:-edge] & exist & enough, exist
 
 
 class Augmentation:

@@ -51,12 +51,26 @@ def _views(model: SyncModel, crops: np.ndarray, device: torch.device) -> torch.T
 
 @torch.inference_mode()
 def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.ndarray:
-    """Audio embeddings of a whole track every 10 ms: float32 [4 T, C] -> [4 (T − 4) − 3, D]."""
+    """Audio embeddings every 10 ms: float32 [4 T, C], bool [T] -> float32 [4 (T − 4) − 3, D].
+
+    Loudness is normalised over all of it; the network runs over pieces, with the result of one
+    pass.
+    """
     device = model.log_scale.device
     bands = bands_of(torch.from_numpy(np.ascontiguousarray(mfcc)).to(device))[None]
     counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(device))[None]
     bands = normalise_bands(bands, counted)
-    return fine_audio_embeddings(model.audio, bands)[0].float().cpu().numpy()
+    windows = len(speech) - WINDOW_FRAMES + 1
+    parts = []
+    for start in range(0, windows, CHUNK):
+        stop = min(start + CHUNK, windows)
+        more = stop < windows  # one window more, for the steps between two pieces
+        piece = bands[
+            :, start * STEPS_PER_FRAME : (stop + more + WINDOW_FRAMES - 1) * STEPS_PER_FRAME
+        ]
+        fine = fine_audio_embeddings(model.audio, piece)[0]
+        parts.append(fine[: (stop - start) * STEPS_PER_FRAME])
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def evidence_of(
@@ -65,12 +79,9 @@ def evidence_of(
     mfcc: np.ndarray,
     speech: np.ndarray,
     reach: int,
-    first_frame: int = 0,
 ) -> Evidence:
-    """Embed a track and compare picture and sound within ``±reach`` steps of 10 ms."""
-    video = embed_video(model, crops)
-    audio = embed_audio(model, mfcc, speech)
-    return compare(video, audio, speech, reach, first_frame)
+    """Embed a track and its own sound and compare them within ``±reach`` steps of 10 ms."""
+    return compare(embed_video(model, crops), embed_audio(model, mfcc, speech), speech, reach)
 
 
 def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:

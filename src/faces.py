@@ -258,6 +258,7 @@ def follow_largest(
     """
     cuts = _CutDetector()
     open_track: _OpenTrack | None = None
+    looked_at, faces = None, []
     for index, picture in enumerate(pictures):
         count.frames += 1
         if cuts.is_cut(index, picture) and open_track:
@@ -266,8 +267,9 @@ def follow_largest(
         if open_track and not open_track.due(index):
             open_track.wait(picture)
             continue
+        if picture is not looked_at:  # a picture that stands shows the same faces
+            looked_at, faces = picture, detector.detect(picture)
         count.looked += 1
-        faces = detector.detect(picture)
         count.found += bool(faces)
         if open_track:
             face = open_track.same(faces)

@@ -9,16 +9,16 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.cli import make_parser, run, settings_of
-from src.config import Config, load_config
+from src.config import Config, load_config, overridden
 from src.errors import ConfigError, LipSyncError, OutputError
 from src.files import made_folder, written_aside
+from src.judgement import correction, judge
+from src.media import VIDEO_SUFFIXES
 from src.messages import tr
 
-FRAME_MS = 40
 STEPS_PER_FRAME = 4
-IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
 MENDED_MS = 20  # a mended sound is measured again and must be this close to zero
-ROUNDS = 2  # a second, finer correction where the first leaves more than that
+ROUNDS = 3  # each corrects what the one before left
 
 
 class LipSyncInference:
@@ -27,12 +27,13 @@ class LipSyncInference:
     Args:
         checkpoint_path: a ``.pth`` of ``src/train.py``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
-        config: settings; only the ``inference`` section is used, those the model was trained
-            with come from the checkpoint. None: ``config.yaml``.
+        config: settings; its ``inference`` section is used, those the model was trained with
+            come from the checkpoint. None: ``config.yaml``.
+        overrides: ``["inference.max_offset_frames=25", …]``, applied on top of both.
 
     Raises:
         MissingFileError, CheckpointError: the checkpoint cannot be used.
-        ConfigError: no such device.
+        ConfigError: no such device or setting, or a setting that the training fixed.
     """
 
     def __init__(
@@ -40,15 +41,28 @@ class LipSyncInference:
         checkpoint_path: str | Path,
         device: str | None = None,
         config: Config | None = None,
+        overrides: list[str] | None = None,
     ):
         from src.checkpoint import load_trained
         from src.device import choose_device
         from src.faces import make_detector
+        from src.model import ModelSize
 
-        self.settings = (config or load_config()).inference
-        self.device = choose_device(device or "auto")
+        config, overrides = config or load_config(), overrides or []
+        chosen = any(text.startswith("training.device=") for text in overrides)
+        trained_with = load_trained(checkpoint_path, choose_device("cpu")).config
+        config = trained_with.model_copy(
+            update={"inference": config.inference, "paths": config.paths}
+        )
+        self.config = overridden(config, overrides, str(checkpoint_path))
+        if ModelSize.of(self.config) != ModelSize.of(trained_with):
+            raise ConfigError(
+                tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
+                   path=checkpoint_path)
+            )  # fmt: skip
+        self.device = choose_device(device or (self.config.training.device if chosen else "auto"))
         self.trained = load_trained(checkpoint_path, self.device)
-        self.detector = make_detector(self.trained.config.data)
+        self.detector = make_detector(self.config.data)
 
     def compute_sync_score(
         self, video_path: str | Path, audio_path: str | Path | None = None
@@ -61,8 +75,11 @@ class LipSyncInference:
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
-            is no evidence (nobody speaks). ``details`` holds, in plain numbers and texts:
+            is no evidence (nobody speaks, or too short). ``details`` holds, in plain numbers
+            and texts:
 
+            - ``status``: ``ok``, or why there is no offset: ``no_speech``, ``too_short``,
+              ``weak`` (no clear relation), ``edge`` (it may lie beyond what was looked at)
             - ``offset_ms``: float, how much the sound must be delayed (> 0: it leads), finer
               than a frame; None where undetermined
             - ``offset_frames``: int, the same in frames of 40 ms, or None
@@ -72,63 +89,47 @@ class LipSyncInference:
             - ``min_distance``: float 0…2, LSE-D, or None
             - ``curve``: ``{"offset_ms": [...], "similarity": [...]}``, cosine −1…1, None where
               too little sound supports an offset
-            - ``per_second``: list of the score of each second, None where nobody speaks or no
-              face is seen
+            - ``per_second``: list of the score of each second, None with too little speech or
+              face
             - ``face_share``: float 0…1, share of frames with the followed face
             - ``duration_s``: float, length of the picture
-            - ``undetermined``: why there is no offset, or None
+            - ``undetermined``: ``status`` in words, or None
             - ``video``, ``audio``: the files judged
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
         """
-        from src.calibration import peak_probability, sync_probability
         from src.clip_features import extract_clip
-        from src.embedding import evidence_of
-        from src.metrics import curve_of, lse, peak_ms
+        from src.embedding import embed_audio, embed_video
+        from src.metrics import compare
 
-        clip = extract_clip(
-            video_path, audio_path, self.trained.config.data, self.detector, threads=0
-        )
-        reach = self.settings.max_offset_frames * STEPS_PER_FRAME
+        clip = extract_clip(video_path, audio_path, self.config.data, self.detector, threads=0)
+        # Each face is compared with the sound of the whole clip: a shot may be shorter than the
+        # offset is long.
+        sound = embed_audio(self.trained.model, clip.mfcc, clip.speech)
+        reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
         tracks = [
-            evidence_of(
-                self.trained.model, track.crops, track.mfcc, track.speech, reach, track.first_frame
+            compare(
+                embed_video(self.trained.model, track.crops),
+                sound,
+                clip.speech,
+                reach,
+                track.first_frame,
             )
             for track in clip.tracks
         ]
-        curve = curve_of(tracks)
-        calibration = self.trained.calibration
-        score = sync_probability(curve, calibration)
-        certainty = peak_probability(curve, calibration)
-        offset = peak_ms(curve)
-        why = None
-        if offset is None:
-            why = tr("nobody speaks while the face is seen")
-        elif certainty is None or certainty < self.settings.min_offset_probability:
-            why = tr("the mouth and the sound show no clear relation")
-        distance, confidence = lse(curve) if offset is not None else (None, None)
-        details = {
-            "offset_ms": None if why else round(offset, 1),
-            "offset_frames": None if why else round(offset / FRAME_MS),
-            "offset_probability": _rounded(certainty),
-            "verdict": tr("undetermined: {why}", why=why) if why else verdict(offset),
-            "confidence": _rounded(confidence),
-            "min_distance": _rounded(distance),
-            "curve": {
-                "offset_ms": [int(step) * 10 for step in curve.offsets],
-                "similarity": [_rounded(value) for value in curve.similarity],
-            },
-            "per_second": [
-                _rounded(value) for value in _score_by_second(tracks, clip.n_frames, calibration)
-            ],
+        score, details = judge(
+            tracks,
+            clip.n_frames,
+            self.trained.calibration,
+            self.config.inference.min_offset_probability,
+        )
+        return score, details | {
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
-            "undetermined": why,
             "video": str(video_path),
-            "audio": str(audio_path or video_path),
+            "audio": str(video_path if audio_path is None else audio_path),
         }
-        return score, details
 
     def sync_video_audio(
         self, video_path: str | Path, audio_path: str | Path | None, output_path: str | Path
@@ -161,12 +162,13 @@ class LipSyncInference:
         """
         from src.muxing import move_sound
 
-        output = _checked_output(output_path, [video_path, audio_path])
+        output = _checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
         before, details = self.compute_sync_score(video_path, audio_path)
         measured = {"score_before": before, "score": None, "details": details}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
         delay = details["offset_ms"]
+        made_folder(output.parent)
         try:
             with written_aside(output) as aside:
                 for _ in range(ROUNDS):
@@ -180,13 +182,17 @@ class LipSyncInference:
                     if residual is None or abs(residual) <= MENDED_MS:
                         break
                     delay += residual
-                if residual is None or abs(residual) > IN_SYNC_MS:
+                if residual is None or abs(residual) > MENDED_MS:
                     raise _NotMendedError
         except _NotMendedError:
-            left = mended["undetermined"] or mended["verdict"]
-            return False, tr("nothing written: after the correction, {left}", left=left), measured
+            left = mended["undetermined"] or f"{residual:+.0f} ms"
+            return (
+                False,
+                tr("nothing written: the corrected sound measures {left}", left=left),
+                (measured),
+            )
         measured |= {"score": after, "residual_ms": residual, "applied_ms": round(applied, 1)}
-        return True, _what_was_done(details["offset_ms"], before, after), measured
+        return True, correction(details["offset_ms"], before, after), measured
 
     def batch_process(
         self,
@@ -221,6 +227,9 @@ class LipSyncInference:
                 result["score"], result["details"] = found["score_before"], found["details"]
             except LipSyncError as error:
                 result["message"] = str(error)
+            # One bad pair must never stop the rest, whatever a decoder makes of it.
+            except Exception as error:
+                result["message"] = f"{type(error).__name__}: {error}"
             if result["success"]:
                 result["output"] = str(output)
             results.append(result)
@@ -231,54 +240,8 @@ class _NotMendedError(Exception):
     """The measured result is no better: drop it."""
 
 
-def verdict(offset_ms: float) -> str:
-    """An offset in words."""
-    if abs(offset_ms) < IN_SYNC_MS:
-        return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
-    if offset_ms > 0:
-        return tr("audio leads by {ms:.0f} ms", ms=offset_ms)
-    return tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
-
-
-def _what_was_done(offset_ms: float, before: float | None, after: float | None) -> str:
-    if round(offset_ms) == 0:
-        return tr("audio is in sync; score {before} → {after}",
-                  before=_shown(before), after=_shown(after))  # fmt: skip
-    if offset_ms > 0:
-        return tr("audio led by {ms:.0f} ms, corrected; score {before} → {after}",
-                  ms=offset_ms, before=_shown(before), after=_shown(after))  # fmt: skip
-    return tr("audio lagged by {ms:.0f} ms, corrected; score {before} → {after}",
-              ms=-offset_ms, before=_shown(before), after=_shown(after))  # fmt: skip
-
-
-def _shown(score: float | None) -> str:
-    return "–" if score is None else f"{score:.2f}"
-
-
-def _rounded(value: float | None) -> float | None:
-    """Four digits, and None for NaN: JSON knows no NaN."""
-    return None if value is None or math.isnan(value) else round(float(value), 4)
-
-
-def _score_by_second(tracks: list, n_frames: int, calibration: dict) -> list[float | None]:
-    from src.calibration import sync_probability
-    from src.media import FPS
-    from src.metrics import curve_of
-
-    scores = []
-    for second in range(math.ceil(n_frames / FPS)):
-        parts = []
-        for track in tracks:
-            first = max(0, second * FPS - track.first_frame)
-            last = max(0, (second + 1) * FPS - track.first_frame)
-            part = track.part(first, last)
-            if len(part.similarity):
-                parts.append(part)
-        scores.append(sync_probability(curve_of(parts), calibration) if parts else None)
-    return scores
-
-
-def _checked_output(output_path: str | Path, inputs: list) -> Path:
+def _checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
+    """Refuse what cannot or must not be written, before anything is measured."""
     output = Path(output_path)
     for given in inputs:
         if given is None or not (output.exists() and Path(given).exists()):
@@ -289,7 +252,11 @@ def _checked_output(output_path: str | Path, inputs: list) -> Path:
             )
     if output.is_dir():
         raise OutputError(tr("the output {path} is a folder: name a file", path=output_path))
-    made_folder(output.parent)
+    if output.suffix.lower() not in suffixes:
+        raise OutputError(
+            tr("{path}: the name must end in one of {suffixes}",
+               path=output_path, suffixes=" ".join(sorted(suffixes)))
+        )  # fmt: skip
     return output
 
 
@@ -321,7 +288,7 @@ def _parse():
     parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
     parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
-    parser.add_argument("--device", default="auto", help=tr("auto, cpu, cuda or cuda:N"))
+    parser.add_argument("--device", help=tr("auto (the default), cpu, cuda or cuda:N"))
     args = parser.parse_args()
     if args.score_only and args.output:
         parser.error(tr("--score-only writes no video: leave out --output"))
@@ -330,21 +297,19 @@ def _parse():
 
 def main() -> int:
     args = _parse()
-    for override in args.overrides:
-        if override.startswith(("data.", "model.", "training.")):
-            raise ConfigError(
-                tr("--set {override}: here these settings come from the checkpoint; "
-                   "inference.* and paths.* can be set", override=override)
-            )  # fmt: skip
     config = settings_of(args)
-    judge = LipSyncInference(args.checkpoint, args.device, config)
+    inputs = [args.video, args.audio, args.checkpoint]
+    if args.plot:
+        _checked_output(args.plot, [*inputs, args.output], {".png"})
+        made_folder(Path(args.plot).parent)
+    inference = LipSyncInference(args.checkpoint, args.device, config, args.overrides)
     if args.score_only:
-        score, details = judge.compute_sync_score(args.video, args.audio)
+        score, details = inference.compute_sync_score(args.video, args.audio)
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
         output = args.output or _free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = judge.mend(args.video, args.audio, output)
+        success, message, found = inference.mend(args.video, args.audio, output)
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "output": str(output) if success else None}  # fmt: skip

@@ -30,6 +30,9 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 # A sound packet whose stamp is further than this from where the samples before it ended starts
 # anew at its stamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
 AUDIO_JUMP_S = 0.005
+# Gaps longer than these are broken clocks: to fill them would take all memory.
+MAX_GAP_S = 30
+MAX_SOUND_GAP_S = 1800
 
 VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
@@ -39,7 +42,10 @@ AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds. Times in seconds on the container's own clock; 0 where unknown."""
+    """What a file holds. Times in seconds on the container's own clock; 0 where unknown.
+
+    ``picture_s`` is how long the header says the picture lasts, ``duration_s`` the whole file.
+    """
 
     path: Path
     has_video: bool
@@ -50,6 +56,7 @@ class MediaInfo:
     video_start_s: float = 0.0
     audio_start_s: float = 0.0
     duration_s: float = 0.0
+    picture_s: float = 0.0
     audio_rate: int = 0
     audio_channels: int = 0
     audio_bit_rate: int = 0
@@ -154,6 +161,7 @@ def probe(path: str | Path) -> MediaInfo:
                 "width": video.codec_context.width,
                 "height": video.codec_context.height,
                 "video_start_s": _start(container, video),
+                "picture_s": _promised_s(container, video),
             }
         if audio is not None:
             info |= {
@@ -163,6 +171,18 @@ def probe(path: str | Path) -> MediaInfo:
                 "audio_bit_rate": audio.codec_context.bit_rate or 0,
             }
         return MediaInfo(Path(path), video is not None, audio is not None, **info)
+
+
+def _promised_s(container, stream) -> float:
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    # Matroska writes when a track ends into a tag: 00:01:02.345000000
+    parts = stream.metadata.get("DURATION", "").split(":")
+    try:
+        end = sum(float(part) * 60**place for place, part in enumerate(reversed(parts)))
+    except ValueError:
+        return 0.0
+    return max(0.0, end - _start(container, stream))
 
 
 def _decode(container, stream) -> Iterator:
@@ -236,6 +256,12 @@ def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
             picture = Picture(frame, aspect)
             if first is None:
                 first = at
+            if shown is not None and at - shown_at > MAX_GAP_S:
+                raise UnreadableMediaError(
+                    tr("cannot read {path}: {why}; is it a complete media file?", path=path,
+                       why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s",
+                              gap=at - shown_at, at=shown_at - first))
+                )  # fmt: skip
             while shown is not None and first + index / FPS < (shown_at + at) / 2:
                 yield shown
                 index += 1
@@ -318,6 +344,12 @@ def sound_blocks(
                     yield start, block
                     start += block.shape[1]
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
+                if at - max(zero, expected) > MAX_SOUND_GAP_S:
+                    raise UnreadableMediaError(
+                        tr("cannot read {path}: {why}; is it a complete media file?", path=path,
+                           why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s",
+                                  gap=at - expected, at=expected - zero))
+                    )  # fmt: skip
                 shape, expected, start = found, at, round((at - zero) * rate)
             frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
             expected += frame.samples / frame.sample_rate

@@ -53,7 +53,14 @@ CATALOGUE: dict[str, str] = {
     "{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm": (
         "{path}: 没有这种后缀的视频格式；请使用 .mp4、.mov、.mkv 或 .webm"
     ),
+    "its time stamps jump by {gap:.0f} s after {at:.1f} s": (
+        "时间戳在 {at:.1f} 秒之后跳变 {gap:.0f} 秒"
+    ),
     # --- faces and clips
+    "{path} breaks off after {read:.1f} of {promised:.1f} s: it is damaged or incomplete; export "
+    "or download it again": (
+        "{path} 在 {promised:.1f} 秒中的 {read:.1f} 秒处中断: 文件已损坏或不完整；请重新导出或下载"
+    ),
     "data.detector: face_alignment could not download its weights ({why}); connect to the "
     "internet once, or set data.detector to retinaface": (
         "data.detector: face_alignment 无法下载权重（{why}）；请联网一次，"
@@ -72,9 +79,7 @@ CATALOGUE: dict[str, str] = {
         "请换用人脸清晰、正立且宽度不小于 30 像素的视频"
     ),
     "no face stays long enough in {path}: the longest stretch is {longest} frames, {shortest} are "
-    "needed (data.min_frames)": (
-        "{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧（data.min_frames）"
-    ),
+    "needed": ("{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧"),
     # --- preprocessing
     "nobody speaks while the face is seen in {path}: use clips of people talking": (
         "{path} 中看得到人脸时没有人说话: 请使用正在说话的视频"
@@ -158,9 +163,13 @@ CATALOGUE: dict[str, str] = {
     ),
     "learning rate: {rate:.6f}": "学习率: {rate:.6f}",
     "best model saved: {path}": "保存最佳模型: {path}",
-    "{path} was trained with training.{name} = {trained}, the settings say {now}: the clips would "
-    "be split otherwise": (
-        "{path} 训练时 training.{name} = {trained}，而现在的配置是 {now}: 视频的划分会与之前不同"
+    "{path} was trained on other clips or another split of them (training.seed, *_split): clips it "
+    "was trained on would be tested on; train anew, without --resume": (
+        "{path} 训练时的视频或划分（training.seed、*_split）与现在不同: 训练过的视频会被用来测试；"
+        "请去掉 --resume 重新训练"
+    ),
+    "training.split_by: speaker: {clip} lies in no folder of its speaker; {hint}": (
+        "training.split_by: speaker: {clip} 不在任何说话人的文件夹中；{hint}"
     ),
     "resumed from {path} after epoch {epoch}": "从 {path} 继续，已完成 {epoch} 轮",
     "stopped after epoch {epoch}; go on with: python src/train.py --resume {path}": (
@@ -211,10 +220,20 @@ CATALOGUE: dict[str, str] = {
     "judge, write no video": "只打分，不写视频",
     "also draw the result as this picture (.png)": "同时把结果画成图片（.png）",
     "print one JSON object": "输出一个 JSON 对象",
-    "auto, cpu, cuda or cuda:N": "auto、cpu、cuda 或 cuda:N",
+    "auto (the default), cpu, cuda or cuda:N": "auto（默认）、cpu、cuda 或 cuda:N",
     "--score-only writes no video: leave out --output": "--score-only 不写视频: 请去掉 --output",
-    "--set {override}: here these settings come from the checkpoint; inference.* and paths.* can "
-    "be set": ("--set {override}: 推理时这些配置来自检查点；可设置的是 inference.* 和 paths.*"),
+    "{path}: model.*, data.input_size and data.n_mfcc are those it was trained with": (
+        "{path}: model.*、data.input_size 和 data.n_mfcc 由训练时决定，不能更改"
+    ),
+    "{path}: the name must end in one of {suffixes}": (
+        "{path}: 文件名须以下列后缀之一结尾: {suffixes}"
+    ),
+    "too little speech while the face is seen: at least {ms} ms are needed": (
+        "看得到人脸时说话太少: 至少需要 {ms} 毫秒"
+    ),
+    "the offset may lie beyond what was looked at (±{ms} ms): raise inference.max_offset_frames": (
+        "偏移可能超出查找范围（±{ms} 毫秒）: 请调大 inference.max_offset_frames"
+    ),
     "sync score: {score}": "同步分数: {score}",
     "sync score": "同步分数",
     "undetermined": "无法判断",
@@ -240,7 +259,7 @@ CATALOGUE: dict[str, str] = {
     "nobody speaks while the face is seen": "看得到人脸时没有人说话",
     "the mouth and the sound show no clear relation": "口型与声音之间看不出明确的对应关系",
     "nothing changed: {why}": "未作改动: {why}",
-    "nothing written: after the correction, {left}": "未写出结果: 校正之后，{left}",
+    "nothing written: the corrected sound measures {left}": "未写出结果: 校正后的声音测得 {left}",
     "the output {path} is an input: choose another name": "输出 {path} 就是输入文件: 请换一个名称",
     "the output {path} is a folder: name a file": "输出 {path} 是文件夹: 请指定文件名",
     "output: {path}": "输出: {path}",

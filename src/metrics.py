@@ -12,6 +12,7 @@ from src.audio_features import STEPS_PER_FRAME
 from src.clip_features import WINDOW_FRAMES
 
 STEP_MS = 10
+MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
 FIT_STEPS = 4  # the peak is fitted over ± this many steps
 
@@ -42,6 +43,11 @@ class Evidence:
             self.similarity[first:last], self.usable[first:last], self.first_frame + first
         )
 
+    def spoken(self) -> "Evidence":
+        """The windows in which somebody speaks at offset 0."""
+        rows = self.usable[:, self.reach]
+        return Evidence(self.similarity[rows], self.usable[rows], self.first_frame)
+
     def shifted(self, steps: int, reach: int) -> "Evidence":
         """What would be seen within ``±reach`` steps if the sound were delayed by ``steps``."""
         middle = self.reach + steps
@@ -56,14 +62,15 @@ def compare(
 
     Args:
         video: float32 [W, D], one embedding a frame.
-        audio: float32 [4 W − 3, D], one every 10 ms (``model.fine_audio_embeddings``).
-        speech: bool [W + 4], by frame.
+        audio: float32 [N, D], one every 10 ms (``embedding.embed_audio``).
+        speech: bool [T], by frame, of the sound.
         reach: steps of 10 ms.
+        first_frame: frame of the sound under which the video's first window begins.
     """
     windows = len(video)
     similarity = np.zeros((windows, 2 * reach + 1), np.float32)
     usable = np.zeros(similarity.shape, bool)
-    begins = np.arange(windows) * STEPS_PER_FRAME
+    begins = (first_frame + np.arange(windows)) * STEPS_PER_FRAME
     half = WINDOW_FRAMES * STEPS_PER_FRAME // 2
     spoken = speech[np.minimum((np.arange(len(audio)) + half) // STEPS_PER_FRAME, len(speech) - 1)]
     for column, offset in enumerate(range(-reach, reach + 1)):
@@ -93,7 +100,10 @@ class Curve:
 
 
 def curve_of(tracks: list[Evidence]) -> Curve:
-    """Average the evidence. Offsets with less than half of the most windows are left out."""
+    """Average the evidence.
+
+    Offsets with less than half of the most windows, or less than ``MIN_WINDOWS``, are left out.
+    """
     count = sum(track.usable.sum(0) for track in tracks)
     total = sum((track.similarity * track.usable).sum(0) for track in tracks)
     gaps = sum(
@@ -101,7 +111,7 @@ def curve_of(tracks: list[Evidence]) -> Curve:
         for track in tracks
     )
     most = int(count.max(initial=0))
-    enough = count > max(0, most / 2 - 1e-9) if most else np.zeros(len(count), bool)
+    enough = count >= max(MIN_WINDOWS, most / 2)
     divisor = np.maximum(count, 1)
     reach = len(count) // 2
     return Curve(
@@ -117,17 +127,31 @@ def peak_ms(curve: Curve) -> float | None:
 
     None where no offset has support.
     """
+    best = best_offset(curve)
+    if best is None:
+        return None
+    near = np.abs(curve.offsets - best) <= FIT_STEPS
+    near &= ~np.isnan(curve.similarity)
+    refined = 0.0
+    if near.sum() >= 3 and not at_edge(curve):
+        bend, slope, _ = np.polyfit(curve.offsets[near] - best, curve.similarity[near], 2)
+        if bend < 0:
+            refined = float(np.clip(-slope / (2 * bend), -FIT_STEPS, FIT_STEPS))
+    return (best + refined) * STEP_MS
+
+
+def best_offset(curve: Curve) -> int | None:
+    """The offset of the highest similarity, in steps; None where no offset has support."""
     if np.isnan(curve.similarity).all():
         return None
-    best = int(np.nanargmax(curve.similarity))
-    around = np.arange(max(0, best - FIT_STEPS), min(len(curve.offsets), best + FIT_STEPS + 1))
-    around = around[~np.isnan(curve.similarity[around])]
-    offset = float(curve.offsets[best])
-    if len(around) >= 3:
-        bend, slope, _ = np.polyfit(curve.offsets[around] - offset, curve.similarity[around], 2)
-        if bend < 0:
-            offset += float(np.clip(-slope / (2 * bend), -FIT_STEPS, FIT_STEPS))
-    return offset * STEP_MS
+    return int(curve.offsets[np.nanargmax(curve.similarity)])
+
+
+def at_edge(curve: Curve) -> bool:
+    """Whether the best offset is the last one with support: the true one may lie beyond."""
+    best = best_offset(curve)
+    supported = curve.offsets[~np.isnan(curve.similarity)]
+    return best is not None and best in (supported[0], supported[-1])
 
 
 def lse(curve: Curve) -> tuple[float, float]:

@@ -112,7 +112,8 @@ def move_sound(
     import ffmpeg
     import imageio_ffmpeg
 
-    source, suffix = Path(audio_path or video_path), Path(output_path).suffix.lower()
+    source = Path(video_path if audio_path is None else audio_path)
+    suffix = Path(output_path).suffix.lower()
     film, sound = _read_packets(video_path), probe(source)
     rate = sound.audio_rate or 48000
     blocks = sound_blocks(source, rate)
@@ -252,10 +253,10 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
         try:
-            with suppress(BrokenPipeError):  # it ended early: its words say why
+            with suppress(OSError):  # it ended early: its words say why
                 for part in sound:
                     process.stdin.write(part)
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 process.stdin.close()
             process.wait()
         finally:

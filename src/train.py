@@ -5,6 +5,7 @@ import random
 import sys
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 if not __package__:  # started as a script
@@ -40,7 +41,6 @@ from src.sample_index import INDEX_NAME
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
-SPLIT_SETTINGS = ("seed", "split_by", "train_split", "val_split", "test_split")
 
 
 @dataclass
@@ -57,6 +57,7 @@ class State:
     val: Pieces
     val_samples: list[Sample]
     epoch: int = 0  # finished epochs
+    clips: str = ""  # digest of the clips and how they are split
     best_val_loss: float = math.inf
     best_val_acc: float = 0.0
     calibration: dict = field(default_factory=dict)
@@ -76,6 +77,7 @@ class State:
             "config": self.config.model_dump(),
             "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
             "calibration": self.calibration,
+            "clips": self.clips,
             "random_states": {"torch": torch.get_rng_state(), "cuda": cuda_random_states()},
         }
 
@@ -141,6 +143,7 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     state = State(
         config, device, model, optimizer, scheduler, scaler,
         batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
+        clips=digest_of(train, val, test),
     )  # fmt: skip
     if resume:
         take_up(state, resume)
@@ -148,6 +151,12 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",
              train=len(train), val=len(val), test=len(test)))  # fmt: skip
     return state, test
+
+
+def digest_of(*parts: list[Sample]) -> str:
+    """Which clips are in which part, as a hexadecimal SHA-256."""
+    groups = [sorted({sample.group for sample in part}) for part in parts]
+    return sha256(repr(groups).encode()).hexdigest()
 
 
 def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
@@ -175,20 +184,21 @@ def take_up(state: State, path: Path) -> None:
     load_weights(state.model, content, path)
     settings = state.config.training
     try:
-        for name in SPLIT_SETTINGS:
-            trained, now = content["config"]["training"][name], getattr(settings, name)
-            if trained != now:
-                raise CheckpointError(
-                    tr("{path} was trained with training.{name} = {trained}, the settings say "
-                       "{now}: the clips would be split otherwise",
-                       path=path, name=name, trained=trained, now=now)
-                )  # fmt: skip
+        if content["clips"] != state.clips:
+            raise CheckpointError(
+                tr("{path} was trained on other clips or another split of them (training.seed, "
+                   "*_split): clips it was trained on would be tested on; train anew, "
+                   "without --resume", path=path)
+            )  # fmt: skip
         state.optimizer.load_state_dict(content["optimizer_state_dict"])
-        state.scheduler.load_state_dict(content["scheduler_state_dict"])
+        # The schedule of this run, which may have other steps to an epoch and another rate.
+        steps = content["epoch"] * len(state.train)
+        state.scheduler.last_epoch = steps
         for group in state.optimizer.param_groups:
             group["initial_lr"] = settings.learning_rate
+            group["lr"] = settings.learning_rate * state.scheduler.lr_lambdas[0](steps)
             group["weight_decay"] = settings.weight_decay
-        state.scheduler.base_lrs = [settings.learning_rate]
+        state.scheduler._last_lr = [group["lr"] for group in state.optimizer.param_groups]
         if content["scaler"] and state.scaler.is_enabled():
             state.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random_states"]["torch"])
@@ -286,7 +296,7 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
 
 def save_epoch(state: State, folder: Path, val: Tally) -> None:
     """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
-    if val.mean_loss < state.best_val_loss or state.epoch == 1:
+    if val.mean_loss < state.best_val_loss or not val.asked:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
         reach = 2 * SEARCH_REACH
         state.calibration = fit(

@@ -26,7 +26,7 @@ def content(**changes) -> dict:
         "epoch": 3,
         "model_state_dict": SyncModel(ModelSize.of(CONFIG)).state_dict(),
         "config": CONFIG.model_dump(),
-        "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}},
+        "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}, "peak": {"mean": [1.0, 0.0, 0.0]}},
         "random_states": {"torch": torch.get_rng_state()},
         "val_loss": 0.5,
     } | changes

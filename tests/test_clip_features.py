@@ -1,5 +1,7 @@
 """The one path from clip to features: what it gives, and what it refuses."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from src.errors import (
     NoFaceError,
     NoVideoError,
     SilentAudioError,
+    UnreadableMediaError,
 )
 from src.faces import Face
 from src.media import read_audio, read_pictures
@@ -118,10 +121,38 @@ def test_less_than_a_window_of_sound(tmp_path):
 
 
 def test_a_short_clip_is_used_whole(tmp_path):
-    """Less than data.min_frames is kept where the clip has no more."""
     path = clip(tmp_path / "eight.mp4", frames=8)
     (track,) = extract_clip(path, None, SETTINGS, Everywhere()).tracks
     assert len(track.crops) == 8
+
+
+def test_the_sound_of_the_whole_clip_goes_with_the_tracks(tmp_path):
+    """A shot may be shorter than the offset is long."""
+    settings = SETTINGS.model_copy(update={"detect_every": 1, "max_lost_frames": 2})
+    path = clip(tmp_path / "away.mp4", frames=60)
+    features = extract_clip(path, None, settings, Everywhere(lambda n: not 20 <= n < 40))
+    assert len(features.tracks) == 2
+    assert features.mfcc.shape == (240, settings.n_mfcc) and features.speech.shape == (60,)
+    for track in features.tracks:
+        first, last = track.first_frame, track.first_frame + len(track.crops)
+        assert np.array_equal(track.mfcc, features.mfcc[4 * first : 4 * last])
+        assert np.array_equal(track.speech, features.speech[first:last])
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_file_that_breaks_off_is_refused(tmp_path, suffix, talking_clip):
+    """A download that stopped must not pass for a shorter film."""
+    import imageio_ffmpeg
+
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-stream_loop", "2", "-i",
+               talking_clip, "-c", "copy", "-movflags", "+faststart", whole]  # fmt: skip
+    subprocess.run(command, check=True)
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 55 // 100])
+    extract_clip(whole, None, SETTINGS, Everywhere())
+    with pytest.raises(UnreadableMediaError, match=rf"cut\.{suffix} breaks off after [23]\.. of 6"):
+        extract_clip(cut, None, SETTINGS, Everywhere())
 
 
 def test_no_face(tmp_path, retinaface):
@@ -134,7 +165,9 @@ def test_a_face_that_does_not_stay(tmp_path):
     path = clip(tmp_path / "brief.mp4", frames=60)
     settings = SETTINGS.model_copy(update={"detect_every": 1, "max_lost_frames": 0})
     with pytest.raises(NoFaceError, match=r"brief\.mp4.*8 frames.*15"):
-        extract_clip(path, None, settings, Everywhere(lambda n: n % 20 < 8))
+        extract_clip(path, None, settings, Everywhere(lambda n: n % 20 < 8), shortest=15)
+    features = extract_clip(path, None, settings, Everywhere(lambda n: n % 20 < 8))
+    assert [(t.first_frame, len(t.crops)) for t in features.tracks] == [(0, 8), (20, 8), (40, 8)]
 
 
 def test_sound_shorter_than_the_picture(tmp_path):

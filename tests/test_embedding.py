@@ -62,8 +62,8 @@ def test_evidence_takes_memory_mapped_records(model, tmp_path):
     crops, mfcc, speech = track(12)
     write_sample(tmp_path / "one.npy", TrackFeatures(0, crops, mfcc, speech, np.zeros((12, 4))))
     records = read_sample(tmp_path / "one.npy")
-    found = evidence_of(model, records["crop"], mfcc, records["speech"], reach=20, first_frame=3)
-    assert found.first_frame == 3 and found.similarity.shape == (8, 41)
+    found = evidence_of(model, records["crop"], mfcc, records["speech"], reach=20)
+    assert found.first_frame == 0 and found.similarity.shape == (8, 41)
     np.testing.assert_array_equal(
         found.similarity, evidence_of(model, crops, mfcc, speech, 20).similarity
     )
@@ -99,3 +99,11 @@ def test_a_sound_that_is_early_has_a_positive_offset(monkeypatch, lead):
     mfcc = np.broadcast_to(heard[:, None], (240, 40)).astype(np.float32)
     curve = curve_of([evidence_of(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
     assert curve.offsets[np.nanargmax(curve.similarity)] == 4 * lead
+
+
+def test_pieces_of_long_sound_give_the_result_of_one_pass(model, monkeypatch):
+    _, mfcc, speech = track(40)
+    whole = embed_audio(model, mfcc, speech)
+    monkeypatch.setattr("src.embedding.CHUNK", 7)
+    np.testing.assert_allclose(embed_audio(model, mfcc, speech), whole, atol=1e-5)
+    assert whole.shape[0] == 4 * 36 - 3

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from src.metrics import (
+    MIN_WINDOWS,
     Curve,
     Evidence,
+    at_edge,
     compare,
     curve_of,
     hits_at,
@@ -54,15 +56,15 @@ def test_the_offset_is_finer_than_a_step(lead_ms):
 
 def test_compare_is_the_loop():
     rng = np.random.default_rng(1)
-    video, audio = unit(rng.normal(size=(9, 5))), unit(rng.normal(size=(33, 5)))
-    speech = rng.random(13) < 0.6
+    video, audio = unit(rng.normal(size=(9, 5))), unit(rng.normal(size=(61, 5)))
+    speech = rng.random(20) < 0.6  # the sound is longer than the track on both sides
     found = compare(video, audio, speech, reach=12, first_frame=7)
     assert (found.reach, found.first_frame) == (12, 7)
     for window in range(9):
         for offset in range(-12, 13):
-            step = 4 * window - offset
+            step = 4 * (7 + window) - offset
             similarity, usable = 0.0, False
-            if 0 <= step < 33:
+            if 0 <= step < 61:
                 similarity = float(video[window] @ audio[step])
                 usable = bool(speech[(step + 10) // 4])  # its middle, 100 ms on
             assert found.similarity[window, offset + 12] == pytest.approx(similarity, abs=1e-6)
@@ -78,24 +80,43 @@ def test_delaying_the_sound_moves_the_evidence():
 
 
 def test_part_of_a_clip_keeps_its_place():
-    evidence = compare(*streams(60, 80.0), reach=60, first_frame=5)
+    video, audio, speech = streams(60, 80.0)
+    evidence = compare(video[5:], audio, speech, reach=60, first_frame=5)
+    assert peak_ms(curve_of([evidence])) == pytest.approx(80, abs=1)
     part = evidence.part(20, 40)
     assert part.first_frame == 25 and part.similarity.shape == (20, 121)
     assert np.array_equal(part.similarity, evidence.similarity[20:40])
 
 
 def test_offsets_with_less_than_half_of_the_windows_are_left_out():
-    usable = np.zeros((10, 5), bool)
-    for column, windows in enumerate((10, 5, 4, 6, 0)):
+    usable = np.zeros((20, 5), bool)
+    for column, windows in enumerate((20, 10, 9, 12, 0)):
         usable[:windows, column] = True
-    similarity = np.linspace(-1, 1, 50, dtype=np.float32).reshape(10, 5)
+    similarity = np.linspace(-1, 1, 100, dtype=np.float32).reshape(20, 5)
     curve = curve_of([Evidence(similarity, usable)])
-    assert curve.windows == 10
+    assert curve.windows == 20
     assert np.isnan(curve.similarity).tolist() == [False, False, True, False, True]
-    assert curve.similarity[3] == pytest.approx(similarity[:6, 3].mean())
+    assert curve.similarity[3] == pytest.approx(similarity[:12, 3].mean())
     assert curve.distance[1] == pytest.approx(
-        np.mean([np.sqrt(2 - 2 * value) for value in similarity[:5, 1]])
+        np.mean([np.sqrt(2 - 2 * value) for value in similarity[:10, 1]])
     )
+
+
+def test_a_few_windows_are_no_evidence():
+    similarity = np.ones((MIN_WINDOWS, 5), np.float32)
+    assert not np.isnan(curve_of([Evidence(similarity, similarity > 0)]).similarity).any()
+    few = Evidence(similarity[1:], similarity[1:] > 0)
+    assert np.isnan(curve_of([few]).similarity).all() and peak_ms(curve_of([few])) is None
+    assert not np.isnan(curve_of([few, few]).similarity).any(), "two tracks are enough together"
+
+
+def test_a_peak_at_the_edge_of_the_support_is_told():
+    rising = Curve(np.arange(-4, 5), np.linspace(0, 1, 9), np.ones(9), 20)
+    assert at_edge(rising) and peak_ms(rising) == 40, "nothing is guessed beyond the edge"
+    cut = Curve(rising.offsets, np.r_[np.linspace(0, 1, 7), np.nan, np.nan], np.ones(9), 20)
+    assert at_edge(cut) and peak_ms(cut) == 20
+    inside = Curve(rising.offsets, 1 - (rising.offsets / 4) ** 2, np.ones(9), 20)
+    assert not at_edge(inside) and peak_ms(inside) == pytest.approx(0, abs=1e-6)
 
 
 def test_tracks_weigh_by_their_windows():

@@ -1,0 +1,117 @@
+"""Evidence of all tracks of a clip -> score, offset and verdict, in numbers and words."""
+
+import math
+
+from src.calibration import peak_probability, sync_probability
+from src.media import FPS
+from src.messages import tr
+from src.metrics import MIN_WINDOWS, STEP_MS, Evidence, at_edge, curve_of, lse, peak_ms
+
+FRAME_MS = 1000 // FPS
+IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
+
+
+def judge(
+    tracks: list[Evidence], n_frames: int, calibration: dict, least_probability: float
+) -> tuple[float | None, dict]:
+    """Score and details of a clip, as ``LipSyncInference.compute_sync_score`` documents them.
+
+    Args:
+        tracks: the evidence of each followed face.
+        n_frames: length of the clip.
+        calibration: of the checkpoint.
+        least_probability: an offset less likely right than this is undetermined.
+    """
+    curve = curve_of(tracks)
+    score = sync_probability(curve, calibration)
+    certainty = peak_probability(curve, calibration)
+    offset = peak_ms(curve)
+    distance, confidence = (None, None) if offset is None else lse(curve)
+    status = "ok"
+    if offset is None or score is None:
+        status = "no_speech" if curve.windows == 0 else "too_short"
+    elif certainty is None or certainty < least_probability:
+        status = "weak"
+    elif at_edge(curve):
+        status = "edge"
+    why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
+    if status in ("no_speech", "too_short"):
+        score = None
+    return score, {
+        "status": status,
+        "offset_ms": None if why else round(offset, 1),
+        "offset_frames": None if why else round(offset / FRAME_MS),
+        "offset_probability": rounded(certainty),
+        "verdict": tr("undetermined: {why}", why=why) if why else verdict(offset),
+        "confidence": rounded(confidence),
+        "min_distance": rounded(distance),
+        "curve": {
+            "offset_ms": [int(step) * STEP_MS for step in curve.offsets],
+            "similarity": [rounded(value) for value in curve.similarity],
+        },
+        "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
+        "undetermined": why,
+    }
+
+
+def _reason(status: str, reach_ms: int) -> str | None:
+    return {
+        "ok": None,
+        "no_speech": tr("nobody speaks while the face is seen"),
+        "too_short": tr(
+            "too little speech while the face is seen: at least {ms} ms are needed",
+            ms=(MIN_WINDOWS + 4) * FRAME_MS,
+        ),
+        "weak": tr("the mouth and the sound show no clear relation"),
+        "edge": tr(
+            "the offset may lie beyond what was looked at (±{ms} ms): "
+            "raise inference.max_offset_frames",
+            ms=reach_ms,
+        ),
+    }[status]
+
+
+def _by_second(tracks: list[Evidence], n_frames: int, calibration: dict) -> list[float | None]:
+    """The score of the windows that begin in each second; None with too little speech."""
+    scores = []
+    for second in range(math.ceil(n_frames / FPS)):
+        parts = []
+        for track in tracks:
+            first = max(0, second * FPS - track.first_frame)
+            last = max(0, (second + 1) * FPS - track.first_frame)
+            parts.append(track.part(first, last).spoken())
+        scores.append(sync_probability(curve_of(parts), calibration))
+    return scores
+
+
+def verdict(offset_ms: float) -> str:
+    """An offset in words."""
+    if abs(offset_ms) < IN_SYNC_MS:
+        return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
+    if offset_ms > 0:
+        return tr("audio leads by {ms:.0f} ms", ms=offset_ms)
+    return tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
+
+
+def correction(offset_ms: float, before: float | None, after: float | None) -> str:
+    """What was mended, in words, with the score before and after."""
+    scores = {"before": shown(before), "after": shown(after)}
+    if round(offset_ms) == 0:
+        return tr("audio is in sync; score {before} → {after}", **scores)
+    if offset_ms > 0:
+        return tr(
+            "audio led by {ms:.0f} ms, corrected; score {before} → {after}", ms=offset_ms, **scores
+        )
+    return tr(
+        "audio lagged by {ms:.0f} ms, corrected; score {before} → {after}", ms=-offset_ms, **scores
+    )
+
+
+def shown(score: float | None) -> str:
+    """A score for a person."""
+    return "–" if score is None else f"{score:.2f}"
+
+
+def rounded(value: float | None) -> float | None:
+    """Four digits, and None for NaN: JSON knows no NaN."""
+    return None if value is None or math.isnan(value) else round(float(value), 4)
