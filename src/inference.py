@@ -50,18 +50,18 @@ class LipSyncInference:
 
         config, overrides = config or load_config(), overrides or []
         chosen = any(text.startswith("training.device=") for text in overrides)
-        trained_with = load_trained(checkpoint_path, choose_device("cpu")).config
-        config = trained_with.model_copy(
+        self.trained = load_trained(checkpoint_path, choose_device("cpu"))
+        config = self.trained.config.model_copy(
             update={"inference": config.inference, "paths": config.paths}
         )
         self.config = overridden(config, overrides, str(checkpoint_path))
-        if ModelSize.of(self.config) != ModelSize.of(trained_with):
+        if ModelSize.of(self.config) != self.trained.model.size:
             raise ConfigError(
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
                    path=checkpoint_path)
             )  # fmt: skip
         self.device = choose_device(device or (self.config.training.device if chosen else "auto"))
-        self.trained = load_trained(checkpoint_path, self.device)
+        self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
 
     def compute_sync_score(
@@ -185,12 +185,11 @@ class LipSyncInference:
                 if residual is None or abs(residual) > MENDED_MS:
                     raise _NotMendedError
         except _NotMendedError:
-            left = mended["undetermined"] or f"{residual:+.0f} ms"
-            return (
-                False,
-                tr("nothing written: the corrected sound measures {left}", left=left),
-                (measured),
-            )
+            if mended["undetermined"]:
+                why = tr("after the correction, {why}", why=mended["undetermined"])
+            else:
+                why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
+            return False, tr("nothing written: {why}", why=why), measured
         measured |= {"score": after, "residual_ms": residual, "applied_ms": round(applied, 1)}
         return True, correction(details["offset_ms"], before, after), measured
 

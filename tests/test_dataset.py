@@ -415,3 +415,10 @@ def test_batch_moves_whole(samples):
     assert {getattr(batch, name).device.type for name in ("crops", "mfcc", "speech", "valid")} == {
         "meta"
     }
+
+
+def test_a_split_by_speaker_needs_speakers(tmp_path, data):
+    index = write_set(tmp_path, [20] * 4, speaker=["anna", "anna", "", "bob"])
+    assert len(load_samples(index, data, "clip")) == 4
+    with pytest.raises(DatasetError, match=r"clip2\.mp4 lies in no folder of its speaker"):
+        load_samples(index, data, "speaker")

@@ -353,3 +353,22 @@ def test_same_pictures_and_sound_twice(tmp_path):
     assert one == two
     assert all(a.tobytes() == b.tobytes() for a, b in itertools.repeat(
         (media.read_audio(path), media.read_audio(path)), 1))  # fmt: skip
+
+
+def test_a_jump_of_the_clock_is_refused(tmp_path):
+    """Two recordings in one file, hours apart, must not become hours of a standing picture."""
+    first, second = film(tmp_path / "a.ts"), tmp_path / "b.ts"
+    ffmpeg("-itsoffset", 7200, "-i", first, "-c", "copy", "-copyts", second)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s after 3\.\d s"):
+        list(media.read_pictures(joined))
+    with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s"):
+        media.read_audio(joined)
+
+
+def test_the_header_promises_a_length(tmp_path):
+    for suffix in ("mp4", "mkv"):
+        info = media.probe(film(tmp_path / f"film.{suffix}"))
+        assert info.picture_s == pytest.approx(SECONDS, abs=0.05)
+    assert media.probe(write_sound(tmp_path / "sound.wav")).picture_s == 0

@@ -212,6 +212,31 @@ def test_resuming_elsewhere_without_a_new_best_still_ends_well(
     assert status == 0 and "whole clips" in said
 
 
+def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path):
+    """What was trained on must not be tested on."""
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    shutil.copytree(corpus / "processed", tmp_path / "fewer")
+    index = read_index(tmp_path / "fewer" / INDEX_NAME)
+    write_index(tmp_path / "fewer" / INDEX_NAME, index["settings"], index["samples"][:-1])
+    with pytest.raises(CheckpointError, match="other clips"):
+        trainer(*arguments(data__processed_dir=tmp_path / "fewer"), "--resume", last)
+    with pytest.raises(CheckpointError, match="another split"):
+        trainer(*arguments(training__seed=99), "--resume", last)
+
+
+def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_path):
+    """The rate follows the epochs, however many steps one has, and is the one now set."""
+    trainer(*arguments(training__num_epochs=2, training__warmup_epochs=0))
+    first = tmp_path / "checkpoints" / "last.pth"
+    changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
+    again = arguments(**changes, training__batch_size=2, training__learning_rate=0.002)
+    _, said, _ = trainer(*again, "--resume", first)
+    rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
+    assert rates == pytest.approx([0.002 * 0.5, 0.002 * 0.5 * (1 + math.cos(math.pi * 0.75))],
+                                  abs=1e-6)  # fmt: skip
+
+
 def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
