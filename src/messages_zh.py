@@ -291,7 +291,6 @@ CATALOGUE: dict[str, str] = {
     "by how much the sound is put off: > 0 early, < 0 late": "声音错开的毫秒数: > 0 超前，< 0 滞后",
     "clips to make": "要生成的视频数",
     "epochs to train": "训练轮数",
-    "the demo has settings of its own": "演示使用自己的配置",
     "{n} clips in {folder}, listed in corpus.csv": "{folder} 中有 {n} 个视频，列表见 corpus.csv",
     "a clip of {seconds} s has no frame": "{seconds} 秒的视频连一帧也没有",
     "the shift must be within ±{most:.0f} ms, not {ms}": (

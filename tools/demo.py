@@ -13,7 +13,7 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run
+from src.cli import make_parser, run, settings_of
 from src.errors import LipSyncError
 from src.messages import tr
 
@@ -43,7 +43,8 @@ def step(title: str, *command: str, capture: bool = False) -> str:
 
 def main() -> int:
     parser = make_parser(
-        tr("Run the four steps on talking faces made on the spot."), "python tools/demo.py"
+        tr("Run the four steps on talking faces made on the spot."),
+        "python tools/demo.py --shift-ms 120 --set training.batch_size=8",
     )
     parser.add_argument(
         "--shift-ms", type=float, default=-200.0,
@@ -52,8 +53,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=CLIPS, help=tr("clips to make"))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=tr("epochs to train"))
     args = parser.parse_args()
-    if args.overrides or args.config:
-        parser.error(tr("the demo has settings of its own"))
+    settings_of(args)  # a wrong setting is refused before anything is made
 
     from tools.synthetic_talker import make_clip
 
@@ -63,7 +63,9 @@ def main() -> int:
         f"data.processed_dir={FOLDER}/processed", f"paths.checkpoint_dir={CHECKPOINTS}",
         f"paths.log_dir={LOGS}", "training.device=auto", f"training.num_epochs={args.epochs}",
     ]  # fmt: skip
-    settings = [part for override in own for part in ("--set", override)]
+    given = ["--config", str(Path(args.config).absolute())] if args.config else []
+    given += [part for override in args.overrides for part in ("--set", override)]
+    settings = [part for override in own for part in ("--set", override)] + given
     step(tr("1/4 folders"), "setup_directories.py")
     step(
         tr("talking faces"), "tools/synthetic_talker.py", "--output", FOLDER,
@@ -79,7 +81,7 @@ def main() -> int:
         step(tr("4/4 find and mend the shift of a clip that was not trained on"),
              "src/inference.py", "--checkpoint", f"{CHECKPOINTS}/best_model.pth",
              "--video", shown, "--output", "outputs/demo_synced.mp4",
-             "--plot", "outputs/demo_offset.png", "--json", capture=True)
+             "--plot", "outputs/demo_offset.png", "--json", *given, capture=True)
     )  # fmt: skip
     found = result["details"]["offset_ms"]
     print(tr("injected offset: {ms:+.0f} ms", ms=args.shift_ms))

@@ -286,7 +286,7 @@ def main() -> int:
         description=tr("Make a small corpus of drawn faces that speak, in perfect sync."),
         epilog=tr(
             "example: {command}",
-            command="python tools/synthetic_talker.py --output data/demo --num-clips 40",
+            command="python tools/synthetic_talker.py --output data/talkers --num-clips 40",
         ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

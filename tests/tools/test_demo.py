@@ -39,6 +39,7 @@ def test_the_demo_finds_and_mends_the_shift(tmp_path):
         assert f"$ python {script}" in done.stdout
 
 
-def test_the_demo_takes_no_settings():
-    done = run_script("tools/demo.py", "--set", "training.num_epochs=1")
-    assert done.returncode == 2 and "settings of its own" in done.stderr
+def test_a_wrong_setting_is_refused_before_anything_is_made():
+    done = run_script("tools/demo.py", "--set", "training.num_epoch=1")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "did you mean num_epochs" in done.stderr and len(done.stderr.splitlines()) == 1
