@@ -1,5 +1,6 @@
 """What a result looks like: a picture of the offset curve, the scores and the sound."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,8 @@ def _sayer(matplotlib):
     if language() == "zh":
         from matplotlib import font_manager
 
+        # It remarks on every font that lacks one of the usual weights.
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         there = {font.name for font in font_manager.fontManager.ttflist}
         usable = [name for name in CHINESE_FONTS if name in there]
         if not usable:
