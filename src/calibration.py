@@ -17,6 +17,9 @@ FAR = 3 * STEPS_PER_FRAME  # from 3 frames on: what counts as out of sync
 READINGS = 3
 RIDGE = 0.05  # keeps weights finite where the validation clips are told apart perfectly
 SEED = 0
+# Differences in similarity smaller than this are noise: a model that has learned nothing gives
+# flat curves, and their ripples must not be stretched into certainty.
+LEAST_SCALE = 0.05
 
 # Before anything was fitted: a lead of 0.1 over a second speaks for sync.
 _GUESS = {"mean": [0.0] * READINGS, "scale": [1.0] * READINGS, "weights": [0.0, 10.0, 1.0],
@@ -112,7 +115,7 @@ def _logistic(notes: list[tuple[np.ndarray, bool]]) -> dict:
     """Ridge logistic regression by Newton's method; both classes weigh the same."""
     rows = np.array([values for values, _ in notes])
     labels = np.array([label for _, label in notes], float)
-    mean, scale = rows.mean(0), rows.std(0) + 1e-6
+    mean, scale = rows.mean(0), np.maximum(rows.std(0), LEAST_SCALE)
     x = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
     weight = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
     ridge = RIDGE * np.diag([1.0] * READINGS + [0.0]) / 10

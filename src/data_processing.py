@@ -156,7 +156,7 @@ def process(config: Config, clips: list[Clip]) -> Report:
         # With a byte order mark, spreadsheets read Chinese right.
         open(aside, "w", newline="", encoding="utf-8-sig") as file,
     ):
-        csv.writer(file).writerows([("video", "reason"), *report.skipped])
+        csv.writer(file).writerows([("video", "reason"), *sorted(report.skipped)])
     return report
 
 
@@ -361,7 +361,12 @@ def main() -> int:
     config = settings_of(args)
     clips = find_clips(config.data)
     print(tr("found {n} video files", n=len(clips)))
-    report = process(config, clips)
+    try:
+        report = process(config, clips)
+    except KeyboardInterrupt:
+        kept = tr("stopped; what is finished is kept: run the same command again to go on")
+        print("\n" + kept, file=sys.stderr)
+        return 130
     folder = Path(config.data.processed_dir)
     if report.own_sound:
         print(tr("{n} clips have no audio file of their own: the video's sound was used",

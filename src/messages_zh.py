@@ -59,7 +59,8 @@ CATALOGUE: dict[str, str] = {
     # --- faces and clips
     "{path} breaks off after {read:.1f} of {promised:.1f} s: it is damaged or incomplete; export "
     "or download it again": (
-        "{path} 在 {promised:.1f} 秒中的 {read:.1f} 秒处中断: 文件已损坏或不完整；请重新导出或下载"
+        "{path} 全长应为 {promised:.1f} 秒，读到 {read:.1f} 秒处中断: 文件已损坏或不完整；"
+        "请重新导出或下载"
     ),
     "data.detector: face_alignment could not download its weights ({why}); connect to the "
     "internet once, or set data.detector to retinaface": (
@@ -106,6 +107,9 @@ CATALOGUE: dict[str, str] = {
     "unreadable: the decoder crashed on {path}": "无法读取: 解码 {path} 时解码器崩溃",
     "{n} clips have no audio file of their own: the video's sound was used": (
         "{n} 个视频没有单独的音频文件: 使用视频自带的声音"
+    ),
+    "stopped; what is finished is kept: run the same command again to go on": (
+        "已中断；已完成的部分已保存，再次运行同一命令即可继续"
     ),
     "{n} clips were already done": "{n} 个视频此前已处理，直接沿用",
     "{n} clips skipped (listed in {path}):": "跳过 {n} 个视频（列表见 {path}）:",
@@ -172,8 +176,11 @@ CATALOGUE: dict[str, str] = {
         "training.split_by: speaker: {clip} 不在任何说话人的文件夹中；{hint}"
     ),
     "resumed from {path} after epoch {epoch}": "从 {path} 继续，已完成 {epoch} 轮",
-    "stopped after epoch {epoch}; go on with: python src/train.py --resume {path}": (
-        "已在第 {epoch} 轮后停止；继续训练: python src/train.py --resume {path}"
+    "few validation clips: the score is calibrated on them and will be unreliable": (
+        "验证视频太少: 分数由它们校准，不太可靠"
+    ),
+    "stopped after epoch {epoch}; go on with: {command}": (
+        "已在第 {epoch} 轮后停止；继续训练: {command}"
     ),
     "go on from this checkpoint, for example checkpoints/last.pth": (
         "从该检查点继续训练，例如 checkpoints/last.pth"
@@ -255,8 +262,10 @@ CATALOGUE: dict[str, str] = {
     "confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}": (
         "置信度 (LSE-C): {c:.3f}，最小距离 (LSE-D): {d:.3f}"
     ),
-    "face seen in {share:.0%} of {seconds:.1f} s": "{seconds:.1f} 秒中有 {share:.0%} 看得到人脸",
-    "nobody speaks while the face is seen": "看得到人脸时没有人说话",
+    "face seen in {share:.0%} of {seconds:.1f} s": (
+        "人脸可见比例: {share:.0%}（共 {seconds:.1f} 秒）"
+    ),
+    "nobody speaks while the face is seen": "画面中有人脸的时段内没有检测到语音",
     "the mouth and the sound show no clear relation": "口型与声音之间看不出明确的对应关系",
     "nothing changed: {why}": "未作改动: {why}",
     "nothing written: {why}": "未写出结果: {why}",

@@ -2,6 +2,7 @@
 
 import math
 import random
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from src.sample_index import INDEX_NAME
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
+FEW_CLIPS = 4  # with fewer validation clips a warning is given
 
 
 @dataclass
@@ -360,8 +362,8 @@ def main() -> int:
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
-    folder = made_folder(config.paths.checkpoint_dir)
     state, test = start(config, args.resume)
+    folder = made_folder(config.paths.checkpoint_dir)
     best = folder / "best_model.pth"
     if args.resume and not best.is_file():  # the best of this folder, until a better one comes
         save_checkpoint(best, state.content(state.best_val_loss))
@@ -372,9 +374,11 @@ def main() -> int:
             state.saved = (folder / "last.pth", state.epoch)
             save_checkpoint(state.saved[0], state.content(math.inf))
         path, epoch = state.saved
-        print("\n" + tr("stopped after epoch {epoch}; go on with: "
-                        "python src/train.py --resume {path}",
-                        epoch=epoch, path=path))  # fmt: skip
+        options = ["--config", args.config] if args.config else []
+        options += [part for override in args.overrides for part in ("--set", override)]
+        command = shlex.join(["python", "src/train.py", *options, "--resume", str(path)])
+        print("\n" + tr("stopped after epoch {epoch}; go on with: {command}",
+                        epoch=epoch, command=command))  # fmt: skip
         return 130
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(
@@ -383,6 +387,8 @@ def main() -> int:
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
     report_test(folder, state.device, test)
+    if len(state.val_samples) < FEW_CLIPS:
+        print(tr("few validation clips: the score is calibrated on them and will be unreliable"))
     return 0
 
 

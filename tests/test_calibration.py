@@ -161,3 +161,18 @@ def test_before_anything_was_fitted_the_guess_is_ordered():
     curve = curve_of([clip(rng, 75, True).shifted(0, REACH)])
     other = curve_of([clip(rng, 75, False).shifted(0, REACH)])
     assert sync_probability(curve, UNFITTED) > 0.5 > sync_probability(other, UNFITTED)
+
+
+def test_flat_curves_are_no_evidence():
+    """A model that has learned nothing ripples by a thousandth; that must not become certainty."""
+    dice = np.random.default_rng(3)
+
+    def flat(rows: int = 60) -> Evidence:
+        ripple = dice.normal(-0.135, 2e-4, (rows, 481)).astype(np.float32)
+        return Evidence(ripple, np.ones(ripple.shape, bool))
+
+    fitted = fit([flat()], [], reach=120)
+    for _ in range(20):
+        curve = curve_of([flat().shifted(0, 120)])
+        assert 0.2 < sync_probability(curve, fitted) < 0.8
+        assert peak_probability(curve, fitted) < 0.8

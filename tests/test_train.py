@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -261,8 +262,10 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, 
         rest = process.stdout.read()
         assert process.wait(60) == 130
     assert "Traceback" not in rest
-    hint = re.search(r"stopped after epoch (\d+).*python src/train.py --resume (\S+)", rest)
-    last = Path(hint[2])
+    hint = re.search(r"stopped after epoch (\d+).*python src/train.py (.*) --resume (\S+)", rest)
+    # The command can be typed as it stands: it repeats the settings of this run.
+    assert shlex.split(hint[2]) == arguments(training__num_epochs=1000)
+    last = Path(hint[3])
     content = load_checkpoint(last)
     assert content["epoch"] == int(hint[1]) and last.parent == tmp_path / "checkpoints"
     epochs = content["epoch"] + 1
