@@ -4,6 +4,7 @@ Constants of time: MFCC steps are 10 ms, four to a frame of 40 ms. Step ``j`` lo
 sound centred on ``10 j`` ms, so steps ``4t … 4t+3`` lie under frame ``t``.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -17,9 +18,16 @@ N_MELS = 40  # bands; with as many coefficients the DCT loses nothing
 STEPS_PER_FRAME = SAMPLE_RATE // HOP // FPS  # 4
 SILENCE_RMS = 1e-4  # −80 dBFS: below it a whole track counts as silent
 
+BLOCK_FRAMES = 256  # frames computed at a time, however long the sound is
+
 VAD_CHUNK = 512  # samples silero-vad judges at a time: 32 ms
 VAD_CONTEXT = 64  # samples of the chunk before, which it wants in front
 VAD_THRESHOLD = 0.5
+
+
+BLOCK = BLOCK_FRAMES * SAMPLE_RATE // FPS
+BLOCK_CHUNKS = BLOCK // VAD_CHUNK
+assert BLOCK_CHUNKS * VAD_CHUNK == BLOCK  # both clocks begin anew with each block
 
 
 @cache
@@ -31,7 +39,7 @@ def _mfcc_transform(n_mfcc: int):
         n_mfcc,
         melkwargs={
             "n_fft": N_FFT, "win_length": WINDOW, "hop_length": HOP, "n_mels": N_MELS,
-            "mel_scale": "slaney", "norm": "slaney", "pad_mode": "constant",
+            "mel_scale": "slaney", "norm": "slaney", "center": False,
         },
     )  # fmt: skip
     # The usual floor, 80 dB under the loudest moment of the file, would make a step depend on
@@ -40,29 +48,65 @@ def _mfcc_transform(n_mfcc: int):
     return transform
 
 
-def mfcc(samples: np.ndarray, n_frames: int, n_mfcc: int = N_MELS) -> np.ndarray:
-    """Mel-frequency cepstral coefficients (Davis & Mermelstein 1980), orthonormal DCT-II of dB.
+def feature_blocks(
+    sound: Iterable[np.ndarray], n_mfcc: int = N_MELS
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """MFCC and speech of a sound, streamed.
 
-    Equal to ``librosa.feature.mfcc(S=power_to_db(melspectrogram(…), top_db=None))`` with
-    librosa's (Slaney's) mel scale.
+    The MFCC (Davis & Mermelstein 1980, orthonormal DCT-II of dB) equal
+    ``librosa.feature.mfcc(S=power_to_db(melspectrogram(…, pad_mode="constant"), top_db=None))``
+    with librosa's (Slaney's) mel scale; speech is what silero-vad says of chunks of 32 ms. Blocks
+    are cut at the same places whatever the pieces are, so a sound always gives the same bits.
 
     Args:
-        samples: float32 [n] at 16 kHz in −1…1; short sound is continued with silence.
-        n_frames: number of 25 fps frames to cover.
+        sound: float32 [n] pieces at 16 kHz in −1…1, one after the other.
         n_mfcc: coefficients a step, at most 40.
 
-    Returns:
-        float32 [4 * n_frames, n_mfcc].
+    Yields:
+        (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES`` frames, until one
+        frame after the sound's end.
     """
+    before = np.zeros(N_FFT // 2, np.float32)  # each step looks back and ahead by half a window
+    speech = _Speech()
+    blocks = _blocks(sound)
+    block, last = next(blocks)
+    while block is not None:
+        following, last_too = (None, True) if last else next(blocks)
+        after = np.zeros(N_FFT // 2, np.float32)
+        if following is not None:
+            ahead = following[: len(after)]
+            after[: len(ahead)] = ahead
+        n_frames = -(-len(block) * FPS // SAMPLE_RATE) + last
+        n_frames = min(n_frames, BLOCK_FRAMES + last)
+        padded = np.zeros(n_frames * SAMPLE_RATE // FPS, np.float32)
+        padded[: len(block)] = block
+        yield _mfcc_of(np.concatenate([before, padded, after]), n_mfcc), speech.of(padded)
+        before = padded[-len(before) :]
+        block, last = following, last_too
+
+
+def _blocks(sound: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """(samples, whether they are the last): all but the last are ``BLOCK`` long."""
+    held, length = [], 0
+    for piece in sound:
+        held.append(piece)
+        length += len(piece)
+        while length > BLOCK:
+            joined = np.concatenate(held)
+            yield joined[:BLOCK], False
+            held, length = [joined[BLOCK:]], length - BLOCK
+    yield np.concatenate([np.zeros(0, np.float32), *held]), True
+
+
+def _mfcc_of(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
+    """float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc]."""
     import torch
 
-    steps = n_frames * STEPS_PER_FRAME
-    needed = steps * HOP
-    padded = np.zeros(needed, np.float32)
-    padded[: min(needed, len(samples))] = samples[:needed]
     with torch.inference_mode():
-        features = _mfcc_transform(n_mfcc)(torch.from_numpy(padded))
-    return np.ascontiguousarray(features[:, :steps].numpy().T)
+        steps = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+    frames = (len(samples) - N_FFT) // (STEPS_PER_FRAME * HOP)
+    steps = np.ascontiguousarray(steps[: frames * STEPS_PER_FRAME])
+    return steps.reshape(frames, STEPS_PER_FRAME, n_mfcc)
 
 
 @cache
@@ -73,38 +117,83 @@ def _vad_session():
 
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    weights = files("silero_vad.data") / "silero_vad.onnx"
+    options.log_severity_level = 3  # it remarks on an unused weight
+    # The network that takes many chunks a call: the same numbers in a quarter of the time.
+    weights = files("silero_vad.data") / "silero_vad_16k_sequence.onnx"
     return onnxruntime.InferenceSession(
         weights.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
 
 
-def speech_frames(samples: np.ndarray, n_frames: int) -> np.ndarray:
-    """Which frames have speech under them, by silero-vad (its ONNX network, chunks of 32 ms).
+class _Speech:
+    """silero-vad's state between blocks."""
+
+    def __init__(self):
+        self._state = [np.zeros((1, 1, 128), np.float32) for _ in range(2)]
+        self._before = np.zeros(VAD_CONTEXT, np.float32)
+
+    def of(self, samples: np.ndarray) -> np.ndarray:
+        """float32 [F · 640], whole frames -> bool [F]."""
+        frames = len(samples) * FPS // SAMPLE_RATE
+        padded = np.zeros(VAD_CONTEXT + -(-len(samples) // VAD_CHUNK) * VAD_CHUNK, np.float32)
+        padded[:VAD_CONTEXT] = self._before
+        padded[VAD_CONTEXT : VAD_CONTEXT + len(samples)] = samples
+        windows = np.lib.stride_tricks.sliding_window_view(padded, VAD_CONTEXT + VAD_CHUNK)
+        chances, *self._state = _vad_session().run(
+            None,
+            {
+                "input": np.ascontiguousarray(windows[::VAD_CHUNK]),
+                "h": self._state[0],
+                "c": self._state[1],
+            },
+        )
+        self._before = padded[-VAD_CONTEXT:]
+        middles = ((np.arange(frames) + 0.5) * SAMPLE_RATE / FPS).astype(int) // VAD_CHUNK
+        return chances.ravel()[middles] >= VAD_THRESHOLD
+
+
+@cache
+def silence(n_mfcc: int) -> np.ndarray:
+    """MFCC under a frame of digital silence: float32 [4, n_mfcc]."""
+    return _mfcc_of(np.zeros(STEPS_PER_FRAME * HOP + N_FFT, np.float32), n_mfcc)[0]
+
+
+def features_of(
+    samples: np.ndarray, n_frames: int, n_mfcc: int = N_MELS
+) -> tuple[np.ndarray, np.ndarray]:
+    """MFCC and speech of a sound that is at hand, see ``feature_blocks``.
 
     Args:
-        samples: float32 [n] at 16 kHz.
+        samples: float32 [n] at 16 kHz in −1…1; short sound is continued with silence.
         n_frames: number of 25 fps frames to cover.
+        n_mfcc: coefficients a step, at most 40.
 
     Returns:
-        bool [n_frames].
+        float32 [4 · n_frames, n_mfcc], bool [n_frames].
     """
-    session = _vad_session()
-    state = np.zeros((2, 1, 128), np.float32)
-    rate = np.array(SAMPLE_RATE, np.int64)
-    end = min(len(samples), n_frames * SAMPLE_RATE // FPS)
-    padded = np.zeros(VAD_CONTEXT + -(-end // VAD_CHUNK) * VAD_CHUNK, np.float32)
-    padded[VAD_CONTEXT : VAD_CONTEXT + end] = samples[:end]
-    chances = []
-    for start in range(0, len(padded) - VAD_CONTEXT, VAD_CHUNK):
-        chunk = padded[None, start : start + VAD_CONTEXT + VAD_CHUNK]
-        chance, state = session.run(None, {"input": chunk, "state": state, "sr": rate})
-        chances.append(chance.item())
-    middles = ((np.arange(n_frames) + 0.5) * SAMPLE_RATE / FPS).astype(int) // VAD_CHUNK
-    spoken = np.array([*chances, 0.0]) >= VAD_THRESHOLD
-    return spoken[np.minimum(middles, len(chances))]
+    steps, speech = (np.concatenate(part) for part in zip(*feature_blocks([samples], n_mfcc),
+                                                          strict=True))  # fmt: skip
+    missing = max(0, n_frames - len(steps))
+    steps = np.concatenate([steps[:n_frames], np.tile(silence(n_mfcc), (missing, 1, 1))])
+    speech = np.concatenate([speech[:n_frames], np.zeros(missing, bool)])
+    return steps.reshape(-1, n_mfcc), speech
 
 
-def is_silent(samples: np.ndarray) -> bool:
-    """Whether a whole track is silence (RMS under −80 dBFS)."""
-    return len(samples) == 0 or float(np.sqrt(np.mean(np.square(samples)))) < SILENCE_RMS
+class Loudness:
+    """Length and level of a sound that streams by."""
+
+    def __init__(self):
+        self.samples = 0
+        self._energy = 0.0
+
+    def passing(self, sound: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same pieces, listened to."""
+        for piece in sound:
+            self.samples += len(piece)
+            self._energy += float(np.square(piece, dtype=np.float64).sum())
+            yield piece
+
+    @property
+    def silent(self) -> bool:
+        """Whether all of it is silence (RMS under −80 dBFS)."""
+        return self._energy <= self.samples * SILENCE_RMS**2

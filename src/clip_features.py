@@ -1,40 +1,85 @@
 """video + audio -> what the network sees: the one path for training and inference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from src.audio_features import STEPS_PER_FRAME, is_silent, mfcc, speech_frames
+from src.audio_features import STEPS_PER_FRAME, Loudness, feature_blocks, silence
 from src.config import DataConfig
 from src.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
-from src.faces import Detector, FaceCount, follow_largest
-from src.media import FPS, probe, read_audio, read_pictures
+from src.face_detectors import Detector
+from src.media import FPS, SAMPLE_RATE, MediaInfo, ReadReport, probe, read_pictures, stream_audio
 from src.messages import tr
+from src.sample_file import CropFile, RowFile, read_sample, write_sample
+from src.tracking import FaceCount, Track, follow_faces
 
 WINDOW_FRAMES = 5  # what one embedding sees
 
 # A picture track this much shorter than its header says was cut off.
 MISSING_S, MISSING_SHARE = 0.5, 0.02
+WORTH_SAYING = 0.98  # less of a clip than this with a face is mentioned
 
 
 @dataclass
 class TrackFeatures:
-    """One followed face with the sound under it; ``T`` frames at 25 fps.
+    """One followed face with the sound under it; ``T`` frames at 25 fps, on disk.
 
     Attributes:
+        path: its sample (``sample_file``).
         first_frame: index of its first frame in the clip.
-        crops: uint8 [T, size, size], grey.
-        mfcc: float32 [4 T, n_mfcc]; steps 4t … 4t+3 lie under frame t.
-        speech: bool [T], whether somebody speaks.
-        boxes: float32 [T, 4], pixels x0 y0 x1 y1.
+        n_frames: T.
+        spoken: frames in which somebody speaks.
     """
 
+    path: Path
     first_frame: int
-    crops: np.ndarray
-    mfcc: np.ndarray
-    speech: np.ndarray
-    boxes: np.ndarray
+    n_frames: int
+    spoken: int
+
+    @property
+    def crops(self) -> np.ndarray:
+        """uint8 [T, size, size], grey; memory-mapped."""
+        return read_sample(self.path)["crop"]
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """float32 [T, 4], pixels x0 y0 x1 y1."""
+        return np.array(read_sample(self.path)["box"])
+
+    @property
+    def mfcc(self) -> np.ndarray:
+        """float32 [4 T, n_mfcc]; steps 4t … 4t+3 lie under frame t."""
+        steps = np.ascontiguousarray(read_sample(self.path)["mfcc"])
+        return steps.reshape(-1, steps.shape[-1])
+
+    @property
+    def speech(self) -> np.ndarray:
+        """bool [T], whether somebody speaks."""
+        return np.array(read_sample(self.path)["speech"])
+
+
+class Sound:
+    """MFCC and speech of the whole sound of a clip, on disk; silence after its end."""
+
+    def __init__(self, path: Path, n_mfcc: int):
+        self.kind = np.dtype([("mfcc", "<f4", (STEPS_PER_FRAME, n_mfcc)), ("speech", "?")])
+        self.rows = RowFile(path, self.kind)
+
+    def append(self, mfcc: np.ndarray, speech: np.ndarray) -> None:
+        """The next frames: float32 [F, 4, n_mfcc], bool [F]."""
+        rows = np.empty(len(speech), self.kind)
+        rows["mfcc"], rows["speech"] = mfcc, speech
+        self.rows.append(rows)
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        """Rows of the frames ``span.start … span.stop − 1``."""
+        rows = np.empty(span.stop - span.start, self.kind)
+        heard = self.rows[span]
+        rows[: len(heard)] = heard
+        rows["mfcc"][len(heard) :] = silence(self.kind["mfcc"].shape[1])
+        rows["speech"][len(heard) :] = False
+        return rows
 
 
 @dataclass
@@ -42,22 +87,37 @@ class ClipFeatures:
     """All usable tracks of a clip, in order of time.
 
     Attributes:
-        tracks: each at least as long as was asked for.
-        mfcc: float32 [4 n_frames, n_mfcc], of the whole clip.
-        speech: bool [n_frames], of the whole clip.
+        tracks: each at least as long as was asked for; no two share a frame.
+        sound: of the whole clip.
         n_frames: frames of the clip on the 25 fps grid.
         face_share: share of these that belong to a track, 0…1.
+        faces: tracks there were to choose from.
+        info: the header of the video.
+        notes: what was left out or is not as it should be, in words.
     """
 
     tracks: list[TrackFeatures]
-    mfcc: np.ndarray
-    speech: np.ndarray
+    sound: Sound
     n_frames: int
     face_share: float
+    faces: int
+    info: MediaInfo
+    notes: list[str] = field(default_factory=list)
 
     @property
     def duration_s(self) -> float:
         return self.n_frames / FPS
+
+    @property
+    def mfcc(self) -> np.ndarray:
+        """float32 [4 n_frames, n_mfcc], of the whole clip."""
+        steps = np.ascontiguousarray(self.sound[0 : self.n_frames]["mfcc"])
+        return steps.reshape(-1, steps.shape[-1])
+
+    @property
+    def speech(self) -> np.ndarray:
+        """bool [n_frames], of the whole clip."""
+        return np.array(self.sound[0 : self.n_frames]["speech"])
 
 
 def extract_clip(
@@ -65,75 +125,138 @@ def extract_clip(
     audio_path: str | Path | None,
     settings: DataConfig,
     detector: Detector,
+    folder: Path,
     shortest: int = WINDOW_FRAMES,
     threads: int = 1,
 ) -> ClipFeatures:
-    """Decode a clip, follow its largest face, crop it and compute the MFCC under it.
+    """Decode a clip, follow its faces, crop them and compute the MFCC under them.
+
+    Everything that grows with the clip goes to files; memory stays the same.
 
     Args:
         video_path: the pictures.
         audio_path: the sound, its first sample at the first picture; None: the video's own.
         settings: the ``data`` section.
         detector: finds faces.
+        folder: an existing, empty folder; the result lives as long as it does.
         shortest: frames a track must have.
         threads: decoder threads.
 
     Raises:
         MediaError: one of its kinds says what is wrong with which file.
+        OutputError: the folder cannot be written.
     """
     sound_path = video_path if audio_path is None else audio_path
-    sound = read_audio(sound_path)
-    if is_silent(sound):
-        raise SilentAudioError(tr("the sound of {path} is silent throughout", path=sound_path))
-    count = FaceCount()
-    pictures = read_pictures(video_path, threads)
-    all_tracks = list(follow_largest(pictures, detector, settings, count))
+    info = probe(video_path)
+    sound, loudness = _hear(sound_path, folder / "sound.rows", settings.n_mfcc)
+    count, report = FaceCount(), ReadReport()
+    number = iter(range(1 << 30))
+    tracks = list(
+        follow_faces(
+            read_pictures(video_path, threads, report),
+            detector,
+            settings,
+            shortest,
+            lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
+            count,
+        )
+    )
     if count.frames < WINDOW_FRAMES:
         raise ClipTooShortError(
             tr("{path} has only {n} frames; at least {least} are needed",
                path=video_path, n=count.frames, least=WINDOW_FRAMES)
         )  # fmt: skip
-    if len(sound) < WINDOW_FRAMES * STEPS_PER_FRAME * 160:
+    _check_whole(info, count.frames / FPS, report)
+    if not tracks:
+        raise _no_face(video_path, count, settings, shortest)
+    ready = []
+    for place, track in enumerate(tracks):
+        path, rows = folder / f"track-{place}.npy", track.sink.rows
+        write_sample(path, rows, sound, track.first_frame)
+        rows.discard()
+        spoken = int(sound[track.first_frame : track.stop]["speech"].sum())
+        ready.append(TrackFeatures(path, track.first_frame, track.n_frames, spoken))
+    covered = sum(track.n_frames for track in ready)
+    clip = ClipFeatures(ready, sound, count.frames, covered / count.frames, count.faces, info)
+    clip.notes = _notes(clip, tracks, count, report, loudness.samples, settings)
+    return clip
+
+
+def _hear(path: str | Path, rows: Path, n_mfcc: int) -> tuple[Sound, Loudness]:
+    loudness, sound = Loudness(), Sound(rows, n_mfcc)
+    try:
+        for mfcc, speech in feature_blocks(loudness.passing(stream_audio(path)), n_mfcc):
+            sound.append(mfcc, speech)
+    finally:
+        sound.rows.close()
+    if loudness.silent:
+        raise SilentAudioError(tr("the sound of {path} is silent throughout", path=path))
+    if loudness.samples < WINDOW_FRAMES * SAMPLE_RATE // FPS:
         raise ClipTooShortError(
             tr("the sound of {path} lasts only {ms} ms; at least 200 ms are needed",
-               path=sound_path, ms=len(sound) // 16)
+               path=path, ms=loudness.samples // 16)
         )  # fmt: skip
-    _check_whole(video_path, count.frames / FPS)
-    tracks = [track for track in all_tracks if len(track.crops) >= shortest]
-    if not tracks:
-        raise _no_face(video_path, count, [len(track.crops) for track in all_tracks], shortest)
-    features = mfcc(sound, count.frames, settings.n_mfcc)
-    spoken = speech_frames(sound, count.frames)
-    ready = []
-    for track in tracks:
-        span = slice(track.first_frame, track.first_frame + len(track.crops))
-        steps = slice(span.start * STEPS_PER_FRAME, span.stop * STEPS_PER_FRAME)
-        crops, boxes = np.stack(track.crops), np.stack(track.boxes)
-        ready.append(TrackFeatures(span.start, crops, features[steps], spoken[span], boxes))
-    covered = sum(len(track.crops) for track in ready)
-    return ClipFeatures(ready, features, spoken, count.frames, covered / count.frames)
+    return sound, loudness
 
 
-def _check_whole(video_path: str | Path, read_s: float) -> None:
+def _check_whole(info: MediaInfo, read_s: float, report: ReadReport) -> None:
     """A file that breaks off must not pass for a shorter one."""
-    promised_s = probe(video_path).picture_s
-    if promised_s - read_s > max(MISSING_S, MISSING_SHARE * promised_s):
+    if info.picture_s - read_s > max(MISSING_S, MISSING_SHARE * info.picture_s):
+        promised = info.n_pictures or round(info.picture_s * info.fps)
         raise UnreadableMediaError(
-            tr("{path} breaks off after {read:.1f} of {promised:.1f} s: it is damaged or "
-               "incomplete; export or download it again",
-               path=video_path, read=read_s, promised=promised_s)
+            tr("{path} breaks off: {read} of {promised} frames could be read; it is damaged or "
+               "incomplete, export or download it again",
+               path=info.path, read=report.pictures, promised=promised)
         )  # fmt: skip
 
 
-def _no_face(path, count: FaceCount, lengths: list[int], shortest: int) -> NoFaceError:
-    if not lengths:
+def _no_face(path, count: FaceCount, settings: DataConfig, shortest: int) -> NoFaceError:
+    if count.standing > count.frames / 2:
         return NoFaceError(
-            tr("no face found in {missed} of {looked} frames of {path}; is the face visible, "
-               "upright and at least 30 pixels wide?",
-               missed=count.looked - count.found, looked=count.looked, path=path)
+            tr("the picture of {path} stands still in {n} of {frames} frames: nobody can be seen "
+               "speaking", path=path, n=count.standing, frames=count.frames)
+        )  # fmt: skip
+    if count.longest:
+        return NoFaceError(
+            tr("no face stays long enough in {path}: the longest stretch is {longest} frames, "
+               "{shortest} are needed",
+               path=path, longest=count.longest, shortest=shortest)
+        )  # fmt: skip
+    if count.widest_small:
+        return NoFaceError(
+            tr("the faces in {path} are too small: {width} pixels wide, at least {least} are "
+               "needed (data.min_face_size)",
+               path=path, width=round(count.widest_small), least=settings.min_face_size)
         )  # fmt: skip
     return NoFaceError(
-        tr("no face stays long enough in {path}: the longest stretch is {longest} frames, "
-           "{shortest} are needed",
-           path=path, longest=max(lengths), shortest=shortest)
+        tr("no face found in {missed} of {looked} frames of {path}; is the face visible, "
+           "upright and at least {least} pixels wide?",
+           missed=count.looked - count.found, looked=count.looked, path=path,
+           least=settings.min_face_size)
     )  # fmt: skip
+
+
+def _notes(
+    clip: ClipFeatures, tracks: list[Track], count: FaceCount, report: ReadReport, samples: int,
+    settings: DataConfig,
+) -> list[str]:  # fmt: skip
+    """What a user should know of a clip that was used."""
+    notes = []
+    if clip.face_share < WORTH_SAYING:
+        without = count.frames - round(clip.face_share * count.frames)
+        notes.append(tr("{n} of {frames} frames without a face are left out",
+                        n=without, frames=count.frames))  # fmt: skip
+    others = count.faces - len(tracks)
+    if others:
+        notes.append(tr("{n} other faces are left out (data.track: {track})",
+                        n=others, track=settings.track))  # fmt: skip
+    if report.damaged:
+        notes.append(tr("{n} of {pictures} pictures are damaged",
+                        n=report.damaged, pictures=report.pictures))  # fmt: skip
+    missing_s = clip.duration_s - samples / SAMPLE_RATE
+    if missing_s > MISSING_S:
+        notes.append(tr("the sound ends {s:.1f} s before the picture", s=missing_s))
+    elif missing_s < -MISSING_S:
+        notes.append(tr("the last {s:.1f} s of the sound have no picture and are left out",
+                        s=-missing_s))  # fmt: skip
+    return notes

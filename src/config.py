@@ -37,6 +37,9 @@ class DataConfig(Section):
     detection_size: int = Field(320, ge=160, le=1920)
     detect_every: int = Field(2, ge=1, le=10)
     min_score: float = Field(0.8, gt=0, lt=1)
+    min_face_size: int = Field(20, ge=8, le=2000)
+    max_faces: int = Field(4, ge=1, le=20)
+    track: Literal["largest", "longest"] = "largest"
     max_lost_frames: int = Field(10, ge=0, le=50)
     min_frames: int = Field(15, ge=12)
     num_workers: int = Field(0, ge=0, le=256)

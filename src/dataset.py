@@ -24,7 +24,8 @@ from src.model import (
     normalise_views,
     speech_steps,
 )
-from src.sample_index import read_index, read_sample, sample_settings
+from src.sample_file import read_sample
+from src.sample_index import read_index, sample_settings
 
 MIN_CANDIDATES = 8  # a choice among fewer windows says nothing
 

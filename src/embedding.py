@@ -16,7 +16,7 @@ from src.model import (
     normalise_views,
     speech_steps,
 )
-from src.sample_index import read_sample
+from src.sample_file import read_sample
 
 CHUNK = 250  # frames embedded at a time
 

