@@ -57,10 +57,27 @@ CATALOGUE: dict[str, str] = {
         "时间戳在 {at:.1f} 秒之后跳变 {gap:.0f} 秒"
     ),
     # --- faces and clips
-    "{path} breaks off after {read:.1f} of {promised:.1f} s: it is damaged or incomplete; export "
-    "or download it again": (
-        "{path} 全长应为 {promised:.1f} 秒，读到 {read:.1f} 秒处中断: 文件已损坏或不完整；"
-        "请重新导出或下载"
+    "{path} breaks off: {read} of {promised} frames could be read; it is damaged or incomplete, "
+    "export or download it again": (
+        "{path} 中断: {promised} 帧中只读到 {read} 帧；文件已损坏或不完整，请重新导出或下载"
+    ),
+    "the picture of {path} stands still in {n} of {frames} frames: nobody can be seen speaking": (
+        "{path} 的 {frames} 帧中有 {n} 帧画面静止不动: 看不到有人说话"
+    ),
+    "the faces in {path} are too small: {width} pixels wide, at least {least} are needed "
+    "(data.min_face_size)": (
+        "{path} 中的人脸太小: 宽 {width} 像素，至少需要 {least} 像素（data.min_face_size）"
+    ),
+    "{n} of {frames} frames without a face are left out": (
+        "{frames} 帧中有 {n} 帧没有人脸，未使用"
+    ),
+    "{n} other faces are left out (data.track: {track})": (
+        "另有 {n} 张人脸未使用（data.track: {track}）"
+    ),
+    "{n} of {pictures} pictures are damaged": "{pictures} 帧画面中有 {n} 帧损坏",
+    "the sound ends {s:.1f} s before the picture": "声音比画面早结束 {s:.1f} 秒",
+    "the last {s:.1f} s of the sound have no picture and are left out": (
+        "声音最后 {s:.1f} 秒没有画面，未使用"
     ),
     "data.detector: face_alignment could not download its weights ({why}); connect to the "
     "internet once, or set data.detector to retinaface": (
@@ -75,9 +92,9 @@ CATALOGUE: dict[str, str] = {
         "{path} 的声音只有 {ms} 毫秒；至少需要 200 毫秒"
     ),
     "no face found in {missed} of {looked} frames of {path}; is the face visible, upright and at "
-    "least 30 pixels wide?": (
+    "least {least} pixels wide?": (
         "未检测到人脸: {path} 检查的 {looked} 帧中有 {missed} 帧没有人脸；"
-        "请换用人脸清晰、正立且宽度不小于 30 像素的视频"
+        "请换用人脸清晰、正立且宽度不小于 {least} 像素的视频"
     ),
     "no face stays long enough in {path}: the longest stretch is {longest} frames, {shortest} are "
     "needed": ("{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧"),
@@ -114,7 +131,62 @@ CATALOGUE: dict[str, str] = {
     "{n} clips were already done": "{n} 个视频此前已处理，直接沿用",
     "{n} clips skipped (listed in {path}):": "跳过 {n} 个视频（列表见 {path}）:",
     "no usable clip in {folder}: see the reasons above": "{folder} 中没有可用的视频: 原因见上",
+    "begin anew where the index was made with other settings": ("索引是用其他配置生成时，重新开始"),
+    "drop the samples of clips that are gone from data.video_dir": (
+        "删除 data.video_dir 中已不存在的视频的样本"
+    ),
+    "share the clips out over N runs, on one or several machines": (
+        "把视频分给 N 次运行，可在一台或多台机器上"
+    ),
+    "which of them this is, 0 to N - 1": "本次运行是其中的第几份，0 到 N - 1",
+    "join the indexes of all shards, found in these folders (none given: data.processed_dir)": (
+        "合并各分片的索引，在这些文件夹中查找（不写则为 data.processed_dir）"
+    ),
+    "draw crops of what was processed, one speaker after the other, into this .png": (
+        "把处理得到的人脸裁剪图按说话人依次画到这个 .png 上"
+    ),
+    "--num-shards and --shard-index go together": "--num-shards 与 --shard-index 必须一起使用",
+    "--shard-index {index}: 0 to {last} are allowed with --num-shards {n}": (
+        "--shard-index {index}: --num-shards {n} 时允许 0 到 {last}"
+    ),
+    "{shown} of {total} samples are shown": "共 {total} 个样本，画出了 {shown} 个",
+    "{n} of them are in shard {index} of {shards}": (
+        "其中 {n} 个属于分片 {index}（共 {shards} 个分片）"
+    ),
+    "{n} clips of the index are not in the video folder any more and stay in it (--prune drops "
+    "them)": "索引中有 {n} 个视频已不在视频文件夹中，仍予保留（用 --prune 删除）",
+    "{n} clips were used in part (listed in {path})": ("{n} 个视频只使用了一部分（列表见 {path}）"),
+    "cannot list {path}: {why}": "无法列出 {path}: {why}",
     # --- index and samples
+    "{path} has no samples": "{path} 中没有样本",
+    "{path}: the name must end in .png": "{path}: 文件名必须以 .png 结尾",
+    "{path} was made with data.{name} = {made}, the settings say {value}: choose another "
+    "data.processed_dir, or begin anew with --overwrite": (
+        "{path} 是用 data.{name} = {made} 生成的，而现在的配置是 {value}: "
+        "请换一个 data.processed_dir，或用 --overwrite 重新开始"
+    ),
+    "{path} was made with data.{name} = {made}, the settings say {value}: its samples cannot be "
+    "joined with these": (
+        "{path} 是用 data.{name} = {made} 生成的，而现在的配置是 {value}: 它的样本不能合并进来"
+    ),
+    "no index of a shard in {folders}: run python src/data_processing.py --num-shards N "
+    "--shard-index I first": (
+        "{folders} 中没有分片索引: 请先运行 python src/data_processing.py "
+        "--num-shards N --shard-index I"
+    ),
+    "shards of several divisions ({divisions}) in {folders}: delete those that are not meant": (
+        "{folders} 中有分成不同份数的分片（{divisions}）: 请删除不需要的"
+    ),
+    "shard {missing} of {shards} is missing in {folders}": (
+        "{folders} 中缺少分片 {missing}（共 {shards} 个分片）"
+    ),
+    "{path} is no folder with indexes of shards": "{path} 不是含有分片索引的文件夹",
+    "{path} names {file}, which is not there: copy the folder {samples} along": (
+        "{path} 所列的 {file} 不存在: 请把文件夹 {samples} 一起复制过来"
+    ),
+    "{one} and {other} are the same shard: name only one of their folders": (
+        "{one} 与 {other} 是同一个分片: 只写其中一个文件夹"
+    ),
     "{path} not found: run python src/data_processing.py first": (
         "找不到 {path}: 请先运行 python src/data_processing.py"
     ),

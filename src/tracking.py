@@ -88,7 +88,7 @@ def follow_faces(
     Yields:
         chosen tracks, in order of time; no two share a frame.
     """
-    cuts, shot = _CutDetector(), None
+    cuts, shot = CutDetector(), None
     last, standing = None, 0
     for index, picture in enumerate(pictures):
         count.frames += 1
@@ -96,7 +96,7 @@ def follow_faces(
         last = picture
         frozen = standing > settings.max_lost_frames
         count.standing += frozen
-        if shot is None or (not standing and cuts.is_cut(index, picture)):
+        if not standing and cuts.is_cut(index, picture):  # so is the first picture
             if shot:
                 yield from shot.chosen()
             shot = _Shot(index, detector, settings, shortest, new_sink, count)
@@ -108,19 +108,56 @@ def follow_faces(
         yield from shot.chosen()
 
 
-class _CutDetector:
+class CutDetector:
     """scenedetect's content detector (HSV difference of neighbours), fed picture by picture."""
 
     def __init__(self):
-        from scenedetect.detectors import ContentDetector
-
-        self._detector = ContentDetector(min_scene_len=0)
+        self._detector, self._shape = None, None
 
     def is_cut(self, index: int, picture: Picture) -> bool:
         from scenedetect.common import FrameTimecode
+        from scenedetect.detectors import ContentDetector
 
         small = picture.small_bgr(CUT_PICTURE)
-        return bool(self._detector.process_frame(FrameTimecode(index, float(FPS)), small))
+        changed, self._shape = small.shape != self._shape, small.shape
+        if changed:  # the first picture; a stream may change its size on the way
+            self._detector = ContentDetector(min_scene_len=0)
+        cut = self._detector.process_frame(FrameTimecode(index, float(FPS)), small)
+        return changed or bool(cut)
+
+
+class Views:
+    """One picture at the sizes it is looked at, each made once."""
+
+    def __init__(self, picture: Picture):
+        self._picture, self._made = picture, {}
+
+    def reduced(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture with its longer side at most ``longest``, and pixels of the full picture
+        to one of it, in x and y."""
+        picture = self._picture
+        if longest not in self._made:
+            self._made[longest] = picture.small_bgr(longest)
+        small = self._made[longest]
+        return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
+
+    def close_up(self, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
+        pixels are: pixels to one of it, place of its first."""
+        side = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0)
+        longest = max(self._picture.width, self._picture.height)
+        halvings = int(max(0, np.log2(side / CLOSE_UP)))  # averaged down first: nothing aliases
+        reduced, scale = self.reduced(max(2, longest >> halvings))
+        step = side / CLOSE_UP
+        corner = (box[:2] + box[2:]) / 2 - step * (CLOSE_UP - 1) / 2
+        # From pixels of the close-up to pixels of the reduced picture.
+        shift = (corner + 0.5) / scale - 0.5
+        matrix = np.array([[step / scale[0], 0, shift[0]], [0, step / scale[1], shift[1]]])
+        shown = cv2.warpAffine(
+            reduced, matrix, (CLOSE_UP, CLOSE_UP),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        return shown, np.array([step, step]), corner
 
 
 class _Shot:
@@ -163,7 +200,7 @@ class _Shot:
         when it is time or one of them is not there."""
         if picture is self._looked_at:  # a picture that stands shows the same faces
             return self._faces
-        views = _Views(picture)
+        views = Views(picture)
         faces = self._close_ups(views, [track.expected(index) for track in self._open])
         missing = None in assign(self._open, faces, index, picture)
         if missing or index >= self._next_search or not self._open:
@@ -178,12 +215,12 @@ class _Shot:
         self._looked_at, self._faces = picture, faces
         return faces
 
-    def _whole(self, views: "_Views") -> list[Face]:
+    def _whole(self, views: Views) -> list[Face]:
         small, scale = views.reduced(self._settings.detection_size)
         (faces,) = self._detector.detect(small[None])
         return [_moved(face, scale, (scale - 1) / 2) for face in faces]
 
-    def _close_ups(self, views: "_Views", boxes: list[np.ndarray]) -> list[Face]:
+    def _close_ups(self, views: Views, boxes: list[np.ndarray]) -> list[Face]:
         if not boxes:
             return []
         pictures, scales, corners = zip(*(views.close_up(box) for box in boxes), strict=True)
@@ -230,40 +267,6 @@ class _Shot:
             if track not in best:
                 track.sink.discard()
         return best
-
-
-class _Views:
-    """One picture at the sizes it is looked at, each made once."""
-
-    def __init__(self, picture: Picture):
-        self._picture, self._made = picture, {}
-
-    def reduced(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture with its longer side at most ``longest``, and pixels of the full picture
-        to one of it, in x and y."""
-        picture = self._picture
-        if longest not in self._made:
-            self._made[longest] = picture.small_bgr(longest)
-        small = self._made[longest]
-        return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
-
-    def close_up(self, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
-        pixels are: pixels to one of it, place of its first."""
-        side = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0)
-        longest = max(self._picture.width, self._picture.height)
-        halvings = int(max(0, np.log2(side / CLOSE_UP)))  # averaged down first: nothing aliases
-        reduced, scale = self.reduced(max(2, longest >> halvings))
-        step = side / CLOSE_UP
-        corner = (box[:2] + box[2:]) / 2 - step * (CLOSE_UP - 1) / 2
-        # From pixels of the close-up to pixels of the reduced picture.
-        shift = (corner + 0.5) / scale - 0.5
-        matrix = np.array([[step / scale[0], 0, shift[0]], [0, step / scale[1], shift[1]]])
-        shown = cv2.warpAffine(
-            reduced, matrix, (CLOSE_UP, CLOSE_UP),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-        return shown, np.array([step, step]), corner
 
 
 def _moved(face: Face, scale: np.ndarray, corner: np.ndarray) -> Face:
