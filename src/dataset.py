@@ -84,7 +84,8 @@ def load_samples(
         if made.get(name) != value:
             raise DatasetError(
                 tr("{path} was made with data.{name} = {made}, the settings say {value}: run "
-                   "python src/data_processing.py again",
+                   "python src/data_processing.py --overwrite, or name the data.processed_dir "
+                   "that was made with these",
                    path=index_path, name=name, made=made.get(name), value=value)
             )  # fmt: skip
     flat = [record["clip"] for record in index["samples"] if not record["speaker"]]

@@ -353,6 +353,8 @@ def print_result(score: float | None, details: dict) -> None:
                  c=details["confidence"], d=details["min_distance"]))  # fmt: skip
     print(tr("face seen in {share:.0%} of {seconds:.1f} s",
              share=details["face_share"], seconds=details["duration_s"]))  # fmt: skip
+    for note in details["notes"]:
+        print(tr("note: {text}", text=note))
 
 
 if __name__ == "__main__":

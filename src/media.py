@@ -5,6 +5,7 @@ come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentat
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from src.errors import (
     UnreadableMediaError,
 )
 from src.messages import tr
-from src.picture import Picture, Scaler
+from src.picture import Picture, Scaler, deinterlaced
 
 FPS = 25  # frames per second of the grid
 SAMPLE_RATE = 16000  # Hz
@@ -29,9 +30,12 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 # A sound packet whose stamp is further than this from where the samples before it ended starts
 # anew at its stamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
 AUDIO_JUMP_S = 0.005
+# Pictures further apart than this are not a slow film: something is missing, or nothing changed.
+PICTURE_GAP_S = 0.25
 # Gaps longer than these are broken clocks: to fill them would take all memory.
 MAX_GAP_S = 30
-MAX_SOUND_GAP_S = 1800
+MAX_SOUND_GAP_S = 1800  # all together, …
+MAX_SILENCE = 10  # … and this many times the sound there is: calls send nothing where all listen
 
 VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
@@ -65,15 +69,32 @@ class MediaInfo:
 
 @dataclass
 class ReadReport:
-    """What reading the pictures of a file met.
+    """What reading the pictures of a file met, or its sound.
 
     Attributes:
-        pictures: how many were decoded.
-        damaged: how many of these, or of the packets that gave none, are damaged.
+        pictures: how many were decoded; of a sound, pieces.
+        damaged: how many of these are damaged.
+        lost: packets that gave none.
     """
 
     pictures: int = 0
     damaged: int = 0
+    lost: int = 0
+
+    @property
+    def n_all(self) -> int:
+        """How many there should be."""
+        return self.pictures + self.lost
+
+    @property
+    def n_damaged(self) -> int:
+        """How many of these are damaged or lost."""
+        return self.damaged + self.lost
+
+    @property
+    def damage(self) -> float:
+        """Their share."""
+        return self.n_damaged / max(1, self.n_all)
 
 
 def path_argument(path: str | Path) -> str:
@@ -81,12 +102,43 @@ def path_argument(path: str | Path) -> str:
     return str(Path(path).absolute())
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse, in words, what a decoder would fail at, or wait for without end.
+
+    Raises:
+        MissingFileError: there is no file; a folder, say, or a pipe.
+        UnreadableMediaError: it cannot be opened, or is empty.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            if path.is_symlink():
+                raise MissingFileError(
+                    tr("{path} is a link that leads nowhere: to {target}",
+                       path=path, target=os.readlink(path))
+                )  # fmt: skip
+            raise MissingFileError(tr("file not found: {path}", path=path))
+        if not path.is_file():
+            kind = tr("a folder") if path.is_dir() else tr("a pipe or a device")
+            raise MissingFileError(tr("{path} is {kind}, not a file", path=path, kind=kind))
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise UnreadableMediaError(
+                    tr("cannot read {path}: {why}", path=path, why=tr("the file is empty"))
+                )
+    except PermissionError:
+        raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
+    except OSError as error:
+        raise UnreadableMediaError(
+            tr("cannot read {path}: {why}", path=path, why=error.strerror or error)
+        ) from None
+
+
 @contextmanager
 def opened(path: str | Path):
     """Open a media file for reading; every way that fails becomes one readable error."""
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(tr("file not found: {path}", path=path))
+    check_file(path)
     try:
         container = av.open(path_argument(path), metadata_errors="replace")
     except PermissionError:
@@ -106,6 +158,15 @@ def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
     return UnreadableMediaError(
         tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=why)
     )
+
+
+def _check_decoder(path: str | Path, stream: av.stream.Stream) -> None:
+    if stream.codec_context is None:
+        raise UnreadableMediaError(
+            tr("cannot read {path}: {why}", path=path,
+               why=tr("no decoder knows the format of its {kind}",
+                      kind=tr("picture") if stream.type == "video" else tr("sound")))
+        )  # fmt: skip
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
@@ -135,6 +196,7 @@ def probe(path: str | Path) -> MediaInfo:
         duration = container.duration / av.time_base if container.duration else 0.0
         info = {"duration_s": duration}
         if video is not None:
+            _check_decoder(path, video)
             info |= {
                 "fps": float(video.average_rate or video.guessed_rate or 0),
                 "width": video.codec_context.width,
@@ -143,7 +205,7 @@ def probe(path: str | Path) -> MediaInfo:
                 "picture_s": _promised_s(container, video),
                 "n_pictures": video.frames,
             }
-        if audio is not None:
+        if audio is not None and audio.codec_context is not None:
             info |= {
                 "audio_start_s": _start(container, audio),
                 "audio_rate": audio.codec_context.sample_rate,
@@ -154,6 +216,9 @@ def probe(path: str | Path) -> MediaInfo:
 
 
 def _promised_s(container, stream) -> float:
+    if container.format.name == "avi" and stream.average_rate:
+        # The duration is made to fit the length of the file; the number of frames is what was.
+        return float(stream.frames / stream.average_rate)
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     # Matroska writes when a track ends into a tag: 00:01:02.345000000
@@ -178,51 +243,13 @@ def _decode(container, stream, report: ReadReport | None = None) -> Iterator:
             return  # the demuxer lost its way: what was read so far counts
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
-            report.damaged += 1
+        except av.error.FFmpegError:  # decoders have many names for what they cannot read
+            report.lost += 1
             continue
         for frame in frames:
             report.pictures += 1
             report.damaged += frame.is_corrupt
             yield frame
-
-
-def _deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Pictures made of two fields 20 ms apart become whole ones of the first field (bwdif)."""
-    graph, shape = None, None
-    for frame in frames:
-        if graph is None and not frame.interlaced_frame:
-            yield frame
-            continue
-        found = (frame.width, frame.height, frame.format.name, frame.time_base)
-        if found != shape:
-            yield from _filtered(graph, None)
-            graph, shape = _weaver(frame), found
-        yield from _filtered(graph, frame)
-    yield from _filtered(graph, None)
-
-
-def _weaver(frame: av.VideoFrame) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
-    source.link_to(weave := graph.add("bwdif", "mode=send_frame:deint=interlaced"))
-    weave.link_to(graph.add("buffersink"))
-    graph.configure()
-    return graph
-
-
-def _filtered(graph: av.filter.Graph | None, frame: av.VideoFrame | None) -> Iterator:
-    """What the graph gives for a frame; for None: what it still holds."""
-    if graph is None:
-        return
-    graph.push(frame)
-    while True:
-        try:
-            yield graph.pull()
-        except (BlockingIOError, EOFError):
-            return
 
 
 def frame_rate(stream: av.VideoStream) -> float:
@@ -239,11 +266,12 @@ def _timed_pictures(
     unstamped = container.format.name == "avi"
     delay = None
     shown_at = -float("inf")
-    for frame in _deinterlaced(_decode(container, stream, report)):
+    for frame in deinterlaced(_decode(container, stream, report)):
         if unstamped:
             if delay is None:
-                delay = frame.dts or 0
-            at = None if frame.dts is None else float((frame.dts - delay) * frame.time_base)
+                begin = next((entry.timestamp for entry in stream.index_entries), 0)
+                delay = (frame.dts or begin) - begin
+            at = None if frame.dts is None else float((frame.dts - delay) * stream.time_base)
         else:
             at = frame.time
         if at is None:
@@ -260,7 +288,7 @@ def read_pictures(
 
     Picture ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
     ``first`` is the time of the first picture. A picture that stands longer is given repeatedly
-    (the same object). Interlaced pictures are deinterlaced.
+    (the same object), in a gap until the next one is due. Interlaced pictures are deinterlaced.
 
     Args:
         path: a video file.
@@ -274,6 +302,7 @@ def read_pictures(
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
+        _check_decoder(path, stream)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
@@ -287,7 +316,8 @@ def read_pictures(
                 first = at
             if shown is not None and at - shown_at > MAX_GAP_S:
                 raise _broken_clock(path, at - shown_at, shown_at - first)
-            while shown is not None and first + index / FPS < (shown_at + at) / 2:
+            turn = at - 0.5 / FPS if at - shown_at > PICTURE_GAP_S else (shown_at + at) / 2
+            while shown is not None and first + index / FPS < turn:
                 yield shown
                 index += 1
             shown, shown_at = picture, at
@@ -297,7 +327,7 @@ def read_pictures(
                    path=path, why=tr("no picture could be decoded"))
             )  # fmt: skip
         # The last picture stands for one frame of the source.
-        while first + index / FPS < shown_at + 1 / rate - 1e-6:
+        while first + index / FPS < shown_at + min(1 / rate, MAX_GAP_S) - 1e-6:
             yield shown
             index += 1
 
@@ -321,9 +351,29 @@ def first_picture_s(path: str | Path) -> float:
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
+        _check_decoder(path, stream)
         for at, _ in _timed_pictures(container, stream):
             return at
         return _start(container, stream)
+
+
+def _edit_shift(container: av.container.InputContainer, path: str | Path) -> float:
+    """How many seconds later than the demuxer says the pictures of a cut mp4 are due.
+
+    Cut without decoding, a file has an edit list that may begin between two pictures. The demuxer
+    moves the first one after it there, and all the others with it, but not the sound.
+    """
+    stream = video_stream(container)
+    entries = stream.index_entries
+    if "mp4" not in container.format.name or not (len(entries) and entries[0].is_discard):
+        return 0.0
+    kept = next((entry for entry in entries if not entry.is_discard), entries[0])
+    options = {"advanced_editlist": "0"}  # stamps as the list has them, nothing left out
+    with av.open(path_argument(path), metadata_errors="replace", options=options) as plain:
+        for entry in plain.streams[stream.index].index_entries:
+            if entry.pos == kept.pos:
+                return float((entry.timestamp - kept.timestamp) * stream.time_base)
+    return 0.0
 
 
 def read_audio(path: str | Path) -> np.ndarray:
@@ -340,10 +390,11 @@ def read_audio(path: str | Path) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def stream_audio(path: str | Path) -> Iterator[np.ndarray]:
-    """The sound of ``read_audio`` in consecutive pieces of at most a few seconds."""
+def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator[np.ndarray]:
+    """The sound of ``read_audio`` in consecutive pieces of at most a few seconds; ``report`` is
+    filled with what was met."""
     end = 0
-    for start, block in sound_blocks(path, SAMPLE_RATE, mono=True):
+    for start, block in sound_blocks(path, SAMPLE_RATE, mono=True, report=report):
         for gap in range(end, start, SAMPLE_RATE):
             yield np.zeros(min(SAMPLE_RATE, start - gap), np.float32)
         skip = max(0, end - start)
@@ -354,12 +405,13 @@ def stream_audio(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def sound_blocks(
-    path: str | Path, rate: int, mono: bool = False
+    path: str | Path, rate: int, mono: bool = False, report: ReadReport | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file, streamed in order: (place of the first sample, float32 [channels, n]).
 
     Place 0 is the zero of ``read_audio``; places count samples at ``rate`` Hz. With ``mono``,
     surround sound is mixed down to one channel; otherwise the channels are those of the file.
+    ``report`` is filled with what was met.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
@@ -368,11 +420,15 @@ def sound_blocks(
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
         stream = container.streams.audio[0]
-        zero = first_picture_s(path) if video_stream(container) is not None else None
+        _check_decoder(path, stream)
+        zero = None
+        if video_stream(container) is not None:
+            zero = first_picture_s(path) + _edit_shift(container, path)
         # Raw AAC cannot say that its first block is the encoder's run-up.
         run_up = container.format.name == "aac"
         resampler, layout, shape, expected, start = None, None, None, 0.0, 0
-        for frame in _decode(container, stream):
+        heard = filled = 0.0  # seconds of sound, and of the gaps in it
+        for frame in _decode(container, stream, report):
             at = frame.time if frame.time is not None else expected
             if zero is None:
                 zero = at + (frame.samples / frame.sample_rate if run_up else 0)
@@ -384,11 +440,13 @@ def sound_blocks(
                     yield start, block
                     start += block.shape[1]
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
-                if at - max(zero, expected) > MAX_SOUND_GAP_S:
+                filled += max(0.0, at - max(zero, expected))
+                if filled > MAX_SOUND_GAP_S + MAX_SILENCE * heard:
                     raise _broken_clock(path, at - expected, expected - zero)
                 shape, expected, start = found, at, round((at - zero) * rate)
             frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
             expected += frame.samples / frame.sample_rate
+            heard += frame.samples / frame.sample_rate
             for block in _resampled(resampler, frame):
                 yield start, block
                 start += block.shape[1]

@@ -202,9 +202,11 @@ CATALOGUE: dict[str, str] = {
         "无法读取样本 {path}（{why}）: 请重新运行 python src/data_processing.py"
     ),
     "{path} was made with data.{name} = {made}, the settings say {value}: run python "
-    "src/data_processing.py again": (
+    "src/data_processing.py --overwrite, or name the data.processed_dir that was made with "
+    "these": (
         "{path} 生成时 data.{name} = {made}，而现在的配置是 {value}: "
-        "请重新运行 python src/data_processing.py"
+        "请运行 python src/data_processing.py --overwrite，"
+        "或指定用这些配置生成的 data.processed_dir"
     ),
     "{n} usable {what}: at least 3 are needed to train, validate and test; {hint}": (
         "可用的{what}只有 {n} 个: 训练、验证和测试至少需要 3 个；{hint}"
@@ -334,6 +336,7 @@ CATALOGUE: dict[str, str] = {
     "confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}": (
         "置信度 (LSE-C): {c:.3f}，最小距离 (LSE-D): {d:.3f}"
     ),
+    "note: {text}": "说明: {text}",
     "face seen in {share:.0%} of {seconds:.1f} s": (
         "人脸可见比例: {share:.0%}（共 {seconds:.1f} 秒）"
     ),

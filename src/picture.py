@@ -1,5 +1,6 @@
-"""One decoded picture, converted only as far as it is asked for."""
+"""Decoded pictures: made whole of their fields, converted only as far as they are asked for."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 LUMA_FIRST = {
     "gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21",
 }  # fmt: skip
+WIDEST = 8  # pixels this much wider than high, or higher than wide, are a damaged header
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # Video luma lies in 16…235; the ends of this table are clipped.
 _STRETCH = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
@@ -47,7 +49,7 @@ class Picture:
     def __init__(self, frame: av.VideoFrame, aspect: Fraction | None, scaler: Scaler | None = None):
         self._frame, self._scaler = frame, scaler or Scaler()
         self._turns = round((frame.rotation or 0) / 90) % 4
-        ratio = float(aspect) if aspect else 1.0
+        ratio = float(aspect) if aspect and aspect <= WIDEST and aspect >= 1 / WIDEST else 1.0
         width = max(2, round(frame.width * ratio))
         self._size = (width, frame.height)
         self.width, self.height = self._size[::-1] if self._turns % 2 else self._size
@@ -95,3 +97,41 @@ class Picture:
             return self.bgr
         factor = longest / max(self._size)
         return self._convert(tuple(max(2, round(side * factor)) for side in self._size), "bgr24")
+
+
+def deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Pictures made of two fields 20 ms apart become whole ones of the first field (bwdif)."""
+    graph, shape = None, None
+    for frame in frames:
+        if graph is None and not frame.interlaced_frame:
+            yield frame
+            continue
+        found = (frame.width, frame.height, frame.format.name, frame.time_base)
+        if found != shape:
+            yield from _filtered(graph, None)
+            graph, shape = _weaver(frame), found
+        yield from _filtered(graph, frame)
+    yield from _filtered(graph, None)
+
+
+def _weaver(frame: av.VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    source.link_to(weave := graph.add("bwdif", "mode=send_frame:deint=interlaced"))
+    weave.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _filtered(graph: av.filter.Graph | None, frame: av.VideoFrame | None) -> Iterator:
+    """What the graph gives for a frame; for None: what it still holds."""
+    if graph is None:
+        return
+    graph.push(frame)
+    while True:
+        try:
+            yield graph.pull()
+        except (BlockingIOError, EOFError):
+            return

@@ -1,9 +1,8 @@
-"""Containers and clocks: films carry a binary timecode in the picture and bursts in the sound."""
+"""Reading films and sounds; how picture and sound stay together is in ``test_clocks``."""
 
 import itertools
 import os
 import wave
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -20,104 +19,16 @@ from src.errors import (
 )
 from tests.films import (
     BURSTS,
-    HEIGHT,
-    PCM,
-    PS,
     RATE,
     SECONDS,
-    VP9,
-    WIDTH,
     burst_errors,
     bursts,
-    code_picture,
     corner_picture,
-    count_pictures,
     ffmpeg,
     film,
     packets,
-    picture_errors,
-    skew_ms,
     write_sound,
 )
-
-FILMS = {
-    "25 mp4": ("mp4", {}, 5),
-    "24 mp4": ("mp4", {"fps": 24}, 5),
-    "29.97 mp4": ("mp4", {"fps": Fraction(30000, 1001)}, 5),
-    "30 mp4": ("mp4", {"fps": 30}, 5),
-    "60 mp4": ("mp4", {"fps": 60}, 5),
-    "50 mov": ("mov", {"fps": 50}, 5),
-    "sound 400 ms late mp4": ("mp4", {"late": 0.4}, 5),
-    "sound 400 ms late ts": ("ts", {"late": 0.4}, 5),
-    "sound 400 ms late mkv": ("mkv", {"late": 0.4}, 5),
-    "sound 300 ms early mp4": ("mp4", {"late": -0.3}, 5),
-    "mpeg-ps": ("mpg", {"options": PS, "rate": 44100}, 5),
-    "mkv": ("mkv", {}, 5),
-    "mkv flac": ("mkv", {"options": ["-c:a", "flac"]}, 5),
-    "mkv mp3": ("mkv", {"options": ["-c:a", "libmp3lame"]}, 5),
-    "webm vp9 opus": ("webm", {"options": VP9}, 10),
-    "avi mpeg4": ("avi", {"options": ["-c:v", "mpeg4", *PCM]}, 5),
-    "avi mpeg4 B-frames": ("avi", {"options": ["-c:v", "mpeg4", "-bf", "2", *PCM]}, 5),
-    "avi h264 B-frames": ("avi", {"options": ["-c:v", "libx264", *PCM]}, 5),
-    "flv": ("flv", {"rate": 44100}, 5),
-    "44.1 kHz stereo": ("mp4", {"rate": 44100, "channels": 2}, 5),
-    "8 kHz mono": ("mp4", {"rate": 8000}, 5),
-    "no B-frames": ("mp4", {"options": ["-bf", "0"]}, 5),
-    "fragmented mp4": ("mp4", {"options": ["-movflags", "frag_keyframe+empty_moov"]}, 5),
-}
-
-
-@pytest.mark.parametrize("name", FILMS)
-def test_picture_and_sound_stay_together(tmp_path, name):
-    suffix, arguments, limit = FILMS[name]
-    path = film(tmp_path / f"film.{suffix}", **arguments)
-    skew = skew_ms(path, arguments.get("fps", 25))
-    print(f"SKEW {name}: {skew:+.2f} ms")
-    assert abs(skew) <= limit
-
-
-def test_variable_frame_rate(tmp_path):
-    path = tmp_path / "vfr.mp4"
-    rng = np.random.default_rng(5)
-    times = np.cumsum(rng.choice([17, 33, 40, 50, 120, 300], 60)) / 1000
-    times -= times[0]
-    total = float(times[-1]) + 0.3
-    silent, sound = tmp_path / "silent.mp4", tmp_path / "sound.wav"
-    with av.open(str(silent), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(code_picture(number), format="bgr24")
-            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    at = (0.5, 1.7, total - 0.7)
-    write_sound(sound, 48000, 1, at, total)
-    ffmpeg("-i", silent, "-i", sound, "-c:v", "copy", path)
-    errors = picture_errors(path, times)
-    assert len(errors) == pytest.approx(times[-1] * 25 + 1, abs=3)
-    heard = burst_errors(media.read_audio(path), at)
-    skew = 1000 * (heard.mean() - np.median(errors))
-    print(f"SKEW VFR: {skew:+.2f} ms")
-    assert np.abs(heard).max() < 0.002
-
-
-def test_gap_in_the_sound_is_silence(tmp_path):
-    whole, path = film(tmp_path / "whole.mkv", options=["-c:a", "flac"]), tmp_path / "gap.mkv"
-    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
-        for packet in source.demux():
-            if packet.size == 0:
-                continue
-            if packet.stream.type == "audio" and 1.0 < float(packet.pts * packet.time_base) < 2.0:
-                continue
-            packet.stream = streams[packet.stream.index]
-            target.mux(packet)
-    sound = media.read_audio(path)
-    kept = (BURSTS[0], BURSTS[2], BURSTS[3])
-    assert np.abs(burst_errors(sound, kept)).max() < 0.002
-    assert np.abs(sound[round(1.2 * RATE) : round(1.9 * RATE)]).max() == 0
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a", "aac", "ogg", "opus"])
@@ -166,60 +77,6 @@ def test_sound_before_the_first_picture_is_left_out(tmp_path):
     assert len(sound) <= (SECONDS + 0.1) * RATE
 
 
-# ---------------------------------------------------------------------------- what pictures show
-
-
-def corners(gray: np.ndarray) -> list[bool]:
-    """Which corners are white: top left, top right, bottom left, bottom right."""
-    height, width = gray.shape
-    places = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
-    return [bool(gray[place] > 128) for place in places]
-
-
-@pytest.mark.parametrize(
-    ("turn", "expected"),
-    [(0, (1, 0, 0, 0)), (90, (0, 0, 1, 0)), (180, (0, 0, 0, 1)), (270, (0, 1, 0, 0))],
-)
-def test_rotated_films_are_upright(tmp_path, turn, expected):
-    """ffmpeg's -display_rotation turns the picture counterclockwise for the viewer."""
-    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
-    muxing.write_clip(plain, [corner_picture()] * 5, 25, None)
-    ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
-    upright = tmp_path / "upright.png"
-    ffmpeg("-i", turned, "-frames:v", 1, upright)  # turned by ffmpeg itself: the reference
-    picture = next(media.read_pictures(turned))
-    assert picture.gray.shape == (picture.height, picture.width)
-    assert picture.bgr.shape == (picture.height, picture.width, 3)
-    assert (picture.width, picture.height) == ((160, 90) if turn % 180 == 0 else (90, 160))
-    assert corners(picture.gray) == [bool(corner) for corner in expected]
-    assert corners(picture.bgr[..., 1]) == corners(picture.small_bgr(80)[..., 1])
-    assert max(picture.small_bgr(80).shape) == 80
-    import cv2
-
-    assert corners(cv2.imread(str(upright), cv2.IMREAD_GRAYSCALE)) == corners(picture.gray)
-
-
-@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
-def test_pixels_that_are_not_square_are_stretched(tmp_path, aspect):
-    path = tmp_path / "wide.mp4"
-    ffmpeg("-f", "lavfi", "-i", "color=gray:s=120x90:d=0.2",
-           "-vf", f"setsar={aspect.numerator}/{aspect.denominator}", path)  # fmt: skip
-    picture = next(media.read_pictures(path))
-    assert (picture.width, picture.height) == (round(120 * aspect), 90)
-    assert picture.gray.shape == (90, round(120 * aspect))
-
-
-def test_odd_sizes(tmp_path):
-    path = tmp_path / "odd.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc=s=101x67:d=0.4:r=25", "-f", "lavfi", "-i",
-           "sine=d=0.4", "-pix_fmt", "yuv444p", path)  # fmt: skip
-    pictures = list(media.read_pictures(path))
-    assert len(pictures) == 10
-    assert pictures[0].gray.shape == (67, 101)
-    muxing.move_sound(path, None, tmp_path / "odd.webm", 0)
-    assert count_pictures(tmp_path / "odd.webm") == 10
-
-
 @pytest.mark.parametrize(("fps", "count"), [(25, 50), (50, 50), (12.5, 50), (30, 50)])
 def test_number_of_pictures(tmp_path, fps, count):
     path = tmp_path / "clip.mp4"
@@ -245,6 +102,50 @@ def test_resampling_follows_the_sine(tmp_path):
     assert np.abs(sound - expected)[200:-200].max() < 2e-3
     reference = resample_poly(0.5 * np.sin(2 * np.pi * 440 * at), 1, 3)
     assert np.abs(sound[200:15800] - reference[200:15800]).max() < 2e-3
+
+
+# ---------------------------------------------------------------------------- sound in pieces
+
+
+def with_silence(path: Path, seconds: float) -> None:
+    """A copy of a film, its sound interrupted after 2 s; the packets say so, nothing else does."""
+    whole = film(path.with_name("whole.mkv"), options=["-c:a", "flac"])
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.size == 0:
+                continue
+            if packet.stream.type == "audio" and packet.pts * packet.time_base >= 2:
+                packet.pts += round(seconds / packet.time_base)
+                packet.dts = packet.pts
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+
+
+@pytest.mark.parametrize("gap", [0, 0.5, 100])
+def test_pieces_of_sound_are_small_and_make_the_whole(tmp_path, gap):
+    path = tmp_path / "film.mkv"
+    with_silence(path, gap)
+    pieces = list(media.stream_audio(path))
+    assert max(map(len, pieces)) <= 2 * RATE and min(map(len, pieces)) > 0
+    sound = media.read_audio(path)
+    assert np.array_equal(np.concatenate(pieces), sound) and sound.dtype == np.float32
+    assert len(sound) == pytest.approx((SECONDS + gap) * RATE, abs=0.15 * RATE)
+    at = [b + gap * (b > 2) for b in BURSTS]
+    assert np.abs(burst_errors(sound[: 2 * RATE], at[:2])).max() < 0.002
+    later = sound[round((2.1 + gap) * RATE) :]
+    assert np.abs(burst_errors(later, [b - 2.1 for b in BURSTS[2:]])).max() < 0.002
+    if gap:
+        assert not sound[round(2.15 * RATE) : round((2 + gap - 0.05) * RATE)].any()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "m4a", "mp3"])
+def test_pieces_of_a_sound_file_are_small(tmp_path, suffix):
+    path = tmp_path / f"long.{suffix}"
+    ffmpeg("-i", write_sound(tmp_path / "source.wav", seconds=8.0), path)
+    pieces = list(media.stream_audio(path))
+    assert len(pieces) > 4 and max(map(len, pieces)) <= 2 * RATE
+    assert np.array_equal(np.concatenate(pieces), media.read_audio(path))
 
 
 # ---------------------------------------------------------------------------- bad files
