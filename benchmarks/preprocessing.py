@@ -26,12 +26,13 @@ from src.audio_features import feature_blocks
 from src.cli import make_parser, run, settings_of
 from src.clips import Clip
 from src.config import DataConfig
+from src.containers import probe
 from src.data_processing import process_clip
 from src.errors import DatasetError
 from src.face_detectors import make_detector
 from src.faces import align
 from src.files import made_folder
-from src.media import FPS, SAMPLES_PER_FRAME, probe, read_audio, read_pictures
+from src.media import FPS, SAMPLES_PER_FRAME, read_audio, read_pictures
 from src.messages import tr
 from src.muxing import write_clip
 from src.sample_index import SAMPLES_FOLDER

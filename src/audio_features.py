@@ -63,8 +63,8 @@ def feature_blocks(
         n_mfcc: coefficients a step, at most 40.
 
     Yields:
-        (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES`` frames, until one
-        frame after the sound's end.
+        (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES + 1`` frames, until
+        one frame after the sound's end.
     """
     before = np.zeros(N_FFT // 2, np.float32)  # each step looks back and ahead by half a window
     speech = _Speech()
@@ -102,8 +102,13 @@ def _mfcc_of(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
     """float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc]."""
     import torch
 
-    with torch.inference_mode():
-        steps = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more, sums are cut up, and the last bits depend on the machine
+    try:
+        with torch.inference_mode():
+            steps = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+    finally:
+        torch.set_num_threads(threads)
     frames = (len(samples) - N_FFT) // (STEPS_PER_FRAME * HOP)
     steps = np.ascontiguousarray(steps[: frames * STEPS_PER_FRAME])
     return steps.reshape(frames, STEPS_PER_FRAME, n_mfcc)

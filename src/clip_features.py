@@ -7,9 +7,10 @@ import numpy as np
 
 from src.audio_features import STEPS_PER_FRAME, Loudness, feature_blocks, silence
 from src.config import DataConfig
+from src.containers import MediaInfo, ReadReport, probe
 from src.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
 from src.face_detectors import Detector
-from src.media import FPS, SAMPLE_RATE, MediaInfo, ReadReport, probe, read_pictures, stream_audio
+from src.media import FPS, SAMPLE_RATE, read_pictures, stream_audio
 from src.messages import tr
 from src.sample_file import CropFile, RowFile, read_sample, write_sample
 from src.tracking import FaceCount, Track, follow_faces
@@ -18,7 +19,8 @@ WINDOW_FRAMES = 5  # what one embedding sees
 
 # A picture track this much shorter than its header says was cut off.
 MISSING_S, MISSING_SHARE = 0.5, 0.02
-WORTH_SAYING = 0.98  # less of a clip than this with a face is mentioned
+WORTH_SAYING = 0.98  # less of a clip than this with a face, or sound, is mentioned
+SPOILT = 0.02  # more damaged pictures than this are why no face is found: most rest on others
 
 
 @dataclass
@@ -148,8 +150,8 @@ def extract_clip(
     """
     sound_path = video_path if audio_path is None else audio_path
     info = probe(video_path)
-    sound, loudness = _hear(sound_path, folder / "sound.rows", settings.n_mfcc)
-    count, report = FaceCount(), ReadReport()
+    heard, report, count = ReadReport(), ReadReport(), FaceCount()
+    sound, loudness = _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard)
     number = iter(range(1 << 30))
     tracks = list(
         follow_faces(
@@ -166,7 +168,13 @@ def extract_clip(
             tr("{path} has only {n} frames; at least {least} are needed",
                path=video_path, n=count.frames, least=WINDOW_FRAMES)
         )  # fmt: skip
-    _check_whole(info, count.frames / FPS, report)
+    own_sound_s = loudness.samples / SAMPLE_RATE if audio_path is None else None
+    _check_whole(info, count.frames / FPS, own_sound_s, report)
+    if not tracks and report.damage > SPOILT:
+        raise UnreadableMediaError(
+            tr("{n} of {pictures} pictures of {path} are damaged: export or download it again",
+               n=report.n_damaged, pictures=report.n_all, path=video_path)
+        )  # fmt: skip
     if not tracks:
         raise _no_face(video_path, count, settings, shortest)
     ready = []
@@ -178,14 +186,14 @@ def extract_clip(
         ready.append(TrackFeatures(path, track.first_frame, track.n_frames, spoken))
     covered = sum(track.n_frames for track in ready)
     clip = ClipFeatures(ready, sound, count.frames, covered / count.frames, count.faces, info)
-    clip.notes = _notes(clip, tracks, count, report, loudness.samples, settings)
+    clip.notes = _notes(clip, tracks, count, report, heard, loudness.samples, settings)
     return clip
 
 
-def _hear(path: str | Path, rows: Path, n_mfcc: int) -> tuple[Sound, Loudness]:
+def _hear(path: str | Path, rows: Path, n_mfcc: int, report: ReadReport) -> tuple[Sound, Loudness]:
     loudness, sound = Loudness(), Sound(rows, n_mfcc)
     try:
-        for mfcc, speech in feature_blocks(loudness.passing(stream_audio(path)), n_mfcc):
+        for mfcc, speech in feature_blocks(loudness.passing(stream_audio(path, report)), n_mfcc):
             sound.append(mfcc, speech)
     finally:
         sound.rows.close()
@@ -199,10 +207,23 @@ def _hear(path: str | Path, rows: Path, n_mfcc: int) -> tuple[Sound, Loudness]:
     return sound, loudness
 
 
-def _check_whole(info: MediaInfo, read_s: float, report: ReadReport) -> None:
-    """A file that breaks off must not pass for a shorter one."""
-    if info.picture_s - read_s > max(MISSING_S, MISSING_SHARE * info.picture_s):
-        promised = info.n_pictures or round(info.picture_s * info.fps)
+def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: ReadReport) -> None:
+    """A file that breaks off must not pass for a shorter one.
+
+    Args:
+        info: its header.
+        seen_s: seconds of picture that could be read.
+        heard_s: of its own sound; None: not listened to.
+        report: of reading the pictures.
+    """
+    missing = info.n_pictures - report.pictures
+    if info.n_pictures and missing <= max(MISSING_S * FPS, MISSING_SHARE * info.n_pictures):
+        return  # the last picture may stand for long
+    promised_s = info.picture_s
+    if not promised_s and heard_s is not None:  # flv says how long the longer of both lasts
+        promised_s, seen_s = info.duration_s, max(seen_s, heard_s)
+    if promised_s - seen_s > max(MISSING_S, MISSING_SHARE * promised_s):
+        promised = info.n_pictures or round(promised_s * (info.fps or FPS))
         raise UnreadableMediaError(
             tr("{path} breaks off: {read} of {promised} frames could be read; it is damaged or "
                "incomplete, export or download it again",
@@ -237,8 +258,8 @@ def _no_face(path, count: FaceCount, settings: DataConfig, shortest: int) -> NoF
 
 
 def _notes(
-    clip: ClipFeatures, tracks: list[Track], count: FaceCount, report: ReadReport, samples: int,
-    settings: DataConfig,
+    clip: ClipFeatures, tracks: list[Track], count: FaceCount, report: ReadReport,
+    heard: ReadReport, samples: int, settings: DataConfig,
 ) -> list[str]:  # fmt: skip
     """What a user should know of a clip that was used."""
     notes = []
@@ -250,9 +271,11 @@ def _notes(
     if others:
         notes.append(tr("{n} other faces are left out (data.track: {track})",
                         n=others, track=settings.track))  # fmt: skip
-    if report.damaged:
+    if report.damage:
         notes.append(tr("{n} of {pictures} pictures are damaged",
-                        n=report.damaged, pictures=report.pictures))  # fmt: skip
+                        n=report.n_damaged, pictures=report.n_all))  # fmt: skip
+    if heard.damage > 1 - WORTH_SAYING:
+        notes.append(tr("{percent} % of the sound is damaged", percent=round(100 * heard.damage)))
     missing_s = clip.duration_s - samples / SAMPLE_RATE
     if missing_s > MISSING_S:
         notes.append(tr("the sound ends {s:.1f} s before the picture", s=missing_s))

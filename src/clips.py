@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from src.config import DataConfig
+from src.containers import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from src.errors import DatasetError
-from src.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from src.messages import tr
 
 
@@ -57,19 +57,26 @@ def find_clips(settings: DataConfig) -> list[Clip]:
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    """Everything under a folder, through links, but no folder twice."""
-    visited = set()
+    """Everything under a folder, through links, but no folder twice: where it really is, if that
+    is under the folder, too."""
+    visited, waiting = set(), [top]
+    while waiting:
+        for folder, folders, files in os.walk(waiting.pop(0), onerror=_unlisted):
+            place = os.path.realpath(folder)
+            if place in visited:
+                folders.clear()
+                continue
+            visited.add(place)
+            yield from (Path(folder) / name for name in [*folders, *files])
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = [Path(folder) / name for name in folders]
+            waiting += filter(os.path.islink, inner)  # ``walk`` passes them by
 
-    def unlisted(error: OSError) -> None:
+
+def _unlisted(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
         print(tr("cannot list {path}: {why}", path=error.filename, why=error.strerror),
               file=sys.stderr)  # fmt: skip
-
-    for folder, folders, files in os.walk(top, followlinks=True, onerror=unlisted):
-        yield from (Path(folder) / name for name in [*folders, *files])
-        fresh = [name for name in folders if not name.startswith(".")]
-        places = {name: os.path.realpath(os.path.join(folder, name)) for name in fresh}
-        folders[:] = [name for name in fresh if places[name] not in visited]
-        visited.update(places.values())
 
 
 def _sound_of(name: Path, audios: Path) -> Path | None:
@@ -77,7 +84,7 @@ def _sound_of(name: Path, audios: Path) -> Path | None:
         for suffix in AUDIO_SUFFIXES:
             for written in (suffix, suffix.upper()):
                 candidate = base / (name.stem + written)
-                if candidate.is_file():
+                if os.path.isfile(candidate):
                     return candidate
     return None
 
@@ -85,7 +92,10 @@ def _sound_of(name: Path, audios: Path) -> Path | None:
 def shard_of(clips: list[Clip], number: int, shards: int) -> list[Clip]:
     """The clips of one of several shards. It depends on their names alone, so machines that see
     different clips still agree."""
-    return [
-        clip for clip in clips
-        if int.from_bytes(sha256(clip.name.encode()).digest()[:8], "big") % shards == number
-    ]  # fmt: skip
+    return [clip for clip in clips if _place_of(clip.name) % shards == number]
+
+
+def _place_of(name: str) -> int:
+    # Old archives hold names that are not UTF-8.
+    digest = sha256(name.encode(errors="backslashreplace")).digest()
+    return int.from_bytes(digest[:8], "big")

@@ -15,7 +15,8 @@ MOST_SAMPLES = 60
 COLUMNS = 6
 PLACES = (0.2, 0.5, 0.8)  # of a sample, where its three crops are taken
 CROP = 96  # px on the sheet
-LABEL = 16  # px for the name under the crops
+LABEL = 16  # px for the name under the crops …
+TEXT = 11  # … and size of its letters
 GAP = 6
 
 
@@ -81,9 +82,20 @@ def _tile(path: Path, record: dict) -> np.ndarray:
     tile[:CROP] = strip[..., None]
     boxes = records["box"]
     face = round(float(np.median(boxes[:, 2] - boxes[:, 0])))
-    text = f"{record['clip'][-34:]}  {face} px  {len(records) / 25:.1f} s"
-    cv2.putText(tile, text, (2, CROP + LABEL - 5), (0, 0, 0), _font(), 11)
+    text = _fitting(record["clip"], f"  {face} px  {len(records) / 25:.1f} s", tile.shape[1] - 4)
+    cv2.putText(tile, text, (2, CROP + LABEL - 5), (0, 0, 0), _font(), TEXT)
     return tile
+
+
+def _fitting(name: str, numbers: str, width: int) -> str:
+    """The numbers after as much of the end of the name as there is room for."""
+    # OpenCV falls over bytes that are not UTF-8, and breaks lines.
+    name = " ".join(name.encode(errors="replace").decode().split())
+    while (
+        name and cv2.getTextSize((width, LABEL), name + numbers, (0, 0), _font(), TEXT)[2] > width
+    ):
+        name = name[1:]
+    return name + numbers
 
 
 def _font() -> "cv2.FontFace":

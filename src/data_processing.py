@@ -19,6 +19,7 @@ from src.cli import make_parser, run, settings_of
 from src.clip_features import ClipFeatures, extract_clip
 from src.clips import Clip, find_clips, shard_of
 from src.config import Config, DataConfig
+from src.containers import check_file
 from src.errors import ConfigError, DatasetError, LipSyncError, NoAudioError, OutputError
 from src.face_detectors import Detector, make_detector
 from src.files import made_folder, written_aside
@@ -29,6 +30,7 @@ from src.sample_index import (
     file_sha256,
     index_for,
     merge_shards,
+    remove_replaced,
     sample_settings,
     shard_index_name,
     write_index,
@@ -101,16 +103,11 @@ def process(
     saved = time.monotonic()
 
     def save():
-        names = [clip.name for clip in clips]
-        names += [name for name in done if name not in set(names)]
+        names = dict.fromkeys([clip.name for clip in clips] + list(done))  # each once, in order
         report.samples = [record for name in names for record in done.get(name, [])]
         write_index(folder / index_name, settings, report.samples)
         # Only now nothing leads to the samples that were replaced.
-        kept = {record["file"] for record in report.samples}
-        for records in known.values():
-            for record in records:
-                if record["file"] not in kept:
-                    (folder / record["file"]).unlink(missing_ok=True)
+        remove_replaced(folder, known, report.samples)
 
     jobs = [(clip, known.get(clip.name, [])) for clip in clips]
     try:
@@ -125,7 +122,8 @@ def process(
                     result = tr("unreadable: the decoder crashed on {path}", path=clip.video)
                 if isinstance(result, str):
                     report.skipped.append((clip.name, result))
-                    done[clip.name] = []
+                    if os.path.exists(clip.video):  # else it is gone, and what is known stays
+                        done[clip.name] = []
                 else:
                     records, reused = result
                     done[clip.name] = records
@@ -155,7 +153,8 @@ def _write_table(path: Path, head: tuple, rows: list[tuple]) -> None:
     with (
         written_aside(path) as aside,
         # With a byte order mark, spreadsheets read Chinese right.
-        open(aside, "w", newline="", encoding="utf-8-sig") as file,
+        # Old archives hold names that are not UTF-8.
+        open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
     ):
         csv.writer(file).writerows([head, *sorted(rows)])
 
@@ -176,7 +175,12 @@ def process_clip(
     """
     clip, known = job
     folder = Path(settings.processed_dir)
+    # Named for the clip alone, so that what a killed run left is found and removed.
+    workplace = folder / SAMPLES_FOLDER / f".{_file_stem(clip.name)}"
+    shutil.rmtree(workplace, ignore_errors=True)
     try:
+        for source in filter(None, (clip.video, clip.audio)):
+            check_file(source)
         digests = {
             "video_sha256": file_sha256(clip.video),
             "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
@@ -187,9 +191,6 @@ def process_clip(
         ):
             return known, True
         stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
-        # Named for the clip, so that what a killed run left is found and removed.
-        workplace = folder / SAMPLES_FOLDER / f".{stem}"
-        shutil.rmtree(workplace, ignore_errors=True)
         made_folder(workplace)
         try:
             features = extract_clip(
@@ -201,7 +202,9 @@ def process_clip(
             shutil.rmtree(workplace, ignore_errors=True)
     except OutputError:
         raise
-    except NoAudioError:
+    except NoAudioError as error:
+        if clip.audio:
+            return str(error)
         return tr(
             "no matching audio file: {path} has no sound of its own; put {stem}.wav into {folder}",
             path=clip.video, stem=clip.video.stem, folder=settings.audio_dir,
@@ -273,25 +276,28 @@ def _parse():
         "--prune", action="store_true",
         help=tr("drop the samples of clips that are gone from data.video_dir"),
     )  # fmt: skip
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--num-shards", type=int, metavar="N",
         help=tr("share the clips out over N runs, on one or several machines"),
     )  # fmt: skip
     parser.add_argument(
         "--shard-index", type=int, metavar="I", help=tr("which of them this is, 0 to N - 1")
     )
-    parser.add_argument(
+    instead.add_argument(
         "--merge", nargs="*", metavar="FOLDER",
         help=tr("join the indexes of all shards, found in these folders "
                 "(none given: data.processed_dir)"),
     )  # fmt: skip
-    parser.add_argument(
+    instead.add_argument(
         "--contact-sheet", metavar="PICTURE",
         help=tr("draw crops of what was processed, one speaker after the other, into this .png"),
     )  # fmt: skip
     args = parser.parse_args()
     if (args.num_shards is None) != (args.shard_index is None):
         parser.error(tr("--num-shards and --shard-index go together"))
+    if args.num_shards is not None and args.num_shards < 1:
+        raise ConfigError(tr("--num-shards {n}: at least 1 is needed", n=args.num_shards))
     if args.num_shards is not None and not 0 <= args.shard_index < args.num_shards:
         raise ConfigError(
             tr("--shard-index {index}: 0 to {last} are allowed with --num-shards {n}",
@@ -314,7 +320,9 @@ def main() -> int:
     if args.merge is not None:
         made_folder(folder / SAMPLES_FOLDER)
         sources = [Path(source) for source in args.merge] or [folder]
-        total = merge_shards(sources, folder, sample_settings(config.data), args.overwrite)
+        total = merge_shards(
+            sources, folder, sample_settings(config.data), args.overwrite, args.prune
+        )
         print(tr("Done! {n} samples processed", n=total))
         print(tr("index file: {path}", path=folder / INDEX_NAME))
         return 0

@@ -11,10 +11,10 @@ if not __package__:  # started as a script
 
 from src.cli import make_parser, run, settings_of
 from src.config import Config, load_config, overridden
+from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, LipSyncError, OutputError
 from src.files import made_folder, written_aside
 from src.judgement import correction, judge
-from src.media import VIDEO_SUFFIXES
 from src.messages import tr
 
 STEPS_PER_FRAME = 4

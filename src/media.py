@@ -1,25 +1,27 @@
-"""Decode, probe, encode, mux: the only room that knows containers and clocks.
+"""Pictures and sound of a file on one clock.
 
 Time zero of a file is its first picture (of a file without pictures: its first sample). Frames
 come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentation times, so a
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 
-from src.errors import (
-    MissingFileError,
-    NoAudioError,
-    NoVideoError,
-    UnreadableMediaError,
+from src.containers import (
+    ReadReport,
+    broken_clock,
+    check_decoder,
+    decode,
+    opened,
+    path_argument,
+    start_of,
+    video_stream,
 )
+from src.errors import NoAudioError, NoVideoError, UnreadableMediaError
 from src.messages import tr
 from src.picture import Picture, Scaler, deinterlaced
 
@@ -32,224 +34,11 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 AUDIO_JUMP_S = 0.005
 # Pictures further apart than this are not a slow film: something is missing, or nothing changed.
 PICTURE_GAP_S = 0.25
+RATES = 2000, 768_000  # Hz, of sounds there are: a damaged header makes seconds of hours
 # Gaps longer than these are broken clocks: to fill them would take all memory.
 MAX_GAP_S = 30
 MAX_SOUND_GAP_S = 1800  # all together, …
 MAX_SILENCE = 10  # … and this many times the sound there is: calls send nothing where all listen
-
-VIDEO_SUFFIXES = {
-    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
-}  # fmt: skip
-AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
-
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a file holds. Times in seconds on the container's own clock; 0 where unknown.
-
-    ``picture_s`` is how long the header says the picture lasts, ``duration_s`` the whole file;
-    ``n_pictures`` how many pictures it says there are.
-    """
-
-    path: Path
-    has_video: bool
-    has_audio: bool
-    fps: float = 0.0
-    width: int = 0
-    height: int = 0
-    video_start_s: float = 0.0
-    audio_start_s: float = 0.0
-    duration_s: float = 0.0
-    picture_s: float = 0.0
-    n_pictures: int = 0
-    audio_rate: int = 0
-    audio_channels: int = 0
-    audio_bit_rate: int = 0
-
-
-@dataclass
-class ReadReport:
-    """What reading the pictures of a file met, or its sound.
-
-    Attributes:
-        pictures: how many were decoded; of a sound, pieces.
-        damaged: how many of these are damaged.
-        lost: packets that gave none.
-    """
-
-    pictures: int = 0
-    damaged: int = 0
-    lost: int = 0
-
-    @property
-    def n_all(self) -> int:
-        """How many there should be."""
-        return self.pictures + self.lost
-
-    @property
-    def n_damaged(self) -> int:
-        """How many of these are damaged or lost."""
-        return self.damaged + self.lost
-
-    @property
-    def damage(self) -> float:
-        """Their share."""
-        return self.n_damaged / max(1, self.n_all)
-
-
-def path_argument(path: str | Path) -> str:
-    """A path as ffmpeg takes it: absolute, so that none looks like a protocol or an option."""
-    return str(Path(path).absolute())
-
-
-def check_file(path: str | Path) -> None:
-    """Refuse, in words, what a decoder would fail at, or wait for without end.
-
-    Raises:
-        MissingFileError: there is no file; a folder, say, or a pipe.
-        UnreadableMediaError: it cannot be opened, or is empty.
-    """
-    path = Path(path)
-    try:
-        if not path.exists():
-            if path.is_symlink():
-                raise MissingFileError(
-                    tr("{path} is a link that leads nowhere: to {target}",
-                       path=path, target=os.readlink(path))
-                )  # fmt: skip
-            raise MissingFileError(tr("file not found: {path}", path=path))
-        if not path.is_file():
-            kind = tr("a folder") if path.is_dir() else tr("a pipe or a device")
-            raise MissingFileError(tr("{path} is {kind}, not a file", path=path, kind=kind))
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise UnreadableMediaError(
-                    tr("cannot read {path}: {why}", path=path, why=tr("the file is empty"))
-                )
-    except PermissionError:
-        raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
-    except OSError as error:
-        raise UnreadableMediaError(
-            tr("cannot read {path}: {why}", path=path, why=error.strerror or error)
-        ) from None
-
-
-@contextmanager
-def opened(path: str | Path):
-    """Open a media file for reading; every way that fails becomes one readable error."""
-    path = Path(path)
-    check_file(path)
-    try:
-        container = av.open(path_argument(path), metadata_errors="replace")
-    except PermissionError:
-        raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise _unreadable(path, error) from None
-    try:
-        yield container
-    except av.error.FFmpegError as error:
-        raise _unreadable(path, error) from None
-    finally:
-        container.close()
-
-
-def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return UnreadableMediaError(
-        tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=why)
-    )
-
-
-def _check_decoder(path: str | Path, stream: av.stream.Stream) -> None:
-    if stream.codec_context is None:
-        raise UnreadableMediaError(
-            tr("cannot read {path}: {why}", path=path,
-               why=tr("no decoder knows the format of its {kind}",
-                      kind=tr("picture") if stream.type == "video" else tr("sound")))
-        )  # fmt: skip
-
-
-def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first real picture stream: cover art in a sound file is not a video."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
-
-
-def _start(container, stream) -> float:
-    """First presentation time of a stream in seconds, as far as the header knows it."""
-    if stream is not None and stream.start_time is not None:
-        return float(stream.start_time * stream.time_base)
-    return container.start_time / av.time_base if container.start_time else 0.0
-
-
-def probe(path: str | Path) -> MediaInfo:
-    """Read a file's header.
-
-    Raises:
-        MissingFileError, UnreadableMediaError.
-    """
-    with opened(path) as container:
-        video = video_stream(container)
-        audio = container.streams.audio[0] if container.streams.audio else None
-        duration = container.duration / av.time_base if container.duration else 0.0
-        info = {"duration_s": duration}
-        if video is not None:
-            _check_decoder(path, video)
-            info |= {
-                "fps": float(video.average_rate or video.guessed_rate or 0),
-                "width": video.codec_context.width,
-                "height": video.codec_context.height,
-                "video_start_s": _start(container, video),
-                "picture_s": _promised_s(container, video),
-                "n_pictures": video.frames,
-            }
-        if audio is not None and audio.codec_context is not None:
-            info |= {
-                "audio_start_s": _start(container, audio),
-                "audio_rate": audio.codec_context.sample_rate,
-                "audio_channels": audio.codec_context.channels,
-                "audio_bit_rate": audio.codec_context.bit_rate or 0,
-            }
-        return MediaInfo(Path(path), video is not None, audio is not None, **info)
-
-
-def _promised_s(container, stream) -> float:
-    if container.format.name == "avi" and stream.average_rate:
-        # The duration is made to fit the length of the file; the number of frames is what was.
-        return float(stream.frames / stream.average_rate)
-    if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    # Matroska writes when a track ends into a tag: 00:01:02.345000000
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        end = sum(float(part) * 60**place for place, part in enumerate(reversed(parts)))
-    except ValueError:
-        return 0.0
-    return max(0.0, end - _start(container, stream))
-
-
-def _decode(container, stream, report: ReadReport | None = None) -> Iterator:
-    """Decoded frames of one stream; a damaged packet is passed over, not the end of the file."""
-    report = report or ReadReport()
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.InvalidDataError:
-            return  # the demuxer lost its way: what was read so far counts
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:  # decoders have many names for what they cannot read
-            report.lost += 1
-            continue
-        for frame in frames:
-            report.pictures += 1
-            report.damaged += frame.is_corrupt
-            yield frame
 
 
 def frame_rate(stream: av.VideoStream) -> float:
@@ -266,7 +55,7 @@ def _timed_pictures(
     unstamped = container.format.name == "avi"
     delay = None
     shown_at = -float("inf")
-    for frame in deinterlaced(_decode(container, stream, report)):
+    for frame in deinterlaced(decode(container, stream, report)):
         if unstamped:
             if delay is None:
                 begin = next((entry.timestamp for entry in stream.index_entries), 0)
@@ -302,7 +91,7 @@ def read_pictures(
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
-        _check_decoder(path, stream)
+        check_decoder(path, stream)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
@@ -315,7 +104,7 @@ def read_pictures(
             if first is None:
                 first = at
             if shown is not None and at - shown_at > MAX_GAP_S:
-                raise _broken_clock(path, at - shown_at, shown_at - first)
+                raise broken_clock(path, at - shown_at, shown_at - first)
             turn = at - 0.5 / FPS if at - shown_at > PICTURE_GAP_S else (shown_at + at) / 2
             while shown is not None and first + index / FPS < turn:
                 yield shown
@@ -332,13 +121,6 @@ def read_pictures(
             index += 1
 
 
-def _broken_clock(path: str | Path, gap: float, at: float) -> UnreadableMediaError:
-    return UnreadableMediaError(
-        tr("cannot read {path}: {why}; is it a complete media file?", path=path,
-           why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s", gap=gap, at=at))
-    )  # fmt: skip
-
-
 def first_picture_s(path: str | Path) -> float:
     """Presentation time of the first picture that can be decoded, in seconds.
 
@@ -351,10 +133,10 @@ def first_picture_s(path: str | Path) -> float:
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
-        _check_decoder(path, stream)
+        check_decoder(path, stream)
         for at, _ in _timed_pictures(container, stream):
             return at
-        return _start(container, stream)
+        return start_of(container, stream)
 
 
 def _edit_shift(container: av.container.InputContainer, path: str | Path) -> float:
@@ -420,7 +202,7 @@ def sound_blocks(
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
         stream = container.streams.audio[0]
-        _check_decoder(path, stream)
+        check_decoder(path, stream)
         zero = None
         if video_stream(container) is not None:
             zero = first_picture_s(path) + _edit_shift(container, path)
@@ -428,13 +210,18 @@ def sound_blocks(
         run_up = container.format.name == "aac"
         resampler, layout, shape, expected, start = None, None, None, 0.0, 0
         heard = filled = 0.0  # seconds of sound, and of the gaps in it
-        for frame in _decode(container, stream, report):
+        for frame in decode(container, stream, report):
             at = frame.time if frame.time is not None else expected
             if zero is None:
                 zero = at + (frame.samples / frame.sample_rate if run_up else 0)
             if layout is None:
                 layout = "mono" if mono and frame.layout.nb_channels > 2 else frame.layout.name
             found = (frame.sample_rate, frame.layout.name, frame.format.name)
+            if found != shape and not RATES[0] <= frame.sample_rate <= RATES[1]:
+                raise UnreadableMediaError(
+                    tr("cannot read {path}: {why}; is it a complete media file?", path=path,
+                       why=tr("its sound claims {rate} samples a second", rate=frame.sample_rate))
+                )  # fmt: skip
             if resampler is None or abs(at - expected) > AUDIO_JUMP_S or found != shape:
                 for block in _resampled(resampler, None):
                     yield start, block
@@ -442,7 +229,7 @@ def sound_blocks(
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
                 filled += max(0.0, at - max(zero, expected))
                 if filled > MAX_SOUND_GAP_S + MAX_SILENCE * heard:
-                    raise _broken_clock(path, at - expected, expected - zero)
+                    raise broken_clock(path, at - expected, expected - zero)
                 shape, expected, start = found, at, round((at - zero) * rate)
             frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
             expected += frame.samples / frame.sample_rate

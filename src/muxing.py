@@ -16,18 +16,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+from src.containers import opened, path_argument, probe, video_stream
 from src.errors import OutputError
 from src.files import written_aside
-from src.media import (
-    SAMPLE_RATE,
-    first_picture_s,
-    frame_rate,
-    opened,
-    path_argument,
-    probe,
-    sound_blocks,
-    video_stream,
-)
+from src.media import SAMPLE_RATE, first_picture_s, frame_rate, sound_blocks
 from src.messages import tr
 
 # Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).

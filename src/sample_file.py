@@ -144,7 +144,8 @@ def read_sample(path: Path) -> np.ndarray:
         records = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(records, np.ndarray) or records.dtype.names != FIELDS:
             raise ValueError("other fields")
-    except (OSError, ValueError, EOFError) as error:
+    # numpy raises nearly anything for a damaged header.
+    except Exception as error:
         raise DatasetError(
             tr("cannot read the sample {path} ({why}): run python src/data_processing.py again",
                path=path, why=error)

@@ -16,7 +16,7 @@ import os
 import pickle
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from src.config import DataConfig
 from src.errors import DatasetError
@@ -31,6 +31,10 @@ SAMPLE_SETTINGS = (
     "input_size", "fps", "sample_rate", "n_mfcc", "detector", "detection_size", "detect_every",
     "min_score", "min_face_size", "max_faces", "track", "max_lost_frames", "min_frames",
 )  # fmt: skip
+
+
+class UnsoundIndexError(DatasetError):
+    """What is there is no index, or one of another version."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -91,16 +95,31 @@ def _check_record(path: Path, record: dict) -> None:
         not isinstance(record.get(key), kind) for key, kind in needed.items()
     ):
         raise _bad_index(path, tr("an incomplete sample"))
-    inside = (path.parent / record["file"]).resolve()
-    if not inside.is_relative_to(path.parent.resolve()):
+    inside = PurePath(os.path.normpath(record["file"]))
+    if inside.anchor or ".." in inside.parts:
         raise _bad_index(path, tr("{file} lies outside its folder", file=record["file"]))
 
 
-def _bad_index(path: Path, why) -> DatasetError:
-    return DatasetError(
+def _bad_index(path: Path, why) -> UnsoundIndexError:
+    return UnsoundIndexError(
         tr("{path} is not a sound index ({why}): delete it and run python src/data_processing.py",
            path=path, why=why)
     )  # fmt: skip
+
+
+def remove_replaced(folder: Path, old: dict[str, list[dict]], samples: list[dict]) -> None:
+    """Remove the files of old records that are not among the samples any more, but for those
+    that another index of the folder names: a shard's, or the joint one."""
+    files = {record["file"] for records in old.values() for record in records}
+    files -= {record["file"] for record in samples}
+    files = {file for file in files if (folder / file).exists()}
+    for path in folder.glob("dataset_index*.pkl") if files else ():
+        try:
+            files -= {record["file"] for record in read_index(path)["samples"]}
+        except DatasetError:
+            return  # nobody knows what it names
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
 
 
 def index_for(path: Path, settings: dict, overwrite: bool = False) -> dict[str, list[dict]]:
@@ -112,20 +131,21 @@ def index_for(path: Path, settings: dict, overwrite: bool = False) -> dict[str, 
         overwrite: empty an index made with other settings instead of refusing it.
 
     Raises:
-        DatasetError: it was made with other settings.
+        DatasetError: it was made with other settings, or cannot be read.
         OutputError.
     """
     if not path.exists():
         return {}
     try:
         old = read_index(path)
-    except DatasetError as error:
+    except UnsoundIndexError as error:
         print(tr("the old index is made anew: {why}", why=error))
         return {}
     other = _difference(old.get("settings"), settings)
     if other and overwrite:
         print(tr("the settings have changed since the last run: all clips are processed anew"))
         write_index(path, settings, [])
+        remove_replaced(path.parent, _by_clip(old["samples"]), [])
         return {}
     if other:
         raise DatasetError(
@@ -157,7 +177,13 @@ def shard_index_name(number: int, shards: int) -> str:
     return f"dataset_index.shard-{number}-of-{shards}.pkl"
 
 
-def merge_shards(sources: list[Path], folder: Path, settings: dict, overwrite: bool = False) -> int:
+def merge_shards(
+    sources: list[Path],
+    folder: Path,
+    settings: dict,
+    overwrite: bool = False,
+    prune: bool = False,
+) -> int:
     """Join the indexes of all shards into that of a folder, which is extended.
 
     Samples that lie in another folder are linked, or copied where that cannot be.
@@ -167,6 +193,7 @@ def merge_shards(sources: list[Path], folder: Path, settings: dict, overwrite: b
         folder: where the joint index goes.
         settings: what all must have been made with.
         overwrite: begin anew where the folder's own index was made with other settings.
+        prune: drop samples of clips that no shard has.
 
     Returns:
         the number of samples.
@@ -175,10 +202,8 @@ def merge_shards(sources: list[Path], folder: Path, settings: dict, overwrite: b
         DatasetError: a shard is missing, damaged or there twice, or made with other settings.
         OutputError.
     """
-    indexes = _shard_indexes(sources)
-    merged = {}
-    for path in indexes:
-        index = read_index(path)
+    shards = {path: read_index(path) for path in _shard_indexes(sources)}
+    for path, index in shards.items():
         other = _difference(index.get("settings"), settings)
         if other:
             raise DatasetError(
@@ -191,11 +216,14 @@ def merge_shards(sources: list[Path], folder: Path, settings: dict, overwrite: b
                     tr("{path} names {file}, which is not there: copy the folder {samples} along",
                        path=path, file=record["file"], samples=path.parent / SAMPLES_FOLDER)
                 )  # fmt: skip
-        merged |= _by_clip(index["samples"])
+    known = index_for(folder / INDEX_NAME, settings, overwrite)
+    merged = {} if prune else dict(known)
+    for path, index in shards.items():
         _bring_along(index["samples"], path.parent, folder)
-    merged = index_for(folder / INDEX_NAME, settings, overwrite) | merged
+        merged |= _by_clip(index["samples"])
     samples = [record for name in sorted(merged) for record in merged[name]]
     write_index(folder / INDEX_NAME, settings, samples)
+    remove_replaced(folder, known, samples)
     return len(samples)
 
 

@@ -23,20 +23,26 @@ import numpy as np
 
 from src.config import DataConfig
 from src.face_detectors import Detector, Face
-from src.faces import align, overlap
+from src.faces import overlap
 from src.media import FPS
 from src.picture import Picture
-from src.tracks import LOOK, CropSink, OpenTrack, Track, choose, looks_of
+from src.tracks import CropSink, OpenTrack, Sight, Track, choose, look_of
 
 CUT_PICTURE = 128  # px: size at which cuts are looked for
 SEARCH_EVERY = 12  # frames between two looks at the whole picture
+SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
 CLOSE_UP = 144  # px: side of the picture of one face …
 CLOSE_UP_BOXES = 1.8  # … and of what it shows, in boxes
 
 MAX_STEP = 0.7  # widths a face may be from where it is expected …
 MAX_STEP_LOST = 0.05  # … and how much more for each frame it was lost
 MAX_GROWTH = 0.5  # largest change of size, as a logarithm
-MIN_LIKENESS = 0.35  # correlation of two crops under which they are two people's
+# Step, growth and unlikeness together. Where two people crossed in composites of 31 real ones, the
+# face itself cost up to 0.90 in 99 % of the looks, the other one 1.03 and more. None of the three
+# is enough: after two frames a face is like itself by 0.44 and more in 99 % of real clips, but so
+# is every second stranger.
+MAX_COST = 1.0
+ROOM = 2.0  # a face so many times larger than the smallest that is followed takes its place
 SAME = 0.4  # overlap over which two detections are of one face
 
 
@@ -90,11 +96,12 @@ def follow_faces(
     """
     cuts, shot = CutDetector(), None
     last, standing = None, 0
+    longest_still = max(settings.max_lost_frames, SLOWEST)
     for index, picture in enumerate(pictures):
         count.frames += 1
         standing = standing + 1 if picture is last else 0
         last = picture
-        frozen = standing > settings.max_lost_frames
+        frozen = standing > longest_still
         count.standing += frozen
         if not standing and cuts.is_cut(index, picture):  # so is the first picture
             if shot:
@@ -141,6 +148,12 @@ class Views:
         small = self._made[longest]
         return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
 
+    def sight(self, face: Face, scale: np.ndarray, corner: np.ndarray) -> Sight:
+        """A face found in one of the views, in pixels of the full picture."""
+        box = (face.box.reshape(2, 2) * scale + corner).ravel().astype(np.float32)
+        points = (face.points * scale + corner).astype(np.float32)
+        return Sight(box, points, face.score, look_of(self._picture, points))
+
     def close_up(self, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
         pixels are: pixels to one of it, place of its first."""
@@ -178,7 +191,7 @@ class _Shot:
                 track.wait(picture)
             return
         faces = self._look(index, picture)
-        assigned = assign(self._open, faces, index, picture)
+        assigned = assign(self._open, faces, index)
         for track, face in list(zip(self._open, assigned, strict=True)):
             if face is not None:
                 track.add(index, picture, face)
@@ -195,14 +208,14 @@ class _Shot:
             pause = self._settings.detect_every * (1 if self._open else 2)
             self._next_look = index + pause
 
-    def _look(self, index: int, picture: Picture) -> list[Face]:
+    def _look(self, index: int, picture: Picture) -> list[Sight]:
         """The faces of a picture: close-ups of those that are followed, and the whole picture
         when it is time or one of them is not there."""
         if picture is self._looked_at:  # a picture that stands shows the same faces
             return self._faces
         views = Views(picture)
         faces = self._close_ups(views, [track.expected(index) for track in self._open])
-        missing = None in assign(self._open, faces, index, picture)
+        missing = None in assign(self._open, faces, index)
         if missing or index >= self._next_search or not self._open:
             self._next_search = index + SEARCH_EVERY
             seen = self._whole(views)
@@ -215,31 +228,36 @@ class _Shot:
         self._looked_at, self._faces = picture, faces
         return faces
 
-    def _whole(self, views: Views) -> list[Face]:
+    def _whole(self, views: Views) -> list[Sight]:
         small, scale = views.reduced(self._settings.detection_size)
         (faces,) = self._detector.detect(small[None])
-        return [_moved(face, scale, (scale - 1) / 2) for face in faces]
+        return [views.sight(face, scale, (scale - 1) / 2) for face in faces]
 
-    def _close_ups(self, views: Views, boxes: list[np.ndarray]) -> list[Face]:
+    def _close_ups(self, views: Views, boxes: list[np.ndarray]) -> list[Sight]:
         if not boxes:
             return []
         pictures, scales, corners = zip(*(views.close_up(box) for box in boxes), strict=True)
         found = self._detector.detect(np.stack(pictures))
         return _distinct(
             [
-                _moved(face, scale, corner)
+                views.sight(face, scale, corner)
                 for faces, scale, corner in zip(found, scales, corners, strict=True)
                 for face in faces
             ]
         )
 
-    def _begin(self, index: int, picture: Picture, faces: list[Face]) -> None:
+    def _begin(self, index: int, picture: Picture, faces: list[Sight]) -> None:
         """Follow faces that nobody follows yet, the largest first."""
         least = self._settings.min_face_size
         for face in sorted(faces, key=lambda found: found.area, reverse=True):
             if face.width < least:
                 self._count.widest_small = max(self._count.widest_small, face.width)
-            elif len(self._open) < self._settings.max_faces:
+                continue
+            if len(self._open) == self._settings.max_faces:
+                smallest = min(self._open, key=lambda track: track.area)
+                if face.area > ROOM * smallest.area:
+                    self._end(smallest)
+            if len(self._open) < self._settings.max_faces:
                 track = OpenTrack(index, self._settings, self._new_sink())
                 track.add(index, picture, face)
                 self._open.append(track)
@@ -269,50 +287,35 @@ class _Shot:
         return best
 
 
-def _moved(face: Face, scale: np.ndarray, corner: np.ndarray) -> Face:
-    """A face found in a part of the picture, in pixels of the whole."""
-    box = (face.box.reshape(2, 2) * scale + corner).ravel()
-    points = face.points * scale + corner
-    return Face(box.astype(np.float32), points.astype(np.float32), face.score)
-
-
-def _distinct(faces: list[Face]) -> list[Face]:
+def _distinct(faces: list[Sight]) -> list[Sight]:
     """Without those that two looks found."""
-    kept: list[Face] = []
+    kept: list[Sight] = []
     for face in sorted(faces, key=lambda found: found.score, reverse=True):
         if all(overlap(face.box, other.box) < SAME for other in kept):
             kept.append(face)
     return kept
 
 
-def assign(
-    tracks: list["OpenTrack"], faces: list[Face], index: int, picture: Picture
-) -> list[Face | None]:
+def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sight | None]:
     """Which face continues which track, by the least sum of costs (Kuhn 1955).
 
     A cost is how far the face is from where it is expected, in widths, plus the change of its
-    size, plus, where there is a choice, how unlike it looks.
+    size, plus how unlike it looks.
     """
     from scipy.optimize import linear_sum_assignment
 
-    if not tracks or not faces:
-        return [None] * len(tracks)
-    cost = np.full((len(tracks), len(faces)), 1e3)
-    for column, face in enumerate(faces):
-        look = None
-        for row, track in enumerate(tracks):
+    # A track that nobody continues costs no more than the worst face: two wrong ones are not
+    # taken for the sake of one more.
+    cost = np.full((len(tracks), len(faces)), MAX_COST)
+    for row, track in enumerate(tracks):
+        reach = MAX_STEP + MAX_STEP_LOST * track.lost
+        for column, face in enumerate(faces):
             step, growth = track.distance(face, index)
-            if step > MAX_STEP + MAX_STEP_LOST * track.lost or growth > MAX_GROWTH:
-                continue
-            likeness = 1.0
-            if cost.size > 1 or track.lost:
-                if look is None:
-                    look = looks_of(align(picture.luma, face.points, 2 * LOOK))
-                likeness = track.likeness(look)
-            if likeness >= MIN_LIKENESS:
-                cost[row, column] = step + growth + 1 - likeness
-    found: list[Face | None] = [None] * len(tracks)
+            if step <= reach and growth <= MAX_GROWTH:
+                whole = MAX_STEP * step / reach + growth + 1 - track.likeness(face)
+                cost[row, column] = min(MAX_COST, whole)
+    found: list[Sight | None] = [None] * len(tracks)
     for row, column in zip(*linear_sum_assignment(cost), strict=True):
-        if cost[row, column] < 1e3:
+        if cost[row, column] < MAX_COST:
             found[row] = faces[column]
     return found

@@ -14,7 +14,15 @@ from src.picture import Picture
 SMOOTHING = np.array([1, 2, 3, 2, 1], np.float32) / 9  # over ±2 frames: symmetric, so no lag
 REACH = len(SMOOTHING) // 2
 LOOK = 24  # px: size at which crops are compared
+NEW_LOOK = 0.25  # weight of the newest of them in how a face is remembered
 SHRUNK = 0.8  # of min_face_size: a followed face may get this much smaller
+
+
+@dataclass(frozen=True)
+class Sight(Face):
+    """A face in a picture, in that picture's pixels, with its look."""
+
+    look: np.ndarray
 
 
 class CropSink(Protocol):
@@ -67,8 +75,9 @@ def choose(tracks: list[Track], how: str) -> list[Track]:
     return sorted(chosen, key=lambda track: track.first_frame)
 
 
-def looks_of(crop: np.ndarray) -> np.ndarray:
-    """What two crops are compared by: float32 [LOOK²], mean 0 and length 1."""
+def look_of(picture: Picture, points: np.ndarray) -> np.ndarray:
+    """What faces are compared by: their crop, float32 [LOOK²], mean 0 and length 1."""
+    crop = align(picture.luma, points, 2 * LOOK)
     small = cv2.resize(crop, (LOOK, LOOK), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-6)
@@ -85,16 +94,21 @@ class OpenTrack:
         self._placed: list[tuple[Picture, np.ndarray]] = []  # with their boxes, not yet cropped
         self._points: list[np.ndarray] = []  # float32 [5, 2] a frame, the latest
         self._forgotten = 0  # places before these
-        self._face: Face | None = None
+        self._face: Sight | None = None
         self._seen_at = first_frame
         self._speed = np.zeros(2, np.float32)  # pixels a frame
-        self._look: np.ndarray | None = None
+        self._look = np.zeros(LOOK**2, np.float32)  # of late
+
+    @property
+    def area(self) -> float:
+        """Of the face when it was last seen, pixels²."""
+        return self._face.area
 
     def expected(self, index: int) -> np.ndarray:
         """The box where the face should be by now, at its last speed."""
         return self._face.box + np.tile(self._speed * (index - self._seen_at), 2)
 
-    def distance(self, face: Face, index: int) -> tuple[float, float]:
+    def distance(self, face: Sight, index: int) -> tuple[float, float]:
         """How far from there, in widths, and the change of size, as a logarithm."""
         box = self.expected(index)
         step = np.linalg.norm(face.middle - (box[:2] + box[2:]) / 2) / max(self._face.width, 1)
@@ -103,9 +117,9 @@ class OpenTrack:
             growth = np.inf
         return float(step), float(growth)
 
-    def likeness(self, look: np.ndarray) -> float:
-        """Correlation with how the face looked so far, −1…1; 1 while that is not known."""
-        return 1.0 if self._look is None else float(self._look @ look)
+    def likeness(self, face: Sight) -> float:
+        """Correlation with how the face looked of late, −1…1."""
+        return float(self._look @ face.look / max(float(np.linalg.norm(self._look)), 1e-6))
 
     def wait(self, picture: Picture) -> None:
         """A picture in which the face was not looked for."""
@@ -116,7 +130,7 @@ class OpenTrack:
         self._waiting.append(picture)
         self.lost += 1
 
-    def add(self, index: int, picture: Picture, face: Face) -> None:
+    def add(self, index: int, picture: Picture, face: Sight) -> None:
         """The face in this picture; the pictures that waited are bridged."""
         pictures = [*self._waiting, picture]
         old = self._face or face
@@ -127,6 +141,8 @@ class OpenTrack:
         if index > self._seen_at:
             speed = (face.middle - old.middle) / (index - self._seen_at)
             self._speed = (self._speed + speed) / 2
+        # Of sights only: in the pictures between, somebody else may have hidden the face.
+        self._look += (NEW_LOOK if self._face else 1) * (face.look - self._look)
         self._waiting, self._face, self.lost, self._seen_at = [], face, 0, index
         self._crop(self._forgotten + len(self._points) - REACH)
 
@@ -154,8 +170,6 @@ class OpenTrack:
             track.sink.append(crop, box.astype(np.float32))
             track.n_frames += 1
             track.area += float(np.prod(box[2:] - box[:2]))
-            look = looks_of(crop)
-            self._look = look if self._look is None else self._look + (look - self._look) / 8
         unneeded = max(0, track.n_frames - REACH - self._forgotten)
         del self._points[:unneeded]
         self._forgotten += unneeded

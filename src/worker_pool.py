@@ -3,11 +3,12 @@ ends them all."""
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 MOST_WORKERS = 61  # what Windows allows
@@ -102,9 +103,16 @@ def _start_worker(work: Callable, context: Any) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
     signal.signal(signal.SIGTERM, _stop_worker)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
     _worker.update(work=work, context=context)
+
+
+def _end_with_parent() -> None:
+    """A main process that is killed cannot end its workers, which would wait for ever."""
+    parent_process().join()
+    os._exit(1)
 
 
 class _Stopped(BaseException):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from src import media, muxing
+from src import containers, media, muxing
 from src.errors import (
     MissingFileError,
     NoAudioError,
@@ -176,7 +176,7 @@ BAD = {
     "truncated": UnreadableMediaError,
 }
 READERS = {
-    "probe": media.probe,
+    "probe": containers.probe,
     "read_audio": media.read_audio,
     "read_pictures": lambda path: list(media.read_pictures(path)),
     "first_picture_s": media.first_picture_s,
@@ -200,7 +200,7 @@ def test_sound_files_have_no_pictures(tmp_path):
     for name in ("read_pictures", "first_picture_s", "move_sound"):
         with pytest.raises(NoVideoError, match=r"only\.wav"):
             READERS[name](path)
-    assert not media.probe(path).has_video
+    assert not containers.probe(path).has_video
 
 
 def test_cover_art_is_no_video(tmp_path):
@@ -240,7 +240,7 @@ def test_odd_names(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     film(tmp_path / "plain.mp4").rename(tmp_path / name)
     source, target = Path(name), Path("-out " + name)
-    assert media.probe(source).has_video
+    assert containers.probe(source).has_video
     assert sum(1 for _ in media.read_pictures(source)) == 90
     assert np.abs(burst_errors(media.read_audio(source))).max() < 0.002
     muxing.move_sound(source, source, target, 25)
@@ -270,6 +270,6 @@ def test_a_jump_of_the_clock_is_refused(tmp_path):
 
 def test_the_header_promises_a_length(tmp_path):
     for suffix in ("mp4", "mkv"):
-        info = media.probe(film(tmp_path / f"film.{suffix}"))
+        info = containers.probe(film(tmp_path / f"film.{suffix}"))
         assert info.picture_s == pytest.approx(SECONDS, abs=0.05)
-    assert media.probe(write_sound(tmp_path / "sound.wav")).picture_s == 0
+    assert containers.probe(write_sound(tmp_path / "sound.wav")).picture_s == 0

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from src import media, muxing
+from src import containers, media, muxing
 from src.errors import (
     MediaError,
     OutputError,
@@ -53,7 +53,7 @@ def check_moved(source: Path, sound: Path | None, target: Path, delay_ms: float,
         audio = container.streams.audio[0]
         last = [p.pts + (p.duration or 0) for p in container.demux(audio) if p.size][-1]
         length = float(last * audio.time_base)
-    info = media.probe(target)
+    info = containers.probe(target)
     assert length - info.video_start_s == pytest.approx(SECONDS, abs=0.12)
     return np.abs(skew).max()
 
@@ -148,7 +148,7 @@ def test_sound_is_cut_or_continued_to_the_length_of_the_picture(tmp_path):
 def test_rate_and_channels_of_the_sound_are_kept(tmp_path):
     source = film(tmp_path / "film.mp4", rate=44100, channels=2)
     muxing.move_sound(source, None, tmp_path / "target.mp4", 30)
-    info = media.probe(tmp_path / "target.mp4")
+    info = containers.probe(tmp_path / "target.mp4")
     assert (info.audio_rate, info.audio_channels) == (44100, 2)
 
 
@@ -190,7 +190,7 @@ def test_moving_the_sound_keeps_the_rotation(tmp_path):
 def test_write_clip_and_probe(tmp_path):
     path = tmp_path / "clip.mp4"
     muxing.write_clip(path, [corner_picture()] * 30, 30, bursts(24000)[:24000], 24000)
-    info = media.probe(path)
+    info = containers.probe(path)
     assert (info.has_video, info.has_audio, info.width, info.height) == (True, True, 160, 90)
     assert (info.fps, info.audio_rate, info.audio_channels) == (30, 24000, 1)
     assert info.duration_s == pytest.approx(1, abs=0.05)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from src import media, muxing, picture
+from src.containers import ReadReport
 from src.picture import Picture, Scaler
 from tests.films import (
     COLUMNS,
@@ -296,7 +297,7 @@ def test_levels_and_turns_survive_deinterlacing(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])
 def test_a_whole_film_is_reported_whole(tmp_path, suffix):
     options = ["-c:v", "mpeg4", *PCM] if suffix == "avi" else []
-    report = media.ReadReport()
+    report = ReadReport()
     path = film(tmp_path / f"film.{suffix}", fps=30, options=options)
     assert len(list(media.read_pictures(path, report=report))) == 90
     assert (report.pictures, report.n_damaged) == (108, 0)
@@ -322,7 +323,7 @@ def test_damaged_packets_are_counted(tmp_path, codec):
                 packet = packet_
             packet.stream = stream
             target.mux(packet)
-    report = media.ReadReport()
+    report = ReadReport()
     shown = len(list(media.read_pictures(path, report=report)))
     assert hit == 4
     assert shown == pytest.approx(90, abs=2)
