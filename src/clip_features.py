@@ -20,6 +20,7 @@ WINDOW_FRAMES = 5  # what one embedding sees
 # A picture track this much shorter than its header says was cut off.
 MISSING_S, MISSING_SHARE = 0.5, 0.02
 WORTH_SAYING = 0.98  # less of a clip than this with a face, or sound, is mentioned
+SMALLEST_SEEN = 18  # px: narrower faces are missed in the picture of data.detection_size
 SPOILT = 0.02  # more damaged pictures than this are why no face is found: most rest on others
 
 
@@ -176,7 +177,7 @@ def extract_clip(
                n=report.n_damaged, pictures=report.n_all, path=video_path)
         )  # fmt: skip
     if not tracks:
-        raise _no_face(video_path, count, settings, shortest)
+        raise _no_face(info, count, settings, shortest)
     ready = []
     for place, track in enumerate(tracks):
         path, rows = folder / f"track-{place}.npy", track.sink.rows
@@ -231,7 +232,8 @@ def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: 
         )  # fmt: skip
 
 
-def _no_face(path, count: FaceCount, settings: DataConfig, shortest: int) -> NoFaceError:
+def _no_face(info: MediaInfo, count: FaceCount, settings: DataConfig, shortest: int) -> NoFaceError:
+    path = info.path
     if count.standing > count.frames / 2:
         return NoFaceError(
             tr("the picture of {path} stands still in {n} of {frames} frames: nobody can be seen "
@@ -249,11 +251,12 @@ def _no_face(path, count: FaceCount, settings: DataConfig, shortest: int) -> NoF
                "needed (data.min_face_size)",
                path=path, width=round(count.widest_small), least=settings.min_face_size)
         )  # fmt: skip
+    shrunk = max(1.0, max(info.width, info.height) / settings.detection_size)
     return NoFaceError(
         tr("no face found in {missed} of {looked} frames of {path}; is the face visible, "
            "upright and at least {least} pixels wide?",
            missed=count.looked - count.found, looked=count.looked, path=path,
-           least=settings.min_face_size)
+           least=max(settings.min_face_size, round(SMALLEST_SEEN * shrunk)))
     )  # fmt: skip
 
 

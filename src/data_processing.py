@@ -136,6 +136,10 @@ def process(
                     save()
                     saved = time.monotonic()
     finally:
+        # A process that went down, or was told to end just then, may have left its own.
+        left = {path.name: path for path in (folder / SAMPLES_FOLDER).glob(".*")}
+        for name in left.keys() & {_workplace(folder, clip).name for clip in clips}:
+            shutil.rmtree(left[name], ignore_errors=True)
         save()
     report.skipped_table = _table(folder, "skipped", index_name)
     _write_table(report.skipped_table, ("video", "reason"), report.skipped)
@@ -175,9 +179,8 @@ def process_clip(
     """
     clip, known = job
     folder = Path(settings.processed_dir)
-    # Named for the clip alone, so that what a killed run left is found and removed.
-    workplace = folder / SAMPLES_FOLDER / f".{_file_stem(clip.name)}"
-    shutil.rmtree(workplace, ignore_errors=True)
+    workplace = _workplace(folder, clip)
+    shutil.rmtree(workplace, ignore_errors=True)  # a killed run may have left it
     try:
         for source in filter(None, (clip.video, clip.audio)):
             check_file(source)
@@ -255,6 +258,11 @@ def _samples_of(
             }
         )
     return records
+
+
+def _workplace(folder: Path, clip: Clip) -> Path:
+    """Where a clip is worked on; named for it alone, so that it is found again."""
+    return folder / SAMPLES_FOLDER / f".{_file_stem(clip.name)}"
 
 
 def _file_stem(name: str, *made_from) -> str:

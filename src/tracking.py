@@ -192,6 +192,8 @@ class _Shot:
             return
         faces = self._look(index, picture)
         assigned = assign(self._open, faces, index)
+        for track, effort in zip(self._open, efforts(self._open, faces, index), strict=True):
+            track.company = bool(np.isfinite(effort).sum() > 1)
         for track, face in list(zip(self._open, assigned, strict=True)):
             if face is not None:
                 track.add(index, picture, face)
@@ -296,24 +298,40 @@ def _distinct(faces: list[Sight]) -> list[Sight]:
     return kept
 
 
-def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sight | None]:
-    """Which face continues which track, by the least sum of costs (Kuhn 1955).
+def efforts(tracks: list[OpenTrack], faces: list[Sight], index: int) -> np.ndarray:
+    """What it takes to continue each track with each face: float [tracks, faces].
 
-    A cost is how far the face is from where it is expected, in widths, plus the change of its
-    size, plus how unlike it looks.
+    How far the face is from where it is expected, in widths, plus the change of its size;
+    infinite where one of them is out of the question.
     """
-    from scipy.optimize import linear_sum_assignment
-
-    # A track that nobody continues costs no more than the worst face: two wrong ones are not
-    # taken for the sake of one more.
-    cost = np.full((len(tracks), len(faces)), MAX_COST)
+    effort = np.full((len(tracks), len(faces)), np.inf)
     for row, track in enumerate(tracks):
         reach = MAX_STEP + MAX_STEP_LOST * track.lost
         for column, face in enumerate(faces):
             step, growth = track.distance(face, index)
             if step <= reach and growth <= MAX_GROWTH:
-                whole = MAX_STEP * step / reach + growth + 1 - track.likeness(face)
-                cost[row, column] = min(MAX_COST, whole)
+                effort[row, column] = MAX_STEP * step / reach + growth
+    return effort
+
+
+def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sight | None]:
+    """Which face continues which track, by the least sum of costs (Kuhn 1955).
+
+    A cost is the effort, plus how unlike the face looks where there is a doubt: where a track was
+    lost, or somebody else is or was near. Without one it counts for nothing, for people turn
+    their heads.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    cost = efforts(tracks, faces, index)
+    near = np.isfinite(cost)
+    for row, column in np.argwhere(near):
+        track = tracks[row]
+        if track.lost or track.company or near[row].sum() > 1 or near[:, column].sum() > 1:
+            cost[row, column] += 1 - track.likeness(faces[column])
+    # A track that ends costs no more than the worst face: two are not continued wrongly for the
+    # sake of one more.
+    cost = np.minimum(cost, MAX_COST)
     found: list[Sight | None] = [None] * len(tracks)
     for row, column in zip(*linear_sum_assignment(cost), strict=True):
         if cost[row, column] < MAX_COST:

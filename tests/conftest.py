@@ -20,6 +20,6 @@ def talking_clip(tmp_path_factory):
 @pytest.fixture(scope="session")
 def retinaface():
     from src.config import DataConfig
-    from src.faces import make_detector
+    from src.face_detectors import make_detector
 
     return make_detector(DataConfig())

@@ -1,98 +1,85 @@
-"""Clips become samples: pairing, reuse, bad clips, crashes and Ctrl+C."""
+"""Clips become samples: good ones and bad, a second run, other settings."""
 
 import csv
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from src import data_processing
-from src.config import DEFAULT_CONFIG, Config, DataConfig, load_config
-from src.data_processing import Clip, find_clips, process
-from src.errors import DatasetError, DetectorError, OutputError
-from src.media import read_audio
+from src import clip_features, data_processing
+from src.clips import find_clips
+from src.data_processing import process, process_clip
+from src.errors import DetectorError, OutputError
+from src.face_detectors import make_detector
+from src.inference import LipSyncInference
+from src.media import read_audio, read_pictures
 from src.muxing import write_clip, write_wav
-from src.sample_index import INDEX_NAME, read_index, read_sample
-from tools.synthetic_talker import make_clip
+from src.sample_file import read_sample
+from src.sample_index import INDEX_NAME, read_index, sample_settings, write_index
+from src.worker_pool import Crashed
+from tests.processing_helpers import (
+    by_clip,
+    command,
+    contents,
+    files_of,
+    processed,
+    records_of,
+    sample_names,
+    settings_in,
+    touch,
+    variant,
+    work_here,
+)
 
-SCRIPT = Path(data_processing.__file__)
-
-
-def settings_in(folder: Path, **changes) -> Config:
-    data = {
-        "video_dir": str(folder / "videos"),
-        "audio_dir": str(folder / "audios"),
-        "processed_dir": str(folder / "processed"),
-        "num_workers": 1,
-    } | changes
-    return load_config(None, [f"data.{key}={value}" for key, value in data.items()])
-
-
-def touch(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"")
-    return path
+pytest_plugins = ("tests.processing_fixtures",)
 
 
-# ---------------------------------------------------------------------------- finding clips
+def table(path: Path) -> list[list[str]]:
+    """A table without its head; it begins with the mark that spreadsheets know UTF-8 by."""
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))[1:]
 
 
-def test_videos_and_sounds_are_paired_by_name(tmp_path):
-    videos, audios = tmp_path / "videos", tmp_path / "audios"
-    names = ["a.mp4", "b.MOV", "anna/c.mkv", "anna/deep/d.webm", "bob/c.avi", "e.flv", "f f.mpg"]
-    for name in [*names, "notes.txt", "cover.jpg", "g.wav"]:
-        touch(videos / name)
-    sounds = {
-        "a.mp4": "a.wav", "b.MOV": "b.MP3", "anna/c.mkv": "anna/c.m4a",
-        "anna/deep/d.webm": "d.flac", "e.flv": "e.aac", "f f.mpg": "f f.ogg",
-    }  # fmt: skip
-    for name in [*sounds.values(), "other.wav", "a.txt"]:
-        touch(audios / name)
-    (videos / "folder.mp4").mkdir()
-    clips = {clip.name: clip for clip in find_clips(settings_in(tmp_path).data)}
-    assert set(clips) == set(names)
-    for name, clip in clips.items():
-        assert clip.video == videos / name
-        assert clip.audio == (audios / sounds[name] if name in sounds else None)
-    speakers = {name: clip.speaker for name, clip in clips.items()}
-    assert speakers["anna/c.mkv"] == speakers["anna/deep/d.webm"] == "anna"
-    assert speakers["bob/c.avi"] == "bob" and speakers["a.mp4"] == ""
-
-
-def test_the_sound_of_the_same_folder_comes_first(tmp_path):
-    for name in ("videos/anna/c.mp4", "videos/bob/c.mp4", "audios/c.wav", "audios/anna/c.mp3"):
-        touch(tmp_path / name)
-    sounds = {clip.name: clip.audio for clip in find_clips(settings_in(tmp_path).data)}
-    assert sounds["anna/c.mp4"] == tmp_path / "audios/anna/c.mp3"
-    assert sounds["bob/c.mp4"] == tmp_path / "audios/c.wav"
-
-
-def test_no_video_says_what_to_put_where(tmp_path):
-    for make in (lambda: None, lambda: touch(tmp_path / "videos" / "readme.txt")):
-        make()
-        with pytest.raises(DatasetError, match=r"no video in .*videos.*put clips.*audios"):
-            find_clips(settings_in(tmp_path).data)
+# ---------------------------------------------------------------------------- names
 
 
 def test_file_names_of_samples_are_plain_and_distinct():
-    names = ["a.mp4", "a.avi", "x/a.mp4", "口播 1.mp4", "it's.mp4", "é" * 100 + ".mp4"]
+    long = "é" * 100 + ".mp4"
+    names = ["a.mp4", "a.avi", "x/a.mp4", "口播 1.mp4", "it's.mp4", long, "a\udcff.mp4"]
     stems = [data_processing._file_stem(name) for name in names]
     assert len(set(stems)) == len(names)
     assert all(len(stem) <= 60 and "/" not in stem and " " not in stem for stem in stems)
 
 
+def test_samples_of_other_content_or_settings_have_other_names():
+    made_from = [("01", "", 96), ("02", "", 96), ("", "01", 96), ("01", "", 48), ("0", "1", 96)]
+    stems = {data_processing._file_stem("a.mp4", *parts) for parts in made_from}
+    assert len(stems) == len(made_from)
+
+
 # ---------------------------------------------------------------------------- a run
+
+BAD = {
+    "nobody.mp4": "no face found in",
+    "dumb.mp4": "no matching audio file",
+    "quiet.mp4": "silent",
+    "short.mp4": "only 3 frames",
+    "text.mp4": "cannot read",
+    "empty.mkv": "is empty",
+    "folder.mp4": "is a folder",
+    "link.mp4": "leads nowhere",
+    "mumble.mp4": "nobody speaks while the face is seen",
+}
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory, talking_clip):
-    """A folder with good and bad clips, processed once: (folder, config, report, printed)."""
+    """A folder with good and bad clips, processed once: (folder, config, report)."""
     folder = tmp_path_factory.mktemp("run")
     videos, audios = folder / "videos", folder / "audios"
     for name in ("anna/own.mp4", "anna/deep/paired.mp4", "ñ 口播.mp4"):
@@ -109,35 +96,40 @@ def ran(tmp_path_factory, talking_clip):
     write_clip(videos / "short.mp4", gray[:3], 25, noise)
     (videos / "text.mp4").write_text("no film")
     (videos / "empty.mkv").write_bytes(b"")
+    (videos / "folder.mp4").mkdir()
+    os.symlink("nowhere", videos / "link.mp4")
+    shutil.copy(talking_clip, videos / "mumble.mp4")
+    write_wav(audios / "mumble.wav", np.tile(noise, 3)[:32000])
     config = settings_in(folder)
-    report = process(config, find_clips(config.data))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_processing, "results_of", work_here)
+        report = process(config, find_clips(config.data))
     return folder, config, report
-
-
-def samples_of(folder: Path) -> dict[str, dict]:
-    index = read_index(folder / "processed" / INDEX_NAME)
-    return {sample["clip"]: sample for sample in index["samples"]}
 
 
 def test_good_clips_become_samples(ran):
     folder, _, report = ran
-    samples = samples_of(folder)
+    samples = by_clip(folder)
     assert set(samples) == {"anna/own.mp4", "anna/deep/paired.mp4", "ñ 口播.mp4"}
-    assert len(report.samples) == 3 and report.own_sound == 2 and report.reused == 0
+    assert len(report.samples) == 3 and report.own_sound == 2
+    assert report.reused == report.gone == 0
     for name, sample in samples.items():
         assert sample["n_frames"] == 50 and sample["first_frame"] == 0 and sample["fps"] == 25
-        assert sample["face_share"] == 1 and sample["offset_ms"] == 0
+        assert sample["face_share"] == 1 and sample["offset_ms"] == 0 and sample["faces"] == 1
         assert sample["speaker"] == ("anna" if name.startswith("anna") else "")
+        assert sample["id"] == f"{name}#0"
         records = read_sample(folder / "processed" / sample["file"])
         assert len(records) == 50 and records["crop"].shape == (50, 96, 96)
         assert sample["speech_share"] == pytest.approx(records["speech"].mean())
-    files = {path.name for path in (folder / "processed" / "samples").iterdir()}
-    assert files == {Path(sample["file"]).name for sample in samples.values()}
+    assert sample_names(folder) == {Path(sample["file"]).name for sample in samples.values()}
+    assert {path.name for path in (folder / "processed").iterdir()} == {
+        INDEX_NAME, "samples", "skipped.csv", "used_in_part.csv"
+    }  # fmt: skip
 
 
 def test_the_paired_sound_is_used(ran):
     folder, _, _ = ran
-    samples = samples_of(folder)
+    samples = by_clip(folder)
     own, paired = (
         read_sample(folder / "processed" / samples[name]["file"])
         for name in ("anna/own.mp4", "anna/deep/paired.mp4")
@@ -151,86 +143,277 @@ def test_the_paired_sound_is_used(ran):
 
 def test_bad_clips_are_listed_with_reasons(ran):
     folder, _, report = ran
-    expected = {
-        "nobody.mp4": "no face found in 20 of 20 frames",
-        "dumb.mp4": "no matching audio file",
-        "quiet.mp4": "silent",
-        "short.mp4": "only 3 frames",
-        "text.mp4": "cannot read",
-        "empty.mkv": "cannot read",
-    }
-    path = folder / "processed" / "skipped.csv"
-    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["video", "reason"] and {row[0] for row in rows} == set(expected)
+    rows = table(folder / "processed" / "skipped.csv")
+    assert report.skipped_table == folder / "processed" / "skipped.csv"
+    assert {row[0] for row in rows} == set(BAD) and len(rows) == len(BAD)
     assert sorted(map(tuple, rows)) == sorted(report.skipped)
     for name, reason in rows:
-        assert expected[name] in reason and name in reason and "\n" not in reason
+        assert BAD[name] in reason and name in reason and "\n" not in reason
 
 
-def test_a_second_run_takes_what_is_there(ran):
+def test_a_second_run_takes_what_is_there(ran, here):
     folder, config, _ = ran
     before = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
-    old = samples_of(folder)
+    index = read_index(folder / "processed" / INDEX_NAME)
     report = process(config, find_clips(config.data))
-    assert report.reused == 3 and len(report.samples) == 3 and len(report.skipped) == 6
-    assert samples_of(folder) == old
+    assert report.reused == 3 and len(report.samples) == 3 and len(report.skipped) == len(BAD)
+    assert read_index(folder / "processed" / INDEX_NAME) == index
     after = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
     assert after == before
 
 
-def test_what_changed_is_done_again(ran, tmp_path, talking_clip):
-    """One clip's sound changed, one sample was lost, one clip is gone: the rest stays."""
-    folder = tmp_path / "copy"
-    shutil.copytree(ran[0], folder)
-    for name in ("nobody.mp4", "dumb.mp4", "quiet.mp4", "short.mp4", "text.mp4", "empty.mkv"):
-        (folder / "videos" / name).unlink()
-    config = settings_in(folder)
-    old = samples_of(folder)
-    write_wav(folder / "audios" / "paired.wav", read_audio(talking_clip))
-    (folder / "processed" / old["ñ 口播.mp4"]["file"]).unlink()
-    report = process(config, find_clips(config.data))
-    new = samples_of(folder)
+def test_what_was_used_in_part_is_listed(tmp_path, here, talking_clip):
+    """A clip with a slide in between, one whose sound goes on, and one that is used whole."""
+    videos, audios = tmp_path / "videos", tmp_path / "audios"
+    faces = [picture.bgr for picture in read_pictures(talking_clip)]
+    sound, pause = read_audio(talking_clip)[:32000], np.zeros(30 * 640, np.float32)
+    slide = [np.full_like(faces[0], 90)] * 30
+    videos.mkdir()
+    write_clip(videos / "a.mp4", faces + slide + faces, 25, np.concatenate([sound, pause, sound]))
+    for name in ("b.mp4", "c.mp4"):
+        shutil.copy(talking_clip, videos / name)
+    audios.mkdir()
+    write_wav(audios / "b.wav", np.tile(sound, 6))
+    for _ in range(2):  # the second time they are only looked up
+        report = processed(tmp_path)
+        assert sorted(report.in_part) == [
+            ("a.mp4", "30 of 130 frames without a face are left out"),
+            ("b.mp4", "the last 10.0 s of the sound have no picture and are left out"),
+        ]
+        rows = table(tmp_path / "processed" / "used_in_part.csv")
+        assert sorted(map(tuple, rows)) == sorted(report.in_part)
+    assert report.reused == 3
+    records = {record["id"]: record for record in records_of(tmp_path)}
+    assert list(records) == ["a.mp4#0", "a.mp4#1", "b.mp4#0", "c.mp4#0"]
+    spans = [(record["first_frame"], record["n_frames"]) for record in records.values()]
+    assert spans == [(0, 50), (80, 50), (0, 50), (0, 50)]
+    assert records["a.mp4#1"]["face_share"] == pytest.approx(100 / 130)
+    assert records["a.mp4#1"]["notes"] == [report.in_part[0][1]] and not records["c.mp4#0"]["notes"]
+    first, second = (
+        read_sample(tmp_path / "processed" / records[f"a.mp4#{n}"]["file"]) for n in (0, 1)
+    )
+    assert np.abs(first["crop"].astype(int) - second["crop"]).mean() < 3, "the same 50 pictures"
+
+
+def test_names_that_are_no_text_are_listed_too(tmp_path, here):
+    """Old archives hold names in the encodings of their time."""
+    name = os.fsdecode("坏.mp4".encode("gbk"))
+    touch(tmp_path / "videos" / name)
+    report = processed(tmp_path)
+    assert [clip for clip, _ in report.skipped] == [name]
+    ((listed, _),) = table(tmp_path / "processed" / "skipped.csv")
+    assert listed == r"\udcbb\udcb5.mp4"
+
+
+def test_a_clip_that_takes_its_process_down_is_listed(tmp_path, monkeypatch):
+    touch(tmp_path / "videos" / "deadly.mp4")
+    monkeypatch.setattr(
+        data_processing, "results_of", lambda _w, _c, jobs, _n: ((job, Crashed()) for job in jobs)
+    )
+    ((name, reason),) = processed(tmp_path).skipped
+    assert name == "deadly.mp4" and "the decoder crashed on" in reason and name in reason
+
+
+def test_whatever_a_decoder_makes_of_a_clip_is_a_reason(two, tmp_path, monkeypatch):
+    def falls(*_):
+        raise RuntimeError("something nobody thought of")
+
+    monkeypatch.setattr(data_processing, "extract_clip", falls)
+    config = settings_in(two, processed_dir=tmp_path)
+    reason = process_clip(config.data, (find_clips(config.data)[0], []))
+    assert "1.mp4: RuntimeError: something nobody thought of" in reason
+    assert not list((tmp_path / "samples").iterdir())
+
+
+def test_the_same_bits_for_training_and_for_judging(tmp_path, here, monkeypatch, talking_clip):
+    """One code serves both: a clip gives the same crops and MFCC, bit for bit."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(talking_clip, tmp_path / "videos" / "a.mp4")
+    processed(tmp_path)
+    (record,) = records_of(tmp_path)
+    (track,) = judged_tracks(tmp_path / "videos" / "a.mp4", settings_in(tmp_path), monkeypatch)
+    assert track == (tmp_path / "processed" / record["file"]).read_bytes()
+
+
+def judged_tracks(video: Path, config, monkeypatch) -> list[bytes]:
+    """What ``LipSyncInference`` has on disk when it begins to embed."""
+    extract = clip_features.extract_clip
+
+    class Seen(Exception):
+        pass
+
+    def spy(*arguments, **options):
+        raise Seen([track.path.read_bytes() for track in extract(*arguments, **options).tracks])
+
+    monkeypatch.setattr(clip_features, "extract_clip", spy)
+    inference = object.__new__(LipSyncInference)  # no network is needed to get this far
+    inference.config, inference.detector = config, make_detector(config.data)
+    with pytest.raises(Seen) as caught:
+        inference.compute_sync_score(video)
+    return caught.value.args[0]
+
+
+# ---------------------------------------------------------------------------- a second run
+
+
+def test_new_clips_are_added(done, here, short_clip):
+    old, before = by_clip(done), contents(done / "processed" / "samples")
+    variant(short_clip, done / "videos" / "anna" / "0.mp4", 3)
+    report = processed(done)
+    assert report.reused == 2 and len(report.samples) == 3 and report.gone == 0
+    new = by_clip(done)
+    assert new == old | {"anna/0.mp4": new["anna/0.mp4"]}
+    assert before.items() < contents(done / "processed" / "samples").items()
+
+
+def test_only_what_changed_is_done_again(done, here, short_clip):
+    """One clip's content changed, one sample was lost, one clip got a sound of its own."""
+    for number in (3, 4):
+        variant(short_clip, done / "videos" / f"{number}.mp4", number)
+    processed(done)
+    old = by_clip(done)
+    variant(short_clip, done / "videos" / "2.mp4", 22)
+    (done / "processed" / old["3.mp4"]["file"]).unlink()
+    (done / "audios").mkdir()
+    write_wav(done / "audios" / "4.wav", read_audio(short_clip))
+    report, new = processed(done), by_clip(done)
     assert report.reused == 1 and not report.skipped
-    assert new["anna/own.mp4"] == old["anna/own.mp4"]
-    changed, same = new["anna/deep/paired.mp4"], new["ñ 口播.mp4"]
-    assert changed["audio_sha256"] != old["anna/deep/paired.mp4"]["audio_sha256"]
-    assert same == old["ñ 口播.mp4"] and (folder / "processed" / same["file"]).exists()
-
-    (folder / "videos/anna/own.mp4").unlink()
-    config = settings_in(folder, input_size=48)  # other settings: all is done again
-    report = process(config, find_clips(config.data))
-    assert report.reused == 0 and set(samples_of(folder)) == set(old) - {"anna/own.mp4"}
-    for sample in samples_of(folder).values():
-        crops = read_sample(folder / "processed" / sample["file"])["crop"]
-        assert crops.shape[1:] == (48, 48)
+    assert new["1.mp4"] == old["1.mp4"] and new["3.mp4"] == old["3.mp4"]
+    assert new["2.mp4"]["video_sha256"] != old["2.mp4"]["video_sha256"]
+    assert new["4.mp4"]["audio_sha256"] != old["4.mp4"]["audio_sha256"] == ""
+    for name in ("2.mp4", "4.mp4"):
+        assert new[name]["file"] != old[name]["file"]
+    assert sample_names(done) == files_of(done), "what was replaced is gone"
 
 
-def test_a_damaged_index_is_made_anew(tmp_path, capsys):
-    path = tmp_path / INDEX_NAME
-    path.write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    assert data_processing._known_samples(path, {}) == {}
-    assert "made anew" in capsys.readouterr().out
+def test_samples_are_replaced_only_after_the_index_is_saved(done, here, short_clip, monkeypatch):
+    before = contents(done / "processed")
+    variant(short_clip, done / "videos" / "2.mp4", 22)
+
+    def full(*_):
+        raise OutputError("no room for the index")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_processing, "write_index", full)
+        with pytest.raises(OutputError, match="no room for the index"):
+            processed(done)
+    assert before.items() < contents(done / "processed").items(), "all that was there is there"
+    records_of(done)
+    processed(done)
+    assert sample_names(done) == files_of(done) and len(files_of(done)) == 2
 
 
-def test_an_early_end_keeps_what_was_done(ran, tmp_path, monkeypatch):
+def test_clips_that_are_gone_stay_until_they_are_pruned(done, command_here):
+    old = by_clip(done)
+    (done / "videos" / "1.mp4").unlink()
+    code, out, _ = command_here(done)
+    assert code == 0 and by_clip(done) == old
+    assert "1 clips of the index are not in the video folder any more and stay" in out
+    assert out.splitlines()[-3] == "Done! 2 samples processed"
+    code, out, _ = command_here(done, "--prune")
+    assert code == 0 and by_clip(done) == {"2.mp4": old["2.mp4"]}
+    assert sample_names(done) == {Path(old["2.mp4"]["file"]).name}
+    assert "any more" not in out and out.splitlines()[-3] == "Done! 1 samples processed"
+
+
+def test_a_clip_that_became_useless_is_dropped(done, here):
+    old = by_clip(done)
+    (done / "videos" / "1.mp4").write_text("no film any more")
+    assert [name for name, _ in processed(done).skipped] == ["1.mp4"]
+    assert by_clip(done) == {"2.mp4": old["2.mp4"]}
+    assert sample_names(done) == files_of(done)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need special rights there")
+def test_a_clip_on_a_disk_that_is_away_stays(done, here, tmp_path):
+    """Its link leads nowhere for now: that is said, and costs no work."""
+    (tmp_path / "disk").mkdir()
+    shutil.move(done / "videos" / "1.mp4", tmp_path / "disk" / "1.mp4")
+    os.symlink(tmp_path / "disk" / "1.mp4", done / "videos" / "1.mp4")
+    assert processed(done).reused == 2
+    old, before = by_clip(done), contents(done / "processed" / "samples")
+    (tmp_path / "disk").rename(tmp_path / "away")
+    ((name, reason),) = processed(done).skipped
+    assert name == "1.mp4" and "leads nowhere" in reason
+    assert by_clip(done) == old and contents(done / "processed" / "samples") == before
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(done, command_here):
+    before = contents(done / "processed")
+    for name, value, old in (("input_size", 48, 96), ("min_score", 0.5, 0.8), ("n_mfcc", 13, 40)):
+        code, _, err = command_here(done, **{name: value})
+        assert code == 2 and contents(done / "processed") == before
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert f"was made with data.{name} = {old}, the settings say {value}" in line
+
+
+def test_overwrite_begins_anew(done, command_here):
+    old = by_clip(done)
+    (done / "videos" / "1.mp4").unlink()
+    code, out, _ = command_here(done, "--overwrite", input_size=48)
+    assert code == 0 and "all clips are processed anew" in out and "already done" not in out
+    new = by_clip(done)
+    assert set(new) == {"2.mp4"} and new["2.mp4"]["file"] != old["2.mp4"]["file"]
+    assert sample_names(done) == files_of(done), "nothing of the old ones stays"
+    sample = read_sample(done / "processed" / new["2.mp4"]["file"])
+    assert sample["crop"].shape[1:] == (48, 48)
+    expected = sample_settings(settings_in(done, input_size=48).data)
+    assert read_index(done / "processed" / INDEX_NAME)["settings"] == expected
+
+
+def test_overwrite_with_the_same_settings_does_nothing_twice(done, command_here):
+    old, before = records_of(done), contents(done / "processed" / "samples")
+    code, out, _ = command_here(done, "--overwrite")
+    assert code == 0 and "2 clips were already done" in out
+    assert records_of(done) == old and contents(done / "processed" / "samples") == before
+
+
+def test_an_early_end_keeps_what_was_done(done, monkeypatch):
     """Ctrl+C before the first clip is looked at must not empty the index."""
-    folder = tmp_path / "copy"
-    shutil.copytree(ran[0], folder)
-    old, config = samples_of(folder), settings_in(folder)
+    old, before = records_of(done), contents(done / "processed" / "samples")
 
     def interrupted(*_):
-        yield find_clips(config.data)[0], ([old["anna/deep/paired.mp4"]], True)
         raise KeyboardInterrupt
+        yield
 
-    monkeypatch.setattr(data_processing, "_results", interrupted)
+    monkeypatch.setattr(data_processing, "results_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        process(config, find_clips(config.data))
-    assert samples_of(folder) == old
+        processed(done)
+    assert records_of(done) == old and contents(done / "processed" / "samples") == before
 
 
-def test_a_detector_that_cannot_start_ends_the_run_at_once(ran, tmp_path, monkeypatch):
+def test_what_is_finished_is_in_the_index_while_the_rest_is_at_work(done, here, monkeypatch):
+    """It is saved every few seconds, not only at the end."""
+    saved = []
+
+    def noting(path, settings, samples):
+        saved.append([record["clip"] for record in samples])
+        write_index(path, settings, samples)
+
+    monkeypatch.setattr(data_processing, "write_index", noting)
+    monkeypatch.setattr(data_processing, "SAVE_EVERY_S", 0)
+    shutil.rmtree(done / "processed")
+    processed(done)
+    assert saved == [["1.mp4"], ["1.mp4", "2.mp4"], ["1.mp4", "2.mp4"]]
+
+
+def test_a_large_index_is_extended_in_no_time(tmp_path, here):
+    """Nothing is looked up in a list for each of its records."""
+    config = settings_in(tmp_path)
+    records = [
+        {"id": f"{n}#0", "file": f"samples/{n}.npy", "clip": f"{n}.mp4", "speaker": "",
+         "n_frames": 20, "notes": []}
+        for n in range(20_000)
+    ]  # fmt: skip
+    (tmp_path / "processed").mkdir()
+    write_index(tmp_path / "processed" / INDEX_NAME, sample_settings(config.data), records)
+    began = time.monotonic()
+    assert process(config, []).gone == 20_000
+    assert time.monotonic() - began < 5
+
+
+def test_a_detector_that_cannot_start_ends_the_run_at_once(done, tmp_path, monkeypatch):
     from urllib.error import URLError
 
     def offline(*_, **__):
@@ -238,86 +421,49 @@ def test_a_detector_that_cannot_start_ends_the_run_at_once(ran, tmp_path, monkey
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    config, before = settings_in(ran[0], detector="face_alignment"), samples_of(ran[0])
+    before = contents(done / "processed")
     with pytest.raises(DetectorError):
-        process(config, find_clips(config.data))
-    assert samples_of(ran[0]) == before
+        processed(done, detector="face_alignment")
+    assert contents(done / "processed") == before
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    config = settings_in(tmp_path, processed_dir=str(tmp_path / "file" / "processed"))
+    touch(tmp_path / "file")
+    config = settings_in(tmp_path, processed_dir=tmp_path / "file" / "processed")
     with pytest.raises(OutputError, match="processed"):
         process(config, [])
-
-
-# ---------------------------------------------------------------------------- crashes
-
-
-def dying_work(clip: Clip, known: list) -> tuple:
-    """Stands for work in which a decoder takes the whole process down."""
-    if clip.name.startswith("deadly"):
-        os._exit(139)
-    time.sleep(0.02)
-    return [], False
-
-
-def test_a_worker_that_dies_costs_only_its_clip():
-    names = ["a.mp4", "deadly 1.mp4", "b.mp4", "c.mp4", "deadly 2.mp4", *map(str, range(12))]
-    clips = [Clip(name, Path(name), None) for name in names]
-    settings = DataConfig(num_workers=2)
-    results = [
-        (clip.name, r) for clip, r in data_processing._results(settings, clips, {}, dying_work)
-    ]
-    assert sorted(name for name, _ in results) == sorted(names)
-    for name, result in results:
-        if name.startswith("deadly"):
-            assert "crashed" in result and name in result
-        else:
-            assert result == ([], False)
 
 
 # ---------------------------------------------------------------------------- the command
 
 
-def command(folder: Path, *more: str) -> list[str]:
-    settings = settings_in(folder).data
-    keys = ("video_dir", "audio_dir", "processed_dir", "num_workers")
-    overrides = [f"data.{key}={getattr(settings, key)}" for key in keys]
-    pairs = [part for override in [*overrides, *more] for part in ("--set", override)]
-    return [sys.executable, str(SCRIPT), "--config", str(DEFAULT_CONFIG), *pairs]
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()])
+def test_nothing_to_do_is_one_line(tmp_path, command_here, make):
+    make(tmp_path / "videos")
+    code, _, err = command_here(tmp_path)
+    (line,) = err.splitlines()
+    assert code == 2 and line.startswith("error: no video in")
 
 
-def run(folder: Path, *more: str, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(folder, *more), capture_output=True, encoding="utf-8", timeout=120,
-        env=os.environ | environment,
-    )  # fmt: skip
-
-
-def test_nothing_to_do_is_one_line(tmp_path):
-    (tmp_path / "videos").mkdir()
-    done = run(tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: no video in") and "Traceback" not in done.stdout
-
-
-def test_nothing_usable_is_one_line_after_the_reasons(tmp_path):
+def test_nothing_usable_is_one_line_after_the_reasons(tmp_path, command_here):
     touch(tmp_path / "videos" / "bad.mp4")
-    done = run(tmp_path)
-    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
-    assert "bad.mp4" in done.stdout
-    assert done.stderr.splitlines()[-1].startswith("error: no usable clip in")
+    code, out, err = command_here(tmp_path)
+    assert code == 2 and "Traceback" not in out + err and "bad.mp4" in out
+    assert err.splitlines()[-1].startswith("error: no usable clip in")
 
 
+@pytest.mark.slow
 def test_the_closing_lines_of_the_guide(ran):
     folder, _, _ = ran
-    done = run(folder, LIPSYNC_LANG="zh", PYTHONUTF8="1")
+    done = subprocess.run(
+        command(folder), capture_output=True, encoding="utf-8", timeout=120,
+        env=os.environ | {"LIPSYNC_LANG": "zh", "PYTHONUTF8": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "找到 9 个视频文件"
-    assert "处理视频: 100%|" in done.stderr and "9/9" in done.stderr
+    n_clips = 3 + len(BAD)
+    assert lines[0] == f"找到 {n_clips} 个视频文件"
+    assert "处理视频: 100%|" in done.stderr and f"{n_clips}/{n_clips}" in done.stderr
     processed = folder / "processed"
     assert lines[-3:] == [
         "处理完成！共处理 3 个样本",
@@ -325,35 +471,3 @@ def test_the_closing_lines_of_the_guide(ran):
         f"索引文件: {processed / INDEX_NAME}",
     ]
     assert "未检测到人脸" in done.stdout and "未找到对应的音频文件" in done.stdout
-
-
-@pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
-def test_ctrl_c_loses_nothing_that_was_finished(tmp_path):
-    clip, videos = tmp_path / "clip.mp4", tmp_path / "videos"
-    make_clip(clip, 3, 0.8)
-    videos.mkdir()
-    for number in range(30):
-        shutil.copy(clip, videos / f"{number:02}.mp4")
-    with subprocess.Popen(
-        command(tmp_path, "data.num_workers=2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        encoding="utf-8", start_new_session=True,
-    ) as process_:  # fmt: skip
-        samples, deadline = tmp_path / "processed" / "samples", time.monotonic() + 60
-        while len(list(samples.glob("[!.]*.npy"))) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(process_.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-        began = time.monotonic()
-        _, said = process_.communicate(timeout=60)
-    assert process_.returncode == 130, said
-    assert "Traceback" not in said and said.rstrip().endswith("again to go on")
-    assert time.monotonic() - began < 10
-    finished = samples_of(tmp_path)
-    assert 3 <= len(finished) < 30
-    for sample in finished.values():
-        assert len(read_sample(tmp_path / "processed" / sample["file"])) == 20
-    assert not list(samples.glob(".*")), "nothing half-written stays"
-
-    done = run(tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f"{len(finished)} clips were already done" in done.stdout
-    assert len(samples_of(tmp_path)) == 30

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from src.clip_features import TrackFeatures
 from src.config import Config, parse_config
 from src.dataset import (
     Augmentation,
@@ -23,7 +22,8 @@ from src.dataset import (
 )
 from src.errors import DatasetError
 from src.model import ModelSize, central_view
-from src.sample_index import sample_settings, write_index, write_sample
+from src.sample_file import record_type
+from src.sample_index import sample_settings, write_index
 
 SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
 
@@ -40,13 +40,14 @@ def training(**settings):
     return parse_config({"training": settings}, "test").training
 
 
-def counted_track(first: int, frames: int, size: int = 48, n_mfcc: int = 40) -> TrackFeatures:
-    """A track in which picture and sound both say which frame (and step) they are of."""
+def counted_track(first: int, frames: int, size: int = 48, n_mfcc: int = 40) -> np.ndarray:
+    """A sample in which picture and sound both say which frame (and step) they are of."""
     number = first + np.arange(frames)
-    crops = np.broadcast_to(number[:, None, None] % 256, (frames, size, size)).astype(np.uint8)
-    steps = np.repeat(number, 4) + np.tile(np.arange(4) / 10, frames)
-    mfcc = np.broadcast_to(steps[:, None], (4 * frames, n_mfcc)).astype(np.float32)
-    return TrackFeatures(0, crops, mfcc, number % 5 != 0, np.zeros((frames, 4), np.float32))
+    records = np.zeros(frames, record_type(size, n_mfcc, 4))
+    records["crop"] = number[:, None, None] % 256
+    records["mfcc"] = (number[:, None] + np.arange(4) / 10)[..., None]
+    records["speech"] = number % 5 != 0
+    return records
 
 
 def write_set(folder: Path, lengths, config: Config | None = None, **fields) -> Path:
@@ -55,7 +56,7 @@ def write_set(folder: Path, lengths, config: Config | None = None, **fields) -> 
     records = []
     for number, frames in enumerate(lengths):
         file = f"{number}.npy"
-        write_sample(folder / file, counted_track(1000 * number, frames))
+        np.save(folder / file, counted_track(1000 * number, frames))
         record = {"id": f"clip{number}#0", "file": file, "clip": f"clip{number}.mp4",
                   "speaker": f"speaker{number // 2}", "n_frames": frames,
                   "video_sha256": f"{number:064x}"}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The index holds plain builtins and nothing that runs; samples read back as written."""
+"""The index holds plain builtins and nothing that runs, and is only extended by its like."""
 
 import os
 import pickle
@@ -8,37 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.clip_features import TrackFeatures
 from src.config import DataConfig
-from src.errors import DatasetError, OutputError
+from src.errors import DatasetError
 from src.sample_index import (
+    INDEX_NAME,
     VERSION,
     file_sha256,
+    index_for,
     read_index,
-    read_sample,
+    remove_replaced,
     sample_settings,
     write_index,
-    write_sample,
 )
+from tests.processing_helpers import contents
 
 
 def record(**changes) -> dict:
     return {
         "id": "anna/a.mp4#0", "file": "samples/a-0.npy", "clip": "anna/a.mp4", "speaker": "anna",
         "first_frame": 3, "n_frames": 40, "fps": 29.97, "face_share": 0.8, "speech_share": 0.5,
-        "offset_ms": 0.0, "video_sha256": "00", "audio_sha256": "",
+        "faces": 1, "notes": ["told"], "offset_ms": 0.0, "video_sha256": "00", "audio_sha256": "",
     } | changes  # fmt: skip
-
-
-def track(frames=12, size=48, n_mfcc=13) -> TrackFeatures:
-    rng = np.random.default_rng(frames)
-    return TrackFeatures(
-        3,
-        rng.integers(0, 255, (frames, size, size)).astype(np.uint8),
-        rng.normal(size=(4 * frames, n_mfcc)).astype(np.float32),
-        rng.random(frames) > 0.5,
-        np.zeros((frames, 4), np.float32),
-    )
 
 
 # ---------------------------------------------------------------------------- the index
@@ -134,6 +124,7 @@ def test_every_truncation_is_refused(tmp_path):
     ("index", "why"),
     [
         ({"version": 99, "settings": {}, "samples": []}, "99"),
+        ({"version": 1, "settings": {}, "samples": [record()]}, "version 1, not 2"),
         ({"settings": {}, "samples": []}, "None"),
         ({"version": VERSION}, "no list of samples"),
         ({"version": VERSION, "samples": {}}, "no list of samples"),
@@ -143,6 +134,7 @@ def test_every_truncation_is_refused(tmp_path):
         ({"version": VERSION, "samples": [record(n_frames="40")]}, "incomplete"),
         ({"version": VERSION, "samples": [record(file="../outside.npy")]}, "outside"),
         ({"version": VERSION, "samples": [record(file="samples/../../x.npy")]}, "outside"),
+        ({"version": VERSION, "samples": [record(file="a/b/../../../processed/x")]}, "outside"),
         ({"version": VERSION, "samples": [record(file="/etc/passwd")]}, "outside"),
     ],
 )
@@ -152,6 +144,15 @@ def test_indexes_of_another_kind_are_refused(tmp_path, index, why):
     with pytest.raises(DatasetError, match=why) as caught:
         read_index(path)
     assert "data_processing.py" in str(caught.value), "says what to do"
+
+
+def test_samples_may_lie_on_another_disk(tmp_path):
+    """The folder may be a link: only names are asked whether they lead out of it."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "processed").mkdir()
+    os.symlink(tmp_path / "disk", tmp_path / "processed" / "samples")
+    path = written(tmp_path / "processed", INDEX_NAME, "samples/a.npy", "samples/./b/../c.npy")
+    assert len(read_index(path)["samples"]) == 2
 
 
 def test_a_missing_index_says_what_to_run(tmp_path):
@@ -166,50 +167,103 @@ def test_samples_depend_on_these_settings():
     for change in ({"input_size": 64}, {"min_score": 0.5}, {"detect_every": 1}, {"n_mfcc": 13}):
         assert sample_settings(DataConfig(**change)) != plain
     assert sample_settings(DataConfig(video_dir="elsewhere", num_workers=3)) == plain
+    free = {"video_dir", "audio_dir", "processed_dir", "num_workers"}
+    assert set(DataConfig.model_fields) - set(plain) == free, "a new setting belongs to one of them"
 
 
-# ---------------------------------------------------------------------------- samples
+# ---------------------------------------------------------------------------- extending one
 
 
-def test_a_sample_reads_back_as_a_memory_map(tmp_path):
-    path, written = tmp_path / "a.npy", track()
-    write_sample(path, written)
-    records = read_sample(path)
-    assert isinstance(records, np.memmap) and not records.flags.writeable
-    assert records.shape == (12,)
-    assert records["crop"].shape == (12, 48, 48) and records["mfcc"].shape == (12, 4, 13)
-    assert np.array_equal(records["crop"], written.crops)
-    assert np.array_equal(records["speech"], written.speech)
-    for frame in (0, 7, 11):  # steps 4t … 4t+3 lie under frame t
-        assert np.array_equal(records["mfcc"][frame], written.mfcc[4 * frame : 4 * frame + 4])
-    assert np.array_equal(records["mfcc"][5:10].reshape(20, 13), written.mfcc[20:40])
+def written(folder: Path, name: str, *files: str, **settings) -> Path:
+    """An index whose samples exist, one clip a file."""
+    for file in files:
+        (folder / file).parent.mkdir(exist_ok=True, parents=True)
+        (folder / file).write_text(file)
+    records = [record(file=file, clip=f"{Path(file).stem}.mp4") for file in files]
+    settings = sample_settings(DataConfig(**settings))
+    write_index(folder / name, settings, records)
+    return folder / name
 
 
-def test_a_sample_cannot_be_written(tmp_path):
-    with pytest.raises(OutputError, match=r"gone.a\.npy"):
-        write_sample(tmp_path / "gone" / "a.npy", track())
+def test_records_of_an_index_that_is_extended(tmp_path):
+    settings = sample_settings(DataConfig())
+    path = tmp_path / INDEX_NAME
+    assert index_for(path, settings) == {}
+    two = [record(id="anna/a.mp4#0"), record(id="anna/a.mp4#1")]
+    write_index(path, settings, [*two, record(clip="b.mp4")])
+    assert index_for(path, settings) == {"anna/a.mp4": two, "b.mp4": [record(clip="b.mp4")]}
 
 
-def test_damaged_samples_are_refused(tmp_path):
-    path = tmp_path / "a.npy"
-    write_sample(path, track())
-    whole = path.read_bytes()
-    for content in (b"", whole[:50], whole[:-1], b"text", b"\x00" * 500):
-        path.write_bytes(content)
-        with pytest.raises(DatasetError, match=r"a\.npy"):
-            read_sample(path)
-    np.save(path, np.zeros((3, 4)))
-    with pytest.raises(DatasetError, match=r"a\.npy"):
-        read_sample(path)
-    np.save(path, np.array([Runs(os.system, "touch ran")], object), allow_pickle=True)
-    with pytest.raises(DatasetError, match=r"a\.npy"):
-        read_sample(path)
-    with open(path, "wb") as file:
-        np.savez(file, crop=np.zeros(3))
-    with pytest.raises(DatasetError, match=r"a\.npy"):
-        read_sample(path)
-    with pytest.raises(DatasetError, match=r"b\.npy"):
-        read_sample(tmp_path / "b.npy")
+@pytest.mark.parametrize(
+    ("name", "made", "value"),
+    [("input_size", 96, 48), ("n_mfcc", 40, 13), ("detector", "retinaface", "face_alignment"),
+     ("track", "largest", "longest"), ("max_lost_frames", 10, 0)],
+)  # fmt: skip
+def test_other_settings_are_refused_by_name(tmp_path, name, made, value):
+    path = written(tmp_path, INDEX_NAME, "samples/a.npy")
+    before = contents(tmp_path)
+    words = (
+        rf"dataset_index\.pkl was made with data\.{name} = {made}, .* say {value}: .*--overwrite"
+    )
+    with pytest.raises(DatasetError, match=words) as caught:
+        index_for(path, sample_settings(DataConfig(**{name: value})))
+    assert "\n" not in str(caught.value) and contents(tmp_path) == before
+
+
+def test_settings_an_old_index_does_not_know_are_refused(tmp_path):
+    settings = sample_settings(DataConfig())
+    del settings["max_faces"]
+    write_index(tmp_path / INDEX_NAME, settings, [record()])
+    with pytest.raises(DatasetError, match=r"data\.max_faces = None, the settings say 4"):
+        index_for(tmp_path / INDEX_NAME, sample_settings(DataConfig()))
+
+
+def test_overwrite_empties_an_index_of_other_settings(tmp_path, capsys):
+    path = written(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy")
+    written(tmp_path, "dataset_index.shard-0-of-1.pkl", "samples/b.npy", "samples/c.npy")
+    other = sample_settings(DataConfig(input_size=48))
+    assert index_for(path, other, overwrite=True) == {}
+    assert read_index(path) == {"version": VERSION, "settings": other, "samples": []}
+    assert "anew" in capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "samples").iterdir()}
+    assert names == {"b.npy", "c.npy"}, "another index names these"
+
+
+def test_overwrite_keeps_an_index_of_the_same_settings(tmp_path):
+    path = written(tmp_path, INDEX_NAME, "samples/a.npy")
+    before = contents(tmp_path)
+    known = index_for(path, sample_settings(DataConfig()), overwrite=True)
+    assert list(known) == ["a.mp4"] and contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"cos\nsystem\n(S'touch ran'\ntR.", b"old"])
+def test_a_damaged_index_is_made_anew(tmp_path, capsys, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / INDEX_NAME).write_bytes(content)
+    assert index_for(tmp_path / INDEX_NAME, {}) == {}
+    assert "made anew" in capsys.readouterr().out and not (tmp_path / "ran").exists()
+
+
+def test_an_index_that_cannot_be_read_for_now_is_not_made_anew(tmp_path):
+    """A share that is away for a moment must not cost a week's work."""
+    (tmp_path / INDEX_NAME).mkdir()
+    with pytest.raises(DatasetError, match=r"cannot read .*dataset_index\.pkl"):
+        index_for(tmp_path / INDEX_NAME, {})
+
+
+def test_files_of_replaced_samples_are_removed(tmp_path):
+    written(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy", "samples/c.npy")
+    old = {"a.mp4": [record(file=f"samples/{name}.npy") for name in "abc"], "gone.mp4": [record()]}
+    new = [record(file="samples/b.npy")]
+    write_index(tmp_path / INDEX_NAME, {}, new)
+    written(tmp_path, "dataset_index.shard-1-of-2.pkl", "samples/c.npy")
+    remove_replaced(tmp_path, old, new)
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
+
+    write_index(tmp_path / INDEX_NAME, {}, [])
+    (tmp_path / "dataset_index.shard-0-of-2.pkl").write_text("who knows what it names")
+    remove_replaced(tmp_path, old, [])
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
 
 
 def test_sha256_of_a_file(tmp_path):
