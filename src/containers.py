@@ -115,8 +115,6 @@ def opened(path: str | Path):
     check_file(path)
     try:
         container = av.open(path_argument(path), metadata_errors="replace")
-    except PermissionError:
-        raise UnreadableMediaError(tr("no permission to read {path}", path=path)) from None
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:
@@ -128,7 +126,16 @@ def opened(path: str | Path):
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
+    """ffmpeg's words are written for programmers, and "permission" may be that of a decoder."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError, PermissionError)):
+        why = tr("no sense can be made of its content")
+    elif isinstance(error, EOFError):
+        why = tr("it ends too early")
+    elif isinstance(error, MemoryError):
+        why = tr("it asks for more memory than there is")
+    elif isinstance(error, av.error.PatchWelcomeError):
+        why = tr("it is of a kind no decoder knows")
     return UnreadableMediaError(
         tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=why)
     )

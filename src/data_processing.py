@@ -136,7 +136,7 @@ def process(
                     save()
                     saved = time.monotonic()
     finally:
-        # A process that went down, or was told to end just then, may have left its own.
+        # Of processes that went down, or that Ctrl+C ended in the middle.
         left = {path.name: path for path in (folder / SAMPLES_FOLDER).glob(".*")}
         for name in left.keys() & {_workplace(folder, clip).name for clip in clips}:
             shutil.rmtree(left[name], ignore_errors=True)

@@ -98,6 +98,24 @@ CATALOGUE: dict[str, str] = {
     ),
     "no face stays long enough in {path}: the longest stretch is {longest} frames, {shortest} are "
     "needed": ("{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧"),
+    "{n} of {pictures} pictures of {path} are damaged: export or download it again": (
+        "{path} 的 {pictures} 帧画面中有 {n} 帧损坏: 请重新导出或下载"
+    ),
+    "{percent} % of the sound is damaged": "{percent} % 的声音损坏",
+    "no sense can be made of its content": "无法识别其内容",
+    "it ends too early": "文件过早结束",
+    "it asks for more memory than there is": "它要求的内存超出可用内存",
+    "it is of a kind no decoder knows": "没有解码器认识这种文件",
+    "no decoder knows the format of its {kind}": "没有解码器认识其{kind}的格式",
+    "picture": "画面",
+    "sound": "声音",
+    "its sound claims {rate} samples a second": "其声音的采样率标为每秒 {rate}",
+    "the file is empty": "文件是空的",
+    "a folder": "文件夹",
+    "a pipe or a device": "管道或设备",
+    "{path} is {kind}, not a file": "{path} 是{kind}，不是文件",
+    "{path} is a link that leads nowhere: to {target}": "{path} 是失效的链接: 指向 {target}",
+    "--num-shards {n}: at least 1 is needed": "--num-shards {n}: 至少为 1",
     # --- preprocessing
     "nobody speaks while the face is seen in {path}: use clips of people talking": (
         "{path} 中看得到人脸时没有人说话: 请使用正在说话的视频"

@@ -282,7 +282,7 @@ class _Shot:
     def chosen(self) -> list[Track]:
         """End the shot; the tracks that ``data.track`` chooses."""
         self.end_tracks()
-        best = choose(self._ended, self._settings.track)
+        best = choose(self._ended, self._settings.track, self._settings.min_frames)
         for track in self._ended:
             if track not in best:
                 track.sink.discard()

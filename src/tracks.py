@@ -60,12 +60,19 @@ class Track:
         return self.first_frame + self.n_frames
 
 
-def choose(tracks: list[Track], how: str) -> list[Track]:
+def choose(tracks: list[Track], how: str, solid: int = 0) -> list[Track]:
     """Of tracks that share frames only the best one: ``largest`` (area times duration) or
-    ``longest``. In order of time."""
+    ``longest``. In order of time.
+
+    Those of ``solid`` frames and more come before shorter ones, so that who also takes the
+    shorter ones (inference does) has the same long ones as who does not.
+    """
     best_first = sorted(
         tracks,
-        key=lambda track: track.area if how == "largest" else track.n_frames,
+        key=lambda track: (
+            track.n_frames >= solid,
+            track.area if how == "largest" else track.n_frames,
+        ),
         reverse=True,
     )
     chosen: list[Track] = []

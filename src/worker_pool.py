@@ -31,6 +31,8 @@ def results_of(
         n_workers: processes; 0: one for each core.
 
     A job that takes its process down is tried once more alone; then its result is ``Crashed``.
+    Where the caller stops early (an error, Ctrl+C), the processes end at once, in the middle of
+    what they do: what they leave half-done is the caller's to remove.
     """
     workers = max(1, min(n_workers or cores(), len(jobs), MOST_WORKERS))
     waiting, suspects = jobs[::-1], []
@@ -68,7 +70,7 @@ def cores() -> int:
 
 @contextmanager
 def _pool(work: Callable, context: Any, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that do jobs; left early (Ctrl+C), they drop the jobs they are at."""
+    """Processes that do jobs; left early, they drop the jobs they are at."""
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_start_worker, initargs=(work, context)
     )
@@ -102,7 +104,6 @@ def _start_worker(work: Callable, context: Any) -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
-    signal.signal(signal.SIGTERM, _stop_worker)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
@@ -115,21 +116,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-class _Stopped(BaseException):
-    """The worker was told to end."""
-
-
-def _stop_worker(*_) -> None:
-    if "busy" not in _worker:
-        os._exit(1)
-    raise _Stopped
-
-
 def _do(job: Any) -> Any:
-    _worker["busy"] = True
-    try:
-        return _worker["work"](_worker["context"], job)
-    except _Stopped:  # the ``finally`` clauses have removed what was half-written
-        os._exit(1)
-    finally:
-        _worker.pop("busy", None)
+    return _worker["work"](_worker["context"], job)

@@ -49,7 +49,7 @@ def follow_all(pictures, detector, settings: DataConfig, shortest: int = 5) -> l
     """Every track that is long enough, also those that ``data.track`` does not choose."""
     from unittest import mock
 
-    with mock.patch("src.tracking.choose", lambda tracks, how: list(tracks)):
+    with mock.patch("src.tracking.choose", lambda tracks, *how: list(tracks)):
         return list(follow_faces(pictures, detector, settings, shortest, KeptCrops, FaceCount()))
 
 

@@ -228,6 +228,7 @@ def test_the_command_survives_damaged_files(tmp_path):
         command, cwd=DEFAULT_CONFIG.parent, capture_output=True, encoding="utf-8", timeout=900
     )
     assert done.returncode == 0, done.stderr
+    assert "Timeout (" not in done.stderr, f"a file hangs:\n{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr
 
     with open(processed / "skipped.csv", encoding="utf-8-sig", newline="") as file:
@@ -243,9 +244,10 @@ def test_the_command_survives_damaged_files(tmp_path):
     assert used | set(skipped) == names == set(times) and not used & set(skipped)
     for name, reason in skipped.items():
         assert Path(name).stem in reason and len(reason.splitlines()) == 1, reason
-        assert "object at 0x" not in reason, reason
-    for name in dead:
-        assert "crashed" in skipped[name], "a decoder that dies is named"
+        if name in dead:
+            assert "crashed" in reason, "a decoder that dies is named"
+        else:
+            assert not reason.startswith("unreadable"), f"an exception nobody foresaw: {reason}"
     slowest = max(took[1] for took in times.values() if took)
     assert slowest < LONGEST_S, {name: t for name, t in times.items() if t and t[1] > LONGEST_S}
     assert bad_clips.contents(tmp_path / "videos", tmp_path / "audios") == before
