@@ -108,7 +108,6 @@ CATALOGUE: dict[str, str] = {
     "it is of a kind no decoder knows": "没有解码器认识这种文件",
     "no decoder knows the format of its {kind}": "没有解码器认识其{kind}的格式",
     "picture": "画面",
-    "sound": "声音",
     "its sound claims {rate} samples a second": "其声音的采样率标为每秒 {rate}",
     "the file is empty": "文件是空的",
     "a folder": "文件夹",
