@@ -116,7 +116,7 @@ def pictures(actors, n: int, grey=lambda frame: 40, size=(HEIGHT, WIDTH)):
 
 def face_at(x: float, y: float, side: float) -> Face:
     box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
-    points = (TEMPLATE - TEMPLATE.mean(0)) * side / 96 + (x, y)
+    points = (TEMPLATE - 47.5) * side / 96 + (x, y)  # so the crop shows the square
     return Face(box, points.astype(np.float32), 0.99)
 
 
