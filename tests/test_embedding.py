@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from src import embedding
-from src.clip_features import TrackFeatures
 from src.embedding import embed_audio, embed_video, evidence_of
 from src.metrics import curve_of
 from src.model import ModelSize, SyncModel, bands_of, central_view, normalise_bands
-from src.sample_index import read_sample, write_sample
+from src.sample_file import read_sample, record_type
 
 SIZE = ModelSize(48, 40, 16, 16, 2, 0.4)
 
@@ -60,7 +59,9 @@ def test_audio_is_embedded_every_10_ms(model):
 
 def test_evidence_takes_memory_mapped_records(model, tmp_path):
     crops, mfcc, speech = track(12)
-    write_sample(tmp_path / "one.npy", TrackFeatures(0, crops, mfcc, speech, np.zeros((12, 4))))
+    sample = np.zeros(12, record_type(48, 40, 4))
+    sample["crop"], sample["mfcc"], sample["speech"] = crops, mfcc.reshape(12, 4, 40), speech
+    np.save(tmp_path / "one.npy", sample)
     records = read_sample(tmp_path / "one.npy")
     found = evidence_of(model, records["crop"], mfcc, records["speech"], reach=20)
     assert found.first_frame == 0 and found.similarity.shape == (8, 41)
