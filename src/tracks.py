@@ -95,7 +95,6 @@ class OpenTrack:
 
     def __init__(self, first_frame: int, settings: DataConfig, sink: CropSink):
         self.lost = 0  # pictures since the face was last looked for in vain, counted on
-        self.company = False  # whether another face was near when it was last looked for
         self._settings = settings
         self._track = Track(sink, first_frame)
         self._waiting: list[Picture] = []  # pictures since the last sight

@@ -8,7 +8,7 @@ hidden faces are what they are; tracking tells the patterns apart, by their brig
 import gc
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -508,47 +508,38 @@ def test_chosen_tracks_never_share_a_frame(seed):
 # ---------------------------------------------------------------------------- crossing
 
 
-@pytest.mark.parametrize("faces", [2, 1])
 @pytest.mark.parametrize("speed", [2, 4, 8, 16])
 @pytest.mark.parametrize("lifted", [0, 15])
-def test_people_who_cross_keep_their_tracks(speed, lifted, faces):
+def test_people_who_cross_keep_their_tracks(speed, lifted):
     """Faces of 60 px, at ``speed`` px a frame each; the nearer one hides the other.
 
-    With ``max_faces`` 1 only the one behind, who is larger, is followed: he in front must not
-    take over. Walking at 4 px and more he is hidden for less than 10 frames and stays himself.
+    At 4 px and more he is hidden for less than 10 frames and stays himself; at 2 px he is
+    somebody new afterwards.
     """
     half = 110 // speed
     n = 2 * half + 1
     behind = Actor(lambda t: 160 + speed * (t - half), 120 + lifted, 63)
     before = Actor(lambda t: 160 - speed * (t - half), 120, 60, 1)
-    found = every_track([behind, before], n, max_faces=faces)
+    found = every_track([behind, before], n)
     for track in found:
         frames = np.arange(track.first_frame, track.stop)
         away = [np.abs(track.sink.middles[:, 0] - who.x(frames)) for who in (behind, before)]
         # He who is partly hidden is found where he can be seen.
         assert min(error.max() for error in away) < 20, "one of the two, from start to end"
     if speed >= 4:
-        assert spans(found) == [(0, n)] * faces
+        assert spans(found) == [(0, n)] * 2
     else:
-        assert (0, n) in spans(found) or faces == 1, "the one in front, at least"
+        assert (0, n) in spans(found), "the one in front"
 
 
-def test_he_who_steps_before_the_only_one_followed_does_not_take_over():
-    """He was beside him at the last look; at the next, only he is seen, within reach."""
-    passer = Actor(lambda t: 200 - 8 * (t - 20), size=60, who=1, glass=True)
-    hidden = Actor(lambda t: None if 22 <= t < 30 else 160, size=62, glass=True)
-    (track,) = every_track([passer, hidden], 44, max_faces=1)
-    assert spans([track]) == [(0, 44)]
-    assert np.allclose(track.sink.middles, [160, 120], atol=0.2)
-
-
-def test_a_face_alone_may_change_its_look():
-    """A head that turns is no longer like itself. Where somebody else is near, that counts."""
-    before = Actor(lambda t: 100 if t < 30 else None)
-    after = Actor(lambda t: None if t < 30 else 100, who=3)
-    assert spans(every_track([before, after])) == [(0, 60)]
-    near = Actor(150, 120, 60, 1, glass=True)
-    assert len(every_track([near, before, after])) > 2
+def test_a_neighbour_is_seen_in_his_own_close_up():
+    """In that of the other he is cut off."""
+    actors = [Actor(130, 120, 60), Actor(195, 120, 60, 1)]
+    found = every_track(actors, 30)
+    middles = sorted(track.sink.middles[:, 0].tolist() for track in found)
+    assert np.allclose(middles, [[130] * 30, [195] * 30], atol=0.2)
+    turned = every_track(actors[::-1], 30)
+    assert np.allclose(sorted(t.sink.middles[:, 0].tolist() for t in turned), middles, atol=0.2)
 
 
 def seen(x: float, look: int, y: float = 120) -> Sight:
@@ -557,17 +548,33 @@ def seen(x: float, look: int, y: float = 120) -> Sight:
     return Sight(face.box, face.points, face.score, rough / np.linalg.norm(rough))
 
 
+def begun(x: float, look: int) -> OpenTrack:
+    track = OpenTrack(0, SETTINGS, KeptCrops())
+    track.add(0, picture_of(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)), seen(x, look))
+    return track
+
+
+def test_a_face_alone_may_change_its_look():
+    """A head that turns is no longer like itself. With somebody else near, or when the face was
+    lost, that counts."""
+    track, same = begun(100, 1), seen(100, 1)
+    turned = replace(same, look=-same.look)
+    assert assign([track], [turned], 2) == [turned]
+    assert assign([track], [turned, seen(250, 2)], 2) == [turned], "too far away to matter"
+    assert assign([track], [turned, seen(135, 2)], 2) == [None]
+    assert assign([track], [same, seen(135, 2)], 2) == [same]
+    assert assign([track, begun(135, 2)], [turned], 2) == [None, None]
+    track.lose(picture_of(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)))
+    assert assign([track], [turned], 4) == [None]
+    assert assign([track], [same], 4) == [same]
+
+
 def test_no_two_wrong_continuations_for_the_sake_of_one_more():
     """Of two people one is hidden; somebody new stands beside the other, who is still there.
 
     To give the newcomer to the second track and its face to the first would continue both.
     """
-    shot = picture_of(np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
-    tracks = []
-    for x, look in ((100, 1), (124, 2)):
-        track = OpenTrack(0, SETTINGS, KeptCrops())
-        track.add(0, shot, seen(x, look))
-        tracks.append(track)
+    tracks = [begun(100, 1), begun(124, 2)]
     still_there, newcomer = seen(124, 2), seen(160, 3)
     assert assign(tracks, [newcomer, still_there], 2) == [None, still_there]
     assert assign(tracks, [], 2) == [None, None]
@@ -605,7 +612,7 @@ def test_drawn_people_who_meet_keep_their_tracks(people, retinaface, pair, meeti
     found = follow_all(shown, retinaface, SETTINGS)
     verdict = judge(found, truth)
     assert verdict.swaps == 0
-    assert verdict.covered > 0.85
+    assert verdict.covered > 0.75
     assert (0, meeting.n_frames) in spans(found), "the one in front"
 
 
