@@ -80,8 +80,8 @@ def follow_faces(
 
     At most ``max_faces`` are followed at once, the largest first. Places are interpolated between
     looks. A cut, or more than ``max_lost_frames`` pictures without the face, ends a track; so
-    does a picture that stands for longer, for it shows nobody speaking. Only a few pictures are
-    held at a time.
+    does a picture that stands for longer (than ``SLOWEST`` at least), for it shows nobody
+    speaking. Only a few pictures are held at a time.
 
     Args:
         pictures: the clip on the 25 fps grid.

@@ -1,9 +1,11 @@
 """Two real people who cross, pass and meet on one picture: each keeps a track of their own.
 
-Needs ``../shared/data`` (see its README); takes about ten minutes on 2 cores.
+Needs ``../shared/data`` (see its README). Two pairs take about two minutes on 2 slow cores;
+``PAIRS=12 python -m pytest -s tests/real/test_two_people.py`` takes more.
 """
 
 import csv
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from src.media import read_pictures
 from tests.crossing_films import Person, film, follow_all, judge, meetings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-N_PAIRS = 12
+N_PAIRS = int(os.environ.get("PAIRS", "2"))
 
 pytestmark = [
     pytest.mark.slow,
