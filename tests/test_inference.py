@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from src import inference
+from src import clip_features, inference
 from src.checkpoint import load_checkpoint, save_checkpoint
 from src.cli import run
 from src.errors import (
@@ -31,8 +31,9 @@ from src.errors import (
 )
 from src.inference import LipSyncInference
 from src.judgement import verdict
-from src.media import SAMPLE_RATE, read_audio
+from src.media import SAMPLE_RATE, read_audio, read_pictures
 from src.muxing import write_clip, write_wav
+from src.picture import Picture
 from tests.training_helpers import ROOT, assert_one_line, run_script
 from tools import synthetic_talker
 
@@ -42,7 +43,8 @@ SEED, SECONDS = 9001, 3.0  # a clip the model was not trained on
 DETAILS = {
     "status": str, "offset_ms": float, "offset_frames": int, "offset_probability": float,
     "verdict": str, "confidence": float, "min_distance": float, "curve": dict, "per_second": list,
-    "face_share": float, "duration_s": float, "undetermined": str, "video": str, "audio": str,
+    "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": str,
+    "video": str, "audio": str,
 }  # fmt: skip
 NEVER_NONE = (
     "status",
@@ -51,6 +53,8 @@ NEVER_NONE = (
     "per_second",
     "face_share",
     "duration_s",
+    "faces",
+    "notes",
     "video",
     "audio",
 )
@@ -308,23 +312,23 @@ def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monk
     assert reason == "nothing written: the corrected sound still measures -200 ms"
 
 
-class Glimpses:
-    """Sees the face of the real detector in shots of ``shown`` pictures, each after a lost one."""
+def blinking(read, shown: int):
+    """Reads pictures, each ``shown`` of them followed by a dark one: so many shots."""
 
-    def __init__(self, real, shown: int):
-        self.real, self.shown, self.seen = real, shown, 0
+    def pictures(*arguments):
+        for number, picture in enumerate(read(*arguments)):
+            if number % (shown + 1) == shown:
+                dark = np.zeros((picture.height, picture.width, 3), np.uint8)
+                picture = Picture(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
+            yield picture
 
-    def detect(self, picture):
-        self.seen += 1
-        return [] if self.seen % (self.shown + 1) == 0 else self.real.detect(picture)
+    return pictures
 
 
 @pytest.mark.parametrize("shift_ms", [-400, 0, 240, 400])
 @pytest.mark.parametrize("shown", [15, 20])
-def test_shots_shorter_than_the_offset_is_long(trained, clips, shift_ms, shown):
-    settings = ["data.detect_every=1", "data.max_lost_frames=0"]
-    judge = LipSyncInference(trained, "cpu", overrides=settings)
-    judge.detector = Glimpses(judge.detector, shown)
+def test_shots_shorter_than_the_offset_is_long(judge, clips, monkeypatch, shown, shift_ms):
+    monkeypatch.setattr(clip_features, "read_pictures", blinking(read_pictures, shown))
     score, details = judge.compute_sync_score(clips(shift_ms))
     check_details(score, details)
     assert details["face_share"] < 1, "the shots are cut"
