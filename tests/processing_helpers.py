@@ -1,5 +1,6 @@
 """Running data_processing on folders of small clips."""
 
+import csv
 import os
 import struct
 import subprocess
@@ -116,3 +117,10 @@ def sample_names(folder: Path) -> set[str]:
 def files_of(folder: Path) -> set[str]:
     """Names of the samples the index names."""
     return {Path(record["file"]).name for record in records_of(folder)}
+
+
+def table(path: Path) -> list[list[str]]:
+    """A table without its head; it begins with the mark that spreadsheets know UTF-8 by."""
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))[1:]

@@ -1,0 +1,160 @@
+"""What training changes at random: where, how bright, which bands; never the time."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from src.dataset import Augmentation
+from src.model import ModelSize, central_view
+
+SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
+
+
+class Still(Augmentation):
+    """All ranges 0."""
+
+    ROTATION_DEG = SCALE = SHIFT = GAMMA = NOISE = TILT_DB = 0.0
+    MASK_BANDS = MASK_STEPS = 0
+
+    def _chance(self, batch, share):
+        return torch.zeros(batch, dtype=torch.bool)
+
+
+def augmentation(kind=Augmentation, seed=0, size=SIZE, **ranges) -> Augmentation:
+    made = kind(size, torch.Generator().manual_seed(seed))
+    for name, value in ranges.items():
+        setattr(made, name, value)
+    return made
+
+
+def pictures(batch=2, frames=3, side=48) -> torch.Tensor:
+    """Smooth random crops, so that interpolation matters little."""
+    torch.manual_seed(0)
+    coarse = torch.rand(batch, frames, side // 8, side // 8)
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
+    return (smooth.clamp(0, 1) * 255).to(torch.uint8)
+
+
+@pytest.mark.parametrize("side", [48, 64, 96, 128])
+def test_without_ranges_the_picture_is_the_central_view(side):
+    size = replace(SIZE, input_size=side)
+    crops = pictures(side=side)
+    found = augmentation(Still, size=size).views(crops)
+    assert torch.allclose(found, central_view(crops, size).float() / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_views_have_the_shape_and_range_the_network_wants(seed):
+    views = augmentation(seed=seed).views(pictures(batch=6))
+    assert views.shape == (6, 3, *SIZE.view) and views.dtype == torch.float32
+    assert views.min() > -0.2 and views.max() < 1.2 and views.std() > 0.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_draw_a_clip_the_same_for_all_its_frames(seed):
+    crops = pictures(batch=4, frames=1).expand(-1, 5, -1, -1)
+    views = augmentation(seed=seed, NOISE=0.0).views(crops)
+    assert torch.allclose(views, views[:, :1].expand_as(views), atol=1e-5)
+    assert not torch.allclose(views[0], views[1], atol=0.05)  # each clip its own
+
+
+def test_draws_follow_the_generator():
+    crops, bands = pictures(), torch.randn(2, 80, 40) * 10 - 30
+    for name, given in (("views", crops), ("bands", bands)):
+        one, again, other = (
+            getattr(augmentation(seed=seed), name)(given.clone()) for seed in (1, 1, 2)
+        )
+        assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+def centre_of_light(view: torch.Tensor) -> tuple[float, float]:
+    """x and y, pixels, of what is bright in a picture."""
+    rows, columns = torch.meshgrid(*(torch.arange(n) for n in view.shape), indexing="ij")
+    return float((view * columns).sum() / view.sum()), float((view * rows).sum() / view.sum())
+
+
+def spot(x: int, y: int) -> torch.Tensor:
+    """A black crop with a bright spot of 5 pixels."""
+    crops = torch.zeros(1, 1, 96, 96, dtype=torch.uint8)
+    crops[..., y - 2 : y + 3, x - 2 : x + 3] = 255
+    return crops
+
+
+def draws(monkeypatch, made: Augmentation, numbers: list[float]) -> Augmentation:
+    """Let ``_uniform`` return these: angle, scale, shift x, shift y, gamma, noise."""
+    queue = iter(numbers)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.tensor([next(queue) for _ in range(math.prod(shape))]).reshape(shape)
+
+    monkeypatch.setattr(made, "_uniform", uniform)
+    return made
+
+
+BIG = replace(SIZE, input_size=96)
+# A spot at (60, 50) of a crop of 96; the view begins at (8, 24), so there it is at (52, 26), and
+# the middle of the view (39.5, 31.5).
+
+
+@pytest.mark.parametrize(
+    ("ranges", "numbers", "expected"),
+    [
+        ({}, [0, 0, 0, 0, 0, 0], (52, 26)),
+        ({"SHIFT": 0.05}, [0, 0, 1, 0, 0, 0], (52 - 4.8, 26)),  # 0.05 of 96 pixels
+        ({"SHIFT": 0.05}, [0, 0, 0, -1, 0, 0], (52, 26 + 4.8)),
+        ({"SCALE": 0.2}, [0, 1, 0, 0, 0, 0], (39.5 + 1.2 * 12.5, 31.5 - 1.2 * 5.5)),
+        ({"SCALE": 0.2}, [0, -1, 0, 0, 0, 0], (39.5 + 0.8 * 12.5, 31.5 - 0.8 * 5.5)),
+        # 90 degrees would carry (12.5, −5.5) to (−5.5, −12.5) or back; the angle is small here.
+        ({"ROTATION_DEG": 30.0}, [1, 0, 0, 0, 0, 0], (
+            39.5 + 12.5 * np.cos(np.pi / 6) - 5.5 * np.sin(np.pi / 6),
+            31.5 - 12.5 * np.sin(np.pi / 6) - 5.5 * np.cos(np.pi / 6),
+        )),
+    ],
+)  # fmt: skip
+def test_the_picture_moves_as_drawn(monkeypatch, ranges, numbers, expected):
+    made = draws(monkeypatch, augmentation(Still, size=BIG, **ranges), numbers)
+    found = centre_of_light(made.views(spot(60, 50))[0, 0].clamp(min=0))
+    assert found == pytest.approx(expected, abs=0.35)
+
+
+def test_a_flip_mirrors_the_view(monkeypatch):
+    made = augmentation(Still, size=BIG)
+    monkeypatch.setattr(
+        made, "_chance", lambda batch, share: torch.full((batch,), share == 0.5)
+    )  # fmt: skip
+    crops = pictures(side=96)
+    expected = central_view(crops, BIG).float().flip(-1) / 255
+    assert torch.allclose(made.views(crops), expected, atol=1e-4)
+
+
+def test_bands_keep_shape_and_stay_finite():
+    bands = torch.randn(4, 200, 40) * 12 - 40
+    bands[3] = -100.0  # silence
+    for seed in range(5):
+        changed = augmentation(seed=seed).bands(bands)
+        assert changed.shape == bands.shape and torch.isfinite(changed).all()
+        assert not torch.equal(changed, bands)
+
+
+def test_sound_keeps_its_time():
+    """Bursts stay at their steps, whatever else is done to the sound."""
+    bands = torch.full((1, 400, 40), -60.0)
+    bursts = torch.arange(20, 400, 40)
+    bands[:, bursts] = 0.0
+    for seed in range(5):
+        changed = augmentation(seed=seed, MASK_STEPS=0).bands(bands)[0].mean(1)
+        assert set(changed.topk(len(bursts)).indices.tolist()) == set(bursts.tolist())
+
+
+def test_masks_cover_no_more_than_they_may():
+    bands = torch.arange(40.0) + torch.randn(1, 80, 40)
+    for seed in range(10):
+        made = augmentation(Still, seed=seed, MASK_BANDS=8, MASK_STEPS=12)
+        made._uniform = torch.zeros  # no tilt
+        hidden = (made.bands(bands) - bands).abs()[0] > 1e-6
+        columns, rows = hidden.all(0).sum(), hidden.all(1).sum()
+        assert columns <= 8 and rows <= 12
+        assert hidden.sum() <= columns * 80 + rows * 40
