@@ -36,7 +36,7 @@ from src.media import FPS, SAMPLES_PER_FRAME, read_audio, read_pictures
 from src.messages import tr
 from src.muxing import write_clip
 from src.sample_index import SAMPLES_FOLDER
-from src.tracking import SEARCH_EVERY, CutDetector, Views
+from src.tracking import SEARCH_EVERY, CutDetector, close_up, reduced
 from src.worker_pool import cores
 
 HELD = 60  # pictures held in memory for the stages after decoding
@@ -75,13 +75,13 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
         return [p for p, _ in zip(read_pictures(video, 1), range(HELD), strict=False)]
 
     middle = pictures()[HELD // 2]
-    small, scale = Views(middle).reduced(settings.detection_size)
+    small, scale = reduced(middle, settings.detection_size)
     (faces,) = detector.detect(small[None])
     if not faces:
         raise DatasetError(tr("no face in the middle of the first seconds of {path}", path=video))
     face = max(faces, key=lambda found: found.area)
     box, points = face.box * np.tile(scale, 2), face.points * scale
-    close_up, _, _ = Views(middle).close_up(box)
+    shown, _, _ = close_up(middle, box)
     sound = read_audio(video)
     look, search = 1 / settings.detect_every, 1 / SEARCH_EVERY
 
@@ -94,21 +94,16 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
 
         return over_all
 
-    cuts, held = CutDetector(), pictures()
-
-    def cut_out() -> int:
-        return len([Views(picture).close_up(box) for picture in held])
-
+    cuts = CutDetector()
     found = [
         ("decode", lambda: sum(1 for _ in read_pictures(video, 1)), 1),
-        ("to BGR", each(lambda picture: picture.bgr), look),
-        ("to BGR, scaled down", each(lambda p: p.small_bgr(settings.detection_size)), search),
+        ("scale the whole picture", each(lambda p: p.small_bgr(settings.detection_size)), search),
         ("find cuts (with scaling)", each(lambda picture: cuts.is_cut(0, picture)), 1),
         ("detect, whole picture", lambda: 20 * bool([detector.detect(small[None])
                                                      for _ in range(20)]), search),
-        ("detect, close-up", lambda: 40 * bool([detector.detect(close_up[None])
+        ("detect, close-up", lambda: 40 * bool([detector.detect(shown[None])
                                                 for _ in range(40)]), look),
-        ("cut out the close-up", cut_out, look),
+        ("cut out the close-up", each(lambda picture: close_up(picture, box)), look),
         ("align the crop", each(lambda p: p.levelled(align(p.luma, points,
                                                            settings.input_size))), 1),
         ("decode the sound", lambda: len(read_audio(video)) // SAMPLES_PER_FRAME, 1),

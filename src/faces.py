@@ -4,6 +4,8 @@ Each picture is warped so that the five points of the face fall on fixed places.
 inference take the same path, so a clip gives the same crops in both.
 """
 
+import math
+
 import cv2
 import numpy as np
 
@@ -11,6 +13,7 @@ import numpy as np
 # (as seen). The crop holds the lower face, from the eyes to under the chin.
 TEMPLATE_SIZE = 96
 TEMPLATE = np.array([[27.5, 1.0], [68.5, 1.0], [48, 24], [31, 50], [65, 50]], np.float32)
+_AS_COMPLEX = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1].astype(float)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -35,23 +38,22 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 [size, size].
     """
-    target = TEMPLATE * (size / TEMPLATE_SIZE)
-    source, goal = points - points.mean(0), target - target.mean(0)
-    # Complex least squares: goal ≈ factor · source, a turn and a scale in one number.
-    z, w = source[:, 0] + 1j * source[:, 1], goal[:, 0] + 1j * goal[:, 1]
-    factor = (z.conj() @ w) / max((z.conj() @ z).real, 1e-9)
+    # Complex least squares: goal ≈ factor · place + shift, a turn and a scale in one number.
+    goal = _AS_COMPLEX * (size / TEMPLATE_SIZE)
+    place = points[:, 0].astype(float) + 1j * points[:, 1]
+    goal_middle, middle = complex(goal.sum() / 5), complex(place.sum() / 5)
+    place -= middle
+    factor = complex(np.vdot(place, goal)) / max(np.vdot(place, place).real, 1e-9)
     if abs(factor) < 1e-3:  # points in one place: no face, but no reason to fall either
         factor = 1e-3 + 0j
-    turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    matrix = np.hstack([turn, (target.mean(0) - turn @ points.mean(0))[:, None]])
+    shift = goal_middle - factor * middle
 
-    halvings = int(max(0, np.floor(np.log2(1 / abs(factor)))))
+    halvings = max(0, math.floor(math.log2(1 / abs(factor))))
     if halvings:
-        corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]
-        seen = corners @ np.linalg.inv(turn).T
+        seen = (np.array([0, size, 1j * size, size + 1j * size]) - shift) / factor
         step = 2**halvings
-        x0, y0 = np.maximum(np.floor(seen.min(0)).astype(int) - step, 0)
-        x1, y1 = np.maximum(np.ceil(seen.max(0)).astype(int) + step, 0)
+        x0, y0 = (max(0, math.floor(side.min()) - step) for side in (seen.real, seen.imag))
+        x1, y1 = (max(0, math.ceil(side.max()) + step) for side in (seen.real, seen.imag))
         cut = gray[y0:y1, x0:x1]
         height, width = (side - side % step for side in cut.shape)
         if height and width:
@@ -59,8 +61,11 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
                 cut[:height, :width], (width // step, height // step), interpolation=cv2.INTER_AREA
             )
             # Pixel centres: the middle of the first averaged block lies at (step − 1) / 2.
-            shift = np.array([x0, y0]) + (step - 1) / 2
-            matrix = np.hstack([turn * step, (matrix[:, 2] + turn @ shift)[:, None]])
+            shift += factor * (x0 + 1j * y0 + (1 + 1j) * (step - 1) / 2)
+            factor *= step
+    matrix = np.array([
+        [factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]
+    ])  # fmt: skip
     return cv2.warpAffine(
         gray, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -18,7 +18,6 @@ at less than a seventh of the time.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from src.config import DataConfig
@@ -28,7 +27,7 @@ from src.media import FPS
 from src.picture import Picture
 from src.tracks import CropSink, OpenTrack, Sight, Track, choose, look_of
 
-CUT_PICTURE = 128  # px: size at which cuts are looked for
+CUT_PICTURE = 128  # px: cuts are looked for at this size or down to half of it
 SEARCH_EVERY = 12  # frames between two looks at the whole picture
 SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
 CLOSE_UP = 144  # px: side of the picture of one face …
@@ -116,7 +115,10 @@ def follow_faces(
 
 
 class CutDetector:
-    """scenedetect's content detector (HSV difference of neighbours), fed picture by picture."""
+    """scenedetect's content detector, fed picture by picture.
+
+    On brightness only: the hue of a grey, white or black background is noise, and jumps with it.
+    """
 
     def __init__(self):
         self._detector, self._shape = None, None
@@ -125,52 +127,36 @@ class CutDetector:
         from scenedetect.common import FrameTimecode
         from scenedetect.detectors import ContentDetector
 
-        small = picture.small_bgr(CUT_PICTURE)
+        small = picture.halved_bgr(CUT_PICTURE)
         changed, self._shape = small.shape != self._shape, small.shape
         if changed:  # the first picture; a stream may change its size on the way
-            self._detector = ContentDetector(min_scene_len=0)
+            self._detector = ContentDetector(min_scene_len=0, luma_only=True)
         cut = self._detector.process_frame(FrameTimecode(index, float(FPS)), small)
         return changed or bool(cut)
 
 
-class Views:
-    """One picture at the sizes it is looked at, each made once."""
+def reduced(picture: Picture, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with its longer side at most ``longest``, and pixels of the full picture to one
+    of it, in x and y."""
+    small = picture.small_bgr(longest)
+    return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
 
-    def __init__(self, picture: Picture):
-        self._picture, self._made = picture, {}
 
-    def reduced(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture with its longer side at most ``longest``, and pixels of the full picture
-        to one of it, in x and y."""
-        picture = self._picture
-        if longest not in self._made:
-            self._made[longest] = picture.small_bgr(longest)
-        small = self._made[longest]
-        return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
+def close_up(picture: Picture, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
+    pixels are: pixels to one of it, place of its first."""
+    step = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0) / CLOSE_UP
+    corner = (box[:2] + box[2:]) / 2 - step * (CLOSE_UP - 1) / 2
+    matrix = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
+    shown = picture.cut_out(matrix, CLOSE_UP, int(max(0, np.log2(step))))
+    return shown, np.array([step, step]), corner
 
-    def sight(self, face: Face, scale: np.ndarray, corner: np.ndarray) -> Sight:
-        """A face found in one of the views, in pixels of the full picture."""
-        box = (face.box.reshape(2, 2) * scale + corner).ravel().astype(np.float32)
-        points = (face.points * scale + corner).astype(np.float32)
-        return Sight(box, points, face.score, look_of(self._picture, points))
 
-    def close_up(self, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
-        pixels are: pixels to one of it, place of its first."""
-        side = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0)
-        longest = max(self._picture.width, self._picture.height)
-        halvings = int(max(0, np.log2(side / CLOSE_UP)))  # averaged down first: nothing aliases
-        reduced, scale = self.reduced(max(2, longest >> halvings))
-        step = side / CLOSE_UP
-        corner = (box[:2] + box[2:]) / 2 - step * (CLOSE_UP - 1) / 2
-        # From pixels of the close-up to pixels of the reduced picture.
-        shift = (corner + 0.5) / scale - 0.5
-        matrix = np.array([[step / scale[0], 0, shift[0]], [0, step / scale[1], shift[1]]])
-        shown = cv2.warpAffine(
-            reduced, matrix, (CLOSE_UP, CLOSE_UP),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-        return shown, np.array([step, step]), corner
+def sight(picture: Picture, face: Face, scale: np.ndarray, corner: np.ndarray) -> Sight:
+    """A face found in a view of the picture, in pixels of the full picture."""
+    box = (face.box.reshape(2, 2) * scale + corner).ravel().astype(np.float32)
+    points = (face.points * scale + corner).astype(np.float32)
+    return Sight(box, points, face.score, look_of(picture, points))
 
 
 class _Shot:
@@ -213,14 +199,13 @@ class _Shot:
         when it is time or one of them is not there."""
         if picture is self._looked_at:  # a picture that stands shows the same faces
             return self._faces
-        views = Views(picture)
-        faces = self._close_ups(views, [track.expected(index) for track in self._open])
+        faces = self._close_ups(picture, [track.expected(index) for track in self._open])
         missing = None in assign(self._open, faces, index)
         if missing or index >= self._next_search or not self._open:
             self._next_search = index + SEARCH_EVERY
-            seen = self._whole(views)
+            seen = self._whole(picture)
             new = [one for one in seen if all(overlap(one.box, f.box) < SAME for f in faces)]
-            closer = self._close_ups(views, [face.box for face in new])
+            closer = self._close_ups(picture, [face.box for face in new])
             far = [one for one in new if all(overlap(one.box, f.box) < SAME for f in closer)]
             faces = _distinct([*faces, *closer, *far])
         self._count.looked += 1
@@ -228,18 +213,21 @@ class _Shot:
         self._looked_at, self._faces = picture, faces
         return faces
 
-    def _whole(self, views: Views) -> list[Sight]:
-        small, scale = views.reduced(self._settings.detection_size)
+    def _whole(self, picture: Picture) -> list[Sight]:
+        small, scale = reduced(picture, self._settings.detection_size)
         (faces,) = self._detector.detect(small[None])
-        return [views.sight(face, scale, (scale - 1) / 2) for face in faces]
+        return [sight(picture, face, scale, (scale - 1) / 2) for face in faces]
 
-    def _close_ups(self, views: Views, boxes: list[np.ndarray]) -> list[Sight]:
+    def _close_ups(self, picture: Picture, boxes: list[np.ndarray]) -> list[Sight]:
         if not boxes:
             return []
-        pictures, scales, corners = zip(*(views.close_up(box) for box in boxes), strict=True)
+        pictures, scales, corners = zip(*(close_up(picture, box) for box in boxes), strict=True)
         found = self._detector.detect(np.stack(pictures))
         seen = [
-            (np.abs(face.middle - (CLOSE_UP - 1) / 2).max(), views.sight(face, scale, corner))
+            (
+                np.abs(face.middle - (CLOSE_UP - 1) / 2).max(),
+                sight(picture, face, scale, corner),
+            )
             for faces, scale, corner in zip(found, scales, corners, strict=True)
             for face in faces
         ]

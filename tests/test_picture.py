@@ -215,6 +215,53 @@ def test_small_pictures_look_like_opencv_s():
     assert whole.small_bgr(256) is whole.bgr and whole.small_bgr(1000).shape == (192, 256, 3)
 
 
+@pytest.mark.parametrize("size", [(256, 192), (255, 193)], ids=["even", "odd"])
+@pytest.mark.parametrize(("kind", "full"), KINDS)
+def test_halved_pictures_are_averages_of_the_colours(kind, full, size):
+    """Against swscale's colours, averaged by numpy; chroma lies differently at odd edges."""
+    data = converted(scene(*size).tobytes(), size, "rgb24", kind)
+    shown = Picture(raw_frame(data, size, kind, full), None)
+    whole = np.frombuffer(converted(data, size, kind, "bgr24", full), np.uint8)
+    whole = whole.reshape(size[1], size[0], 3)[:192, :248]
+    for longest, block in ((128, 2), (100, 4), (50, 8)):
+        small = shown.halved_bgr(longest).astype(int)
+        assert small.shape == (size[1] // block, size[0] // block, 3)
+        rows, columns = 192 // block, 248 // block
+        expected = whole.reshape(rows, block, columns, block, 3).mean((1, 3))
+        assert np.abs(small[:rows, :columns] - expected).mean() < 2
+
+
+def test_pictures_small_already_are_not_halved():
+    shown = Picture(frame_of(scene(120, 90)), None)
+    assert shown.halved_bgr(120) is shown.bgr
+    line = Picture(frame_of(scene(640, 4)), None)
+    assert line.halved_bgr(120).shape == (2, 320, 3), "two rows stay"
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("kind", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("halvings", [0, 1, 2])
+def test_a_part_is_cut_out_where_it_should_be(tmp_path, kind, turn, halvings):
+    """Against OpenCV's warp of the whole picture in colour, in a place between the pixels."""
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    cv2.imwrite(str(tmp_path / "scene.png"), cv2.GaussianBlur(scene(256, 192), (0, 0), 3))
+    levels = FULL if kind == "yuvj420p" else []
+    ffmpeg("-loop", 1, "-t", 0.1, "-i", tmp_path / "scene.png", *levels, "-pix_fmt", kind, plain)
+    ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
+    shown = next(media.read_pictures(turned))
+    step = 1.3 * 2**halvings
+    matrix = np.array([[step, 0, 20.4], [0, step, -6.7]])
+    part = shown.cut_out(matrix, 32, halvings)
+    blurred = cv2.blur(shown.bgr, (1 << halvings,) * 2, anchor=(0, 0))
+    shift = matrix.copy()
+    shift[:, 2] -= ((1 << halvings) - 1) / 2  # the blur of an even width lies between the pixels
+    expected = cv2.warpAffine(blurred, shift, (32, 32), borderMode=cv2.BORDER_REPLICATE,
+                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
+    assert part.shape == (32, 32, 3) and np.ptp(part) > 40
+    inside = np.s_[10:, :]  # where the edge repeats, the one averages and the other does not
+    assert np.abs(part[inside].astype(int) - expected[inside]).mean() < 2.5
+
+
 def test_one_context_a_size(monkeypatch):
     """Contexts are slow to prepare: the pictures of a file share them."""
     used = []

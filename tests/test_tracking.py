@@ -4,12 +4,14 @@ import gc
 import weakref
 from collections.abc import Iterable
 
+import av
 import numpy as np
 import pytest
 
 from src.config import DataConfig
 from src.face_detectors import Face
-from src.tracking import CLOSE_UP, SEARCH_EVERY, FaceCount, Views, follow_faces
+from src.picture import Picture
+from src.tracking import CLOSE_UP, SEARCH_EVERY, CutDetector, FaceCount, close_up, follow_faces
 from tests.crossing_films import (
     KeptCrops,
     picture_of,
@@ -34,7 +36,7 @@ def test_the_scripted_faces_are_where_they_should_be():
     ((face,),) = ColourDetector().detect(shown[None])
     assert np.allclose(face.middle, (100.3, 80.6), atol=0.05)
     assert face.width == pytest.approx(41, abs=0.6)
-    view, step, corner = Views(picture_of(shown)).close_up(face.box)
+    view, step, corner = close_up(picture_of(shown), face.box)
     ((near,),) = ColourDetector().detect(view[None])
     assert np.allclose(near.middle * step + corner, (100.3, 80.6), atol=0.05)
 
@@ -103,6 +105,19 @@ def test_a_cut_ends_the_track(at):
     shots = [Actor(lambda t: 100 if t < at else None), Actor(lambda t: None if t < at else 100)]
     found, _, _ = follow(shots, grey=lambda t: 40 if t < at else 220, shortest=1)
     assert spans(found) == [(0, at), (at, 60 - at)]
+
+
+@pytest.mark.parametrize("luma", [16, 20, 126, 235])
+def test_the_hue_of_a_plain_background_is_no_cut(luma):
+    """A grey wall turns from bluish to reddish by one step with every key picture of the coder."""
+    cuts = CutDetector()
+    found = []
+    for index, tint in enumerate([0, 0, 1, 1, -1, -1, 0]):
+        planes = np.full((240 * 3 // 2, 320), luma, np.uint8)
+        planes[240:300], planes[300:] = 128 + tint, 128 - tint
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        found.append(cuts.is_cut(index, Picture(frame, None)))
+    assert found == [True] + 6 * [False]
 
 
 def test_a_jump_within_a_shot_is_somebody_else():

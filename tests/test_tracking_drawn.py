@@ -6,7 +6,7 @@ import pytest
 
 from src.config import DataConfig
 from src.faces import align
-from src.tracking import FaceCount, Views, follow_faces
+from src.tracking import FaceCount, close_up, follow_faces, sight
 from tests.crossing_films import (
     KeptCrops,
     Meeting,
@@ -102,11 +102,11 @@ def test_faces_of_all_sizes_are_found_in_their_place(retinaface, width):
 def test_points_of_a_close_up_are_those_of_the_drawing(retinaface, width):
     shown, truth = large_or_small(width)
     middle = truth.mean(0)
-    views = Views(picture_of(shown))
+    film = picture_of(shown)
     box = np.concatenate([middle - width / 2, middle + width / 2]).astype(np.float32)
-    view, step, corner = views.close_up(box)
+    view, step, corner = close_up(film, box)
     ((face,),) = retinaface.detect(view[None])
-    error = views.sight(face, step, corner).points[[0, 1, 3, 4]] - truth
+    error = sight(film, face, step, corner).points[[0, 1, 3, 4]] - truth
     assert np.abs(error).max() < 0.08 * width
     assert np.abs(error.mean(0)).max() < 0.04 * width
 
