@@ -63,6 +63,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.1, ge=0, le=10)
     warmup_epochs: int = Field(5, ge=0)
     clip_frames: int = Field(64, ge=16, le=1000)
+    speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True
     device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     save_interval: int = Field(10, ge=1)

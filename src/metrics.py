@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio_features import STEPS_PER_FRAME
+from src.audio_features import STEP_MS, STEPS_PER_FRAME
 from src.clip_features import WINDOW_FRAMES
 
-STEP_MS = 10
 MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
 FIT_STEPS = 4  # the peak is fitted over ± this many steps

@@ -16,20 +16,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from src.augmentation import Augmentation
 from src.calibration import UNFITTED, fit
 from src.checkpoint import load_checkpoint, load_trained, load_weights, save_checkpoint
 from src.cli import make_parser, run, settings_of
 from src.config import Config
-from src.dataset import (
-    Augmentation,
-    Batch,
-    Pieces,
-    Sample,
-    load_samples,
-    network_input,
-    split_samples,
-    windows_of,
-)
+from src.dataset import Batch, Pieces, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
 from src.errors import CheckpointError, OutOfMemoryError
@@ -39,6 +31,7 @@ from src.messages import tr
 from src.metrics import offset_report
 from src.model import ModelSize, SyncModel, count_parameters
 from src.sample_index import INDEX_NAME
+from src.samples import Sample, load_samples, split_samples
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
@@ -137,7 +130,7 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    batches = Pieces(train, *pieces)
+    batches = Pieces(train, *pieces, balance=settings.speaker_balance)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
     )
