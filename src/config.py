@@ -80,6 +80,15 @@ class TrainingConfig(Section):
         return self
 
 
+class CleaningConfig(Section):
+    """How own offsets are found."""
+
+    folds: int = Field(3, ge=2, le=20)
+    rounds: int = Field(3, ge=1, le=20)
+    epochs: int = Field(8, ge=1)
+    still_ms: float = Field(3.0, ge=0)
+
+
 class PathsConfig(Section):
     """Where results go."""
 
@@ -101,6 +110,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    cleaning: CleaningConfig = CleaningConfig()
     paths: PathsConfig = PathsConfig()
     inference: InferenceConfig = InferenceConfig()
 

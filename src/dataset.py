@@ -59,8 +59,8 @@ class Pieces:
     def __init__(
         self, samples: list[Sample], length: int, batch_size: int, seed: int = 0, balance: float = 0
     ):
-        self._samples = [sample for sample in samples if sample.n_frames]
-        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._samples, self._length = samples, length
+        self._batch_size, self._seed = batch_size, seed
         self._shares = self._balanced(balance)
 
     def _balanced(self, balance: float) -> list[float]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.audio_features import STEP_MS, STEPS_PER_FRAME
+from src.clip_features import WINDOW_FRAMES
 from src.config import DataConfig, TrainingConfig
 from src.errors import DatasetError
 from src.messages import tr
@@ -57,6 +58,11 @@ class Sample:
         return round(self.offset_ms / STEP_MS)
 
     @property
+    def moved_ms(self) -> int:
+        """The same in ms."""
+        return self.delay * STEP_MS
+
+    @property
     def first(self) -> int:
         """The first frame that has sound once that is moved."""
         return max(0, -(-self.delay // STEPS_PER_FRAME))
@@ -90,9 +96,13 @@ class Sample:
 
 
 def load_samples(
-    index_path: Path, settings: DataConfig, split_by: str = "clip"
-) -> list[Sample]:  # fmt: skip
+    index_path: Path, settings: DataConfig, split_by: str = "clip", every: bool = False
+) -> list[Sample]:
     """The samples of an index.
+
+    Args:
+        split_by: what ``Sample.group`` is: ``clip`` or ``speaker``.
+        every: also those in which ``clean_offsets`` found no evidence of sync.
 
     Raises:
         DatasetError: the index is missing or damaged, was made with other settings, or names no
@@ -116,7 +126,7 @@ def load_samples(
         )  # fmt: skip
     # The same file under two names is one clip: a copy must not be tested on.
     key = {"clip": "video_sha256", "speaker": "speaker"}[split_by]
-    return [
+    samples = [
         Sample(
             record["id"],
             record["clip"],
@@ -127,7 +137,9 @@ def load_samples(
             float(record.get("offset_ms") or 0.0),
         )
         for record in index["samples"]
+        if every or record.get("offset_known", True)
     ]
+    return [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
 
 
 def split_samples(

@@ -118,14 +118,32 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     """
     device = choose_device(config.training.device)
     print(tr("device: {device}", device=device))
-    seed_all(config.training.seed)
-    model = SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
+    model = new_model(config, device)
     print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     index = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index, config.data, config.training.split_by)
     print(tr("loaded {n} samples", n=len(samples)))
     train, val, test = split_samples(samples, config.training)
+    state = new_state(config, model, train, val)
+    state.clips = digest_of(train, val, test)
+    if resume:
+        take_up(state, resume)
+    print(tr("training..."))
+    print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",
+             train=len(train), val=len(val), test=len(test)))  # fmt: skip
+    return state, test
+
+
+def new_model(config: Config, device: torch.device) -> SyncModel:
+    """A fresh network, the same for the same ``training.seed``."""
+    seed_all(config.training.seed)
+    return SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
+
+
+def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[Sample]) -> State:
+    """A network that is to be trained on some samples for ``training.num_epochs``."""
     settings = config.training
+    device = model.log_scale.device
     pieces = (settings.clip_frames, settings.batch_size, settings.seed)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -135,17 +153,10 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
         optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
     )
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    state = State(
+    return State(
         config, device, model, optimizer, scheduler, scaler,
         batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
-        clips=digest_of(train, val, test),
     )  # fmt: skip
-    if resume:
-        take_up(state, resume)
-    print(tr("training..."))
-    print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",
-             train=len(train), val=len(val), test=len(test)))  # fmt: skip
-    return state, test
 
 
 def digest_of(*parts: list[Sample]) -> str:
