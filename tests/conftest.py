@@ -7,15 +7,6 @@ os.environ["LIPSYNC_LANG"] = "en"  # before anything asks for it; commands inher
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """With several workers, a file stays with one of them, and so do all the tests that need the
-    trained model of the drawn talkers."""
-    for item in items:
-        group = "corpus" if "corpus" in item.fixturenames else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def talking_clip(tmp_path_factory):
     """2 s of a drawn face that speaks, 25 fps, in sync."""
