@@ -70,12 +70,16 @@ class Pieces:
         frames = Counter()
         for speaker, sample in zip(speakers, self._samples, strict=True):
             frames[speaker] += sample.n_frames
-        pieces = [max(1.0, sample.n_frames / self._length) for sample in self._samples]
+        pieces = [self._pieces(sample) for sample in self._samples]
         wanted = [
             count * frames[speaker] ** -balance
             for count, speaker in zip(pieces, speakers, strict=True)
         ]
         return [share * sum(pieces) / sum(wanted) for share in wanted]
+
+    def _pieces(self, sample: Sample) -> int:
+        """Of a sample, without balance: one for each ``length`` frames."""
+        return max(1, round(sample.n_frames / self._length))
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -99,7 +103,7 @@ class Pieces:
         places = []
         for sample in self._samples:
             room = max(0, sample.n_frames - self._length)
-            pieces = max(1, round(sample.n_frames / self._length))
+            pieces = self._pieces(sample)
             places += [
                 (sample, round(room * piece / max(1, pieces - 1))) for piece in range(pieces)
             ]

@@ -422,4 +422,53 @@ CATALOGUE: dict[str, str] = {
     ),
     "espeak-ng has no voice {name!r}": "espeak-ng 没有嗓音 {name!r}",
     "espeak-ng said nothing for {text!r}": "espeak-ng 没有读出 {text!r}",
+    # --- own offsets
+    "Find the own offset of every sample, so that training reads them in sync.": (
+        "找出每个样本自身的音画偏移，使训练读到的样本都是同步的。"
+    ),
+    "{n} speakers (or clips without a speaker): at least {folds} are needed, one for each fold": (
+        "只有 {n} 位说话人（或未注明说话人的片段）：至少需要 {folds} 位，每折一位"
+    ),
+    "round {n}, fold {fold} of {folds}: training on {train} samples, then measuring {held_out}": (
+        "第 {n} 轮，第 {fold}/{folds} 折: 用 {train} 个样本训练，再测量 {held_out} 个样本"
+    ),
+    "epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}": (
+        "epoch {epoch}/{total}: 损失 {loss:.4f}，准确率 {acc:.4f}"
+    ),
+    "round {n}: {known} of {all} samples show where they are in sync": (
+        "第 {n} 轮: {all} 个样本中有 {known} 个能看出同步位置"
+    ),
+    "half of them moved by less than {ms:.1f} ms": "其中一半的变动小于 {ms:.1f} 毫秒",
+    "the index holds the offsets now; table and picture: {folder}": (
+        "偏移已写入索引；表格和图: {folder}"
+    ),
+    "cannot read {path}: {why}; delete it and run the command again": (
+        "无法读取 {path}: {why}；请删除它并重新运行该命令"
+    ),
+    # --- evaluation
+    "Measure a checkpoint on the samples of an index, by the field's test protocol.": (
+        "按本领域的测试协议，在索引的样本上评测一个检查点。"
+    ),
+    "the model": "模型",
+    "dataset_index.pkl": "dataset_index.pkl",
+    "own offsets (and speakers) of the clips: columns path, offset_ms, speaker": (
+        "片段自身偏移（及说话人）的表格: 列 path、offset_ms、speaker"
+    ),
+    "pictures go here": "图片输出到此文件夹",
+    "cpu or cuda": "cpu 或 cuda",
+    "measuring": "评测",
+    "{path}: a table with the columns path and offset_ms is needed": (
+        "{path}: 需要带有 path 和 offset_ms 两列的表格"
+    ),
+    "{path}: {value} is no number": "{path}: {value} 不是数字",
+    "{clips} clips of {speakers} speakers; in brackets the 95 % interval over speakers": (
+        "{clips} 个片段，{speakers} 位说话人；方括号内为按说话人抽样的 95 % 区间"
+    ),
+    "no clip's own offset is known: 0 is taken for the truth": (
+        "没有任何片段的自身偏移是已知的: 以 0 为真值"
+    ),
+    "  of {counted} places, {silent} silent": "  共 {counted} 处，另有 {silent} 处无语音",
+    "by source": "按来源",
+    "by speaker": "按说话人",
+    "offset not known, 0 taken": "偏移未知，以 0 计",
 }

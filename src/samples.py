@@ -42,6 +42,7 @@ class Sample:
         path: the file of records.
         length: frames in the file.
         offset_ms: its own offset: how much its sound must be delayed to be in sync.
+        known: whether that was measured; else it is 0 by assumption.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Sample:
     path: Path
     length: int
     offset_ms: float = 0.0
+    known: bool = False
 
     @property
     def delay(self) -> int:
@@ -135,6 +137,7 @@ def load_samples(
             index_path.parent / record["file"],
             record["n_frames"],
             float(record.get("offset_ms") or 0.0),
+            bool(record.get("offset_known")),
         )
         for record in index["samples"]
         if every or record.get("offset_known", True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.dataset import Augmentation
+from src.augmentation import Augmentation
 from src.model import ModelSize, central_view
 
 SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)

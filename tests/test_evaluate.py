@@ -1,0 +1,126 @@
+"""The command that evaluates, on a model that knows one drawn talker."""
+
+import json
+import re
+import shutil
+
+import cv2
+import pytest
+
+from src import evaluate
+from src.config import load_config
+from src.errors import DatasetError, MissingFileError
+from src.evaluate import with_reference
+from src.sample_index import INDEX_NAME, read_index, write_index
+from src.samples import load_samples
+from tests.dataset_helpers import write_set
+from tests.training_helpers import assert_one_line, run_script
+
+pytest_plugins = ("tests.training_fixtures",)
+
+
+@pytest.fixture
+def evaluated(monkeypatch, capsys):
+    """``evaluated(*arguments)`` runs the command here: what it printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, arguments)])
+        assert evaluate.main() == 0
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    monkeypatch.setattr(evaluate, "DRAWS", 20)
+
+
+def test_figures_of_a_model_that_knows_its_talker(evaluated, corpus, trained, tmp_path):
+    index = corpus / "processed" / INDEX_NAME
+    out = evaluated("--checkpoint", trained, "--index", index, "--json", "--device", "cpu",
+                    "--output", tmp_path / "new" / "pictures")  # fmt: skip
+    summary = json.loads(out, parse_constant=lambda name: pytest.fail(name))
+    figures = {name: figure["value"] for name, figure in summary["figures"].items()}
+    assert summary["clips"] == 14 and summary["speakers"] == 1 and not summary["offsets_known"]
+    assert figures["K = 15"] > 0.8 and figures["whole clip"] > 0.9
+    assert figures["K = 5"] <= figures["K = 15"] <= 1
+    assert figures["median error ms"] < 15 <= 40
+    assert figures["AUC shifted 1 s"] > 0.9
+    assert figures["AUC foreign 1 s"] is None, "there is nobody else whose sound could be taken"
+    assert summary["places"]["K = 5"]["counted"] > 100
+    assert summary["without_a_known_offset"]["clips"] == 0
+    for name in ("accuracy", "reliability", "errors"):
+        assert cv2.imread(str(tmp_path / "new" / "pictures" / f"{name}.png")).shape[0] > 300
+
+
+def test_the_table_a_person_reads(evaluated, corpus, trained, speaks):
+    index = corpus / "processed" / INDEX_NAME
+    out = evaluated("--checkpoint", trained, "--index", index, "--device", "cpu")
+    assert re.search(r"^14 clips of 1 speakers", out)
+    assert re.search(r"^K = 15 +\d+\.\d% .*of \d+ places, \d+ silent$", out, re.M)
+    assert "no clip's own offset is known: 0 is taken for the truth" in out
+    assert re.search(r"^by source +clips", out, re.M)
+    speaks("zh")
+    out = evaluated("--checkpoint", trained, "--index", index, "--device", "cpu")
+    assert re.search(r"^14 个片段", out) and "按来源" in out
+
+
+def test_own_offsets_of_the_index_are_the_truth(evaluated, corpus, trained, tmp_path):
+    """Said to be 200 ms off, the same clips are found wrong; those not known are told apart."""
+    shutil.copytree(corpus / "processed", tmp_path / "processed")
+    index = tmp_path / "processed" / INDEX_NAME
+    content = read_index(index)
+    for number, record in enumerate(content["samples"]):
+        record["offset_known"] = number >= 4
+        record["offset_ms"] = 200.0 if number >= 4 else 0.0
+    write_index(index, content["settings"], content["samples"])
+    out = evaluated("--checkpoint", trained, "--index", index, "--device", "cpu", "--json")
+    summary = json.loads(out)
+    assert summary["clips"] == 10 and summary["offsets_known"]
+    assert summary["figures"]["whole clip"]["value"] < 0.1
+    assert summary["without_a_known_offset"]["clips"] == 4
+    assert summary["without_a_known_offset"]["whole clip"] > 0.8
+
+
+# --- a table of own offsets
+
+
+@pytest.fixture
+def samples(tmp_path):
+    clips = ["a/x.mp4", "b/x.mp4", "y.mp4", "z.mp4"]
+    config = load_config(None, ["data.input_size=48"])
+    index = write_set(tmp_path, [40] * 4, config, clip=clips, speaker=[""] * 4)
+    return load_samples(index, config.data, every=True)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_a_reference_names_offsets_and_speakers(tmp_path, samples, suffix):
+    rows = ["path,speaker,offset_ms", "set/b/x.mp4,bob,-30", "set/a/x.mp4,anna,20.5",
+            "set/y.mp4,cy,", "set/other.mp4,dan,1"]  # fmt: skip
+    text = "\n".join(rows)
+    table = tmp_path / f"table.{suffix}"
+    table.write_text(text.replace(",", "\t") if suffix == "tsv" else text, encoding="utf-8-sig")
+    found = with_reference(samples, table)
+    assert [one.offset_ms for one in found] == [20.5, -30, 0, 0]
+    assert [one.known for one in found] == [True, True, False, False]
+    assert [one.speaker for one in found] == ["anna", "bob", "cy", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "a table with the columns"), ("path,length\na,1\n", "a table with the columns"),
+     ("path,offset_ms\ny.mp4,early\n", "early is no number")],
+)  # fmt: skip
+def test_a_reference_that_is_none(tmp_path, samples, text, says):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DatasetError, match=says):
+        with_reference(samples, tmp_path / "t.csv")
+    with pytest.raises(MissingFileError, match=r"none\.csv"):
+        with_reference(samples, tmp_path / "none.csv")
+
+
+def test_a_missing_index_is_one_line(trained, tmp_path):
+    none = tmp_path / "none.pkl"
+    done = run_script("src/evaluate.py", "--checkpoint", trained, "--index", none)
+    assert_one_line(done, str(none))
