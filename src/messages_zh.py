@@ -457,8 +457,8 @@ CATALOGUE: dict[str, str] = {
     "pictures go here": "图片输出到此文件夹",
     "cpu or cuda": "cpu 或 cuda",
     "measuring": "评测",
-    "{path}: a table with the columns path and offset_ms is needed": (
-        "{path}: 需要带有 path 和 offset_ms 两列的表格"
+    "{path}: a table with the columns path and {column} is needed": (
+        "{path}: 需要带有 path 和 {column} 两列的表格"
     ),
     "{path}: {value} is no number": "{path}: {value} 不是数字",
     "{clips} clips of {speakers} speakers; in brackets the 95 % interval over speakers": (
@@ -471,4 +471,18 @@ CATALOGUE: dict[str, str] = {
     "by source": "按来源",
     "by speaker": "按说话人",
     "offset not known, 0 taken": "偏移未知，以 0 计",
+    # --- tools/link_by_speaker.py
+    "Link the clips of a table into folders by speaker, as training by speaker needs.": (
+        "按表格把片段链接到每位说话人各自的文件夹，供按说话人训练使用。"
+    ),
+    "table of the clips: columns path and speaker": "片段表格: 列 path 和 speaker",
+    "folder the paths of the table begin in (default: that of the table)": (
+        "表格中路径的起始文件夹（默认为表格所在文件夹）"
+    ),
+    "only clips whose path begins with this": "只取路径以此开头的片段",
+    "{path} has no clips of a named speaker": "{path} 中没有注明说话人的片段",
+    "{n} clips of {speakers} speakers linked in {folder}": (
+        "已在 {folder} 中链接 {n} 个片段，{speakers} 位说话人"
+    ),
+    "cannot link {path}: {why}": "无法链接 {path}: {why}",
 }

@@ -8,12 +8,7 @@ import cv2
 import pytest
 
 from src import evaluate
-from src.config import load_config
-from src.errors import DatasetError, MissingFileError
-from src.evaluate import with_reference
 from src.sample_index import INDEX_NAME, read_index, write_index
-from src.samples import load_samples
-from tests.dataset_helpers import write_set
 from tests.training_helpers import assert_one_line, run_script
 
 pytest_plugins = ("tests.training_fixtures",)
@@ -81,43 +76,6 @@ def test_own_offsets_of_the_index_are_the_truth(evaluated, corpus, trained, tmp_
     assert summary["figures"]["whole clip"]["value"] < 0.1
     assert summary["without_a_known_offset"]["clips"] == 4
     assert summary["without_a_known_offset"]["whole clip"] > 0.8
-
-
-# --- a table of own offsets
-
-
-@pytest.fixture
-def samples(tmp_path):
-    clips = ["a/x.mp4", "b/x.mp4", "y.mp4", "z.mp4"]
-    config = load_config(None, ["data.input_size=48"])
-    index = write_set(tmp_path, [40] * 4, config, clip=clips, speaker=[""] * 4)
-    return load_samples(index, config.data, every=True)
-
-
-@pytest.mark.parametrize("suffix", ["tsv", "csv"])
-def test_a_reference_names_offsets_and_speakers(tmp_path, samples, suffix):
-    rows = ["path,speaker,offset_ms", "set/b/x.mp4,bob,-30", "set/a/x.mp4,anna,20.5",
-            "set/y.mp4,cy,", "set/other.mp4,dan,1"]  # fmt: skip
-    text = "\n".join(rows)
-    table = tmp_path / f"table.{suffix}"
-    table.write_text(text.replace(",", "\t") if suffix == "tsv" else text, encoding="utf-8-sig")
-    found = with_reference(samples, table)
-    assert [one.offset_ms for one in found] == [20.5, -30, 0, 0]
-    assert [one.known for one in found] == [True, True, False, False]
-    assert [one.speaker for one in found] == ["anna", "bob", "cy", ""]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [("", "a table with the columns"), ("path,length\na,1\n", "a table with the columns"),
-     ("path,offset_ms\ny.mp4,early\n", "early is no number")],
-)  # fmt: skip
-def test_a_reference_that_is_none(tmp_path, samples, text, says):
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(DatasetError, match=says):
-        with_reference(samples, tmp_path / "t.csv")
-    with pytest.raises(MissingFileError, match=r"none\.csv"):
-        with_reference(samples, tmp_path / "none.csv")
 
 
 def test_a_missing_index_is_one_line(trained, tmp_path):
