@@ -1,8 +1,12 @@
 """What several tests share: the language of the messages and clips of a drawn talker."""
 
 import os
+import signal
 
 os.environ["LIPSYNC_LANG"] = "en"  # before anything asks for it; commands inherit it
+# The processes of pytest-xdist ignore Ctrl+C, and commands inherit that; some tests send it them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
