@@ -39,7 +39,8 @@ from src.own_offsets import (
 )
 from src.sample_index import INDEX_NAME, read_index, write_index
 from src.samples import Sample, load_samples
-from src.train import SEARCH_REACH, new_model, new_state, take_up, train_epoch
+from src.train import SEARCH_REACH, train_epoch
+from src.training_state import new_model, new_state, take_up
 
 FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
 ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero

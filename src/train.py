@@ -1,113 +1,39 @@
 """CLI: samples -> a trained model. The training loop, readable top to bottom."""
 
 import math
-import random
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from src.augmentation import Augmentation
-from src.calibration import UNFITTED, fit
-from src.checkpoint import load_checkpoint, load_trained, load_weights, save_checkpoint
+from src.calibration import fit
+from src.checkpoint import load_trained, save_checkpoint
 from src.cli import make_parser, run, settings_of
 from src.config import Config
-from src.dataset import Batch, Pieces, network_input, windows_of
+from src.dataset import Batch, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
-from src.errors import CheckpointError, OutOfMemoryError
+from src.errors import OutOfMemoryError
 from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
 from src.metrics import offset_report
-from src.model import ModelSize, SyncModel, count_parameters
+from src.model import count_parameters
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
+from src.training_state import State, Tally, new_model, new_state, take_up
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
 FEW_CLIPS = 4  # with fewer validation clips a warning is given
-
-
-@dataclass
-class State:
-    """Everything that changes while training, and what it is trained on."""
-
-    config: Config
-    device: torch.device
-    model: SyncModel
-    optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    scaler: torch.amp.GradScaler
-    train: Pieces
-    val: Pieces
-    val_samples: list[Sample]
-    epoch: int = 0  # finished epochs
-    clips: str = ""  # digest of the clips and how they are split
-    best_val_loss: float = math.inf
-    best_val_acc: float = 0.0
-    calibration: dict = field(default_factory=dict)
-    saved: tuple[Path, int] | None = None  # where to go on from, and its finished epochs
-
-    def content(self, val_loss: float) -> dict:
-        """The checkpoint of this moment."""
-        return {
-            "epoch": self.epoch,
-            "model_state_dict": self.model.state_dict(),
-            "optimizer_state_dict": self.optimizer.state_dict(),
-            "scheduler_state_dict": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "val_loss": val_loss,
-            "best_val_loss": self.best_val_loss,
-            "best_val_acc": self.best_val_acc,
-            "config": self.config.model_dump(),
-            "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
-            "calibration": self.calibration,
-            "clips": self.clips,
-            "random_states": {"torch": torch.get_rng_state(), "cuda": cuda_random_states()},
-        }
-
-
-@dataclass
-class Tally:
-    """Running sums of one pass over the data."""
-
-    loss: float = 0.0
-    right: int = 0
-    asked: int = 0
-
-    def add(self, loss: float, right: int, asked: int) -> None:
-        self.loss += loss * asked
-        self.right += right
-        self.asked += asked
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / self.asked if self.asked else math.inf
-
-    @property
-    def accuracy(self) -> float:
-        return self.right / max(1, self.asked)
-
-
-def cuda_random_states() -> list[torch.Tensor]:
-    """One a GPU; empty without."""
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-
-def seed_all(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
@@ -134,92 +60,10 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     return state, test
 
 
-def new_model(config: Config, device: torch.device) -> SyncModel:
-    """A fresh network, the same for the same ``training.seed``."""
-    seed_all(config.training.seed)
-    return SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
-
-
-def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[Sample]) -> State:
-    """A network that is to be trained on some samples for ``training.num_epochs``."""
-    settings = config.training
-    device = model.log_scale.device
-    pieces = (settings.clip_frames, settings.batch_size, settings.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    batches = Pieces(train, *pieces, balance=settings.speaker_balance)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    return State(
-        config, device, model, optimizer, scheduler, scaler,
-        batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
-    )  # fmt: skip
-
-
 def digest_of(*parts: list[Sample]) -> str:
     """Which clips are in which part, as a hexadecimal SHA-256."""
     groups = [sorted({sample.group for sample in part}) for part in parts]
     return sha256(repr(groups).encode()).hexdigest()
-
-
-def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
-    """Factor of the learning rate by step: linear warm-up, then a cosine to zero at the end."""
-    total = steps_per_epoch * num_epochs
-    warmup = steps_per_epoch * min(warmup_epochs, num_epochs // 2)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, total - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-    return factor
-
-
-def take_up(state: State, path: Path) -> None:
-    """Go on from a checkpoint of an earlier run, at this run's learning rate.
-
-    Raises:
-        MissingFileError, CheckpointError: also where the network has another shape, or where the
-            clips would be split otherwise: what was trained on would be tested on.
-    """
-    content = load_checkpoint(path)
-    load_weights(state.model, content, path)
-    settings = state.config.training
-    try:
-        if content["clips"] != state.clips:
-            raise CheckpointError(
-                tr("{path} was trained on other clips or another split of them (training.seed, "
-                   "*_split): clips it was trained on would be tested on; train anew, "
-                   "without --resume", path=path)
-            )  # fmt: skip
-        state.optimizer.load_state_dict(content["optimizer_state_dict"])
-        # The schedule of this run, which may have other steps to an epoch and another rate.
-        steps = content["epoch"] * len(state.train)
-        state.scheduler.last_epoch = steps
-        for group in state.optimizer.param_groups:
-            group["initial_lr"] = settings.learning_rate
-            group["lr"] = settings.learning_rate * state.scheduler.lr_lambdas[0](steps)
-            group["weight_decay"] = settings.weight_decay
-        state.scheduler._last_lr = [group["lr"] for group in state.optimizer.param_groups]
-        if content["scaler"] and state.scaler.is_enabled():
-            state.scaler.load_state_dict(content["scaler"])
-        torch.set_rng_state(content["random_states"]["torch"])
-        if state.device.type == "cuda" and content["random_states"]["cuda"]:
-            torch.cuda.set_rng_state_all(content["random_states"]["cuda"])
-        state.epoch = content["epoch"]
-        state.best_val_loss = content["best_val_loss"]
-        state.best_val_acc = content["best_val_acc"]
-        state.calibration = content["calibration"]
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(
-            tr("{path} holds no training state to go on from ({why})", path=path, why=error)
-        ) from None
-    state.saved = (path, state.epoch)
-    print(tr("resumed from {path} after epoch {epoch}", path=path, epoch=state.epoch))
 
 
 def forward(state: State, batch: Batch, augmentation=None):

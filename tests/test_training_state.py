@@ -1,0 +1,37 @@
+"""How a training begins: the schedule of its rate, the same network for the same seed."""
+
+import pytest
+import torch
+
+from src.config import load_config
+from src.training_state import Tally, make_schedule, new_model, new_state
+
+
+def test_schedule_warms_up_and_falls_to_zero():
+    factor = make_schedule(10, 5, 100)
+    values = [factor(step) for step in range(1001)]
+    assert values[0] == pytest.approx(1 / 50) and max(values) == 1
+    assert values[49] == values[50] == 1 and values[1000] == pytest.approx(0, abs=1e-9)
+    assert values[:50] == sorted(values[:50]) and values[50:] == sorted(values[50:])[::-1]
+    assert values[525] == pytest.approx(0.5, abs=1e-6)  # the middle of the cosine
+    short = make_schedule(1, 5, 1)
+    assert short(0) == 1
+
+
+def test_a_seed_makes_a_network():
+    def weights(seed):
+        config = load_config(None, [f"training.seed={seed}", "model.hidden_dim=16"])
+        model = new_model(config, torch.device("cpu"))
+        state = new_state(config, model, [], [])
+        assert state.epoch == 0 and state.model is model
+        return torch.cat([parameter.flatten() for parameter in model.parameters()])
+
+    assert torch.equal(weights(1), weights(1)) and not torch.equal(weights(1), weights(2))
+
+
+def test_a_tally_weighs_by_questions():
+    tally = Tally()
+    assert tally.mean_loss == float("inf") and tally.accuracy == 0
+    tally.add(2.0, 1, 10)
+    tally.add(5.0, 9, 20)
+    assert tally.mean_loss == pytest.approx(4.0) and tally.accuracy == pytest.approx(1 / 3)
