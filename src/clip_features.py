@@ -272,7 +272,7 @@ def _notes(
                         n=without, frames=count.frames))  # fmt: skip
     others = count.faces - len(tracks)
     if others:
-        notes.append(tr("{n} other faces are left out (data.track: {track})",
+        notes.append(tr("other faces left out: {n} (data.track: {track})",
                         n=others, track=settings.track))  # fmt: skip
     if report.damage:
         notes.append(tr("{n} of {pictures} pictures are damaged",

@@ -71,7 +71,7 @@ CATALOGUE: dict[str, str] = {
     "{n} of {frames} frames without a face are left out": (
         "{frames} 帧中有 {n} 帧没有人脸，未使用"
     ),
-    "{n} other faces are left out (data.track: {track})": (
+    "other faces left out: {n} (data.track: {track})": (
         "另有 {n} 张人脸未使用（data.track: {track}）"
     ),
     "{n} of {pictures} pictures are damaged": "{pictures} 帧画面中有 {n} 帧损坏",

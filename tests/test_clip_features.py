@@ -217,7 +217,7 @@ def test_other_faces_are_said(tmp_path, extracted):
 
     features = extracted(clip(tmp_path / "crowd.mp4", 50, faces=faces), settings=STRICT)
     assert places(features) == [(0, 50)] and features.faces == 3
-    assert features.notes == ["2 other faces are left out (data.track: largest)"]
+    assert features.notes == ["other faces left out: 2 (data.track: largest)"]
     (track,) = features.tracks
     assert np.abs(np.median(track.boxes[:, 2] - track.boxes[:, 0]) - 60) < 3, "the largest"
 
