@@ -169,7 +169,7 @@ def _trained(
                  epoch=state.epoch, total=epochs, loss=tally.mean_loss,
                  acc=tally.accuracy))  # fmt: skip
         save_checkpoint(path, state.content(tally.mean_loss))
-    return state.model
+    return state.judged
 
 
 def _measured(config: Config, model, train: list[Sample], held_out: list[Sample]) -> list[Found]:

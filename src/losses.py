@@ -8,9 +8,9 @@ NEIGHBOURS = 1  # windows this close to the true one are neither right nor wrong
 
 def n_way_loss(
     video: torch.Tensor, audio: torch.Tensor, scale: torch.Tensor, usable: torch.Tensor,
-    candidate: torch.Tensor,
+    candidate: torch.Tensor, across: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, int]:  # fmt: skip
-    """N-way cross-entropy within each clip, both ways (Chung et al., PerfectMatch, 2019).
+    """N-way cross-entropy, both ways (Chung et al., PerfectMatch, 2019).
 
     Each window with speech asks which window of the other stream belongs to it; the candidates
     are all windows of its clip but the true one's two neighbours.
@@ -21,16 +21,25 @@ def n_way_loss(
         scale: factor from cosine to logit.
         usable: bool [B, W], windows that ask: they hold speech.
         candidate: bool [B, W], windows that exist (the rest is padding).
+        across: the windows of the other clips are candidates, too.
 
     Returns:
         (mean loss, number of right answers, number of questions). Without questions the loss
         is 0.
     """
+    if across:  # as if all were one clip, with nobody near anybody of another
+        clip = torch.arange(len(video), device=video.device).repeat_interleave(video.shape[1])
+        video, audio, usable, candidate = (
+            part.flatten(0, 1)[None] for part in (video, audio, usable, candidate)
+        )
+        same = clip[:, None] == clip
     windows = video.shape[1]
     logits = scale * video @ audio.transpose(1, 2)  # [B, video window, audio window]
     place = torch.arange(windows, device=video.device)
     distance = (place[:, None] - place).abs()
     near = (distance > 0) & (distance <= NEIGHBOURS)
+    if across:
+        near &= same
     target = place.expand(len(video), windows)[usable]
     losses, right = [], 0
     for one_way in (logits, logits.transpose(1, 2)):

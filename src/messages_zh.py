@@ -27,6 +27,7 @@ CATALOGUE: dict[str, str] = {
     "a number is needed": "需要数字",
     "true or false is needed": "需要 true 或 false",
     "a text is needed": "需要文本",
+    "a list is needed, such as [flip, blur]": "需要列表，例如 [flip, blur]",
     "a section with settings is needed": "需要一组配置项",
     "{path} is not valid YAML: {why}": "{path} 不是有效的 YAML: {why}",
     "--set {override}: write section.key=value, for example training.batch_size=4": (

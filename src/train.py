@@ -26,7 +26,7 @@ from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
 from src.metrics import offset_report
-from src.model import count_parameters
+from src.model import SyncModel, count_parameters
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
 from src.training_state import State, Tally, new_model, new_state, take_up
@@ -66,28 +66,31 @@ def digest_of(*parts: list[Sample]) -> str:
     return sha256(repr(groups).encode()).hexdigest()
 
 
-def forward(state: State, batch: Batch, augmentation=None):
+def forward(
+    state: State, model: SyncModel, batch: Batch, augmentation: Augmentation | None, across: bool
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Loss, right answers and questions of one batch."""
     batch = batch.to(state.device)
-    views, bands = network_input(batch, state.model.size, augmentation)
+    views, bands = network_input(batch, model.size, augmentation)
     usable, candidate = windows_of(batch)
     with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-        video, audio = state.model(views, bands)
-    return n_way_loss(video.float(), audio.float(), state.model.scale, usable, candidate)
+        video, audio = model(views, bands)
+    return n_way_loss(video.float(), audio.float(), model.scale, usable, candidate, across)
 
 
 def train_epoch(state: State) -> Tally:
     """One pass over the training samples."""
-    seed = state.config.training.seed
-    generator = torch.Generator().manual_seed(seed * 100_003 + state.epoch)
-    augmentation = Augmentation(state.model.size, generator)
-    if not state.config.training.augment:
+    settings = state.config.training
+    generator = torch.Generator().manual_seed(settings.seed * 100_003 + state.epoch)
+    augmentation = Augmentation(state.model.size, generator, settings.augment_without)
+    if not settings.augment:
         augmentation = None
+    across = settings.negatives == "batch"
     state.model.train()
     tally = Tally()
     with tqdm(total=len(state.train), desc=tr("train"), unit="it") as bar:
         for batch in state.train.shuffled(state.epoch):
-            loss, right, asked = forward(state, batch, augmentation)
+            loss, right, asked = forward(state, state.model, batch, augmentation, across)
             if asked:
                 state.optimizer.zero_grad(set_to_none=True)
                 state.scaler.scale(loss).backward()
@@ -95,6 +98,7 @@ def train_epoch(state: State) -> Tally:
                 torch.nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
                 state.scaler.step(state.optimizer)
                 state.scaler.update()
+                state.note_step()
             state.scheduler.step()
             tally.add(loss.item(), int(right), asked)
             bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
@@ -104,12 +108,12 @@ def train_epoch(state: State) -> Tally:
 
 @torch.inference_mode()
 def validate(state: State) -> Tally:
-    """One pass over the validation samples, without augmentation."""
-    state.model.eval()
+    """One pass over the validation samples, without augmentation, among windows of a clip."""
+    model = state.judged.eval()
     tally = Tally()
     with tqdm(total=len(state.val), desc=tr("validate"), unit="it") as bar:
         for batch in state.val.in_order():
-            loss, right, asked = forward(state, batch)
+            loss, right, asked = forward(state, model, batch, None, False)
             tally.add(loss.item(), int(right), asked)
             bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
             bar.update()
@@ -122,7 +126,7 @@ def write_log(state: State, writer, train: Tally, val: Tally, rate: float) -> No
         writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
         writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
     writer.add_scalar("learning_rate", rate, state.epoch)
-    report = offset_report(measure(state.model, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
+    report = offset_report(measure(state.judged, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
     for frames, share in report.share_at.items():
         writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
     writer.add_scalar("offset_accuracy/clip", report.whole_clip, state.epoch)
@@ -138,7 +142,7 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
 
     batch = next(state.val.in_order()).to(state.device)
     views, bands = network_input(batch, state.model.size)
-    video, audio = state.model(views[:1], bands[:1])
+    video, audio = state.judged(views[:1], bands[:1])
     matrix = (video[0] @ audio[0].T + 1) / 2
     strip = make_grid(batch.crops[0, ::4, None].float() / 255, nrow=16, padding=1)
     return strip.cpu(), matrix[None].float().cpu()
@@ -150,8 +154,8 @@ def save_epoch(state: State, folder: Path, val: Tally) -> None:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
         reach = 2 * SEARCH_REACH
         state.calibration = fit(
-            measure(state.model, state.val_samples, reach),
-            measure_strange(state.model, state.val_samples, reach),
+            measure(state.judged, state.val_samples, reach),
+            measure_strange(state.judged, state.val_samples, reach),
             SEARCH_REACH,
         )
         save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))

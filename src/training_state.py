@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from src.calibration import UNFITTED
 from src.checkpoint import load_checkpoint, load_weights
@@ -37,12 +38,25 @@ class State:
     best_val_acc: float = 0.0
     calibration: dict = field(default_factory=dict)
     saved: tuple[Path, int] | None = None  # where to go on from, and its finished epochs
+    average: AveragedModel | None = None  # with training.ema
+
+    @property
+    def judged(self) -> SyncModel:
+        """The network that is validated, saved and used."""
+        return self.average.module if self.average else self.model
+
+    def note_step(self) -> None:
+        """Take the weights of this step into the running mean."""
+        if self.average:
+            self.average.update_parameters(self.model)
 
     def content(self, val_loss: float) -> dict:
         """The checkpoint of this moment."""
         return {
             "epoch": self.epoch,
-            "model_state_dict": self.model.state_dict(),
+            "model_state_dict": self.judged.state_dict(),
+            "trained_state_dict": self.model.state_dict() if self.average else None,
+            "averaged_steps": int(self.average.n_averaged) if self.average else 0,
             "optimizer_state_dict": self.optimizer.state_dict(),
             "scheduler_state_dict": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -112,7 +126,24 @@ def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[S
     return State(
         config, device, model, optimizer, scheduler, scaler,
         batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
+        average=running_mean(model, settings.ema) if settings.ema else None,
     )  # fmt: skip
+
+
+def running_mean(model: SyncModel, decay: float) -> AveragedModel:
+    """The exponential moving average of a network's weights (Polyak & Juditsky 1992), quicker
+    in its first steps so that where it began is soon forgotten."""
+
+    @torch.no_grad()
+    def average(means, weights, seen):
+        now = min(decay, (1 + int(seen)) / (10 + int(seen)))
+        for mean, weight in zip(means, weights, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(weight, 1 - now)
+            else:
+                mean.copy_(weight)  # the number of batches seen
+
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
@@ -137,7 +168,7 @@ def take_up(state: State, path: Path) -> None:
             clips would be split otherwise: what was trained on would be tested on.
     """
     content = load_checkpoint(path)
-    load_weights(state.model, content, path)
+    load_weights(state.judged, content, path)
     settings = state.config.training
     try:
         if content["clips"] != state.clips:
@@ -160,6 +191,11 @@ def take_up(state: State, path: Path) -> None:
         torch.set_rng_state(content["random_states"]["torch"])
         if state.device.type == "cuda" and content["random_states"]["cuda"]:
             torch.cuda.set_rng_state_all(content["random_states"]["cuda"])
+        if state.average:
+            # A run without a mean goes on with one: it begins where that run ended.
+            trained = content["trained_state_dict"] or content["model_state_dict"]
+            state.model.load_state_dict(trained)
+            state.average.n_averaged.fill_(max(1, content["averaged_steps"]))
         state.epoch = content["epoch"]
         state.best_val_loss = content["best_val_loss"]
         state.best_val_acc = content["best_val_acc"]

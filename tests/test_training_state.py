@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.config import load_config
-from src.training_state import Tally, make_schedule, new_model, new_state
+from src.training_state import Tally, make_schedule, new_model, new_state, running_mean
 
 
 def test_schedule_warms_up_and_falls_to_zero():
@@ -35,3 +35,38 @@ def test_a_tally_weighs_by_questions():
     tally.add(2.0, 1, 10)
     tally.add(5.0, 9, 20)
     assert tally.mean_loss == pytest.approx(4.0) and tally.accuracy == pytest.approx(1 / 3)
+
+
+def test_the_running_mean_is_the_recursion():
+    model = torch.nn.BatchNorm1d(3)
+    mean = running_mean(model, 0.9)
+    expected = None
+    for step in range(40):
+        with torch.no_grad():
+            model.weight.fill_(step**0.5)
+        model(torch.randn(8, 3) + step)
+        mean.update_parameters(model)
+        decay = min(0.9, (1 + step) / (10 + step))
+        now = (float(model.weight[0].detach()), float(model.running_mean[0]))
+        expected = now if step == 0 else [
+            decay * old + (1 - decay) * new for old, new in zip(expected, now, strict=True)
+        ]  # fmt: skip
+    assert float(mean.module.weight[0]) == pytest.approx(expected[0], rel=1e-5)
+    assert float(mean.module.running_mean[0]) == pytest.approx(expected[1], rel=1e-4)
+    assert mean.module.num_batches_tracked == 40
+
+
+def test_what_is_judged_is_the_mean():
+    config = load_config(None, ["training.ema=0.9", "model.hidden_dim=16"])
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    assert state.judged is state.average.module
+    with torch.no_grad():
+        state.model.log_scale.fill_(1.0)
+    state.note_step()
+    assert float(state.judged.log_scale) == 1
+    content = state.content(0.5)
+    assert set(content["model_state_dict"]) == set(state.model.state_dict())
+    assert content["averaged_steps"] == 1 and content["trained_state_dict"]
+    without = load_config(None, ["model.hidden_dim=16"])
+    state = new_state(without, new_model(without, torch.device("cpu")), [], [])
+    assert state.judged is state.model and state.content(0.5)["trained_state_dict"] is None
