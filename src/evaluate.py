@@ -116,20 +116,21 @@ def print_summary(summary: dict) -> None:
                           (tr("by speaker"), summary["by_speaker"])):  # fmt: skip
         print(f"\n{title:28s} {tr('clips'):>6s} " + " ".join(f"{n:>15s}" for n in IN_SHORT))
         for name, group in groups.items():
-            cells = " ".join(f"{_value(n, group.get(n)):>15s}" for n in IN_SHORT)
+            cells = " ".join(f"{value_text(n, group.get(n)):>15s}" for n in IN_SHORT)
             print(f"{name[:28]:28s} {group['clips']:6d} {cells}")
     apart = summary["without_a_known_offset"]
     if apart["clips"]:
-        cells = " ".join(f"{_value(n, apart.get(n)):>15s}" for n in IN_SHORT)
+        cells = " ".join(f"{value_text(n, apart.get(n)):>15s}" for n in IN_SHORT)
         print(f"\n{tr('offset not known, 0 taken'):28s} {apart['clips']:6d} {cells}")
 
 
 def _shown(name: str, figure: dict) -> str:
-    interval = f"[{_value(name, figure['low'])} … {_value(name, figure['high'])}]"
-    return f"{_value(name, figure['value']):>8s} {interval:>20s}"
+    interval = f"[{value_text(name, figure['low'])} … {value_text(name, figure['high'])}]"
+    return f"{value_text(name, figure['value']):>8s} {interval:>20s}"
 
 
-def _value(name: str, value: float | None) -> str:
+def value_text(name: str, value: float | None) -> str:
+    """A figure as a person reads it: ms, a share in %, or a number."""
     if value is None:
         return "–"
     if name.endswith("ms"):

@@ -486,4 +486,13 @@ CATALOGUE: dict[str, str] = {
         "已在 {folder} 中链接 {n} 个片段，{speakers} 位说话人"
     ),
     "cannot link {path}: {why}": "无法链接 {path}: {why}",
+    # --- benchmarks/ablations.py
+    "Train and measure every row of the table of ablations.": "训练并评测消融表的每一行。",
+    "the table (YAML)": "表格（YAML）",
+    "networks and figures go here": "网络和结果的输出文件夹",
+    "{path} is no table of rows: {why}": "{path} 不是有效的消融表: {why}",
+    "the training in {folder} failed": "{folder} 中的训练失败",
+    "validation: {clips} clips of {speakers} speakers": (
+        "验证集: {clips} 个片段，{speakers} 位说话人"
+    ),
 }
