@@ -18,7 +18,7 @@ import yaml
 from src import evaluate
 from src.checkpoint import load_trained
 from src.cli import make_parser, run, settings_of
-from src.config import overridden
+from src.config import Config, overridden
 from src.device import choose_device, reuse_freed_memory
 from src.errors import ConfigError, LipSyncError
 from src.files import made_folder, written_aside
@@ -39,24 +39,48 @@ def read_rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     """
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return list(table["all"]), {str(name): list(more) for name, more in table["rows"].items()}
+        rows = {str(name): list(more) for name, more in table["rows"].items()}
+        common = list(table["all"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(tr("{path} is no table of rows: {why}", path=path, why=why)) from None
+    if not rows:
+        raise ConfigError(tr("{path} has no rows", path=path))
+    return common, rows
 
 
-def train(settings: list[str], folder: Path) -> None:
+def train(settings: list[str], config: str | None, folder: Path) -> None:
     """Train one row, or go on with it."""
     settings = [*settings, f"paths.checkpoint_dir={folder}", f"paths.log_dir={folder}/logs"]
-    command = [sys.executable, "src/train.py"]
+    command = [
+        sys.executable,
+        str(ROOT / "src/train.py"),
+        *(["--config", config] if config else []),
+    ]
     command += [part for setting in settings for part in ("--set", setting)]
     if (folder / "last.pth").exists():
         command += ["--resume", str(folder / "last.pth")]
-    if subprocess.run(command, cwd=ROOT).returncode:
+    if subprocess.run(command).returncode:
         raise LipSyncError(tr("the training in {folder} failed", folder=folder))
 
 
-def measured(config, folder: Path) -> dict:
+def same_settings(folder: Path, settings: str) -> None:
+    """See to it that a row's folder holds what these settings make.
+
+    Raises:
+        ConfigError: it holds what others made.
+    """
+    note = folder / "settings.json"
+    if not note.exists():
+        with written_aside(note) as aside:
+            aside.write_text(settings, encoding="utf-8")
+    elif note.read_text(encoding="utf-8") != settings:
+        raise ConfigError(
+            tr("{folder} was made with other settings: choose another --output", folder=folder)
+        )
+
+
+def measured(config: Config, folder: Path) -> dict:
     """Figures of the best network of a row on its validation speakers."""
     trained = load_trained(folder / "best_model.pth", choose_device(config.training.device))
     index = Path(config.data.processed_dir) / INDEX_NAME
@@ -91,10 +115,11 @@ def main() -> int:
         settings = [*common, *more, *args.overrides]
         config = overridden(given, settings, str(args.rows))
         folder = made_folder(args.output.absolute() / name.replace(" ", "_"))
+        same_settings(folder, config.model_dump_json())
         figures = folder / "figures.json"
         if not figures.exists():
             print(f"=== {name}", flush=True)
-            train(settings, folder)
+            train(settings, args.config, folder)
             with written_aside(figures) as aside:
                 aside.write_text(json.dumps(measured(config, folder)), encoding="utf-8")
         lines.append(line(name, json.loads(figures.read_text(encoding="utf-8"))))

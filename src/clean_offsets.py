@@ -17,17 +17,21 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import random
+import statistics
 
 from src.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from src.cli import make_parser, run, settings_of
+from src.clip_features import WINDOW_FRAMES
 from src.config import Config
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
+from src.errors import DatasetError
 from src.files import made_folder
 from src.messages import tr
 from src.model import SyncModel
 from src.own_offsets import (
     Found,
+    best_fit_ms,
     centred,
     draw_offsets,
     folds_of,
@@ -64,6 +68,7 @@ def clean(config: Config) -> Path:
     folder = Path(config.data.processed_dir) / FOLDER
     settings = config.cleaning
     raw = [replace(one, offset_ms=0.0) for one in load_samples(index, config.data, every=True)]
+    raw = [one for one in raw if one.n_frames >= WINDOW_FRAMES]
     folds = folds_of(raw, settings.folds, config.training.seed)
     rounds: list[list[Found]] = []
     weights: list[Path] = []
@@ -79,11 +84,16 @@ def clean(config: Config) -> Path:
             print(tr("half of them moved by less than {ms:.1f} ms", ms=change))
             if change < settings.still_ms:
                 break
+    if all(one.offset_ms is None for one in rounds[-1]):
+        raise DatasetError(
+            tr("no sample shows where it is in sync: more clips of people talking are needed, or "
+               "more cleaning.epochs; the index stays as it is")
+        )  # fmt: skip
     _write_offsets(index, rounds[-1])
     for path in weights:
         path.unlink(missing_ok=True)
     write_found(folder / "offsets.csv", rounds[-1])
-    draw_offsets(folder / "offsets.png", raw, rounds[-2] if rounds[1:] else rounds[-1], rounds[-1])
+    draw_offsets(folder / "offsets.png", raw, rounds[-1], rounds[-2] if rounds[1:] else None)
     return folder
 
 
@@ -110,7 +120,9 @@ def _round(
                      "measuring {held_out}", n=number, fold=fold + 1, folds=len(folds),
                      train=len(train), held_out=len(held_out)))  # fmt: skip
             made_folder(folder)
-            model = _trained(config, state, weights[fold] if weights else None, fold, train)
+            # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
+            earlier = weights[fold] if weights and weights[fold].exists() else None
+            model = _trained(config, state, earlier, fold, train)
             write_found(table, _measured(model, train, held_out))
         found += read_found(table)
         made.append(state)
@@ -121,7 +133,8 @@ def _round(
 
 def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
     """What a table depends on: other clips, offsets or settings make another one."""
-    clips = [[(one.id, one.length, one.delay) for one in part] for part in (train, held_out)]
+    # The name of a sample's file follows from what it was made of, and how.
+    clips = [[(one.id, one.path.name, one.delay) for one in part] for part in (train, held_out)]
     epochs = config.cleaning.epochs
     chosen = config.training.model_dump(exclude={"device", "num_epochs", "save_interval"})
     return sha256(repr((clips, chosen, config.model, epochs)).encode()).hexdigest()[:8]
@@ -172,16 +185,14 @@ def _trained(
     return state.judged
 
 
-def _measured(config: Config, model, train: list[Sample], held_out: list[Sample]) -> list[Found]:
+def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
     """What a network finds in clips of speakers it has not seen."""
     shown = random.Random(0).sample(train, min(ZERO_CLIPS, len(train)))
-    zeros = [
-        found_in(replace(one, offset_ms=0.0), evidence, 0.0, 0.0).offset_ms
-        for one, evidence in zip(shown, measure(model, shown, SEARCH_REACH), strict=True)
-    ]
-    zeros = sorted(zero for zero in zeros if zero is not None)
-    zero = zeros[len(zeros) // 2] if zeros else 0.0
-    least = least_evidence(measure_strange(model, held_out, SEARCH_REACH))
+    zeros = [best_fit_ms(evidence) for evidence in measure(model, shown, SEARCH_REACH)]
+    zeros = [zero for zero in zeros if zero is not None]
+    zero = statistics.median(zeros) if zeros else 0.0
+    strange = measure_strange(model, [*held_out, *shown], SEARCH_REACH)
+    least = least_evidence(strange)
     return [
         found_in(one, evidence, least, zero)
         for one, evidence in zip(held_out, measure(model, held_out, SEARCH_REACH), strict=True)

@@ -34,12 +34,14 @@ class Batch:
         mfcc: float32 [B, 4 T, n_mfcc].
         speech: bool [B, T].
         valid: bool [B, T], False in the padding.
+        origin: int [B], number of the sample a piece is of.
     """
 
     crops: torch.Tensor
     mfcc: torch.Tensor
     speech: torch.Tensor
     valid: torch.Tensor
+    origin: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
@@ -61,12 +63,12 @@ class Pieces:
     ):
         self._samples, self._length = samples, length
         self._batch_size, self._seed = batch_size, seed
+        self._number = {sample.id: number for number, sample in enumerate(samples)}
         self._shares = self._balanced(balance)
 
     def _balanced(self, balance: float) -> list[float]:
         """Pieces an epoch of each sample, in the mean."""
-        # Who is not named is somebody else in each clip.
-        speakers = [sample.speaker or sample.clip for sample in self._samples]
+        speakers = [sample.person for sample in self._samples]
         frames = Counter()
         for speaker, sample in zip(speakers, self._samples, strict=True):
             frames[speaker] += sample.n_frames
@@ -111,15 +113,14 @@ class Pieces:
 
     def _batches(self, places: list[tuple[Sample, int]]) -> Iterator[Batch]:
         for first in range(0, len(places), self._batch_size):
-            yield collate(
-                [
-                    sample.read(start, min(self._length, sample.n_frames))
-                    for sample, start in places[first : first + self._batch_size]
-                ]
-            )
+            chosen = places[first : first + self._batch_size]
+            pieces = [
+                sample.read(start, min(self._length, sample.n_frames)) for sample, start in chosen
+            ]
+            yield collate(pieces, [self._number[sample.id] for sample, _ in chosen])
 
 
-def collate(pieces: list[Track]) -> Batch:
+def collate(pieces: list[Track], origin: list[int]) -> Batch:
     """Put pieces side by side; shorter ones are padded with their last frame."""
     longest = max(max(len(piece.crop) for piece in pieces), WINDOW_FRAMES)
     valid = np.zeros((len(pieces), longest), bool)
@@ -137,6 +138,7 @@ def collate(pieces: list[Track]) -> Batch:
         torch.from_numpy(np.stack(mfcc)),
         torch.from_numpy(np.stack(speech) & valid),
         torch.from_numpy(valid),
+        torch.tensor(origin),
     )
 
 

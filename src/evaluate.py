@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from src.checkpoint import load_trained
 from src.cli import make_parser, run, settings_of
+from src.clip_features import WINDOW_FRAMES
 from src.device import choose_device, reuse_freed_memory
 from src.errors import DatasetError
 from src.files import made_folder
 from src.messages import tr
-from src.own_offsets import person, source_of
 from src.protocol import (
     DRAWS,
     LENGTHS,
@@ -39,6 +39,7 @@ IN_SHORT = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms")
 def evaluate(trained, samples: list[Sample], least_probability: float) -> list[Measured]:
     """Measure every sample; those too short to hold a window are left out."""
     measured = []
+    samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
     strangers = strangers_of(samples)
     with tqdm(total=len(samples), desc=tr("measuring"), unit="it") as bar:
         for sample, stranger in zip(samples, strangers, strict=True):
@@ -55,7 +56,7 @@ def summary_of(clips: list[Measured]) -> dict:
     reliability = calibration_of(known)
     return _plain({
         "clips": len(known),
-        "speakers": len({person(clip.sample) for clip in known}),
+        "speakers": len({clip.sample.person for clip in known}),
         "offsets_known": known is not clips,
         "figures": {
             name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
@@ -73,8 +74,8 @@ def summary_of(clips: list[Measured]) -> dict:
             "observed": reliability.observed.tolist(),
             "weight": reliability.weight.tolist(),
         },
-        "by_source": _groups(known, source_of),
-        "by_speaker": _groups(known, person),
+        "by_source": _groups(known, lambda sample: sample.source),
+        "by_speaker": _groups(known, lambda sample: sample.person),
         "without_a_known_offset": {"clips": len(apart), **_short(apart)},
     })  # fmt: skip
 
@@ -82,7 +83,7 @@ def summary_of(clips: list[Measured]) -> dict:
 def _groups(clips: list[Measured], key) -> dict:
     return {
         name: {
-            "clips": len(group), "speakers": len({person(clip.sample) for clip in group}),
+            "clips": len(group), "speakers": len({clip.sample.person for clip in group}),
             **_short(group),
         }
         for name, group in by_group(clips, key).items()

@@ -93,8 +93,8 @@ def _errors(axis, clips: list[Measured]) -> None:
     errors = np.clip(errors[~np.isnan(errors)], -ERRORS_MS, ERRORS_MS)
     edges = np.arange(-ERRORS_MS - 2.5, ERRORS_MS + 3, 5)
     axis.hist(errors, edges, color=GOOD)
-    for side in (-40, 40):
+    for side in (-60, 60):
         axis.axvline(side, color=POOR, linestyle=":", linewidth=1)
-    axis.set_xlabel("offset found minus offset made, ms (dotted: ±1 frame)")
+    axis.set_xlabel("offset found minus offset made, ms (dotted: rounded to ±1 frame)")
     axis.set_ylabel("whole clips")
     axis.set_title(f"{len(INJECTED)} injected offsets within ±0.5 s", fontsize=11)

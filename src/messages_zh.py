@@ -461,7 +461,24 @@ CATALOGUE: dict[str, str] = {
     "{path}: a table with the columns path and {column} is needed": (
         "{path}: 需要带有 path 和 {column} 两列的表格"
     ),
-    "{path}: {value} is no number": "{path}: {value} 不是数字",
+    "{path}: {value} is no offset in ms": "{path}: {value} 不是以毫秒计的偏移",
+    "{path}: several rows could be {clip}, with different offsets": (
+        "{path}: 有多行可能是 {clip}，但偏移不同"
+    ),
+    "no sample shows where it is in sync: more clips of people talking are needed, or more "
+    "cleaning.epochs; the index stays as it is": (
+        "没有样本能看出同步位置: 需要更多有人说话的片段，或更大的 cleaning.epochs；索引保持不变"
+    ),
+    "{n} samples do not show where they are in sync (clean_offsets): left out": (
+        "{n} 个样本看不出同步位置（clean_offsets），不参与训练"
+    ),
+    "{path} is there and leads elsewhere: remove it, or choose another data.video_dir": (
+        "{path} 已存在且指向别处: 请删除它，或更换 data.video_dir"
+    ),
+    "{folder} was made with other settings: choose another --output": (
+        "{folder} 是用其他设置生成的: 请更换 --output"
+    ),
+    "{path} has no rows": "{path} 中没有任何行",
     "{clips} clips of {speakers} speakers; in brackets the 95 % interval over speakers": (
         "{clips} 个片段，{speakers} 位说话人；方括号内为按说话人抽样的 95 % 区间"
     ),

@@ -281,6 +281,8 @@ class Reliability:
     def ece(self) -> float:
         """Expected calibration error: Σ weight · |predicted − observed| (Guo et al. 2017)."""
         filled = self.weight > 0
+        if not filled.any():
+            return float("nan")
         gap = np.abs(self.predicted - self.observed)[filled]
         return float((gap * self.weight[filled]).sum())
 

@@ -39,11 +39,6 @@ class Found:
     evidence: float
 
 
-def person(sample: Sample) -> str:
-    """Who speaks; without a name, the clip stands for somebody of its own."""
-    return sample.speaker or sample.clip
-
-
 def folds_of(samples: list[Sample], folds: int, seed: int) -> list[list[Sample]]:
     """Deal the speakers out, each to one fold, so that folds have about as many frames.
 
@@ -52,7 +47,7 @@ def folds_of(samples: list[Sample], folds: int, seed: int) -> list[list[Sample]]
     """
     frames = Counter()
     for sample in samples:
-        frames[person(sample)] += sample.length
+        frames[sample.person] += sample.length
     if len(frames) < folds:
         raise DatasetError(
             tr("{n} speakers (or clips without a speaker): at least {folds} are needed, one for "
@@ -67,7 +62,7 @@ def folds_of(samples: list[Sample], folds: int, seed: int) -> list[list[Sample]]
         held[fold_of[name]] += frames[name]
     parts: list[list[Sample]] = [[] for _ in range(folds)]
     for sample in samples:
-        parts[fold_of[person(sample)]].append(sample)
+        parts[fold_of[sample.person]].append(sample)
     return parts
 
 
@@ -84,19 +79,25 @@ def least_evidence(strange: list[Evidence]) -> float:
     return float(np.percentile([strength(one) for one in strange], STRANGE_SHARE))
 
 
+def best_fit_ms(evidence: Evidence) -> float | None:
+    """The offset a clip shows; None where it shows none or may show it further out."""
+    curve = curve_of([evidence.spoken()])
+    return None if best_offset(curve) is None or at_edge(curve) else peak_ms(curve)
+
+
 def found_in(sample: Sample, evidence: Evidence, least: float, zero_ms: float) -> Found:
     """The own offset of a sample.
 
     Args:
         evidence: of the sample, its sound moved by ``sample.delay`` already.
-        least: evidence that must be there.
+        least: more evidence than this must be there.
         zero_ms: what the network finds where there is nothing to find.
     """
     seen = strength(evidence)
-    curve = curve_of([evidence.spoken()])
-    if seen < least or best_offset(curve) is None or at_edge(curve):
+    offset = best_fit_ms(evidence)
+    if seen <= least or offset is None:
         return Found(sample.id, None, round(seen, 4))
-    return Found(sample.id, round(sample.moved_ms + peak_ms(curve) - zero_ms, 1), round(seen, 4))
+    return Found(sample.id, round(sample.moved_ms + offset - zero_ms, 1), round(seen, 4))
 
 
 def median_by_speaker(offsets: dict[str, float], samples: list[Sample]) -> float:
@@ -104,7 +105,7 @@ def median_by_speaker(offsets: dict[str, float], samples: list[Sample]) -> float
     by_speaker = defaultdict(list)
     for sample in samples:
         if sample.id in offsets:
-            by_speaker[person(sample)].append(offsets[sample.id])
+            by_speaker[sample.person].append(offsets[sample.id])
     return float(np.median([np.median(values) for values in by_speaker.values()]))
 
 
@@ -162,24 +163,22 @@ def read_found(path: Path) -> list[Found]:
                       float(row["evidence"]))
                 for row in csv.DictReader(file)
             ]  # fmt: skip
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
         raise DatasetError(
             tr("cannot read {path}: {why}; delete it and run the command again",
                path=path, why=" ".join(str(error).split()))
         ) from None  # fmt: skip
 
 
-def source_of(sample: Sample) -> str:
-    """Where a clip comes from: what stands before ``__`` in the folder of its speaker, or else
-    all of its name."""
-    return sample.speaker.split("__")[0] or "–"
-
-
 def draw_offsets(
-    path: Path, samples: list[Sample], before: list[Found], after: list[Found]
+    path: Path, samples: list[Sample], found: list[Found], before: list[Found] | None
 ) -> None:
     """Histograms of own offsets, a row a source: of the clips as they were recorded, and of what
-    the last networks still saw after the clips had been re-timed.
+    was seen last in clips that had been re-timed.
+
+    Args:
+        found: the offsets of the clips as recorded.
+        before: by what the clips had been re-timed when they were found; None: by nothing.
 
     Raises:
         OutputError.
@@ -189,31 +188,28 @@ def draw_offsets(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    known = {one.id: one.offset_ms for one in before if one.offset_ms is not None}
-    left = {
-        one.id: one.offset_ms - known[one.id]
-        for one in after
-        if one.offset_ms is not None and one.id in known
-    }
-    sources = sorted({source_of(sample) for sample in samples})
+    known = {one.id: one.offset_ms for one in found if one.offset_ms is not None}
+    moved_by = {one.id: one.offset_ms for one in before or () if one.offset_ms is not None}
+    left = {name: offset - moved_by[name] for name, offset in known.items() if name in moved_by}
+    sources = sorted({sample.source for sample in samples})
     edges = np.arange(-HISTOGRAM_MS - 5, HISTOGRAM_MS + 6, 10)
+    sides = [(known, "#c8453c", "own offset as recorded, ms")]
+    sides += [(left, "#2a9d4a", "seen once re-timed, ms")] if before else []
     figure, axes = plt.subplots(
-        len(sources), 2, figsize=(9, 1 + 1.5 * len(sources)), squeeze=False, sharex=True,
-        constrained_layout=True,
+        len(sources), len(sides), figsize=(4.5 * len(sides), 1 + 1.5 * len(sources)),
+        squeeze=False, sharex=True, constrained_layout=True,
     )  # fmt: skip
     for row, source in zip(axes, sources, strict=True):
-        ids = [sample.id for sample in samples if source_of(sample) == source]
-        for axis, offsets, colour in zip(row, (known, left), ("#c8453c", "#2a9d4a"), strict=True):
+        ids = [sample.id for sample in samples if sample.source == source]
+        for axis, (offsets, colour, _) in zip(row, sides, strict=True):
             values = [offsets[name] for name in ids if name in offsets]
             axis.hist(np.clip(values, -HISTOGRAM_MS, HISTOGRAM_MS), edges, color=colour)
             axis.axvline(0, color="#9aa5b1", linewidth=1, linestyle=":")
-            spread = np.percentile(np.abs(values), 50) if values else float("nan")
-            axis.set_title(
-                f"{source}: {len(values)} / {len(ids)}, |median| {spread:.0f} ms", fontsize=9
-            )
+            middle = f"{np.median(values):+.0f} ms" if values else "–"
+            axis.set_title(f"{source}: {len(values)} of {len(ids)}, median {middle}", fontsize=9)
             axis.spines[["top", "right"]].set_visible(False)
-    axes[-1][0].set_xlabel("own offset as recorded, ms")
-    axes[-1][1].set_xlabel("seen after re-timing, ms")
+    for axis, (_, _, label) in zip(axes[-1], sides, strict=True):
+        axis.set_xlabel(label)
     try:
         with written_aside(path) as aside:
             figure.savefig(aside, dpi=110, format="png")

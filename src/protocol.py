@@ -7,6 +7,7 @@ known). The figures, their formulas and sources: docs/evaluation.md.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from src.metrics import (
     TOLERANCE_FRAMES,
     Evidence,
     Reliability,
+    at_edge,
     auc_of,
     curve_of,
     draws_of_speakers,
@@ -37,7 +39,6 @@ SEGMENTS = (FPS, 3 * FPS)  # frames of the pieces that are told in or out of syn
 INJECTED = (-50, -41, -33, -22, -13, -6, -1, 0, 3, 9, 17, 26, 34, 43, 50)  # steps of 10 ms
 SHIFTS = 2  # shifted pairs made of each piece
 DRAWS = 1000  # of speakers, for an interval
-SEED = 0
 
 
 @dataclass
@@ -82,16 +83,15 @@ class Measured:
 
 
 def strangers_of(samples: list[Sample]) -> list[Sample]:
-    """For each sample one of another speaker, whose sound it is paired with: the nearest in
-    length, so that little is cut off."""
+    """For each sample one of another speaker, whose sound it is paired with: the next longer one,
+    so that nothing is cut off, or else the next shorter; itself where there is nobody else."""
     by_length = sorted(samples, key=lambda one: (one.n_frames, one.id))
     place = {one.id: number for number, one in enumerate(by_length)}
     found = []
     for sample in samples:
         at = place[sample.id]
         others = by_length[at + 1 :] + by_length[:at][::-1]
-        name = sample.speaker or sample.clip
-        found.append(next((o for o in others if (o.speaker or o.clip) != name), sample))
+        found.append(next((o for o in others if o.person != sample.person), sample))
     return found
 
 
@@ -115,6 +115,7 @@ def measure_clip(
         n = min(sample.n_frames, stranger.n_frames)
         sound = stranger.read(0, n)
         foreign = evidence_of(trained.model, track.crop[:n], sound.mfcc, sound.speech, 2 * REACH)
+    dice = np.random.default_rng(crc32(sample.id.encode()))  # other shifts in every clip
     hits, silent = {}, {}
     within = evidence.shifted(0, REACH)
     for frames in LENGTHS:
@@ -124,7 +125,10 @@ def measure_clip(
         sample, hits, silent,
         np.array([_error_ms(evidence, steps, rest) for steps in INJECTED]),
         None if peak_ms(curve) is None else lse(curve),
-        {frames: _pairs(evidence, foreign, frames, trained.calibration) for frames in SEGMENTS},
+        {
+            frames: _pairs(evidence, foreign, frames, trained.calibration, dice)
+            for frames in SEGMENTS
+        },
         _undetermined(evidence, trained.calibration, least_probability),
         _undetermined(foreign, trained.calibration, least_probability) if foreign else None,
     )  # fmt: skip
@@ -141,14 +145,19 @@ def _undetermined(evidence: Evidence, calibration: dict, least: float) -> bool |
     if not curve.windows:
         return None
     chance = peak_probability(curve, calibration)
-    return chance is None or chance < least
+    return chance is None or chance < least or at_edge(curve)
 
 
-def _pairs(evidence: Evidence, foreign: Evidence | None, frames: int, calibration: dict) -> Pairs:
+def _pairs(
+    evidence: Evidence,
+    foreign: Evidence | None,
+    frames: int,
+    calibration: dict,
+    dice: np.random.Generator,
+) -> Pairs:
     """Scores of the pieces of a clip, one after the other."""
     pairs = Pairs()
     windows = frames - WINDOW_FRAMES + 1
-    dice = np.random.default_rng(SEED)
 
     def score(source: Evidence, start: int, steps: int) -> float | None:
         piece = source.part(start, start + windows).shifted(steps, REACH)
@@ -214,22 +223,24 @@ def figures_of(clips: list[Measured], times: np.ndarray | None = None) -> dict[s
 
 
 def calibration_of(clips: list[Measured]) -> Reliability:
-    """Scores of all pieces against whether they are in sync: as much of either kind, and as much
-    shifted as foreign sound among the latter."""
-    parts = []
-    for kind, weight in (("synced", 0.5), ("shifted", 0.25), ("foreign", 0.25)):
-        scores = np.concatenate([[], *(getattr(c.pairs[f], kind) for c in clips for f in SEGMENTS)])
-        parts.append((scores, np.full(len(scores), kind == "synced"), weight))
-    return reliability_of(
-        np.concatenate([scores for scores, _, _ in parts]),
-        np.concatenate([labels for _, labels, _ in parts]),
-        np.concatenate([np.full(len(s), w / max(1, len(s))) for s, _, w in parts]),
+    """Scores of all pieces against whether they are in sync: as much of either, and among the
+    latter as much shifted as foreign sound. Empty without one of either."""
+    synced, shifted, foreign = (
+        np.concatenate([[], *(getattr(c.pairs[f], kind) for c in clips for f in SEGMENTS)])
+        for kind in ("synced", "shifted", "foreign")
     )
+    wrong = [scores for scores in (shifted, foreign) if len(scores)]
+    if not len(synced) or not wrong:
+        return reliability_of(np.zeros(0), np.zeros(0, bool), np.zeros(0))
+    weights = [np.full(len(synced), 0.5 / len(synced))]
+    weights += [np.full(len(scores), 0.5 / len(wrong) / len(scores)) for scores in wrong]
+    scores = np.concatenate([synced, *wrong])
+    return reliability_of(scores, np.arange(len(scores)) < len(synced), np.concatenate(weights))
 
 
 def intervals_of(clips: list[Measured], draws: int = DRAWS) -> dict[str, tuple[float, float]]:
     """95 % intervals of the figures, by drawing speakers; NaN for fewer than two."""
-    speakers = [clip.sample.speaker or clip.sample.clip for clip in clips]
+    speakers = [clip.sample.person for clip in clips]
     drawn = [figures_of(clips, times) for times in draws_of_speakers(speakers, draws)]
     intervals = {}
     for name in figures_of(clips):

@@ -9,6 +9,8 @@ from src.errors import DatasetError, MissingFileError
 from src.messages import tr
 from src.samples import Sample
 
+MOST_MS = 1e5  # offsets beyond this are a mistake
+
 
 def read_table(table: Path, column: str) -> list[dict[str, str]]:
     """The rows of a .csv or .tsv with the columns ``path`` and ``column``.
@@ -23,6 +25,7 @@ def read_table(table: Path, column: str) -> list[dict[str, str]]:
         raise MissingFileError(tr("file not found: {path}", path=table)) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(tr("cannot read {path}: {why}", path=table, why=error)) from None
+    rows = [row for row in rows if row.get("path")]
     if not rows or not {"path", column} <= rows[0].keys():
         raise DatasetError(
             tr("{path}: a table with the columns path and {column} is needed",
@@ -48,21 +51,38 @@ def with_reference(samples: list[Sample], table: Path) -> list[Sample]:
 
 
 def _referred(sample: Sample, rows: list[dict], table: Path) -> Sample:
-    parts = Path(sample.clip).parts[::-1]
+    # A folder "source__speaker" stands for the folder "source" of the table.
+    parts = [part.split("__")[0] for part in Path(sample.clip).parts[:-1][::-1]]
 
     def alike(row: dict) -> int:
-        pairs = zip(parts, Path(row["path"]).parts[::-1], strict=False)
-        return next((n for n, (one, other) in enumerate(pairs) if one != other), len(parts))
+        folders = Path(row["path"]).parts[:-1][::-1]
+        same = [one == other for one, other in zip(parts, folders, strict=False)]
+        return (*same, False).index(False)
 
-    row = max(rows, key=alike, default={})
-    try:
-        offset = float(row.get("offset_ms") or "nan")
-    except ValueError:
+    most = max(map(alike, rows), default=0)
+    best = [row for row in rows if alike(row) == most]
+    offsets = {_offset(row, table) for row in best}
+    if len(offsets) > 1:
         raise DatasetError(
-            tr("{path}: {value} is no number", path=table, value=row["offset_ms"])
-        ) from None
-    known = not math.isnan(offset)
+            tr("{path}: several rows could be {clip}, with different offsets",
+               path=table, clip=sample.clip)
+        )  # fmt: skip
+    offset = offsets.pop() if offsets else None
+    speaker = best[0].get("speaker") if best else ""
+    if speaker:
+        speaker = f"{Path(best[0]['path']).parent.name}__{speaker}"
     return replace(
-        sample, offset_ms=offset if known else 0.0, known=known,
-        speaker=row.get("speaker") or sample.speaker,
+        sample, offset_ms=offset or 0.0, known=offset is not None,
+        speaker=speaker or sample.speaker,
     )  # fmt: skip
+
+
+def _offset(row: dict, table: Path) -> float | None:
+    text = (row.get("offset_ms") or "").strip()
+    try:
+        offset = float(text) if text else None
+    except ValueError:
+        offset = math.inf
+    if offset is not None and not abs(offset) < MOST_MS:
+        raise DatasetError(tr("{path}: {value} is no offset in ms", path=table, value=text))
+    return offset

@@ -55,6 +55,17 @@ class Sample:
     known: bool = False
 
     @property
+    def person(self) -> str:
+        """Who speaks; without a name, the clip stands for somebody of its own."""
+        return self.speaker or self.group
+
+    @property
+    def source(self) -> str:
+        """Where the clip comes from: the first folder of its path, up to ``__``."""
+        folders = Path(self.clip).parts[:-1]
+        return folders[0].split("__")[0] if folders else "–"
+
+    @property
     def delay(self) -> int:
         """Its own offset in whole steps of 10 ms: by so much its sound is moved when it is read."""
         return round(self.offset_ms / STEP_MS)
@@ -104,7 +115,8 @@ def load_samples(
 
     Args:
         split_by: what ``Sample.group`` is: ``clip`` or ``speaker``.
-        every: also those in which ``clean_offsets`` found no evidence of sync.
+        every: also those in which ``clean_offsets`` found no evidence of sync, and those too
+            short for a window once their sound is moved.
 
     Raises:
         DatasetError: the index is missing or damaged, was made with other settings, or names no
@@ -142,7 +154,7 @@ def load_samples(
         for record in index["samples"]
         if every or record.get("offset_known", True)
     ]
-    return [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+    return [sample for sample in samples if every or sample.n_frames >= WINDOW_FRAMES]
 
 
 def split_samples(

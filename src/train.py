@@ -49,6 +49,10 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     index = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index, config.data, config.training.split_by)
     print(tr("loaded {n} samples", n=len(samples)))
+    left_out = len(load_samples(index, config.data, config.training.split_by, True)) - len(samples)
+    if left_out:
+        print(tr("{n} samples do not show where they are in sync (clean_offsets): left out",
+                 n=left_out))  # fmt: skip
     train, val, test = split_samples(samples, config.training)
     state = new_state(config, model, train, val)
     state.clips = digest_of(train, val, test)
@@ -75,7 +79,10 @@ def forward(
     usable, candidate = windows_of(batch)
     with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
         video, audio = model(views, bands)
-    return n_way_loss(video.float(), audio.float(), model.scale, usable, candidate, across)
+    return n_way_loss(
+        video.float(), audio.float(), model.scale, usable, candidate,
+        batch.origin if across else None,
+    )  # fmt: skip
 
 
 def train_epoch(state: State) -> Tally:

@@ -168,7 +168,7 @@ def take_up(state: State, path: Path) -> None:
             clips would be split otherwise: what was trained on would be tested on.
     """
     content = load_checkpoint(path)
-    load_weights(state.judged, content, path)
+    load_weights(state.model, content, path)
     settings = state.config.training
     try:
         if content["clips"] != state.clips:
@@ -191,11 +191,11 @@ def take_up(state: State, path: Path) -> None:
         torch.set_rng_state(content["random_states"]["torch"])
         if state.device.type == "cuda" and content["random_states"]["cuda"]:
             torch.cuda.set_rng_state_all(content["random_states"]["cuda"])
-        if state.average:
-            # A run without a mean goes on with one: it begins where that run ended.
-            trained = content["trained_state_dict"] or content["model_state_dict"]
-            state.model.load_state_dict(trained)
-            state.average.n_averaged.fill_(max(1, content["averaged_steps"]))
+        if state.average:  # of a run without a mean: it begins where that run ended
+            state.average.module.load_state_dict(state.model.state_dict())
+            state.average.n_averaged.fill_(max(1, content.get("averaged_steps", 0)))
+        if content.get("trained_state_dict"):
+            state.model.load_state_dict(content["trained_state_dict"])
         state.epoch = content["epoch"]
         state.best_val_loss = content["best_val_loss"]
         state.best_val_acc = content["best_val_acc"]

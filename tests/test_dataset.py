@@ -80,7 +80,7 @@ def test_short_samples_are_padded_and_masked(samples):
 
 def test_less_than_a_window_asks_nothing():
     few = Track(np.zeros((3, 48, 48), np.uint8), np.zeros((12, 40), np.float32), np.ones(3, bool))
-    batch = collate([few])
+    batch = collate([few], [0])
     usable, exist = windows_of(batch)
     assert batch.crops.shape[1] == 5 and not exist.any() and not usable.any()
 

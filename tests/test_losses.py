@@ -96,7 +96,9 @@ def test_gradients_pull_the_true_pair_together():
     assert torch.isfinite(video.grad).all()
 
 
-def test_across_clips_all_windows_are_candidates():
+@pytest.mark.parametrize("origin", [[0, 1, 2], [5, 5, 2]])
+def test_windows_of_other_clips_are_candidates_too(origin):
+    """But for those of other pieces of the same clip, one of which may be the true one."""
     video, audio = embeddings(batch=3, windows=5)
     usable = torch.ones(3, 5, dtype=torch.bool)
     usable[0, 1] = False
@@ -104,15 +106,15 @@ def test_across_clips_all_windows_are_candidates():
     candidate[2, 3:] = usable[2, 3:] = False
     losses, right = [], 0
     for asking, answering in ((video, audio), (audio, video)):
-        for clip, place in torch.nonzero(usable).tolist():
+        for piece, place in torch.nonzero(usable).tolist():
             logits = {
-                (other, there): 7 * float(asking[clip, place] @ answering[other, there])
+                (other, there): 7 * float(asking[piece, place] @ answering[other, there])
                 for other, there in torch.nonzero(candidate).tolist()
-                if other != clip or abs(there - place) != 1
+                if (abs(there - place) != 1 if other == piece else origin[other] != origin[piece])
             }
             total = sum(math.exp(value) for value in logits.values())
-            losses.append(-math.log(math.exp(logits[clip, place]) / total))
-            right += max(logits, key=logits.get) == (clip, place)
-    found = n_way_loss(video, audio, torch.tensor(7.0), usable, candidate, across=True)
+            losses.append(-math.log(math.exp(logits[piece, place]) / total))
+            right += max(logits, key=logits.get) == (piece, place)
+    found = n_way_loss(video, audio, torch.tensor(7.0), usable, candidate, torch.tensor(origin))
     assert float(found[0]) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert (int(found[1]), found[2]) == (right, len(losses))

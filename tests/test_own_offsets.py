@@ -11,6 +11,7 @@ from src.errors import DatasetError
 from src.metrics import Evidence
 from src.own_offsets import (
     Found,
+    best_fit_ms,
     centred,
     draw_offsets,
     folds_of,
@@ -19,7 +20,6 @@ from src.own_offsets import (
     median_by_speaker,
     moved,
     read_found,
-    source_of,
     strength,
     write_found,
 )
@@ -90,6 +90,9 @@ def test_no_evidence_no_offset():
     assert found_in(sample(1), evidence(30), least, 0).offset_ms == pytest.approx(30, abs=4)
     edge = evidence(640)
     assert found_in(sample(1), edge, 0.0, 0).offset_ms is None, "it may lie beyond"
+    assert best_fit_ms(edge) is None and best_fit_ms(evidence(30)) == pytest.approx(30, abs=4)
+    short = Evidence(evidence(0).similarity[:5], evidence(0).usable[:5])
+    assert strength(short) == 0 and found_in(sample(1), short, 0.0, 0).offset_ms is None
     silent = Evidence(edge.similarity, np.zeros_like(edge.usable))
     assert found_in(sample(1), silent, 0.0, 0) == Found("/1.mp4#0", None, 0.0)
 
@@ -131,13 +134,11 @@ def test_a_damaged_table_is_named(tmp_path, content):
         assert read_found(tmp_path / "t.csv") == []
 
 
-def test_the_picture_has_a_row_a_source(tmp_path):
+def test_the_picture_has_a_row_a_source_and_a_column_a_round(tmp_path):
     samples = [sample(n, f"{source}__x{n}") for source in ("tv", "web") for n in range(20)]
-    assert {source_of(one) for one in samples} == {"tv", "web"}
-    assert source_of(sample(1)) == "–" and source_of(sample(1, "anna")) == "anna"
-    before = [Found(one.id, 40.0, 1.0) for one in samples]
-    heights = []
-    for count in (20, 40):
-        draw_offsets(tmp_path / "o.png", samples[:count], before, before)
-        heights.append(cv2.imread(str(tmp_path / "o.png")).shape[0])
-    assert heights[1] > 1.4 * heights[0]
+    found = [Found(one.id, 40.0, 1.0) for one in samples]
+    shapes = []
+    for count, before in ((20, None), (40, None), (40, found)):
+        draw_offsets(tmp_path / "o.png", samples[:count], found, before)
+        shapes.append(cv2.imread(str(tmp_path / "o.png")).shape)
+    assert shapes[1][0] > 1.4 * shapes[0][0] and shapes[2][1] > 1.8 * shapes[1][1]

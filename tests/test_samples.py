@@ -202,3 +202,13 @@ def test_samples_without_evidence_are_left_out_unless_all_are_wanted(tmp_path, d
 def test_too_little_left_after_moving_is_left_out(tmp_path, data):
     index = write_set(tmp_path, [20, 20], offset_ms=[640.0, 600.0], offset_known=[True, True])
     assert [sample.n_frames for sample in load_samples(index, data)] == [5]
+
+
+def test_who_speaks_and_where_a_clip_comes_from():
+    def named(clip, speaker):
+        return Sample("1", clip, speaker, "group", Path(), 100)
+
+    assert named("tv__anna/x/1.mp4", "tv__anna").source == "tv"
+    assert named("anna/1.mp4", "anna").source == "anna" and named("1.mp4", "").source == "–"
+    assert named("anna/1.mp4", "anna").person == "anna"
+    assert named("1.mp4", "").person == "group", "copies of a clip are one person"

@@ -36,32 +36,51 @@ def link_clips(table: Path, root: Path, only: str, folder: Path) -> tuple[int, i
         MissingFileError, DatasetError: the table, or a clip of it, is missing.
         OutputError: a link cannot be made.
     """
-    linked, speakers = set(), set()
+    links: dict[Path, str] = {}
+    folders: dict[str, tuple[str, str]] = {}
     for row in read_table(table, "speaker"):
         clip = root / row["path"]
         if not row["path"].startswith(only) or not row["speaker"]:
             continue
         if not clip.is_file():
             raise MissingFileError(tr("file not found: {path}", path=clip))
-        speaker = f"{clip.parent.name}__{_plain(row['speaker'])}"
-        link = made_folder(folder / speaker) / clip.name
-        try:
-            if not link.is_symlink():
-                link.symlink_to(os.path.abspath(clip))
-        except OSError as error:
-            raise OutputError(
-                tr("cannot link {path}: {why}", path=link, why=error.strerror)
-            ) from None
-        linked.add(link)
-        speakers.add(speaker)
-    if not linked:
+        speaker = _folder_of((clip.parent.name, row["speaker"]), folders)
+        link, target = folder / speaker / clip.name, os.path.abspath(clip)
+        if links.get(link, target) != target:  # of another folder of that name
+            link = link.with_stem(f"{link.stem}-{len(links)}")
+        links[link] = target
+    if not links:
         raise DatasetError(tr("{path} has no clips of a named speaker", path=table))
-    return len(linked), len(speakers)
+    for link, target in links.items():
+        _link(link, target)
+    return len(links), len(folders)
 
 
-def _plain(name: str) -> str:
-    """A speaker's name as a folder's."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("_.") or "unnamed"
+def _folder_of(speaker: tuple[str, str], folders: dict[str, tuple[str, str]]) -> str:
+    """A folder's name for (source, speaker); speakers whose names look alike get other ones."""
+    source, name = speaker
+    letters = re.sub(r"[^\w.-]+", "_", name).strip("_.")
+    plain = f"{source}__{letters or 'unnamed'}"
+    number, chosen = 1, plain
+    while folders.setdefault(chosen, speaker) != speaker:
+        number += 1
+        chosen = f"{plain}-{number}"
+    return chosen
+
+
+def _link(link: Path, target: str) -> None:
+    made_folder(link.parent)
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    if link.is_symlink() or link.exists():
+        raise OutputError(
+            tr("{path} is there and leads elsewhere: remove it, or choose another data.video_dir",
+               path=link)
+        )  # fmt: skip
+    try:
+        link.symlink_to(target)
+    except OSError as error:
+        raise OutputError(tr("cannot link {path}: {why}", path=link, why=error.strerror)) from None
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from src.clips import find_clips
 from src.config import load_config
-from src.errors import DatasetError, MissingFileError
+from src.errors import DatasetError, MissingFileError, OutputError
 from tests.training_helpers import run_script
 from tools.link_by_speaker import link_clips
 
@@ -50,3 +50,30 @@ def test_the_command(clips):
                       "--set", f"data.video_dir={clips / 'out'}")  # fmt: skip
     assert done.returncode == 0
     assert done.stdout.strip() == f"1 clips of 1 speakers linked in {clips / 'out'}"
+
+
+def test_speakers_whose_names_look_alike_stay_apart(clips):
+    rows = ["path\tspeaker", "train/tv/a.mp4\tanna (1)", "train/tv/b.mp4\tanna [1]"]
+    (clips / "table.tsv").write_text("\n".join(rows))
+    assert link_clips(clips / "table.tsv", clips, "", clips / "videos") == (2, 2)
+    assert {path.name for path in (clips / "videos").iterdir()} == {"tv__anna_1", "tv__anna_1-2"}
+
+
+def test_clips_of_one_name_stay_apart(clips):
+    (clips / "old" / "tv").mkdir(parents=True)
+    (clips / "old" / "tv" / "a.mp4").write_bytes(b"old")
+    rows = ["path\tspeaker", "train/tv/a.mp4\tanna", "old/tv/a.mp4\tanna"]
+    (clips / "table.tsv").write_text("\n".join(rows))
+    for _ in range(2):
+        assert link_clips(clips / "table.tsv", clips, "", clips / "videos") == (2, 1)
+    found = {path.read_bytes() for path in (clips / "videos" / "tv__anna").iterdir()}
+    assert found == {b"old", b"train/tv/a.mp4"}
+
+
+def test_what_is_there_is_never_replaced(clips):
+    link = clips / "videos" / "tv__anna_cluster_1" / "a.mp4"
+    link.parent.mkdir(parents=True)
+    link.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"a\.mp4 is there and leads elsewhere"):
+        link_clips(clips / "table.tsv", clips, "train/", clips / "videos")
+    assert link.read_bytes() == b"mine"
