@@ -512,4 +512,14 @@ CATALOGUE: dict[str, str] = {
     "validation: {clips} clips of {speakers} speakers": (
         "验证集: {clips} 个片段，{speakers} 位说话人"
     ),
+    # --- benchmarks/preprocessing.py
+    "Measure how fast clips become samples.": "测量把片段处理成样本的速度。",
+    "no face in the middle of the first seconds of {path}": "{path} 开头几秒的中间没有人脸",
+    "a clip of your own (default: one made on the spot)": "自己的片段（默认现场生成一个）",
+    "length of the clip made": "生成片段的长度",
+    "runs; their median counts": "重复次数；取中位数",
+    "whole step, {n} processes: {frames:.0f} frames/s, {speed:.1f} × real time "
+    "({least:.1f} to {most:.1f})": (
+        "整个步骤，{n} 个进程: {frames:.0f} 帧/秒，{speed:.1f} 倍实时（{least:.1f} 至 {most:.1f}）"
+    ),
 }
