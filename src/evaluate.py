@@ -75,7 +75,7 @@ def summary_of(clips: list[Measured]) -> dict:
             "weight": reliability.weight.tolist(),
         },
         "by_source": _groups(known, lambda sample: sample.source),
-        "by_speaker": _groups(known, lambda sample: sample.person),
+        "by_speaker": _groups(known, lambda sample: sample.speaker or sample.clip),
         "without_a_known_offset": {"clips": len(apart), **_short(apart)},
     })  # fmt: skip
 
@@ -153,11 +153,11 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=tr("pictures go here"))
-    parser.add_argument("--device", help=tr("cpu or cuda"))
+    parser.add_argument("--device", help=tr("cpu, cuda or auto"))
     args = parser.parse_args()
     settings = settings_of(args)
     reuse_freed_memory()
-    trained = load_trained(args.checkpoint, choose_device(args.device or settings.training.device))
+    trained = load_trained(args.checkpoint, choose_device(args.device or "auto"))
     samples = load_samples(args.index, trained.config.data, every=True)
     if args.reference:
         samples = with_reference(samples, args.reference)

@@ -456,7 +456,7 @@ CATALOGUE: dict[str, str] = {
         "片段自身偏移（及说话人）的表格: 列 path、offset_ms、speaker"
     ),
     "pictures go here": "图片输出到此文件夹",
-    "cpu or cuda": "cpu 或 cuda",
+    "cpu, cuda or auto": "cpu、cuda 或 auto",
     "measuring": "评测",
     "{path}: a table with the columns path and {column} is needed": (
         "{path}: 需要带有 path 和 {column} 两列的表格"

@@ -37,12 +37,13 @@ def test_figures_of_a_model_that_knows_its_talker(evaluated, corpus, trained, tm
                     "--output", tmp_path / "new" / "pictures")  # fmt: skip
     summary = json.loads(out, parse_constant=lambda name: pytest.fail(name))
     figures = {name: figure["value"] for name, figure in summary["figures"].items()}
-    assert summary["clips"] == 14 and summary["speakers"] == 1 and not summary["offsets_known"]
+    assert summary["clips"] == 14 and not summary["offsets_known"]
+    assert summary["speakers"] == 14, "nobody is named"
     assert figures["K = 15"] > 0.8 and figures["whole clip"] > 0.9
     assert figures["K = 5"] <= figures["K = 15"] <= 1
     assert figures["median error ms"] < 15
     assert figures["AUC shifted 1 s"] > 0.9
-    assert figures["AUC foreign 1 s"] is None, "there is nobody else whose sound could be taken"
+    assert figures["AUC foreign 1 s"] > 0.8
     assert summary["places"]["K = 5"]["counted"] > 100
     assert summary["without_a_known_offset"]["clips"] == 0
     for name in ("accuracy", "reliability", "errors"):
@@ -52,7 +53,7 @@ def test_figures_of_a_model_that_knows_its_talker(evaluated, corpus, trained, tm
 def test_the_table_a_person_reads(evaluated, corpus, trained, speaks):
     index = corpus / "processed" / INDEX_NAME
     out = evaluated("--checkpoint", trained, "--index", index, "--device", "cpu")
-    assert re.search(r"^14 clips of 1 speakers", out)
+    assert re.search(r"^14 clips of 14 speakers", out)
     assert re.search(r"^K = 15 +\d+\.\d% .*of \d+ places, \d+ silent$", out, re.M)
     assert "no clip's own offset is known: 0 is taken for the truth" in out
     assert re.search(r"^by source +clips", out, re.M)
