@@ -2,10 +2,10 @@
 
 The speakers are dealt into folds. For each fold a network is trained briefly on the others'
 clips and measures those of the fold, whose speakers it has not seen. Every clip is re-timed by
-what was found, clips that show no more evidence than strangers' sound does are left out, and it
-is done again until little moves: cross-fitted self-training, for the networks that train on
-re-timed clips see more. The index gets each sample's ``offset_ms`` at the end, and training reads
-the clips re-timed.
+what was found, and it is done again until little moves: cross-fitted self-training, for networks
+that train on re-timed clips see more. The index gets each sample's ``offset_ms`` at the end:
+training reads the clips re-timed, and leaves out those that show no more evidence than a
+stranger's sound does.
 """
 
 import sys
@@ -39,6 +39,7 @@ from src.own_offsets import (
     least_evidence,
     moved,
     read_found,
+    retimed,
     write_found,
 )
 from src.sample_index import INDEX_NAME, read_index, write_index
@@ -111,8 +112,7 @@ def _round(
     made = []
     for fold, held_out in enumerate(folds):
         others = [one for other in folds if other is not held_out for one in other]
-        train = _retimed(others, before, drop=True)
-        held_out = _retimed(held_out, before, drop=False)
+        train, held_out = retimed(others, before), retimed(held_out, before)
         name = f"round-{number}-fold-{fold}-{_digest(config, train, held_out)}"
         table, state = folder / f"{name}.csv", folder / f"{name}.pth"
         if not table.exists():
@@ -138,20 +138,6 @@ def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
     epochs = config.cleaning.epochs
     chosen = config.training.model_dump(exclude={"device", "num_epochs", "save_interval"})
     return sha256(repr((clips, chosen, config.model, epochs)).encode()).hexdigest()[:8]
-
-
-def _retimed(samples: list[Sample], found: list[Found] | None, drop: bool) -> list[Sample]:
-    """Samples with the offsets found for them; those without keep theirs, or are dropped."""
-    if found is None:
-        return samples
-    offsets = {one.id: one.offset_ms for one in found}
-    known = [
-        replace(one, offset_ms=offsets[one.id])
-        for one in samples
-        if offsets.get(one.id) is not None
-    ]
-    rest = [one for one in samples if offsets.get(one.id) is None]
-    return known if drop else known + rest
 
 
 def _trained(

@@ -7,7 +7,7 @@ speaker finds in that speaker's clips is their own offset (``clean_offsets`` tra
 import csv
 import random
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,20 @@ def found_in(sample: Sample, evidence: Evidence, least: float, zero_ms: float) -
     if seen <= least or offset is None:
         return Found(sample.id, None, round(seen, 4))
     return Found(sample.id, round(sample.moved_ms + offset - zero_ms, 1), round(seen, 4))
+
+
+def retimed(samples: list[Sample], found: list[Found] | None) -> list[Sample]:
+    """Samples with the offsets found for them. One that shows none is taken to be off as its
+    speaker's others are: in the first rounds most do not show it yet, and they are needed."""
+    offsets = {one.id: one.offset_ms for one in found or () if one.offset_ms is not None}
+    by_person = defaultdict(list)
+    for sample in samples:
+        if sample.id in offsets:
+            by_person[sample.person].append(offsets[sample.id])
+    usual = {person: float(np.median(values)) for person, values in by_person.items()}
+    return [
+        replace(one, offset_ms=offsets.get(one.id, usual.get(one.person, 0.0))) for one in samples
+    ]
 
 
 def median_by_speaker(offsets: dict[str, float], samples: list[Sample]) -> float:

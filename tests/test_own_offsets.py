@@ -20,6 +20,7 @@ from src.own_offsets import (
     median_by_speaker,
     moved,
     read_found,
+    retimed,
     strength,
     write_found,
 )
@@ -95,6 +96,14 @@ def test_no_evidence_no_offset():
     assert strength(short) == 0 and found_in(sample(1), short, 0.0, 0).offset_ms is None
     silent = Evidence(edge.similarity, np.zeros_like(edge.usable))
     assert found_in(sample(1), silent, 0.0, 0) == Found("/1.mp4#0", None, 0.0)
+
+
+def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
+    samples = [sample(n, "anna") for n in range(4)] + [sample(9, "bob", offset_ms=70.0)]
+    found = [Found(one.id, offset, 1.0) for one, offset in zip(samples, [10, 30, 20, None, None],
+                                                               strict=True)]  # fmt: skip
+    assert [one.offset_ms for one in retimed(samples, found)] == [10, 30, 20, 20, 0]
+    assert [one.offset_ms for one in retimed(samples, None)] == [0] * 5
 
 
 def test_zero_is_the_median_over_speakers():
