@@ -16,6 +16,7 @@ WINDOW = 400  # samples a step looks at: 25 ms
 N_FFT = 512
 N_MELS = 40  # bands; with as many coefficients the DCT loses nothing
 STEPS_PER_FRAME = SAMPLE_RATE // HOP // FPS  # 4
+STEP_MS = 1000 * HOP // SAMPLE_RATE  # 10
 SILENCE_RMS = 1e-4  # −80 dBFS: below it a whole track counts as silent
 
 BLOCK_FRAMES = 256  # frames computed at a time, however long the sound is

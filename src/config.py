@@ -17,6 +17,13 @@ from src.messages import tr
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 
+# What training changes at random (``augmentation``).
+Change = Literal[
+    "place", "flip", "gamma", "blur", "coarse", "patch", "grain",
+    "tilt", "hiss", "babble", "reverb", "masks",
+]  # fmt: skip
+
+
 class Section(BaseModel):
     """A group of settings: unknown keys are refused, nothing is coerced, nothing changes later."""
 
@@ -63,7 +70,11 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.1, ge=0, le=10)
     warmup_epochs: int = Field(5, ge=0)
     clip_frames: int = Field(64, ge=16, le=1000)
+    speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True
+    augment_without: list[Change] = []
+    negatives: Literal["clip", "batch"] = "clip"
+    ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     save_interval: int = Field(10, ge=1)
     train_split: float = Field(0.8, gt=0, lt=1)
@@ -77,6 +88,15 @@ class TrainingConfig(Section):
         if abs(self.train_split + self.val_split + self.test_split - 1) > 1e-6:
             raise ValueError(tr("train_split + val_split + test_split must be 1"))
         return self
+
+
+class CleaningConfig(Section):
+    """How own offsets are found."""
+
+    folds: int = Field(3, ge=2, le=20)
+    rounds: int = Field(3, ge=1, le=20)
+    epochs: int = Field(8, ge=1)
+    still_ms: float = Field(3.0, ge=0)
 
 
 class PathsConfig(Section):
@@ -100,6 +120,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    cleaning: CleaningConfig = CleaningConfig()
     paths: PathsConfig = PathsConfig()
     inference: InferenceConfig = InferenceConfig()
 
@@ -220,6 +241,7 @@ def _why(error: dict) -> str:
         "float_type": "a number is needed",
         "bool_type": "true or false is needed",
         "string_type": "a text is needed",
+        "list_type": "a list is needed, such as [flip, blur]",
         "model_type": "a section with settings is needed",
     }
     if error["type"] in kinds:

@@ -5,7 +5,6 @@ import torch
 
 from src.audio_features import STEPS_PER_FRAME
 from src.clip_features import WINDOW_FRAMES
-from src.dataset import Sample
 from src.metrics import Evidence, compare
 from src.model import (
     SyncModel,
@@ -16,7 +15,7 @@ from src.model import (
     normalise_views,
     speech_steps,
 )
-from src.sample_file import read_sample
+from src.samples import Sample
 
 CHUNK = 250  # frames embedded at a time
 
@@ -85,9 +84,9 @@ def evidence_of(
 
 
 def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
-    """The evidence of each sample with its own sound."""
+    """The evidence of each sample with its own sound, moved by its own offset."""
     model.eval()
-    return [evidence_of(model, *read_track(sample), reach) for sample in samples]
+    return [evidence_of(model, *sample.read(), reach) for sample in samples]
 
 
 def measure_strange(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
@@ -97,15 +96,7 @@ def measure_strange(model: SyncModel, samples: list[Sample], reach: int) -> list
     for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
         if one is other:
             continue
-        crops, _, _ = read_track(one)
-        _, mfcc, speech = read_track(other)
-        n = min(len(crops), len(speech))
-        found.append(evidence_of(model, crops[:n], mfcc[: n * STEPS_PER_FRAME], speech[:n], reach))
+        n = min(one.n_frames, other.n_frames)
+        sound = other.read(0, n)
+        found.append(evidence_of(model, one.read(0, n).crop, sound.mfcc, sound.speech, reach))
     return found
-
-
-def read_track(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A sample from disk: crops uint8 [T, S, S], MFCC float32 [4 T, C], speech bool [T]."""
-    records = read_sample(sample.path)
-    mfcc = np.ascontiguousarray(records["mfcc"])
-    return records["crop"], mfcc.reshape(-1, mfcc.shape[-1]), np.array(records["speech"])

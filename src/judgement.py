@@ -2,10 +2,11 @@
 
 import math
 
+from src.audio_features import STEP_MS
 from src.calibration import peak_probability, sync_probability
 from src.media import FPS
 from src.messages import tr
-from src.metrics import MIN_WINDOWS, STEP_MS, Evidence, at_edge, curve_of, lse, peak_ms
+from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
 
 FRAME_MS = 1000 // FPS
 IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame

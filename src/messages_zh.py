@@ -27,6 +27,7 @@ CATALOGUE: dict[str, str] = {
     "a number is needed": "需要数字",
     "true or false is needed": "需要 true 或 false",
     "a text is needed": "需要文本",
+    "a list is needed, such as [flip, blur]": "需要列表，例如 [flip, blur]",
     "a section with settings is needed": "需要一组配置项",
     "{path} is not valid YAML: {why}": "{path} 不是有效的 YAML: {why}",
     "--set {override}: write section.key=value, for example training.batch_size=4": (
@@ -422,4 +423,103 @@ CATALOGUE: dict[str, str] = {
     ),
     "espeak-ng has no voice {name!r}": "espeak-ng 没有嗓音 {name!r}",
     "espeak-ng said nothing for {text!r}": "espeak-ng 没有读出 {text!r}",
+    # --- own offsets
+    "Find the own offset of every sample, so that training reads them in sync.": (
+        "找出每个样本自身的音画偏移，使训练读到的样本都是同步的。"
+    ),
+    "{n} speakers (or clips without a speaker): at least {folds} are needed, one for each fold": (
+        "只有 {n} 位说话人（或未注明说话人的片段）：至少需要 {folds} 位，每折一位"
+    ),
+    "round {n}, fold {fold} of {folds}: training on {train} samples, then measuring {held_out}": (
+        "第 {n} 轮，第 {fold}/{folds} 折: 用 {train} 个样本训练，再测量 {held_out} 个样本"
+    ),
+    "epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}": (
+        "epoch {epoch}/{total}: 损失 {loss:.4f}，准确率 {acc:.4f}"
+    ),
+    "round {n}: {known} of {all} samples show where they are in sync": (
+        "第 {n} 轮: {all} 个样本中有 {known} 个能看出同步位置"
+    ),
+    "half of them moved by less than {ms:.1f} ms": "其中一半的变动小于 {ms:.1f} 毫秒",
+    "the index holds the offsets now; table and picture: {folder}": (
+        "偏移已写入索引；表格和图: {folder}"
+    ),
+    "cannot read {path}: {why}; delete it and run the command again": (
+        "无法读取 {path}: {why}；请删除它并重新运行该命令"
+    ),
+    # --- evaluation
+    "Measure a checkpoint on the samples of an index, by the field's test protocol.": (
+        "按本领域的测试协议，在索引的样本上评测一个检查点。"
+    ),
+    "the model": "模型",
+    "dataset_index.pkl": "dataset_index.pkl",
+    "own offsets (and speakers) of the clips: columns path, offset_ms, speaker": (
+        "片段自身偏移（及说话人）的表格: 列 path、offset_ms、speaker"
+    ),
+    "pictures go here": "图片输出到此文件夹",
+    "cpu, cuda or auto": "cpu、cuda 或 auto",
+    "measuring": "评测",
+    "{path}: a table with the columns path and {column} is needed": (
+        "{path}: 需要带有 path 和 {column} 两列的表格"
+    ),
+    "{path}: {value} is no offset in ms": "{path}: {value} 不是以毫秒计的偏移",
+    "{path}: several rows could be {clip}, with different offsets": (
+        "{path}: 有多行可能是 {clip}，但偏移不同"
+    ),
+    "no sample shows where it is in sync: more clips of people talking are needed, or more "
+    "cleaning.epochs; the index stays as it is": (
+        "没有样本能看出同步位置: 需要更多有人说话的片段，或更大的 cleaning.epochs；索引保持不变"
+    ),
+    "{n} samples do not show where they are in sync (clean_offsets): left out": (
+        "{n} 个样本看不出同步位置（clean_offsets），不参与训练"
+    ),
+    "{path} is there and leads elsewhere: remove it, or choose another data.video_dir": (
+        "{path} 已存在且指向别处: 请删除它，或更换 data.video_dir"
+    ),
+    "{folder} was made with other settings: choose another --output": (
+        "{folder} 是用其他设置生成的: 请更换 --output"
+    ),
+    "{path} has no rows": "{path} 中没有任何行",
+    "{clips} clips of {speakers} speakers; in brackets the 95 % interval over speakers": (
+        "{clips} 个片段，{speakers} 位说话人；方括号内为按说话人抽样的 95 % 区间"
+    ),
+    "no clip's own offset is known: 0 is taken for the truth": (
+        "没有任何片段的自身偏移是已知的: 以 0 为真值"
+    ),
+    "  of {counted} places, {silent} silent": "  共 {counted} 处，另有 {silent} 处无语音",
+    "by source": "按来源",
+    "by speaker": "按说话人",
+    "offset not known, 0 taken": "偏移未知，以 0 计",
+    # --- tools/link_by_speaker.py
+    "Link the clips of a table into folders by speaker, as training by speaker needs.": (
+        "按表格把片段链接到每位说话人各自的文件夹，供按说话人训练使用。"
+    ),
+    "table of the clips: columns path and speaker": "片段表格: 列 path 和 speaker",
+    "folder the paths of the table begin in (default: that of the table)": (
+        "表格中路径的起始文件夹（默认为表格所在文件夹）"
+    ),
+    "only clips whose path begins with this": "只取路径以此开头的片段",
+    "{path} has no clips of a named speaker": "{path} 中没有注明说话人的片段",
+    "{n} clips of {speakers} speakers linked in {folder}": (
+        "已在 {folder} 中链接 {n} 个片段，{speakers} 位说话人"
+    ),
+    "cannot link {path}: {why}": "无法链接 {path}: {why}",
+    # --- benchmarks/ablations.py
+    "Train and measure every row of the table of ablations.": "训练并评测消融表的每一行。",
+    "the table (YAML)": "表格（YAML）",
+    "networks and figures go here": "网络和结果的输出文件夹",
+    "{path} is no table of rows: {why}": "{path} 不是有效的消融表: {why}",
+    "the training in {folder} failed": "{folder} 中的训练失败",
+    "validation: {clips} clips of {speakers} speakers": (
+        "验证集: {clips} 个片段，{speakers} 位说话人"
+    ),
+    # --- benchmarks/preprocessing.py
+    "Measure how fast clips become samples.": "测量把片段处理成样本的速度。",
+    "no face in the middle of the first seconds of {path}": "{path} 开头几秒的中间没有人脸",
+    "a clip of your own (default: one made on the spot)": "自己的片段（默认现场生成一个）",
+    "length of the clip made": "生成片段的长度",
+    "runs; their median counts": "重复次数；取中位数",
+    "whole step, {n} processes: {frames:.0f} frames/s, {speed:.1f} × real time "
+    "({least:.1f} to {most:.1f})": (
+        "整个步骤，{n} 个进程: {frames:.0f} 帧/秒，{speed:.1f} 倍实时（{least:.1f} 至 {most:.1f}）"
+    ),
 }

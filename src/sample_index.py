@@ -8,6 +8,8 @@
                   "face_share", "speech_share", "faces", "notes", "offset_ms",
                   "video_sha256", "audio_sha256"}, …]}
 
+``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it was found.
+
 ``file`` is relative to the index; ``sample_file`` says what is in it.
 """
 
@@ -218,13 +220,25 @@ def merge_shards(
                 )  # fmt: skip
     known = index_for(folder / INDEX_NAME, settings, overwrite)
     merged = {} if prune else dict(known)
+    measured = {record["file"]: record for records in known.values() for record in records}
     for path, index in shards.items():
         _bring_along(index["samples"], path.parent, folder)
-        merged |= _by_clip(index["samples"])
+        merged |= _by_clip(_with_offsets(index["samples"], measured))
     samples = [record for name in sorted(merged) for record in merged[name]]
     write_index(folder / INDEX_NAME, settings, samples)
     remove_replaced(folder, known, samples)
     return len(samples)
+
+
+def _with_offsets(records: list[dict], measured: dict[str, dict]) -> list[dict]:
+    """Records with the own offsets that were found before for the same files."""
+    found = [measured.get(record["file"], {}) for record in records]
+    return [
+        record | {key: old[key] for key in ("offset_ms", "offset_known") if "offset_known" in old}
+        if "offset_known" not in record
+        else record
+        for record, old in zip(records, found, strict=True)
+    ]
 
 
 def _shard_indexes(sources: list[Path]) -> list[Path]:

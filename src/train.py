@@ -1,120 +1,39 @@
 """CLI: samples -> a trained model. The training loop, readable top to bottom."""
 
 import math
-import random
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from src.calibration import UNFITTED, fit
-from src.checkpoint import load_checkpoint, load_trained, load_weights, save_checkpoint
+from src.augmentation import Augmentation
+from src.calibration import fit
+from src.checkpoint import load_trained, save_checkpoint
 from src.cli import make_parser, run, settings_of
 from src.config import Config
-from src.dataset import (
-    Augmentation,
-    Batch,
-    Pieces,
-    Sample,
-    load_samples,
-    network_input,
-    split_samples,
-    windows_of,
-)
+from src.dataset import Batch, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
-from src.errors import CheckpointError, OutOfMemoryError
+from src.errors import OutOfMemoryError
 from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
 from src.metrics import offset_report
-from src.model import ModelSize, SyncModel, count_parameters
+from src.model import SyncModel, count_parameters
 from src.sample_index import INDEX_NAME
+from src.samples import Sample, load_samples, split_samples
+from src.training_state import State, Tally, new_model, new_state, take_up
 
 SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
 FEW_CLIPS = 4  # with fewer validation clips a warning is given
-
-
-@dataclass
-class State:
-    """Everything that changes while training, and what it is trained on."""
-
-    config: Config
-    device: torch.device
-    model: SyncModel
-    optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    scaler: torch.amp.GradScaler
-    train: Pieces
-    val: Pieces
-    val_samples: list[Sample]
-    epoch: int = 0  # finished epochs
-    clips: str = ""  # digest of the clips and how they are split
-    best_val_loss: float = math.inf
-    best_val_acc: float = 0.0
-    calibration: dict = field(default_factory=dict)
-    saved: tuple[Path, int] | None = None  # where to go on from, and its finished epochs
-
-    def content(self, val_loss: float) -> dict:
-        """The checkpoint of this moment."""
-        return {
-            "epoch": self.epoch,
-            "model_state_dict": self.model.state_dict(),
-            "optimizer_state_dict": self.optimizer.state_dict(),
-            "scheduler_state_dict": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "val_loss": val_loss,
-            "best_val_loss": self.best_val_loss,
-            "best_val_acc": self.best_val_acc,
-            "config": self.config.model_dump(),
-            "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
-            "calibration": self.calibration,
-            "clips": self.clips,
-            "random_states": {"torch": torch.get_rng_state(), "cuda": cuda_random_states()},
-        }
-
-
-@dataclass
-class Tally:
-    """Running sums of one pass over the data."""
-
-    loss: float = 0.0
-    right: int = 0
-    asked: int = 0
-
-    def add(self, loss: float, right: int, asked: int) -> None:
-        self.loss += loss * asked
-        self.right += right
-        self.asked += asked
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / self.asked if self.asked else math.inf
-
-    @property
-    def accuracy(self) -> float:
-        return self.right / max(1, self.asked)
-
-
-def cuda_random_states() -> list[torch.Tensor]:
-    """One a GPU; empty without."""
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-
-def seed_all(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
@@ -125,28 +44,18 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     """
     device = choose_device(config.training.device)
     print(tr("device: {device}", device=device))
-    seed_all(config.training.seed)
-    model = SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
+    model = new_model(config, device)
     print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     index = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index, config.data, config.training.split_by)
     print(tr("loaded {n} samples", n=len(samples)))
+    left_out = len(load_samples(index, config.data, config.training.split_by, True)) - len(samples)
+    if left_out:
+        print(tr("{n} samples do not show where they are in sync (clean_offsets): left out",
+                 n=left_out))  # fmt: skip
     train, val, test = split_samples(samples, config.training)
-    settings = config.training
-    pieces = (settings.clip_frames, settings.batch_size, settings.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    batches = Pieces(train, *pieces)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    state = State(
-        config, device, model, optimizer, scheduler, scaler,
-        batches, Pieces(val, *pieces), val, calibration=dict(UNFITTED),
-        clips=digest_of(train, val, test),
-    )  # fmt: skip
+    state = new_state(config, model, train, val)
+    state.clips = digest_of(train, val, test)
     if resume:
         take_up(state, resume)
     print(tr("training..."))
@@ -161,85 +70,34 @@ def digest_of(*parts: list[Sample]) -> str:
     return sha256(repr(groups).encode()).hexdigest()
 
 
-def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
-    """Factor of the learning rate by step: linear warm-up, then a cosine to zero at the end."""
-    total = steps_per_epoch * num_epochs
-    warmup = steps_per_epoch * min(warmup_epochs, num_epochs // 2)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, total - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-    return factor
-
-
-def take_up(state: State, path: Path) -> None:
-    """Go on from a checkpoint of an earlier run, at this run's learning rate.
-
-    Raises:
-        MissingFileError, CheckpointError: also where the network has another shape, or where the
-            clips would be split otherwise: what was trained on would be tested on.
-    """
-    content = load_checkpoint(path)
-    load_weights(state.model, content, path)
-    settings = state.config.training
-    try:
-        if content["clips"] != state.clips:
-            raise CheckpointError(
-                tr("{path} was trained on other clips or another split of them (training.seed, "
-                   "*_split): clips it was trained on would be tested on; train anew, "
-                   "without --resume", path=path)
-            )  # fmt: skip
-        state.optimizer.load_state_dict(content["optimizer_state_dict"])
-        # The schedule of this run, which may have other steps to an epoch and another rate.
-        steps = content["epoch"] * len(state.train)
-        state.scheduler.last_epoch = steps
-        for group in state.optimizer.param_groups:
-            group["initial_lr"] = settings.learning_rate
-            group["lr"] = settings.learning_rate * state.scheduler.lr_lambdas[0](steps)
-            group["weight_decay"] = settings.weight_decay
-        state.scheduler._last_lr = [group["lr"] for group in state.optimizer.param_groups]
-        if content["scaler"] and state.scaler.is_enabled():
-            state.scaler.load_state_dict(content["scaler"])
-        torch.set_rng_state(content["random_states"]["torch"])
-        if state.device.type == "cuda" and content["random_states"]["cuda"]:
-            torch.cuda.set_rng_state_all(content["random_states"]["cuda"])
-        state.epoch = content["epoch"]
-        state.best_val_loss = content["best_val_loss"]
-        state.best_val_acc = content["best_val_acc"]
-        state.calibration = content["calibration"]
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(
-            tr("{path} holds no training state to go on from ({why})", path=path, why=error)
-        ) from None
-    state.saved = (path, state.epoch)
-    print(tr("resumed from {path} after epoch {epoch}", path=path, epoch=state.epoch))
-
-
-def forward(state: State, batch: Batch, augmentation=None):
+def forward(
+    state: State, model: SyncModel, batch: Batch, augmentation: Augmentation | None, across: bool
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Loss, right answers and questions of one batch."""
     batch = batch.to(state.device)
-    views, bands = network_input(batch, state.model.size, augmentation)
+    views, bands = network_input(batch, model.size, augmentation)
     usable, candidate = windows_of(batch)
     with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-        video, audio = state.model(views, bands)
-    return n_way_loss(video.float(), audio.float(), state.model.scale, usable, candidate)
+        video, audio = model(views, bands)
+    return n_way_loss(
+        video.float(), audio.float(), model.scale, usable, candidate,
+        batch.origin if across else None,
+    )  # fmt: skip
 
 
 def train_epoch(state: State) -> Tally:
     """One pass over the training samples."""
-    seed = state.config.training.seed
-    generator = torch.Generator().manual_seed(seed * 100_003 + state.epoch)
-    augmentation = Augmentation(state.model.size, generator)
-    if not state.config.training.augment:
+    settings = state.config.training
+    generator = torch.Generator().manual_seed(settings.seed * 100_003 + state.epoch)
+    augmentation = Augmentation(state.model.size, generator, settings.augment_without)
+    if not settings.augment:
         augmentation = None
+    across = settings.negatives == "batch"
     state.model.train()
     tally = Tally()
     with tqdm(total=len(state.train), desc=tr("train"), unit="it") as bar:
         for batch in state.train.shuffled(state.epoch):
-            loss, right, asked = forward(state, batch, augmentation)
+            loss, right, asked = forward(state, state.model, batch, augmentation, across)
             if asked:
                 state.optimizer.zero_grad(set_to_none=True)
                 state.scaler.scale(loss).backward()
@@ -247,6 +105,7 @@ def train_epoch(state: State) -> Tally:
                 torch.nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
                 state.scaler.step(state.optimizer)
                 state.scaler.update()
+                state.note_step()
             state.scheduler.step()
             tally.add(loss.item(), int(right), asked)
             bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
@@ -256,12 +115,12 @@ def train_epoch(state: State) -> Tally:
 
 @torch.inference_mode()
 def validate(state: State) -> Tally:
-    """One pass over the validation samples, without augmentation."""
-    state.model.eval()
+    """One pass over the validation samples, without augmentation, among windows of a clip."""
+    model = state.judged.eval()
     tally = Tally()
     with tqdm(total=len(state.val), desc=tr("validate"), unit="it") as bar:
         for batch in state.val.in_order():
-            loss, right, asked = forward(state, batch)
+            loss, right, asked = forward(state, model, batch, None, False)
             tally.add(loss.item(), int(right), asked)
             bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
             bar.update()
@@ -274,7 +133,7 @@ def write_log(state: State, writer, train: Tally, val: Tally, rate: float) -> No
         writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
         writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
     writer.add_scalar("learning_rate", rate, state.epoch)
-    report = offset_report(measure(state.model, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
+    report = offset_report(measure(state.judged, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
     for frames, share in report.share_at.items():
         writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
     writer.add_scalar("offset_accuracy/clip", report.whole_clip, state.epoch)
@@ -290,7 +149,7 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
 
     batch = next(state.val.in_order()).to(state.device)
     views, bands = network_input(batch, state.model.size)
-    video, audio = state.model(views[:1], bands[:1])
+    video, audio = state.judged(views[:1], bands[:1])
     matrix = (video[0] @ audio[0].T + 1) / 2
     strip = make_grid(batch.crops[0, ::4, None].float() / 255, nrow=16, padding=1)
     return strip.cpu(), matrix[None].float().cpu()
@@ -302,8 +161,8 @@ def save_epoch(state: State, folder: Path, val: Tally) -> None:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
         reach = 2 * SEARCH_REACH
         state.calibration = fit(
-            measure(state.model, state.val_samples, reach),
-            measure_strange(state.model, state.val_samples, reach),
+            measure(state.judged, state.val_samples, reach),
+            measure_strange(state.judged, state.val_samples, reach),
             SEARCH_REACH,
         )
         save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))

@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from src.dataset import Augmentation
+from src.augmentation import Augmentation
+from src.config import Change
 from src.model import ModelSize, central_view
 
 SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
@@ -16,15 +19,15 @@ SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
 class Still(Augmentation):
     """All ranges 0."""
 
-    ROTATION_DEG = SCALE = SHIFT = GAMMA = NOISE = TILT_DB = 0.0
+    ROTATION_DEG = SCALE = SHIFT = GAMMA = NOISE = TILT_DB = BAND_DB = 0.0
     MASK_BANDS = MASK_STEPS = 0
 
-    def _chance(self, batch, share):
+    def _chance(self, batch, share, kind):
         return torch.zeros(batch, dtype=torch.bool)
 
 
-def augmentation(kind=Augmentation, seed=0, size=SIZE, **ranges) -> Augmentation:
-    made = kind(size, torch.Generator().manual_seed(seed))
+def augmentation(kind=Augmentation, seed=0, size=SIZE, without=(), **ranges) -> Augmentation:
+    made = kind(size, torch.Generator().manual_seed(seed), without)
     for name, value in ranges.items():
         setattr(made, name, value)
     return made
@@ -123,8 +126,8 @@ def test_the_picture_moves_as_drawn(monkeypatch, ranges, numbers, expected):
 def test_a_flip_mirrors_the_view(monkeypatch):
     made = augmentation(Still, size=BIG)
     monkeypatch.setattr(
-        made, "_chance", lambda batch, share: torch.full((batch,), share == 0.5)
-    )  # fmt: skip
+        made, "_chance", lambda batch, share, kind: torch.full((batch,), kind == "flip")
+    )
     crops = pictures(side=96)
     expected = central_view(crops, BIG).float().flip(-1) / 255
     assert torch.allclose(made.views(crops), expected, atol=1e-4)
@@ -145,7 +148,8 @@ def test_sound_keeps_its_time():
     bursts = torch.arange(20, 400, 40)
     bands[:, bursts] = 0.0
     for seed in range(5):
-        changed = augmentation(seed=seed, MASK_STEPS=0).bands(bands)[0].mean(1)
+        changed = augmentation(seed=seed, MASK_STEPS=0, without=("babble",)).bands(bands)
+        changed = changed[0].mean(1)
         assert set(changed.topk(len(bursts)).indices.tolist()) == set(bursts.tolist())
 
 
@@ -158,3 +162,70 @@ def test_masks_cover_no_more_than_they_may():
         columns, rows = hidden.all(0).sum(), hidden.all(1).sum()
         assert columns <= 8 and rows <= 12
         assert hidden.sum() <= columns * 80 + rows * 40
+
+
+class Always(Still):
+    """Only one kind of change, and that to every clip."""
+
+    KIND = ""
+
+    def _chance(self, batch, share, kind):
+        return torch.full((batch,), kind == self.KIND)
+
+
+def only(kind: str, seed: int = 0, **ranges) -> Augmentation:
+    return augmentation(type("Only", (Always,), {"KIND": kind}), seed, **ranges)
+
+
+def test_every_kind_can_be_left_out():
+    crops, bands = pictures(), torch.randn(2, 80, 40) * 10 - 30
+    kinds = get_args(Change)
+    none = augmentation(without=kinds)
+    assert torch.allclose(none.views(crops), central_view(crops, SIZE).float() / 255, atol=1e-4)
+    assert torch.equal(none.bands(bands), bands)
+    for kind in kinds:
+        rest = tuple(other for other in kinds if other != kind)
+        changed = [
+            not torch.allclose(made.views(crops), none.views(crops), atol=1e-4)
+            or not torch.allclose(made.bands(bands), bands)
+            for made in (augmentation(seed=seed, without=rest) for seed in range(12))
+        ]
+        assert any(changed), kind
+
+
+def test_a_coarse_view_is_that_of_fewer_pixels():
+    """As OpenCV scales it down and up again."""
+    crops = (torch.rand(1, 2, 48, 48) * 255).to(torch.uint8)
+    sharp = central_view(crops, SIZE).float() / 255
+    made = only("coarse")
+    made._between = lambda low, high, *shape: torch.tensor([2.0])
+    found = made.views(crops)[0].numpy()
+    height, width = SIZE.view
+    for view, given in zip(found, sharp[0].numpy(), strict=True):
+        few = cv2.resize(given, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        assert np.allclose(view, cv2.resize(few, (width, height)), atol=1e-3)
+
+
+def test_reverb_goes_on_after_a_sound_and_never_before():
+    bands = torch.full((1, 100, 40), -80.0)
+    bands[:, 30] = 0.0
+    made = only("reverb")
+    made._between = lambda low, high, *shape: torch.full(shape, high)
+    wet = made.bands(bands)[0, :, 0]
+    assert wet[30] == pytest.approx(0, abs=0.01) and wet[:30].max() < -70
+    tail = wet[31:60]
+    assert torch.allclose(tail.diff(), torch.full((28,), -60 / 70), atol=0.01), "60 dB in 700 ms"
+    power = (10 ** (wet[31:] / 10)).sum()
+    assert float(power) == pytest.approx(made.WET, rel=0.02), "of that of the sound"
+
+
+def test_babble_is_the_next_clip_under_this_one():
+    bands = torch.full((2, 60, 40), -70.0)
+    bands[0, 10], bands[1, 40] = 0.0, -20.0
+    made = only("babble")
+    made._between = lambda low, high, *shape: torch.full(shape, 12.0)
+    mixed = made.bands(bands)
+    assert mixed[0, 40, 0] == pytest.approx(-12, abs=0.1), "12 dB under the loudest"
+    assert mixed[1, 10, 0] == pytest.approx(-32, abs=0.1)
+    assert mixed[0, 10, 0] == pytest.approx(0, abs=0.1)
+    assert torch.equal(made.bands(bands[:1]), bands[:1]), "alone there is nobody else"

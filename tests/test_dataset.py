@@ -1,65 +1,16 @@
-"""index -> pieces: splits that do not leak, pieces whose picture and sound belong together."""
-
-from pathlib import Path
+"""Batches of pieces whose picture and sound belong together, and what the network takes."""
 
 import numpy as np
 import pytest
 import torch
 
-from src.config import Config, parse_config
-from src.dataset import (
-    Batch,
-    Pieces,
-    Sample,
-    collate,
-    load_samples,
-    network_input,
-    split_samples,
-    windows_of,
-)
-from src.errors import DatasetError
+from src.config import parse_config
+from src.dataset import Batch, Pieces, collate, network_input, windows_of
 from src.model import ModelSize
-from src.sample_file import record_type
-from src.sample_index import sample_settings, write_index
+from src.samples import Sample, Track, load_samples
+from tests.dataset_helpers import write_set
 
 SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
-
-
-def samples_of(clips: int, tracks: int = 1) -> list[Sample]:
-    return [
-        Sample(f"{clip}#{track}", f"{clip}", f"{clip}", Path(), 100)
-        for clip in range(clips)
-        for track in range(tracks)
-    ]
-
-
-def training(**settings):
-    return parse_config({"training": settings}, "test").training
-
-
-def counted_track(first: int, frames: int, size: int = 48, n_mfcc: int = 40) -> np.ndarray:
-    """A sample in which picture and sound both say which frame (and step) they are of."""
-    number = first + np.arange(frames)
-    records = np.zeros(frames, record_type(size, n_mfcc, 4))
-    records["crop"] = number[:, None, None] % 256
-    records["mfcc"] = (number[:, None] + np.arange(4) / 10)[..., None]
-    records["speech"] = number % 5 != 0
-    return records
-
-
-def write_set(folder: Path, lengths, config: Config | None = None, **fields) -> Path:
-    """An index with counted tracks of these lengths; ``fields`` override by number of the clip."""
-    config = config or parse_config({"data": {"input_size": 48}}, "test")
-    records = []
-    for number, frames in enumerate(lengths):
-        file = f"{number}.npy"
-        np.save(folder / file, counted_track(1000 * number, frames))
-        record = {"id": f"clip{number}#0", "file": file, "clip": f"clip{number}.mp4",
-                  "speaker": f"speaker{number // 2}", "n_frames": frames,
-                  "video_sha256": f"{number:064x}"}  # fmt: skip
-        records.append(record | {key: values[number] for key, values in fields.items()})
-    write_index(folder / "index.pkl", sample_settings(config.data), records)
-    return folder / "index.pkl"
 
 
 @pytest.fixture
@@ -70,98 +21,6 @@ def data():
 @pytest.fixture
 def samples(tmp_path, data) -> list[Sample]:
     return load_samples(write_set(tmp_path, [100, 70, 64, 20, 7]), data)
-
-
-# --- the split
-
-
-@pytest.mark.parametrize(
-    ("clips", "counts"),
-    [(100, (80, 10, 10)), (95, (76, 9, 10)), (10, (8, 1, 1)), (5, (3, 1, 1)), (3, (1, 1, 1))],
-)
-def test_split_counts(clips, counts):
-    assert tuple(map(len, split_samples(samples_of(clips), training()))) == counts
-
-
-def test_all_pieces_of_a_clip_stay_together():
-    samples = samples_of(30, tracks=3)
-    parts = split_samples(samples, training())
-    clips = [{sample.clip for sample in part} for part in parts]
-    assert not clips[0] & clips[1] and not clips[0] & clips[2] and not clips[1] & clips[2]
-    assert sorted(s.id for part in parts for s in part) == sorted(s.id for s in samples)
-    assert [len(part) for part in parts] == [72, 9, 9]
-
-
-def test_split_follows_the_seed():
-    samples = samples_of(40)
-    one, again, other = (split_samples(samples, training(seed=seed)) for seed in (1, 1, 2))
-    assert one == again and one != other
-    shuffled = split_samples(samples[::-1], training(seed=1))
-    assert [sorted(s.id for s in part) for part in shuffled] == [
-        sorted(s.id for s in part) for part in one
-    ]
-
-
-def test_other_shares():
-    parts = split_samples(samples_of(20), training(train_split=0.5, val_split=0.3, test_split=0.2))
-    assert [len(part) for part in parts] == [10, 6, 4]
-
-
-@pytest.mark.parametrize("clips", [0, 1, 2])
-def test_fewer_than_three_clips_are_an_error(clips):
-    with pytest.raises(DatasetError, match=f"{clips} usable clips: at least 3"):
-        split_samples(samples_of(clips, tracks=4), training())
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_copy_of_a_clip_is_never_in_another_split(tmp_path, data, seed):
-    same = [f"{number % 4}" for number in range(12)]
-    index = write_set(tmp_path, [10] * 12, video_sha256=same)
-    samples = load_samples(index, data)
-    parts = split_samples(samples, training(seed=seed))
-    contents = [{same[int(s.id[4:-2])] for s in part} for part in parts]
-    assert sum(map(len, contents)) == 4
-
-
-def test_split_by_speaker(tmp_path, data):
-    samples = load_samples(write_set(tmp_path, [10] * 12), data, "speaker")
-    parts = split_samples(samples, training(split_by="speaker"))
-    speakers = [{sample.group for sample in part} for part in parts]
-    assert sum(map(len, speakers)) == 6 and [len(part) for part in parts] == [8, 2, 2]
-
-
-def test_too_few_speakers_say_how_to_name_them(tmp_path, data):
-    samples = load_samples(write_set(tmp_path, [10] * 4), data, "speaker")
-    with pytest.raises(DatasetError, match=r"2 usable speakers.*folder"):
-        split_samples(samples, training(split_by="speaker"))
-
-
-# --- the index
-
-
-def test_an_index_of_other_settings_is_refused(tmp_path):
-    index = write_set(tmp_path, [10] * 3)
-    other = parse_config({"data": {"input_size": 96}}, "test").data
-    with pytest.raises(DatasetError, match=r"data\.input_size = 48, the settings say 96"):
-        load_samples(index, other)
-
-
-def test_settings_samples_do_not_depend_on_may_change(tmp_path):
-    index = write_set(tmp_path, [10] * 3)
-    other = parse_config({"data": {"input_size": 48, "num_workers": 7}}, "test").data
-    assert len(load_samples(index, other)) == 3
-
-
-def test_a_missing_index_says_what_to_run(tmp_path, data):
-    with pytest.raises(DatasetError, match=r"none\.pkl not found: run python src/data_proc"):
-        load_samples(tmp_path / "none.pkl", data)
-
-
-def test_a_missing_sample_is_named(tmp_path, data):
-    samples = load_samples(write_set(tmp_path, [10] * 3), data)
-    samples[1].path.unlink()
-    with pytest.raises(DatasetError, match=r"1\.npy"):
-        list(Pieces(samples, 10, 2).in_order())
 
 
 # --- the pieces
@@ -220,9 +79,8 @@ def test_short_samples_are_padded_and_masked(samples):
 
 
 def test_less_than_a_window_asks_nothing():
-    records = np.zeros(3, [("crop", "u1", (48, 48)), ("mfcc", "<f4", (4, 40)), ("speech", "?")])
-    records["speech"] = True
-    batch = collate([records])
+    few = Track(np.zeros((3, 48, 48), np.uint8), np.zeros((12, 40), np.float32), np.ones(3, bool))
+    batch = collate([few], [0])
     usable, exist = windows_of(batch)
     assert batch.crops.shape[1] == 5 and not exist.any() and not usable.any()
 
@@ -265,8 +123,35 @@ def test_batch_moves_whole(samples):
     }
 
 
-def test_a_split_by_speaker_needs_speakers(tmp_path, data):
-    index = write_set(tmp_path, [20] * 4, speaker=["anna", "anna", "", "bob"])
-    assert len(load_samples(index, data, "clip")) == 4
-    with pytest.raises(DatasetError, match=r"clip2\.mp4 lies in no folder of its speaker"):
-        load_samples(index, data, "speaker")
+# --- balance
+
+
+def frames_by_speaker(pieces: Pieces, epochs: int) -> dict[int, float]:
+    """Pieces an epoch of each clip, by its number."""
+    counts: dict[int, int] = {}
+    for epoch in range(epochs):
+        for batch in pieces.shuffled(epoch):
+            for row in frames_of(batch):
+                counts[row[0] // 1000] = counts.get(row[0] // 1000, 0) + 1
+    return {clip: count / epochs for clip, count in sorted(counts.items())}
+
+
+@pytest.mark.parametrize("balance", [0, 0.5, 1])
+def test_speakers_are_balanced(tmp_path, data, balance):
+    """Eight clips of one speaker against two of another and one of nobody in particular."""
+    lengths = [32] * 8 + [64] * 2 + [32]
+    index = write_set(tmp_path, lengths, speaker=["anna"] * 8 + ["bob"] * 2 + [""])
+    pieces = Pieces(load_samples(index, data), 32, 4, balance=balance)
+    found = frames_by_speaker(pieces, 60)
+    by_speaker = [sum(found[clip] for clip in part) for part in (range(8), (8, 9), (10,))]
+    wanted = np.array([8, 4, 1.0]) ** (1 - balance)
+    assert np.allclose(by_speaker, 13 * wanted / wanted.sum(), rtol=0.15)
+    assert sum(by_speaker) == pytest.approx(13), "an epoch stays as long as it was"
+    assert len(pieces) == len(list(pieces.shuffled(0))) == 4
+
+
+def test_a_moved_sound_is_moved_in_the_pieces(tmp_path, data):
+    index = write_set(tmp_path, [40], offset_ms=[40.0], offset_known=[True])
+    (batch,) = Pieces(load_samples(index, data), 64, 1).in_order()
+    assert batch.crops.shape[1] == 39
+    assert (batch.mfcc[0, ::4, 0] + 1 == batch.crops[0, :, 0, 0]).all(), "one frame later"

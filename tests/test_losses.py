@@ -94,3 +94,27 @@ def test_gradients_pull_the_true_pair_together():
     better = F.normalize(video.detach() - 0.5 * video.grad, dim=-1)
     assert n_way_loss(better, audio, torch.tensor(5.0), ALL, ALL)[0] < before
     assert torch.isfinite(video.grad).all()
+
+
+@pytest.mark.parametrize("origin", [[0, 1, 2], [5, 5, 2]])
+def test_windows_of_other_clips_are_candidates_too(origin):
+    """But for those of other pieces of the same clip, one of which may be the true one."""
+    video, audio = embeddings(batch=3, windows=5)
+    usable = torch.ones(3, 5, dtype=torch.bool)
+    usable[0, 1] = False
+    candidate = torch.ones(3, 5, dtype=torch.bool)
+    candidate[2, 3:] = usable[2, 3:] = False
+    losses, right = [], 0
+    for asking, answering in ((video, audio), (audio, video)):
+        for piece, place in torch.nonzero(usable).tolist():
+            logits = {
+                (other, there): 7 * float(asking[piece, place] @ answering[other, there])
+                for other, there in torch.nonzero(candidate).tolist()
+                if (abs(there - place) != 1 if other == piece else origin[other] != origin[piece])
+            }
+            total = sum(math.exp(value) for value in logits.values())
+            losses.append(-math.log(math.exp(logits[piece, place]) / total))
+            right += max(logits, key=logits.get) == (piece, place)
+    found = n_way_loss(video, audio, torch.tensor(7.0), usable, candidate, torch.tensor(origin))
+    assert float(found[0]) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert (int(found[1]), found[2]) == (right, len(losses))

@@ -102,7 +102,7 @@ def texts_of(path: Path) -> dict[str, str]:
 
 def all_texts() -> dict[str, str]:
     texts = {}
-    for pattern in ("src/*.py", "tools/*.py", "*.py"):
+    for pattern in ("src/*.py", "tools/*.py", "benchmarks/*.py", "*.py"):
         for path in sorted(ROOT.glob(pattern)):
             texts |= texts_of(path)
     return texts
@@ -140,7 +140,7 @@ def test_indirect_texts_are_in_chinese():
 def test_the_catalogue_holds_no_leftovers():
     source = " ".join(
         path.read_text(encoding="utf-8")
-        for pattern in ("src/*.py", "tools/*.py", "*.py")
+        for pattern in ("src/*.py", "tools/*.py", "benchmarks/*.py", "*.py")
         for path in ROOT.glob(pattern)
         if path.name != "messages_zh.py"
     )

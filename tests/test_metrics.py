@@ -2,18 +2,23 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from src.metrics import (
     MIN_WINDOWS,
     Curve,
     Evidence,
     at_edge,
+    auc_of,
     compare,
     curve_of,
+    draws_of_speakers,
+    eer_of,
     hits_at,
     lse,
     offset_report,
     peak_ms,
+    reliability_of,
 )
 
 DIM = 48
@@ -182,9 +187,10 @@ def test_hits_at_is_the_protocol(frames):
     video, audio, speech = streams(70, 0.0)
     video = unit(video + 0.3 * rng.normal(size=video.shape))
     speech[30:34] = False
-    found = hits_at(compare(video, audio, speech, reach=60), frames)
+    found, silent = hits_at(compare(video, audio, speech, reach=60), frames)
     expected = naive_hits(video, audio, speech, frames)
     assert found.tolist() == expected
+    assert len(found) + silent == 70 - 30 - (frames - 5)
     assert 0.2 < np.mean(expected) <= 1 and len(expected) > 5
 
 
@@ -194,14 +200,16 @@ def test_random_embeddings_score_at_chance():
     video, audio = (unit(rng.normal(size=(n, DIM))) for n in (windows, 4 * windows - 3))
     evidence = compare(video, audio, np.ones(windows + 4, bool), reach=60)
     for frames in (5, 15):
-        hits = hits_at(evidence, frames)
+        hits, silent = hits_at(evidence, frames)
         assert len(hits) == windows - 30 - (frames - 5)
-        assert hits.mean() == pytest.approx(3 / 31, abs=0.035)
+        assert silent == 0 and hits.mean() == pytest.approx(3 / 31, abs=0.035)
 
 
 def test_too_short_a_clip_has_no_places():
     evidence = compare(*streams(8, 0.0), reach=60)
-    assert len(hits_at(evidence, 5)) == len(hits_at(evidence, 15)) == 0
+    for frames in (5, 15):
+        hits, silent = hits_at(evidence, frames)
+        assert len(hits) == silent == 0
 
 
 def test_report_counts_clips_and_places_together():
@@ -214,10 +222,75 @@ def test_report_counts_clips_and_places_together():
     assert report.whole_clip == 0.75  # 100 ms is two frames and a half
     assert report.median_error_ms == pytest.approx((30 + 55) / 2, abs=1.5)
     assert report.share_at[5] == pytest.approx(np.mean(np.concatenate(
-        [hits_at(clip, 5) for clip in clips])))  # fmt: skip
+        [hits_at(clip, 5)[0] for clip in clips])))  # fmt: skip
 
 
 def test_a_report_on_nothing_says_nan():
     report = offset_report([])
     assert report.clips == 0 and report.places == {5: 0, 15: 0}
     assert np.isnan([report.whole_clip, report.median_error_ms, report.share_at[5]]).all()
+
+
+# --- telling pairs apart
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_auc_is_the_share_of_pairs_in_order(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.random(60) < 0.4
+    scores = np.round(rng.normal(labels, 1.0), 1)  # with ties
+    true, false = scores[labels], scores[~labels]
+    wins = (true[:, None] > false).mean() + 0.5 * (true[:, None] == false).mean()
+    assert auc_of(scores, labels) == pytest.approx(wins)
+
+
+def test_eer_of_two_normal_distributions():
+    """Scores of deviation 1 whose means are d apart: half of them cross at Φ(−d/2)."""
+    rng = np.random.default_rng(0)
+    for distance in (0.5, 2.0, 4.0):
+        labels = rng.random(40000) < 0.3
+        scores = rng.normal(distance * labels, 1.0)
+        assert eer_of(scores, labels) == pytest.approx(norm.cdf(-distance / 2), abs=0.01)
+
+
+def test_eer_of_a_few_scores():
+    labels = np.array([True, True, True, False, False])
+    assert eer_of(np.array([5, 4, 3, 2, 1.0]), labels) == 0
+    assert eer_of(np.array([1, 2, 3, 4, 5.0]), labels) == 1
+    assert eer_of(np.zeros(5), labels) == pytest.approx(0.5)
+
+
+def test_one_kind_of_pairs_has_no_auc():
+    for labels in (np.ones(3, bool), np.zeros(3, bool), np.zeros(0, bool)):
+        assert np.isnan(auc_of(np.zeros(len(labels)), labels))
+        assert np.isnan(eer_of(np.zeros(len(labels)), labels))
+
+
+def test_reliability_by_hand():
+    chances = np.array([0.05, 0.05, 0.55, 1.0])
+    labels = np.array([False, True, True, True])
+    found = reliability_of(chances, labels, np.array([1.0, 1, 1, 3]))
+    assert found.weight[[0, 5, 9]].tolist() == pytest.approx([1 / 3, 1 / 6, 1 / 2])
+    assert np.isnan(found.predicted[1]) and found.observed[0] == 0.5
+    assert found.ece == pytest.approx(1 / 3 * 0.45 + 1 / 6 * 0.45)
+
+
+def test_true_chances_are_reliable():
+    rng = np.random.default_rng(5)
+    chances = rng.random(50000)
+    labels = rng.random(50000) < chances
+    assert reliability_of(chances, labels, np.ones(50000)).ece < 0.01
+    assert reliability_of(chances**3, labels, np.ones(50000)).ece > 0.1
+
+
+def test_speakers_are_drawn_whole():
+    """The interval of a mean over speakers is that of speakers, however many clips they have."""
+    rng = np.random.default_rng(6)
+    truth = rng.normal(0, 1, 40)
+    speakers = [f"s{n}" for n in range(40) for _ in range(25)]
+    values = np.repeat(truth, 25)
+    means = [np.average(values, weights=times) for times in draws_of_speakers(speakers, 800)]
+    assert np.std(means) == pytest.approx(truth.std() / np.sqrt(40), rel=0.15)
+    for times in draws_of_speakers(speakers, 3):
+        assert times.sum() == 1000 and (times.reshape(40, 25) == times[::25, None]).all()
+    assert not list(draws_of_speakers(["a", "a"], 5))

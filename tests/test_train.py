@@ -161,17 +161,6 @@ def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
     assert events.Images("similarity")[0].width == events.Images("similarity")[0].height == 44
 
 
-def test_schedule_warms_up_and_falls_to_zero():
-    factor = train.make_schedule(10, 5, 100)
-    values = [factor(step) for step in range(1001)]
-    assert values[0] == pytest.approx(1 / 50) and max(values) == 1
-    assert values[49] == values[50] == 1 and values[1000] == pytest.approx(0, abs=1e-9)
-    assert values[:50] == sorted(values[:50]) and values[50:] == sorted(values[50:])[::-1]
-    assert values[525] == pytest.approx(0.5, abs=1e-6)  # the middle of the cosine
-    short = train.make_schedule(1, 5, 1)
-    assert short(0) == 1
-
-
 # --- going on
 
 

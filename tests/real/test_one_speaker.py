@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.dataset import load_samples, split_samples
 from src.inference import LipSyncInference
 from src.media import SAMPLE_RATE, read_audio, read_pictures
 from src.muxing import write_wav
+from src.samples import load_samples, split_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT.parent / "shared" / "data" / "train" / "grid_s1"

@@ -1,0 +1,212 @@
+"""CLI: finds the own offset of every sample, without anything but the samples themselves.
+
+The speakers are dealt into folds. For each fold a network is trained briefly on the others'
+clips and measures those of the fold, whose speakers it has not seen. Every clip is re-timed by
+what was found, and it is done again until little moves: cross-fitted self-training, for networks
+that train on re-timed clips see more. The index gets each sample's ``offset_ms`` at the end:
+training reads the clips re-timed, and leaves out those that show no more evidence than a
+stranger's sound does.
+"""
+
+import sys
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import random
+import statistics
+
+from src.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from src.cli import make_parser, run, settings_of
+from src.clip_features import WINDOW_FRAMES
+from src.config import Config
+from src.device import choose_device, reuse_freed_memory
+from src.embedding import measure, measure_strange
+from src.errors import DatasetError
+from src.files import made_folder
+from src.messages import tr
+from src.model import SyncModel
+from src.own_offsets import (
+    Found,
+    best_fit_ms,
+    centred,
+    draw_offsets,
+    folds_of,
+    found_in,
+    least_evidence,
+    moved,
+    read_found,
+    retimed,
+    write_found,
+)
+from src.sample_index import INDEX_NAME, read_index, write_index
+from src.samples import Sample, load_samples
+from src.train import SEARCH_REACH, train_epoch
+from src.training_state import new_model, new_state, take_up
+
+FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
+ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero
+LATER_SHARE = 0.5  # of the epochs, in the rounds after the first, which go on with its weights
+
+
+def clean(config: Config) -> Path:
+    """Find the own offsets of all samples of the index and write them into it.
+
+    What was finished before is not done again: each fold of each round leaves its table, and each
+    epoch of training its state.
+
+    Returns:
+        the folder with the table ``offsets.csv`` and the picture ``offsets.png``.
+
+    Raises:
+        DatasetError: the index is missing, or has fewer speakers than folds.
+        OutputError.
+    """
+    index = Path(config.data.processed_dir) / INDEX_NAME
+    folder = Path(config.data.processed_dir) / FOLDER
+    settings = config.cleaning
+    raw = [replace(one, offset_ms=0.0) for one in load_samples(index, config.data, every=True)]
+    raw = [one for one in raw if one.n_frames >= WINDOW_FRAMES]
+    folds = folds_of(raw, settings.folds, config.training.seed)
+    rounds: list[list[Found]] = []
+    weights: list[Path] = []
+    for number in range(1, settings.rounds + 1):
+        before = rounds[-1] if rounds else None
+        found, weights = _round(config, folder, number, folds, before, weights)
+        rounds.append(centred(found, raw))
+        change = moved(before, rounds[-1])
+        known = sum(one.offset_ms is not None for one in found)
+        print(tr("round {n}: {known} of {all} samples show where they are in sync",
+                 n=number, known=known, all=len(found)))  # fmt: skip
+        if change is not None:
+            print(tr("half of them moved by less than {ms:.1f} ms", ms=change))
+            if change < settings.still_ms:
+                break
+    if all(one.offset_ms is None for one in rounds[-1]):
+        raise DatasetError(
+            tr("no sample shows where it is in sync: more clips of people talking are needed, or "
+               "more cleaning.epochs; the index stays as it is")
+        )  # fmt: skip
+    _write_offsets(index, rounds[-1])
+    for path in weights:
+        path.unlink(missing_ok=True)
+    write_found(folder / "offsets.csv", rounds[-1])
+    draw_offsets(folder / "offsets.png", raw, rounds[-1], rounds[-2] if rounds[1:] else None)
+    return folder
+
+
+def _round(
+    config: Config, folder: Path, number: int, folds: list[list[Sample]],
+    before: list[Found] | None, weights: list[Path],
+) -> tuple[list[Found], list[Path]]:  # fmt: skip
+    """What the networks of one round find in the clips of all folds, and where their weights are.
+
+    Args:
+        before: what the round before found.
+        weights: those of the round before; none in the first.
+    """
+    found: list[Found] = []
+    made = []
+    for fold, held_out in enumerate(folds):
+        others = [one for other in folds if other is not held_out for one in other]
+        train, held_out = retimed(others, before), retimed(held_out, before)
+        name = f"round-{number}-fold-{fold}-{_digest(config, train, held_out)}"
+        table, state = folder / f"{name}.csv", folder / f"{name}.pth"
+        if not table.exists():
+            print(tr("round {n}, fold {fold} of {folds}: training on {train} samples, then "
+                     "measuring {held_out}", n=number, fold=fold + 1, folds=len(folds),
+                     train=len(train), held_out=len(held_out)))  # fmt: skip
+            made_folder(folder)
+            # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
+            earlier = weights[fold] if weights and weights[fold].exists() else None
+            model = _trained(config, state, earlier, fold, train)
+            write_found(table, _measured(model, train, held_out))
+        found += read_found(table)
+        made.append(state)
+    for path in weights:
+        path.unlink(missing_ok=True)  # the networks of the round before are not needed any more
+    return found, made
+
+
+def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
+    """What a table depends on: other clips, offsets or settings make another one."""
+    # The name of a sample's file follows from what it was made of, and how.
+    clips = [[(one.id, one.path.name, one.delay) for one in part] for part in (train, held_out)]
+    epochs = config.cleaning.epochs
+    chosen = config.training.model_dump(exclude={"device", "num_epochs", "save_interval"})
+    return sha256(repr((clips, chosen, config.model, epochs)).encode()).hexdigest()[:8]
+
+
+def _trained(
+    config: Config, path: Path, earlier: Path | None, fold: int, train: list[Sample]
+) -> SyncModel:
+    """A network trained on the samples; an unfinished training is taken up.
+
+    Args:
+        path: where its state is kept.
+        earlier: weights of the round before to go on with.
+    """
+    settings = config.training
+    epochs = max(1, round(config.cleaning.epochs * (LATER_SHARE if earlier else 1)))
+    updated = settings.model_copy(
+        update={"num_epochs": epochs, "warmup_epochs": 1, "seed": settings.seed + fold}
+    )
+    config = config.model_copy(update={"training": updated})
+    state = new_state(config, new_model(config, choose_device(settings.device)), train, [])
+    state.clips = path.stem
+    if path.exists():
+        take_up(state, path)
+    elif earlier:
+        load_weights(state.model, load_checkpoint(earlier), earlier)
+    while state.epoch < epochs:
+        tally = train_epoch(state)
+        state.epoch += 1
+        print(tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
+                 epoch=state.epoch, total=epochs, loss=tally.mean_loss,
+                 acc=tally.accuracy))  # fmt: skip
+        save_checkpoint(path, state.content(tally.mean_loss))
+    return state.judged
+
+
+def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
+    """What a network finds in clips of speakers it has not seen."""
+    shown = random.Random(0).sample(train, min(ZERO_CLIPS, len(train)))
+    zeros = [best_fit_ms(evidence) for evidence in measure(model, shown, SEARCH_REACH)]
+    zeros = [zero for zero in zeros if zero is not None]
+    zero = statistics.median(zeros) if zeros else 0.0
+    strange = measure_strange(model, [*held_out, *shown], SEARCH_REACH)
+    least = least_evidence(strange)
+    return [
+        found_in(one, evidence, least, zero)
+        for one, evidence in zip(held_out, measure(model, held_out, SEARCH_REACH), strict=True)
+    ]
+
+
+def _write_offsets(index: Path, found: list[Found]) -> None:
+    """Put the offsets into the index; ``offset_known`` says of which samples they are known."""
+    content = read_index(index)
+    offsets = {one.id: one.offset_ms for one in found}
+    for record in content["samples"]:
+        offset = offsets.get(record["id"])
+        record["offset_ms"], record["offset_known"] = offset or 0.0, offset is not None
+    write_index(index, content["settings"], content["samples"])
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Find the own offset of every sample, so that training reads them in sync."),
+        "python src/clean_offsets.py --set training.device=cpu",
+    )
+    args = parser.parse_args()
+    config = settings_of(args)
+    reuse_freed_memory()
+    folder = clean(config)
+    print(tr("the index holds the offsets now; table and picture: {folder}", folder=folder))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,187 @@
+"""index -> samples: what there is to learn from, re-timed as it is read, and its split."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.audio_features import STEP_MS, STEPS_PER_FRAME
+from src.clip_features import WINDOW_FRAMES
+from src.config import DataConfig, TrainingConfig
+from src.errors import DatasetError
+from src.messages import tr
+from src.sample_file import read_sample
+from src.sample_index import read_index, sample_settings
+
+
+class Track(NamedTuple):
+    """Consecutive frames of a sample with the sound under them.
+
+    Attributes:
+        crop: uint8 [T, S, S].
+        mfcc: float32 [4 T, n_mfcc].
+        speech: bool [T].
+    """
+
+    crop: np.ndarray
+    mfcc: np.ndarray
+    speech: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One followed face of one clip.
+
+    Attributes:
+        id: distinct in the index.
+        clip: the source clip.
+        speaker: who speaks, as far as known.
+        group: what must not be torn apart by a split.
+        path: the file of records.
+        length: frames in the file.
+        offset_ms: its own offset: how much its sound must be delayed to be in sync.
+        known: whether that was measured; else it is 0 by assumption.
+    """
+
+    id: str
+    clip: str
+    speaker: str
+    group: str
+    path: Path
+    length: int
+    offset_ms: float = 0.0
+    known: bool = False
+
+    @property
+    def person(self) -> str:
+        """Who speaks; without a name, the clip stands for somebody of its own."""
+        return self.speaker or self.group
+
+    @property
+    def source(self) -> str:
+        """Where the clip comes from: the first folder of its path, up to ``__``."""
+        folders = Path(self.clip).parts[:-1]
+        return folders[0].split("__")[0] if folders else "–"
+
+    @property
+    def delay(self) -> int:
+        """Its own offset in whole steps of 10 ms: by so much its sound is moved when it is read."""
+        return round(self.offset_ms / STEP_MS)
+
+    @property
+    def moved_ms(self) -> int:
+        """The same in ms."""
+        return self.delay * STEP_MS
+
+    @property
+    def first(self) -> int:
+        """The first frame that has sound once that is moved."""
+        return max(0, -(-self.delay // STEPS_PER_FRAME))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that have both then."""
+        lost = -(-abs(self.delay) // STEPS_PER_FRAME)
+        return max(0, self.length - lost)
+
+    def read(self, start: int = 0, n_frames: int | None = None) -> Track:
+        """Frames ``start … start + n_frames − 1`` of those that have both, with the sound moved.
+
+        Raises:
+            DatasetError: the file is missing or damaged.
+        """
+        records = read_sample(self.path)
+        n_frames = self.n_frames - start if n_frames is None else n_frames
+        first = self.first + start
+        begin = first * STEPS_PER_FRAME - self.delay  # the step under the first frame
+        whole, phase = divmod(begin, STEPS_PER_FRAME)
+        around = records[whole : whole + n_frames + (phase > 0)]
+        mfcc = np.ascontiguousarray(around["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        nearest = whole + (phase + STEPS_PER_FRAME // 2) // STEPS_PER_FRAME
+        speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
+        return Track(
+            records["crop"][first : first + n_frames],
+            mfcc[phase : phase + n_frames * STEPS_PER_FRAME],
+            speech,
+        )
+
+
+def load_samples(
+    index_path: Path, settings: DataConfig, split_by: str = "clip", every: bool = False
+) -> list[Sample]:
+    """The samples of an index.
+
+    Args:
+        split_by: what ``Sample.group`` is: ``clip`` or ``speaker``.
+        every: also those in which ``clean_offsets`` found no evidence of sync, and those too
+            short for a window once their sound is moved.
+
+    Raises:
+        DatasetError: the index is missing or damaged, was made with other settings, or names no
+            speakers where ``split_by`` wants them.
+    """
+    index = read_index(index_path)
+    wanted, made = sample_settings(settings), index.get("settings", {})
+    for name, value in wanted.items():
+        if made.get(name) != value:
+            raise DatasetError(
+                tr("{path} was made with data.{name} = {made}, the settings say {value}: run "
+                   "python src/data_processing.py --overwrite, or name the data.processed_dir "
+                   "that was made with these",
+                   path=index_path, name=name, made=made.get(name), value=value)
+            )  # fmt: skip
+    flat = [record["clip"] for record in index["samples"] if not record["speaker"]]
+    if split_by == "speaker" and flat:
+        raise DatasetError(
+            tr("training.split_by: speaker: {clip} lies in no folder of its speaker; {hint}",
+               clip=flat[0], hint=tr("put each speaker's clips into a folder of data/videos"))
+        )  # fmt: skip
+    # The same file under two names is one clip: a copy must not be tested on.
+    key = {"clip": "video_sha256", "speaker": "speaker"}[split_by]
+    samples = [
+        Sample(
+            record["id"],
+            record["clip"],
+            record["speaker"],
+            str(record.get(key) or record["clip"]),
+            index_path.parent / record["file"],
+            record["n_frames"],
+            float(record.get("offset_ms") or 0.0),
+            bool(record.get("offset_known")),
+        )
+        for record in index["samples"]
+        if every or record.get("offset_known", True)
+    ]
+    return [sample for sample in samples if every or sample.n_frames >= WINDOW_FRAMES]
+
+
+def split_samples(
+    samples: list[Sample], settings: TrainingConfig
+) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """Train, validation and test samples; a clip (or speaker) is in one of them only.
+
+    Raises:
+        DatasetError: fewer than 3 clips (or speakers).
+    """
+    groups = sorted({sample.group for sample in samples})
+    if len(groups) < 3:
+        what = "speakers" if settings.split_by == "speaker" else "clips"
+        hint = (
+            "put each speaker's clips into a folder of data/videos"
+            if settings.split_by == "speaker"
+            else "add clips to data/videos and run python src/data_processing.py"
+        )
+        raise DatasetError(
+            tr("{n} usable {what}: at least 3 are needed to train, validate and test; {hint}",
+               n=len(groups), what=tr(what), hint=tr(hint))
+        )  # fmt: skip
+    random.Random(settings.seed).shuffle(groups)
+    n_val = max(1, int(len(groups) * settings.val_split + 1e-9))
+    n_train = min(max(1, int(len(groups) * settings.train_split + 1e-9)), len(groups) - n_val - 1)
+    part = dict.fromkeys(groups[:n_train], 0) | dict.fromkeys(groups[n_train : n_train + n_val], 1)
+    parts = ([], [], [])
+    for sample in samples:
+        parts[part.get(sample.group, 2)].append(sample)
+    return parts

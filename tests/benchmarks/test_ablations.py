@@ -1,0 +1,63 @@
+"""The table of ablations: its rows, and that a row is not mixed with another."""
+
+import re
+import sys
+
+import pytest
+
+from benchmarks import ablations
+from benchmarks.ablations import ROWS, read_rows, same_settings
+from src.config import load_config
+from src.errors import ConfigError
+from tests.training_helpers import settings_for
+
+pytest_plugins = ("tests.training_fixtures",)
+
+
+def test_every_row_of_the_project_is_a_setting():
+    common, rows = read_rows(ROWS)
+    changed = {name: load_config(None, [*common, *more]) for name, more in rows.items()}
+    plain = changed.pop("as it is")
+    assert len(changed) > 8 and all(config != plain for config in changed.values())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "all: []\n", "all: []\nrows: [a]\n", "rows: {a: []}\n", ": ["]
+)
+def test_a_table_that_is_none(tmp_path, text):
+    (tmp_path / "rows.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"rows\.yaml"):
+        read_rows(tmp_path / "rows.yaml")
+
+
+def test_a_table_without_rows(tmp_path):
+    (tmp_path / "rows.yaml").write_text("all: []\nrows: {}\n")
+    with pytest.raises(ConfigError, match="has no rows"):
+        read_rows(tmp_path / "rows.yaml")
+
+
+def test_a_folder_holds_one_kind_of_settings(tmp_path):
+    same_settings(tmp_path, "a")
+    same_settings(tmp_path, "a")
+    with pytest.raises(ConfigError, match="made with other settings"):
+        same_settings(tmp_path, "b")
+
+
+def test_rows_are_trained_once_and_measured(corpus, tmp_path, monkeypatch, capfd):
+    rows = tmp_path / "rows.yaml"
+    rows.write_text("all: [training.num_epochs=2]\n"
+                    "rows:\n  plain: []\n  batch: [training.negatives=batch]\n")  # fmt: skip
+    settings = settings_for(corpus)
+    drop = settings.index("training.num_epochs=16")
+    del settings[drop - 1 : drop + 1]
+    arguments = ["ablations.py", "--rows", str(rows), "--output", str(tmp_path / "out"), *settings]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert ablations.main() == 0
+    said = capfd.readouterr().out
+    assert re.search(r"^\| plain \| [\d.]+% \|", said, re.M) and "\n| batch | " in said
+    assert "validation: 1 clips of 1 speakers" in said
+    weights = tmp_path / "out" / "plain" / "best_model.pth"
+    before = weights.stat().st_mtime_ns
+    assert ablations.main() == 0
+    assert weights.stat().st_mtime_ns == before
+    assert said.splitlines()[-1] == capfd.readouterr().out.splitlines()[-1]
