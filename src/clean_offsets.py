@@ -19,6 +19,8 @@ if not __package__:  # started as a script
 import random
 import statistics
 
+import torch
+
 from src.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from src.cli import make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
@@ -71,11 +73,12 @@ def clean(config: Config) -> Path:
     raw = [replace(one, offset_ms=0.0) for one in load_samples(index, config.data, every=True)]
     raw = [one for one in raw if one.n_frames >= WINDOW_FRAMES]
     folds = folds_of(raw, settings.folds, config.training.seed)
+    device = choose_device(config.training.device)
     rounds: list[list[Found]] = []
     weights: list[Path] = []
     for number in range(1, settings.rounds + 1):
         before = rounds[-1] if rounds else None
-        found, weights = _round(config, folder, number, folds, before, weights)
+        found, weights = _round(config, device, folder, number, folds, before, weights)
         rounds.append(centred(found, raw))
         change = moved(before, rounds[-1])
         known = sum(one.offset_ms is not None for one in found)
@@ -99,7 +102,7 @@ def clean(config: Config) -> Path:
 
 
 def _round(
-    config: Config, folder: Path, number: int, folds: list[list[Sample]],
+    config: Config, device: torch.device, folder: Path, number: int, folds: list[list[Sample]],
     before: list[Found] | None, weights: list[Path],
 ) -> tuple[list[Found], list[Path]]:  # fmt: skip
     """What the networks of one round find in the clips of all folds, and where their weights are.
@@ -122,7 +125,7 @@ def _round(
             made_folder(folder)
             # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
             earlier = weights[fold] if weights and weights[fold].exists() else None
-            model = _trained(config, state, earlier, fold, train)
+            model = _trained(config, device, state, earlier, fold, train)
             write_found(table, _measured(model, train, held_out))
         found += read_found(table)
         made.append(state)
@@ -141,8 +144,9 @@ def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
 
 
 def _trained(
-    config: Config, path: Path, earlier: Path | None, fold: int, train: list[Sample]
-) -> SyncModel:
+    config: Config, device: torch.device, path: Path, earlier: Path | None, fold: int,
+    train: list[Sample],
+) -> SyncModel:  # fmt: skip
     """A network trained on the samples; an unfinished training is taken up.
 
     Args:
@@ -155,7 +159,7 @@ def _trained(
         update={"num_epochs": epochs, "warmup_epochs": 1, "seed": settings.seed + fold}
     )
     config = config.model_copy(update={"training": updated})
-    state = new_state(config, new_model(config, choose_device(settings.device)), train, [])
+    state = new_state(config, new_model(config, device), train, [])
     state.clips = path.stem
     if path.exists():
         take_up(state, path)

@@ -88,7 +88,7 @@ class Rehearsal:
             raise KeyboardInterrupt
         self.done.append(what)
 
-    def trained(self, config, path, earlier, fold, train):
+    def trained(self, config, device, path, earlier, fold, train):
         self.note(f"{path.stem[:14]} {'later' if earlier else 'first'}")
         path.write_bytes(b"weights")
 
