@@ -72,7 +72,7 @@ class TrainingConfig(Section):
     clip_frames: int = Field(64, ge=16, le=1000)
     speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True
-    augment_without: list[Change] = []
+    augment_without: list[Change] = ["coarse", "babble", "reverb"]
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -66,7 +66,7 @@ PLACES = {
 IN_PART = {
     "a third": rf"{FRAMES - FACE[1] + FACE[0]} of {FRAMES} frames without a face are left out",
     "leaves": rf"\d\d of {FRAMES} frames without a face are left out",
-    "two": "1 other face",
+    "two": "other faces left out: 1",
     "sound 10 s longer": "the last 10.0 s of the sound have no picture",
     "sound 10 s shorter": "the sound ends 10.0 s before the picture",
     "flipped every 64 KiB": rf"\d+ of {FRAMES} pictures are damaged",

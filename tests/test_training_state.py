@@ -51,7 +51,7 @@ def test_the_running_mean_is_the_recursion():
         expected = now if step == 0 else [
             decay * old + (1 - decay) * new for old, new in zip(expected, now, strict=True)
         ]  # fmt: skip
-    assert float(mean.module.weight[0]) == pytest.approx(expected[0], rel=1e-5)
+    assert float(mean.module.weight[0].detach()) == pytest.approx(expected[0], rel=1e-5)
     assert float(mean.module.running_mean[0]) == pytest.approx(expected[1], rel=1e-4)
     assert mean.module.num_batches_tracked == 40
 
