@@ -4,23 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from src.config import parse_config
 from src.dataset import Batch, Pieces, collate, network_input, windows_of
 from src.model import ModelSize
-from src.samples import Sample, Track, load_samples
+from src.samples import Track, load_samples
 from tests.dataset_helpers import write_set
 
+pytest_plugins = ("tests.dataset_fixtures",)
+
 SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
-
-
-@pytest.fixture
-def data():
-    return parse_config({"data": {"input_size": 48}}, "test").data
-
-
-@pytest.fixture
-def samples(tmp_path, data) -> list[Sample]:
-    return load_samples(write_set(tmp_path, [100, 70, 64, 20, 7]), data)
 
 
 # --- the pieces

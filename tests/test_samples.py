@@ -12,6 +12,8 @@ from src.errors import DatasetError
 from src.samples import Sample, load_samples, split_samples
 from tests.dataset_helpers import write_set
 
+pytest_plugins = ("tests.dataset_fixtures",)
+
 
 def samples_of(clips: int, tracks: int = 1) -> list[Sample]:
     return [
@@ -23,16 +25,6 @@ def samples_of(clips: int, tracks: int = 1) -> list[Sample]:
 
 def training(**settings):
     return parse_config({"training": settings}, "test").training
-
-
-@pytest.fixture
-def data():
-    return parse_config({"data": {"input_size": 48}}, "test").data
-
-
-@pytest.fixture
-def samples(tmp_path, data) -> list[Sample]:
-    return load_samples(write_set(tmp_path, [100, 70, 64, 20, 7]), data)
 
 
 # --- the split
