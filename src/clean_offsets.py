@@ -30,6 +30,7 @@ from src.embedding import measure, measure_strange
 from src.errors import DatasetError
 from src.files import made_folder
 from src.messages import tr
+from src.metrics import SEARCH_REACH
 from src.model import SyncModel
 from src.own_offsets import (
     Found,
@@ -46,7 +47,7 @@ from src.own_offsets import (
 )
 from src.sample_index import INDEX_NAME, read_index, write_index
 from src.samples import Sample, load_samples
-from src.train import SEARCH_REACH, train_epoch
+from src.train import train_epoch
 from src.training_state import new_model, new_state, take_up
 
 FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found

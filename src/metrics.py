@@ -15,6 +15,7 @@ from src.clip_features import WINDOW_FRAMES
 MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
 BINS = 10  # of the reliability diagram
+SEARCH_REACH = 15 * STEPS_PER_FRAME  # validation and tests look for offsets within ±15 frames
 FIT_STEPS = 4  # the peak is fitted over ± this many steps
 
 

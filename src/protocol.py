@@ -18,6 +18,7 @@ from src.clip_features import WINDOW_FRAMES
 from src.embedding import evidence_of
 from src.media import FPS
 from src.metrics import (
+    SEARCH_REACH,
     TOLERANCE_FRAMES,
     Evidence,
     Reliability,
@@ -33,7 +34,6 @@ from src.metrics import (
 )
 from src.samples import Sample
 
-REACH = 15 * STEPS_PER_FRAME  # offsets are looked for within ±15 frames
 LENGTHS = (5, 7, 9, 11, 13, 15, FPS, 2 * FPS, 3 * FPS)  # frames
 SEGMENTS = (FPS, 3 * FPS)  # frames of the pieces that are told in or out of sync
 INJECTED = (-50, -41, -33, -22, -13, -6, -1, 0, 3, 9, 17, 26, 34, 43, 50)  # steps of 10 ms
@@ -108,16 +108,18 @@ def measure_clip(
         DatasetError: its file is missing or damaged.
     """
     track = sample.read()
-    evidence = evidence_of(trained.model, *track, 2 * REACH)
+    evidence = evidence_of(trained.model, *track, 2 * SEARCH_REACH)
     rest = sample.offset_ms - sample.moved_ms  # what moving by whole steps leaves
     foreign = None
     if stranger is not sample:
         n = min(sample.n_frames, stranger.n_frames)
         sound = stranger.read(0, n)
-        foreign = evidence_of(trained.model, track.crop[:n], sound.mfcc, sound.speech, 2 * REACH)
+        foreign = evidence_of(
+            trained.model, track.crop[:n], sound.mfcc, sound.speech, 2 * SEARCH_REACH
+        )
     dice = np.random.default_rng(crc32(sample.id.encode()))  # other shifts in every clip
     hits, silent = {}, {}
-    within = evidence.shifted(0, REACH)
+    within = evidence.shifted(0, SEARCH_REACH)
     for frames in LENGTHS:
         hits[frames], silent[frames] = hits_at(within, frames)
     curve = curve_of([within.spoken()])
@@ -136,12 +138,12 @@ def measure_clip(
 
 def _error_ms(evidence: Evidence, steps: int, rest: float) -> float:
     """What is found minus what is there once the sound is delayed by so many steps."""
-    found = peak_ms(curve_of([evidence.shifted(steps, REACH).spoken()]))
+    found = peak_ms(curve_of([evidence.shifted(steps, SEARCH_REACH).spoken()]))
     return math.nan if found is None else found - (rest - steps * STEP_MS)
 
 
 def _undetermined(evidence: Evidence, calibration: dict, least: float) -> bool | None:
-    curve = curve_of([evidence.shifted(0, REACH).spoken()])
+    curve = curve_of([evidence.shifted(0, SEARCH_REACH).spoken()])
     if not curve.windows:
         return None
     chance = peak_probability(curve, calibration)
@@ -160,11 +162,11 @@ def _pairs(
     windows = frames - WINDOW_FRAMES + 1
 
     def score(source: Evidence, start: int, steps: int) -> float | None:
-        piece = source.part(start, start + windows).shifted(steps, REACH)
+        piece = source.part(start, start + windows).shifted(steps, SEARCH_REACH)
         return sync_probability(curve_of([piece.spoken()]), calibration)
 
     for start in range(0, len(evidence.similarity) - windows + 1, windows):
-        steps = dice.integers(FAR, REACH + 1, SHIFTS) * dice.choice([-1, 1], SHIFTS)
+        steps = dice.integers(FAR, SEARCH_REACH + 1, SHIFTS) * dice.choice([-1, 1], SHIFTS)
         true = score(evidence, start, 0)
         if true is None:
             pairs.silent += 1

@@ -25,13 +25,12 @@ from src.errors import OutOfMemoryError
 from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
-from src.metrics import offset_report
+from src.metrics import SEARCH_REACH, offset_report
 from src.model import SyncModel, count_parameters
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
 from src.training_state import State, Tally, new_model, new_state, take_up
 
-SEARCH_REACH = 60  # steps: offsets within ±15 frames are looked at in validation and test
 TEST_LENGTHS = (5, 15)  # frames
 FEW_CLIPS = 4  # with fewer validation clips a warning is given
 

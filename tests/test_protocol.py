@@ -9,11 +9,10 @@ import pytest
 
 from src import protocol
 from src.calibration import UNFITTED
-from src.metrics import Evidence
+from src.metrics import SEARCH_REACH, Evidence
 from src.protocol import (
     INJECTED,
     LENGTHS,
-    REACH,
     Measured,
     by_group,
     calibration_of,
@@ -37,7 +36,7 @@ def evidence(
     offset_ms: float, frames: int, noise: float = 0.05, height: float = 0.6, seed: int = 0
 ) -> Evidence:
     """Windows that fit best where the sound is delayed by ``offset_ms``."""
-    steps = np.arange(-2 * REACH, 2 * REACH + 1)
+    steps = np.arange(-2 * SEARCH_REACH, 2 * SEARCH_REACH + 1)
     peak = height * np.exp(-(((steps - offset_ms / 10) / 5) ** 2))
     dice = np.random.default_rng(seed)
     similarity = peak + dice.normal(0, noise, (frames - 4, len(steps)))
@@ -124,7 +123,7 @@ def test_shifted_pairs_are_three_frames_away_or_more(measured, monkeypatch):
         # First the clip as it is and under the injected offsets, then the pieces.
         after = seen[len(INJECTED) + 2 :]
         drawn.append([abs(steps) for steps in after if steps])
-    assert min(map(min, drawn)) >= 12 and max(map(max, drawn)) <= REACH
+    assert min(map(min, drawn)) >= 12 and max(map(max, drawn)) <= SEARCH_REACH
     assert len(drawn[0]) > 30 and drawn[0] != drawn[1], "each clip its own"
 
 
