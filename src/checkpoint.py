@@ -12,6 +12,7 @@ the running mean then
 so ``torch.load(path, weights_only=True)`` reads it, here and anywhere.
 """
 
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,20 @@ import torch
 
 from src.config import Config, parse_config
 from src.errors import CheckpointError, ConfigError, MissingFileError
-from src.files import written_aside
+from src.files import shown_path, written_aside
 from src.messages import tr
 from src.model import ModelSize, SyncModel
 
+BEST = "best_model.pth"
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained" / BEST  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 1
 NEEDED = {"epoch": int, "model_state_dict": dict, "config": dict, "calibration": dict}
+# What judging a clip and beginning another training take; the rest goes on with this training.
+FOR_INFERENCE = (
+    "epoch", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc", "config",
+    "normalization", "calibration", "zero_ms",
+)  # fmt: skip
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -87,6 +95,31 @@ def load_checkpoint(path: str | Path) -> dict:
             tr("{path} is incomplete: {names} missing", path=path, names="calibration")
         )
     return content
+
+
+def own_or_pretrained(path: str | Path | None, folder: str | Path) -> Path:
+    """The checkpoint to use, where the user's own best model may not be there yet.
+
+    Args:
+        path: the one asked for; None: ``best_model.pth`` of ``folder``.
+        folder: ``paths.checkpoint_dir``.
+
+    Returns:
+        ``path``; the pretrained one if that is the user's own best model and is missing, which
+        is said on stderr.
+    """
+    own = Path(folder) / BEST
+    path = own if path is None else Path(path)
+    if path.exists() or path.resolve() != own.resolve() or not PRETRAINED.is_file():
+        return path
+    print(tr("{path} is not there: using the pretrained model {pretrained}",
+             path=path, pretrained=shown_path(PRETRAINED)), file=sys.stderr)  # fmt: skip
+    return PRETRAINED
+
+
+def for_inference(content: dict) -> dict:
+    """Of a checkpoint, what is needed to use it: without the state of its training."""
+    return {name: content[name] for name in FOR_INFERENCE if name in content}
 
 
 @dataclass

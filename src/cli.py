@@ -10,13 +10,19 @@ from src.errors import LipSyncError
 from src.messages import tr, use_utf8_console
 
 
-def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with ``--config`` and ``--set``; ``example`` is shown under the options."""
+def make_parser(description: str, example: str, settings: bool = True) -> argparse.ArgumentParser:
+    """A parser; ``example`` is shown under the options.
+
+    Args:
+        settings: with ``--config`` and ``--set``.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog=tr("example: {command}", command=example),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if not settings:
+        return parser
     parser.add_argument("--config", metavar="FILE", help=tr("settings (default: config.yaml)"))
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE",

@@ -69,7 +69,7 @@ class TrainingConfig(Section):
     learning_rate: float = Field(0.001, gt=0, le=1)
     weight_decay: float = Field(0.1, ge=0, le=10)
     warmup_epochs: int = Field(5, ge=0)
-    clip_frames: int = Field(64, ge=16, le=1000)
+    clip_frames: int = Field(32, ge=16, le=1000)
     speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True
     augment_without: list[Change] = ["coarse", "babble", "reverb"]
@@ -82,6 +82,7 @@ class TrainingConfig(Section):
     test_split: float = Field(0.1, gt=0, lt=1)
     split_by: Literal["clip", "speaker"] = "clip"
     seed: int = Field(42, ge=0)
+    init_from: str = Field("none", min_length=1)
 
     @model_validator(mode="after")
     def _splits_sum_to_one(self):

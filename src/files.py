@@ -24,6 +24,12 @@ def made_folder(folder: str | Path) -> Path:
     return Path(folder)
 
 
+def shown_path(path: Path) -> Path:
+    """A path as short as it can be said: from the current folder, if it is in it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 @contextmanager
 def written_aside(path: str | Path):
     """A path beside ``path`` to write to; it takes the name only when the block succeeds.

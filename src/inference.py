@@ -26,7 +26,9 @@ class LipSyncInference:
     """Judges and mends video + audio pairs with a trained model.
 
     Args:
-        checkpoint_path: a ``.pth`` of ``src/train.py``.
+        checkpoint_path: a ``.pth`` of ``src/train.py``; None: ``checkpoints/best_model.pth``
+            (of ``paths.checkpoint_dir``). Where that one is missing, the pretrained model is
+            used, and stderr says so.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
             come from the checkpoint. None: ``config.yaml``.
@@ -39,17 +41,18 @@ class LipSyncInference:
 
     def __init__(
         self,
-        checkpoint_path: str | Path,
+        checkpoint_path: str | Path | None = None,
         device: str | None = None,
         config: Config | None = None,
         overrides: list[str] | None = None,
     ):
-        from src.checkpoint import load_trained
+        from src.checkpoint import load_trained, own_or_pretrained
         from src.device import choose_device
         from src.face_detectors import make_detector
         from src.model import ModelSize
 
         config, overrides = config or load_config(), overrides or []
+        checkpoint_path = own_or_pretrained(checkpoint_path, config.paths.checkpoint_dir)
         chosen = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(checkpoint_path, choose_device("cpu"))
         config = self.trained.config.model_copy(
@@ -287,7 +290,10 @@ def _parse():
         "python src/inference.py --checkpoint checkpoints/best_model.pth --video v.mp4 "
         "--audio a.wav --output outputs/v_synced.mp4",
     )
-    parser.add_argument("--checkpoint", required=True, help=tr("the trained model (.pth)"))
+    parser.add_argument(
+        "--checkpoint",
+        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
+    )
     parser.add_argument("--video", required=True, help=tr("the video"))
     parser.add_argument("--audio", help=tr("the sound; left out: the video's own"))
     parser.add_argument(

@@ -310,7 +310,18 @@ CATALOGUE: dict[str, str] = {
     "Score a video and its sound, find the offset and mend it.": (
         "为视频和声音的同步打分，找出偏移并校正。"
     ),
-    "the trained model (.pth)": "训练好的模型（.pth）",
+    "the trained model (default: checkpoints/best_model.pth, or the pretrained one)": (
+        "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
+    ),
+    "Write a checkpoint without the state of its training, to use and to pass on.": (
+        "写出不含训练状态的检查点，便于使用和分发。"
+    ),
+    "the checkpoint": "检查点",
+    "the new file (default: <name>_inference.pth)": "新文件（默认 <原名>_inference.pth）",
+    "{path}: {size:.1f} MB": "{path}: {size:.1f} MB",
+    "{path} is not there: using the pretrained model {pretrained}": (
+        "{path} 不存在: 改用预训练模型 {pretrained}"
+    ),
     "the video": "视频文件",
     "the sound; left out: the video's own": "音频文件；省略时使用视频自带的声音",
     "the mended video (default: <video>_synced in paths.output_dir)": (

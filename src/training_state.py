@@ -10,7 +10,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from src.calibration import UNFITTED
-from src.checkpoint import load_checkpoint, load_weights
+from src.checkpoint import PRETRAINED, load_checkpoint, load_weights
 from src.config import Config
 from src.dataset import Pieces
 from src.errors import CheckpointError
@@ -105,9 +105,18 @@ def seed_all(seed: int) -> None:
 
 
 def new_model(config: Config, device: torch.device) -> SyncModel:
-    """A fresh network, the same for the same ``training.seed``."""
+    """A fresh network, the same for the same ``training.seed``, or ``training.init_from``'s.
+
+    Raises:
+        MissingFileError, CheckpointError: there are no weights of this network to begin with.
+    """
     seed_all(config.training.seed)
-    return SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
+    model = SyncModel(ModelSize.of(config))
+    origin = config.training.init_from
+    if origin != "none":
+        path = PRETRAINED if origin == "pretrained" else Path(origin)
+        load_weights(model, load_checkpoint(path), path)
+    return model.to(device, memory_format=torch.channels_last)
 
 
 def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[Sample]) -> State:

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from src import checkpoint
-from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
+from src.checkpoint import (
+    for_inference,
+    load_checkpoint,
+    load_trained,
+    own_or_pretrained,
+    save_checkpoint,
+)
 from src.config import parse_config
 from src.errors import CheckpointError, LipSyncError, MissingFileError, OutputError
 from src.model import ModelSize, SyncModel
@@ -80,6 +86,51 @@ def test_the_trained_model_judges_as_the_one_saved(saved):
     with torch.no_grad():
         for one, other in zip(found.model(views, bands), model(views, bands), strict=True):
             assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_what_is_left_for_inference_judges_the_same(tmp_path):
+    whole = content(optimizer_state_dict={"state": {}}, clips="abc", zero_ms=1.5)
+    left = for_inference(whole)
+    assert set(whole) - set(left) == {"optimizer_state_dict", "clips", "random_states"}
+    save_checkpoint(tmp_path / "left.pth", left)
+    found = load_trained(tmp_path / "left.pth", CPU)
+    for name, tensor in found.model.state_dict().items():
+        assert torch.equal(tensor, whole["model_state_dict"][name])
+
+
+# --- which one is used
+
+
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch) -> Path:
+    path = tmp_path / "box" / "best_model.pth"
+    path.parent.mkdir()
+    save_checkpoint(path, content())
+    monkeypatch.setattr(checkpoint, "PRETRAINED", path)
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+@pytest.mark.parametrize("asked", [None, "checkpoints/best_model.pth", "absolute"])
+def test_without_a_model_of_ones_own_the_pretrained_one_is_used(pretrained, capsys, asked):
+    own = pretrained.parents[1] / "checkpoints/best_model.pth"
+    asked = own if asked == "absolute" else asked
+    assert own_or_pretrained(asked, "checkpoints") == pretrained
+    said = capsys.readouterr()
+    assert said.out == "" and "pretrained model box" in said.err and len(said.err.splitlines()) == 1
+    own.parent.mkdir()
+    save_checkpoint(own, content())
+    assert own_or_pretrained(asked, "checkpoints").resolve() == own
+    assert capsys.readouterr().err == ""
+
+
+def test_any_other_missing_checkpoint_stays_missing(pretrained, capsys):
+    """Who names a file wants that file."""
+    for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
+        refused(own_or_pretrained(name, "checkpoints"), error=MissingFileError)
+    pretrained.unlink()
+    refused(own_or_pretrained(None, "checkpoints"), "src/train.py", error=MissingFileError)
+    assert capsys.readouterr().err == ""
 
 
 # --- the others
