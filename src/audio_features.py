@@ -49,6 +49,14 @@ def _mfcc_transform(n_mfcc: int):
     return transform
 
 
+@cache
+def band_centres_hz() -> np.ndarray:
+    """Frequencies of the bands' centres on Slaney's mel scale, float [40]."""
+    from librosa import mel_frequencies
+
+    return mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
+
+
 def feature_blocks(
     sound: Iterable[np.ndarray], n_mfcc: int = N_MELS
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

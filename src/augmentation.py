@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from src.audio_features import N_MELS, STEP_MS
+from src.audio_features import N_MELS, STEP_MS, band_centres_hz
 from src.model import VIEW_TOP, ModelSize
 
 
 class Augmentation:
     """Random changes that leave the sync as it is; one draw a clip, the same for all its frames.
 
-    Picture: ``place`` (rotation, scale, shift), ``flip``, ``gamma``, ``blur``, ``coarse`` (as of a
-    face of few pixels), ``patch`` (a hand or a microphone), ``grain``. Sound: ``tilt`` of the
-    spectrum and gain of single bands, ``hiss`` (steady noise), ``babble`` (another clip under it),
-    ``reverb`` (a decay after every sound), ``masks`` over bands and time (SpecAugment, Park et al.
-    2019).
+    Picture: ``place`` (rotation, scale, shift), ``stretch`` (wider or narrower faces), ``flip``,
+    ``gamma``, ``blur``, ``coarse`` (as of a face of few pixels), ``patch`` (a hand or a
+    microphone), ``grain``. Sound: ``voice`` (of a longer or shorter throat: frequencies times a
+    factor, VTLP, Jaitly & Hinton 2013), ``tilt`` of the spectrum and gain of single bands,
+    ``hiss`` (steady noise), ``babble`` (another clip under it), ``reverb`` (a decay after every
+    sound), ``masks`` over bands and time (SpecAugment, Park et al. 2019).
 
     Args:
         size: what the views are made for.
@@ -26,10 +28,12 @@ class Augmentation:
 
     ROTATION_DEG = 8.0
     SCALE = 0.12
+    STRETCH = 0.12
     SHIFT = 0.05  # of the crop's side
     GAMMA = 0.35
     NOISE = 0.03
     COARSEST = 3.0  # pixels of the view to one of the face as it was filmed
+    VOICE = 0.12
     TILT_DB = 6.0
     BAND_DB = 2.0
     BABBLE_DB = (3.0, 25.0)  # under the clip
@@ -96,13 +100,16 @@ class Augmentation:
         still = 0.0 if "place" in self._without else 1.0
         angle = torch.deg2rad(self._uniform(batch) * self.ROTATION_DEG) * still
         scale = 1 + self._uniform(batch) * self.SCALE * still
+        stretched = 0.0 if "stretch" in self._without else 1.0
+        wider = 1 + self._uniform(batch) * self.STRETCH * stretched
         flip = torch.where(self._chance(batch, 0.5, "flip"), -1.0, 1.0)
         # affine_grid: view coordinates −1…1 -> crop coordinates −1…1
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
         middle = (round(side * VIEW_TOP) + height / 2) / side * 2 - 1
         theta = torch.zeros(batch, 2, 3)
-        theta[:, 0, 0], theta[:, 0, 1] = cos * flip * width / side, -sin * height / side
-        theta[:, 1, 0], theta[:, 1, 1] = sin * flip * width / side, cos * height / side
+        across, down = flip / wider * width / side, height / side
+        theta[:, 0, 0], theta[:, 0, 1] = cos * across, -sin * down
+        theta[:, 1, 0], theta[:, 1, 1] = sin * across, cos * down
         theta[:, :, 2] = self._uniform(batch, 2) * self.SHIFT * 2 * still
         theta[:, 1, 2] += middle
         return F.affine_grid(theta, (batch, 1, height, width), align_corners=False)
@@ -130,6 +137,8 @@ class Augmentation:
         """float [B, S, 40], dB -> the same shape."""
         batch, steps, _ = bands.shape
         device = bands.device
+        if "voice" not in self._without:
+            bands = self._voice(bands)
         if "tilt" not in self._without:
             ramp = torch.linspace(-1, 1, N_MELS)
             tilt = self._uniform(batch, 1) * self.TILT_DB * ramp
@@ -151,6 +160,17 @@ class Augmentation:
                 long, start = self._span(self.MASK_STEPS, steps)
                 keep[row, start : start + long] = False
         return torch.where(keep.to(device), bands, quiet)
+
+    def _voice(self, bands: torch.Tensor) -> torch.Tensor:
+        """All frequencies times a factor; the highest band is repeated where none is left."""
+        batch, steps, _ = bands.shape
+        centres = band_centres_hz()
+        factors = (1 + self._uniform(batch, 1) * self.VOICE).numpy()
+        place = np.interp(centres * factors, centres, np.arange(N_MELS))
+        place = torch.from_numpy(place).to(bands)[:, None].expand(-1, steps, -1)
+        below = place.floor().clamp(max=N_MELS - 2)
+        part, below = place - below, below.long()
+        return bands.gather(2, below).lerp(bands.gather(2, below + 1), part)
 
     def _reverb(self, bands: torch.Tensor) -> torch.Tensor:
         """Every sound goes on after its end, falling: the power of the room's echoes is added."""

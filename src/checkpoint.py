@@ -3,8 +3,8 @@
 A checkpoint holds tensors and plain builtins only::
 
     format, format_version, epoch, model_state_dict, optimizer_state_dict, scheduler_state_dict,
-    scaler, val_loss, best_val_loss, best_val_acc, config, normalization, calibration, clips,
-    random_states, versions
+    scaler, val_loss, best_val_loss, best_val_acc, config, normalization, calibration, zero_ms,
+    clips, random_states, versions
 
 and, with ``training.ema``, ``trained_state_dict`` and ``averaged_steps``: ``model_state_dict`` is
 the running mean then

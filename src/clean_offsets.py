@@ -17,7 +17,6 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import random
-import statistics
 
 import torch
 
@@ -34,7 +33,6 @@ from src.metrics import SEARCH_REACH
 from src.model import SyncModel
 from src.own_offsets import (
     Found,
-    best_fit_ms,
     centred,
     draw_offsets,
     folds_of,
@@ -44,6 +42,7 @@ from src.own_offsets import (
     read_found,
     retimed,
     write_found,
+    zero_of,
 )
 from src.sample_index import INDEX_NAME, read_index, write_index
 from src.samples import Sample, load_samples
@@ -178,11 +177,9 @@ def _trained(
 
 def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
     """What a network finds in clips of speakers it has not seen."""
-    shown = random.Random(0).sample(train, min(ZERO_CLIPS, len(train)))
-    zeros = [best_fit_ms(evidence) for evidence in measure(model, shown, SEARCH_REACH)]
-    zeros = [zero for zero in zeros if zero is not None]
-    zero = statistics.median(zeros) if zeros else 0.0
-    strange = measure_strange(model, [*held_out, *shown], SEARCH_REACH)
+    zero = zero_of(model, train, ZERO_CLIPS)
+    more = random.Random(0).sample(train, min(ZERO_CLIPS, len(train)))
+    strange = measure_strange(model, [*held_out, *more], SEARCH_REACH)
     least = least_evidence(strange)
     return [
         found_in(one, evidence, least, zero)

@@ -19,8 +19,8 @@ DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 # What training changes at random (``augmentation``).
 Change = Literal[
-    "place", "flip", "gamma", "blur", "coarse", "patch", "grain",
-    "tilt", "hiss", "babble", "reverb", "masks",
+    "place", "stretch", "flip", "gamma", "blur", "coarse", "patch", "grain",
+    "voice", "tilt", "hiss", "babble", "reverb", "masks",
 ]  # fmt: skip
 
 

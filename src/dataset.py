@@ -61,18 +61,18 @@ class Pieces:
     def __init__(
         self, samples: list[Sample], length: int, batch_size: int, seed: int = 0, balance: float = 0
     ):
-        self._samples, self._length = samples, length
+        self.samples, self._length = samples, length
         self._batch_size, self._seed = batch_size, seed
         self._number = {sample.id: number for number, sample in enumerate(samples)}
         self._shares = self._balanced(balance)
 
     def _balanced(self, balance: float) -> list[float]:
         """Pieces an epoch of each sample, in the mean."""
-        speakers = [sample.person for sample in self._samples]
+        speakers = [sample.person for sample in self.samples]
         frames = Counter()
-        for speaker, sample in zip(speakers, self._samples, strict=True):
+        for speaker, sample in zip(speakers, self.samples, strict=True):
             frames[speaker] += sample.n_frames
-        pieces = [self._pieces(sample) for sample in self._samples]
+        pieces = [self._pieces(sample) for sample in self.samples]
         wanted = [
             count * frames[speaker] ** -balance
             for count, speaker in zip(pieces, speakers, strict=True)
@@ -92,7 +92,7 @@ class Pieces:
         dice = random.Random(f"{self._seed}/{epoch}")
         # Shares that are no whole numbers are rounded so that the sum stays (systematic sampling).
         jobs, edge, total = [], dice.random(), 0.0
-        for sample, share in zip(self._samples, self._shares, strict=True):
+        for sample, share in zip(self.samples, self._shares, strict=True):
             total += share
             while total > edge:
                 jobs.append((sample, dice.randint(0, max(0, sample.n_frames - self._length))))
@@ -103,7 +103,7 @@ class Pieces:
     def in_order(self) -> Iterator[Batch]:
         """Evenly spread pieces, always the same."""
         places = []
-        for sample in self._samples:
+        for sample in self.samples:
             room = max(0, sample.n_frames - self._length)
             pieces = self._pieces(sample)
             places += [

@@ -313,6 +313,14 @@ CATALOGUE: dict[str, str] = {
     "the trained model (default: checkpoints/best_model.pth, or the pretrained one)": (
         "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
     ),
+    "Train the field's networks and ours for the same time and measure them alike.": (
+        "用同样的时间训练业界的网络和我们的网络，并用同样的方法评测。"
+    ),
+    "what they are measured on": "用来评测的索引",
+    "of training, for each": "每个网络的训练分钟数",
+    "{minutes:g} minutes each; {clips} clips of {speakers} speakers": (
+        "每个训练 {minutes:g} 分钟；{speakers} 位说话人的 {clips} 段视频"
+    ),
     "Write a checkpoint without the state of its training, to use and to pass on.": (
         "写出不含训练状态的检查点，便于使用和分发。"
     ),

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from src.calibration import readings
+from src.embedding import measure
 from src.errors import DatasetError
 from src.files import written_aside
 from src.messages import tr
-from src.metrics import Evidence, at_edge, best_offset, curve_of, peak_ms
+from src.metrics import SEARCH_REACH, Evidence, at_edge, best_offset, curve_of, peak_ms
+from src.model import SyncModel
 from src.samples import Sample
 
 STRANGE_SHARE = 95  # % of pairs with another clip's sound that show less evidence than is asked
@@ -83,6 +85,15 @@ def best_fit_ms(evidence: Evidence) -> float | None:
     """The offset a clip shows; None where it shows none or may show it further out."""
     curve = curve_of([evidence.spoken()])
     return None if best_offset(curve) is None or at_edge(curve) else peak_ms(curve)
+
+
+def zero_of(model: SyncModel, samples: list[Sample], clips: int) -> float:
+    """What a network finds, in ms, where there is nothing to find: the median over some of the
+    clips it was trained on, as it read them. 0 where none shows anything."""
+    shown = random.Random(0).sample(samples, min(clips, len(samples)))
+    seen = [best_fit_ms(evidence) for evidence in measure(model, shown, SEARCH_REACH)]
+    found = [offset for offset in seen if offset is not None]
+    return float(np.median(found)) if found else 0.0
 
 
 def found_in(sample: Sample, evidence: Evidence, least: float, zero_ms: float) -> Found:

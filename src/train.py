@@ -25,13 +25,16 @@ from src.errors import OutOfMemoryError
 from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
-from src.metrics import SEARCH_REACH, offset_report
+from src.metrics import SEARCH_REACH, Evidence, offset_report
 from src.model import SyncModel, count_parameters
+from src.own_offsets import zero_of
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
 from src.training_state import State, Tally, new_model, new_state, take_up
 
 TEST_LENGTHS = (5, 15)  # frames
+CALIBRATION_REACH = 2 * SEARCH_REACH  # sounds are put off within the reach of a search
+ZERO_CLIPS = 64  # training clips a network is shown to see what it calls zero
 FEW_CLIPS = 4  # with fewer validation clips a warning is given
 
 
@@ -126,13 +129,16 @@ def validate(state: State) -> Tally:
     return tally
 
 
-def write_log(state: State, writer, train: Tally, val: Tally, rate: float) -> None:
-    """Numbers and pictures for TensorBoard."""
+def write_log(
+    state: State, writer, train: Tally, val: Tally, rate: float, seen: list[Evidence]
+) -> None:
+    """Numbers and pictures for TensorBoard; ``seen`` is the evidence of the validation clips."""
     for name, tally in (("train", train), ("val", val)):
         writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
         writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
     writer.add_scalar("learning_rate", rate, state.epoch)
-    report = offset_report(measure(state.judged, state.val_samples, SEARCH_REACH), TEST_LENGTHS)
+    near = [evidence.shifted(0, SEARCH_REACH) for evidence in seen]
+    report = offset_report(near, TEST_LENGTHS)
     for frames, share in report.share_at.items():
         writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
     writer.add_scalar("offset_accuracy/clip", report.whole_clip, state.epoch)
@@ -154,16 +160,17 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
     return strip.cpu(), matrix[None].float().cpu()
 
 
-def save_epoch(state: State, folder: Path, val: Tally) -> None:
-    """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
+def save_epoch(state: State, folder: Path, val: Tally, seen: list[Evidence]) -> None:
+    """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due.
+
+    Args:
+        seen: the evidence of the validation clips within ``CALIBRATION_REACH``.
+    """
     if val.mean_loss < state.best_val_loss or not val.asked:
         state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
-        reach = 2 * SEARCH_REACH
-        state.calibration = fit(
-            measure(state.judged, state.val_samples, reach),
-            measure_strange(state.judged, state.val_samples, reach),
-            SEARCH_REACH,
-        )
+        strange = measure_strange(state.judged, state.val_samples, CALIBRATION_REACH)
+        state.calibration = fit(seen, strange, SEARCH_REACH)
+        state.zero_ms = zero_of(state.judged, state.train.samples, ZERO_CLIPS)
         save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))
         print(tr("best model saved: {path}", path=folder / "best_model.pth"))
     if state.epoch % state.config.training.save_interval == 0:
@@ -191,8 +198,9 @@ def fit_model(state: State, folder: Path) -> None:
             print(tr("validation loss: {loss:.4f}, validation accuracy: {acc:.4f}",
                      loss=val.mean_loss, acc=val.accuracy))  # fmt: skip
             print(tr("learning rate: {rate:.6f}", rate=rate))
-            write_log(state, writer, train, val, rate)
-            save_epoch(state, folder, val)
+            seen = measure(state.judged, state.val_samples, CALIBRATION_REACH)
+            write_log(state, writer, train, val, rate, seen)
+            save_epoch(state, folder, val, seen)
 
 
 def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:

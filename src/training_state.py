@@ -37,6 +37,7 @@ class State:
     best_val_loss: float = math.inf
     best_val_acc: float = 0.0
     calibration: dict = field(default_factory=dict)
+    zero_ms: float = 0.0  # what the network finds in clips it was trained on
     saved: tuple[Path, int] | None = None  # where to go on from, and its finished epochs
     average: AveragedModel | None = None  # with training.ema
 
@@ -66,6 +67,7 @@ class State:
             "config": self.config.model_dump(),
             "normalization": {"crops": "clip mean and deviation", "bands": "clip CMVN over speech"},
             "calibration": self.calibration,
+            "zero_ms": self.zero_ms,
             "clips": self.clips,
             "random_states": {"torch": torch.get_rng_state(), "cuda": cuda_random_states()},
         }
@@ -209,6 +211,7 @@ def take_up(state: State, path: Path) -> None:
         state.best_val_loss = content["best_val_loss"]
         state.best_val_acc = content["best_val_acc"]
         state.calibration = content["calibration"]
+        state.zero_ms = content.get("zero_ms", 0.0)
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             tr("{path} holds no training state to go on from ({why})", path=path, why=error)

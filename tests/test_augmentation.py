@@ -19,7 +19,8 @@ SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
 class Still(Augmentation):
     """All ranges 0."""
 
-    ROTATION_DEG = SCALE = SHIFT = GAMMA = NOISE = TILT_DB = BAND_DB = 0.0
+    ROTATION_DEG = SCALE = STRETCH = SHIFT = GAMMA = NOISE = 0.0
+    VOICE = TILT_DB = BAND_DB = 0.0
     MASK_BANDS = MASK_STEPS = 0
 
     def _chance(self, batch, share, kind):
@@ -87,7 +88,7 @@ def spot(x: int, y: int) -> torch.Tensor:
 
 
 def draws(monkeypatch, made: Augmentation, numbers: list[float]) -> Augmentation:
-    """Let ``_uniform`` return these: angle, scale, shift x, shift y, gamma, noise."""
+    """Let ``_uniform`` return these: angle, scale, stretch, shift x and y, gamma, noise."""
     queue = iter(numbers)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -105,13 +106,14 @@ BIG = replace(SIZE, input_size=96)
 @pytest.mark.parametrize(
     ("ranges", "numbers", "expected"),
     [
-        ({}, [0, 0, 0, 0, 0, 0], (52, 26)),
-        ({"SHIFT": 0.05}, [0, 0, 1, 0, 0, 0], (52 - 4.8, 26)),  # 0.05 of 96 pixels
-        ({"SHIFT": 0.05}, [0, 0, 0, -1, 0, 0], (52, 26 + 4.8)),
-        ({"SCALE": 0.2}, [0, 1, 0, 0, 0, 0], (39.5 + 1.2 * 12.5, 31.5 - 1.2 * 5.5)),
-        ({"SCALE": 0.2}, [0, -1, 0, 0, 0, 0], (39.5 + 0.8 * 12.5, 31.5 - 0.8 * 5.5)),
+        ({}, [0, 0, 0, 0, 0, 0, 0], (52, 26)),
+        ({"SHIFT": 0.05}, [0, 0, 0, 1, 0, 0, 0], (52 - 4.8, 26)),  # 0.05 of 96 pixels
+        ({"SHIFT": 0.05}, [0, 0, 0, 0, -1, 0, 0], (52, 26 + 4.8)),
+        ({"SCALE": 0.2}, [0, 1, 0, 0, 0, 0, 0], (39.5 + 1.2 * 12.5, 31.5 - 1.2 * 5.5)),
+        ({"SCALE": 0.2}, [0, -1, 0, 0, 0, 0, 0], (39.5 + 0.8 * 12.5, 31.5 - 0.8 * 5.5)),
+        ({"STRETCH": 0.2}, [0, 0, 1, 0, 0, 0, 0], (39.5 + 1.2 * 12.5, 26)),  # wider, not higher
         # 90 degrees would carry (12.5, −5.5) to (−5.5, −12.5) or back; the angle is small here.
-        ({"ROTATION_DEG": 30.0}, [1, 0, 0, 0, 0, 0], (
+        ({"ROTATION_DEG": 30.0}, [1, 0, 0, 0, 0, 0, 0], (
             39.5 + 12.5 * np.cos(np.pi / 6) - 5.5 * np.sin(np.pi / 6),
             31.5 - 12.5 * np.sin(np.pi / 6) - 5.5 * np.cos(np.pi / 6),
         )),
@@ -204,6 +206,25 @@ def test_a_coarse_view_is_that_of_fewer_pixels():
     for view, given in zip(found, sharp[0].numpy(), strict=True):
         few = cv2.resize(given, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         assert np.allclose(view, cv2.resize(few, (width, height)), atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0.88, 1.0, 1.12])
+def test_another_voice_has_its_tones_elsewhere(monkeypatch, factor):
+    """A tone of 1,500 Hz is found where a throat of another length would put it."""
+    from librosa import mel_frequencies
+
+    centres = mel_frequencies(42, fmin=0, fmax=8000)[1:-1]
+    loudness = -((np.log(centres / 1500) * 8) ** 2)
+    made = augmentation(VOICE=0.12)
+    monkeypatch.setattr(made, "_uniform", lambda *shape: torch.full(shape, (factor - 1) / 0.12))
+    bands = torch.tensor(loudness, dtype=torch.float32).expand(1, 8, 40)
+    found = made._voice(bands)[0]
+    assert torch.equal(found, found[:1].expand(8, 40))  # all of a clip alike
+    peak = np.exp(np.average(np.log(centres), weights=np.exp(found[0].double().numpy())))
+    still = np.exp(np.average(np.log(centres), weights=np.exp(loudness)))
+    assert peak / still == pytest.approx(1 / factor, rel=0.01)
+    if factor == 1:
+        assert torch.allclose(found, bands[0], atol=1e-4)
 
 
 def test_reverb_goes_on_after_a_sound_and_never_before():

@@ -1,0 +1,251 @@
+"""The field's networks and ours, trained on the same clips for the same time and measured alike.
+
+Every network is trained on the training speakers of ``data.processed_dir`` for so many minutes of
+this machine, with the same batches and augmentation and its own loss, and measured on another
+index by the protocol of ``src/evaluate.py``. A network that is finished is not trained again.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.networks import contrastive_loss, cosine_bce, syncnet, wav2lip_expert
+from src import evaluate
+from src.audio_features import N_MELS, STEPS_PER_FRAME
+from src.augmentation import Augmentation
+from src.calibration import fit
+from src.checkpoint import Trained
+from src.cli import make_parser, run, settings_of
+from src.config import Config
+from src.dataset import Batch, Pieces, network_input, windows_of
+from src.device import choose_device, reuse_freed_memory
+from src.embedding import measure, measure_strange
+from src.files import made_folder, written_aside
+from src.losses import NEIGHBOURS, n_way_loss
+from src.messages import tr
+from src.metrics import SEARCH_REACH
+from src.model import AudioEncoder, ModelSize, SyncModel, VideoEncoder, count_parameters
+from src.reference import with_reference
+from src.sample_index import INDEX_NAME
+from src.samples import Sample, load_samples, split_samples
+from src.training_state import seed_all
+
+QUARTER = 0.25  # width of the others' networks that are trained
+WARM_UP = 0.06  # share of the time
+CLIP_FRAMES, TIMES = 250, 7  # for the speed: frames encoded at a time, and how often
+COLUMNS = ("K = 5", "K = 9", "K = 15", "1 s", "3 s", "whole clip", "AUC shifted 1 s")
+
+
+def scaled(size: ModelSize, factor: float) -> SyncModel:
+    """Our network with so many times the channels."""
+
+    def channels(encoder: type) -> type:
+        return type(encoder.__name__, (encoder,),
+                    {"CHANNELS": tuple(round(n * factor) for n in encoder.CHANNELS)})  # fmt: skip
+
+    model = SyncModel(replace(size, hidden_dim=round(size.hidden_dim * factor)))
+    model.video = channels(VideoEncoder)(model.size)
+    model.audio = channels(AudioEncoder)(model.size)
+    return model
+
+
+NETWORKS: dict[str, Callable[[ModelSize], torch.nn.Module]] = {
+    "ours": SyncModel,
+    "ours, twice the channels": lambda size: scaled(size, 2.0),
+    "ours, half the channels": lambda size: scaled(size, 0.5),
+    "SyncNet, ¼ of the channels": lambda size: syncnet(size, QUARTER),
+    "Wav2Lip expert, ¼ of the channels": lambda size: wav2lip_expert(size, QUARTER),
+}
+# At the published width only the cost is told.
+UNTRAINED: dict[str, Callable[[ModelSize], torch.nn.Module]] = {
+    "SyncNet": syncnet,
+    "Wav2Lip expert": wav2lip_expert,
+}
+
+
+def wrong_windows(candidate: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """For each window another one of the clip, not its neighbour: int [B, W]."""
+    place = torch.arange(candidate.shape[1])
+    far = (place[:, None] - place).abs() > NEIGHBOURS
+    weight = (far & candidate[:, None].cpu()).float() + 1e-9
+    drawn = torch.multinomial(weight.flatten(0, 1), 1, generator=generator)
+    return drawn.reshape(candidate.shape).to(candidate.device)
+
+
+def loss_of(
+    model: torch.nn.Module, batch: Batch, augmentation: Augmentation, generator: torch.Generator
+) -> torch.Tensor | None:
+    """A network's own loss; None where nobody speaks."""
+    views, bands = network_input(batch, model.size, augmentation)
+    usable, candidate = windows_of(batch)
+    if not usable.any():
+        return None
+    video, audio = model(views, bands)
+    if isinstance(model, SyncModel):
+        return n_way_loss(video, audio, model.scale, usable, candidate)[0]
+    own = cosine_bce if model.video.positive else contrastive_loss
+    return own(video, audio, usable, wrong_windows(candidate, generator))
+
+
+def train(
+    model: torch.nn.Module, samples: list[Sample], config: Config, device: torch.device,
+    minutes: float,
+) -> int:  # fmt: skip
+    """Train for so many minutes; the rate rises, then falls to zero at the end (cosine).
+
+    Returns:
+        frames seen.
+    """
+    settings = config.training
+    pieces = Pieces(samples, settings.clip_frames, settings.batch_size, settings.seed,
+                    balance=settings.speaker_balance)  # fmt: skip
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    generator = torch.Generator().manual_seed(settings.seed)
+    augmentation = Augmentation(model.size, generator, settings.augment_without)
+    model.train()
+    began, frames, epoch, mean = time.monotonic(), 0, 0, math.nan
+    with tqdm(total=round(minutes * 60), unit="s") as bar:
+        while True:
+            for batch in pieces.shuffled(epoch):
+                done = (time.monotonic() - began) / (minutes * 60)
+                if done >= 1:
+                    return frames
+                rate = min(1, done / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.learning_rate * rate
+                loss = loss_of(model, batch.to(device), augmentation, generator)
+                if loss is None:
+                    continue
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                optimizer.step()
+                frames += batch.crops.shape[0] * batch.crops.shape[1]
+                mean = loss.item() if math.isnan(mean) else 0.99 * mean + 0.01 * loss.item()
+                bar.n = round(done * minutes * 60)
+                bar.set_postfix_str(f"loss={mean:.4f}, frames={frames}")
+            epoch += 1
+
+
+def made_input(size: ModelSize, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Made input of so many frames."""
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randn(1, frames, *size.view, generator=generator)
+    return views, torch.randn(1, frames * STEPS_PER_FRAME, N_MELS, generator=generator)
+
+
+def mflop_a_frame(model: torch.nn.Module) -> float:
+    """Millions of multiplications and additions that both encoders take for a frame."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    views, bands = made_input(model.size, CLIP_FRAMES)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(views, bands)
+    return counter.get_total_flops() / CLIP_FRAMES / 1e6
+
+
+@torch.inference_mode()
+def frames_a_second(models: dict[str, torch.nn.Module]) -> dict[str, float]:
+    """Frames a second that each encodes (both streams, CPU): the median of turns."""
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(TIMES + 1):  # the first warms up
+        for name, model in models.items():
+            views, bands = made_input(model.size, CLIP_FRAMES)
+            began = time.perf_counter()
+            model.eval()(views, bands)
+            taken[name] += [time.perf_counter() - began] if turn else []
+    return {name: CLIP_FRAMES / sorted(times)[len(times) // 2] for name, times in taken.items()}
+
+
+def figures_of(
+    model: torch.nn.Module, config: Config, val: list[Sample], test: list[Sample]
+) -> dict:
+    """Figures on the test samples, with the score calibrated on validation samples."""
+    reach = 2 * SEARCH_REACH
+    calibration = fit(measure(model, val, reach), measure_strange(model, val, reach), SEARCH_REACH)
+    trained = Trained(model.eval(), config, calibration)
+    least = config.inference.min_offset_probability
+    return evaluate.summary_of(evaluate.evaluate(trained, test, least))
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Train the field's networks and ours for the same time and measure them alike."),
+        "python benchmarks/baselines.py --index data/test/dataset_index.pkl --minutes 20 "
+        "--output outputs/baselines",
+    )
+    parser.add_argument("--index", type=Path, required=True, help=tr("what they are measured on"))
+    parser.add_argument(
+        "--reference", type=Path, metavar="TABLE",
+        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
+    )  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=20, help=tr("of training, for each"))
+    parser.add_argument(
+        "--output", type=Path, required=True, help=tr("networks and figures go here")
+    )
+    args = parser.parse_args()
+    config = settings_of(args)
+    reuse_freed_memory()
+    device = choose_device(config.training.device)
+    index = Path(config.data.processed_dir) / INDEX_NAME
+    samples = load_samples(index, config.data, config.training.split_by)
+    train_samples, val, _ = split_samples(samples, config.training)
+    test = load_samples(args.index, config.data, every=True)
+    if args.reference:
+        test = with_reference(test, args.reference)
+    folder = made_folder(args.output)
+    size = ModelSize.of(config)
+    rows, models = {}, {}
+    for number, (name, make) in enumerate(NETWORKS.items()):
+        seed_all(config.training.seed)
+        models[name] = make(size).to(memory_format=torch.channels_last)
+        note = folder / f"network-{number}.json"
+        if not note.exists():
+            print(f"=== {name}", flush=True)
+            model = models[name].to(device)
+            frames = train(model, train_samples, config, device, args.minutes)
+            figures = {"frames": frames, **figures_of(model, config, val, test)}
+            with written_aside(note) as aside:
+                aside.write_text(json.dumps(figures), encoding="utf-8")
+            model.cpu()
+        rows[name] = json.loads(note.read_text(encoding="utf-8"))
+    for name, make in UNTRAINED.items():
+        models[name] = make(size).to(memory_format=torch.channels_last)
+    print_table(models, rows, args.minutes)
+    return 0
+
+
+def print_table(models: dict[str, torch.nn.Module], rows: dict[str, dict], minutes: float) -> None:
+    """One row a network: its cost, and what it reached."""
+    some = next(iter(rows.values()))
+    print(tr("{minutes:g} minutes each; {clips} clips of {speakers} speakers",
+             minutes=minutes, clips=some["clips"], speakers=some["speakers"]))  # fmt: skip
+    heads = ("network", "parameters", "MFLOP a frame", "frames/s, CPU", "frames seen", *COLUMNS)
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    speeds = frames_a_second(models)
+    for name, model in models.items():
+        cells = [f"{count_parameters(model) / 1e6:.2f} M", f"{mflop_a_frame(model):.1f}",
+                 f"{speeds[name]:.0f}"]  # fmt: skip
+        if name in rows:
+            cells.append(f"{rows[name]['frames'] / 1e3:.0f} k")
+            figures = rows[name]["figures"]
+            cells += [evaluate.value_text(column, figures[column]["value"]) for column in COLUMNS]
+        else:
+            cells += ["–"] * (1 + len(COLUMNS))
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    run(main)
