@@ -313,6 +313,15 @@ CATALOGUE: dict[str, str] = {
     "the trained model (default: checkpoints/best_model.pth, or the pretrained one)": (
         "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
     ),
+    "Compare training on a few clips of a person with and without the pretrained weights.": (
+        "用某人的少量视频，比较有无预训练权重的训练效果。"
+    ),
+    "the speaker, or part of the name": "说话人，或其名称的一部分",
+    "clips to train on": "用于训练的视频数",
+    "measured on {n} other clips of {name}": "在 {name} 的另外 {n} 段视频上评测",
+    "{name}: {people} speakers with {n} clips; one with more than {clips} is needed": (
+        "{name}: 匹配到 {people} 位说话人、{n} 段视频；需要一位且多于 {clips} 段"
+    ),
     "Train the field's networks and ours for the same time and measure them alike.": (
         "用同样的时间训练业界的网络和我们的网络，并用同样的方法评测。"
     ),

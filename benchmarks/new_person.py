@@ -1,0 +1,98 @@
+"""What a few clips of a new person give: to the pretrained model, and to a network without one.
+
+Three networks are measured on clips of a person none of them has seen before: the pretrained one as
+it is, one trained on some of that person's clips from nothing, and one trained on the same clips
+from the pretrained weights (``training.init_from``). Clips and epochs are the same.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from src import evaluate
+from src.calibration import UNFITTED
+from src.checkpoint import PRETRAINED, Trained, load_trained
+from src.cli import make_parser, run, settings_of
+from src.config import Config, overridden
+from src.device import choose_device, reuse_freed_memory
+from src.errors import DatasetError
+from src.messages import tr
+from src.reference import with_reference
+from src.samples import Sample, load_samples
+from src.train import train_epoch
+from src.training_state import new_model, new_state
+
+COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "AUC shifted 1 s")
+
+
+def clips_of(samples: list[Sample], person: str, clips: int) -> tuple[list[Sample], list[Sample]]:
+    """A person's clips to train on and those to measure on.
+
+    Raises:
+        DatasetError: there are not more than ``clips``.
+    """
+    known = any(sample.known for sample in samples)
+    own = [s for s in samples if person in s.person and (s.known or not known)]
+    people = {sample.person for sample in own}
+    if len(people) != 1 or len(own) <= clips:
+        raise DatasetError(
+            tr("{name}: {people} speakers with {n} clips; one with more than {clips} is needed",
+               name=person, people=len(people), n=len(own), clips=clips)
+        )  # fmt: skip
+    return own[:clips], own[clips:]
+
+
+def trained_on(config: Config, samples: list[Sample], device: torch.device) -> torch.nn.Module:
+    """A network trained on these samples, from ``training.init_from``."""
+    state = new_state(config, new_model(config, device), samples, [])
+    while state.epoch < config.training.num_epochs:
+        tally = train_epoch(state)
+        state.epoch += 1
+    print(tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
+             epoch=state.epoch, total=state.epoch, loss=tally.mean_loss,
+             acc=tally.accuracy), flush=True)  # fmt: skip
+    return state.judged.eval()
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Compare training on a few clips of a person with and without the pretrained weights."),
+        "python benchmarks/new_person.py --index data/test/dataset_index.pkl --person anna "
+        "--set training.num_epochs=40",
+    )
+    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
+    parser.add_argument(
+        "--reference", type=Path, metavar="TABLE",
+        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
+    )  # fmt: skip
+    parser.add_argument("--person", required=True, help=tr("the speaker, or part of the name"))
+    parser.add_argument("--clips", type=int, default=20, help=tr("clips to train on"))
+    args = parser.parse_args()
+    config = settings_of(args)
+    reuse_freed_memory()
+    device = choose_device(config.training.device)
+    samples = load_samples(args.index, config.data)
+    if args.reference:
+        samples = with_reference(samples, args.reference)
+    few, rest = clips_of(samples, args.person, args.clips)
+    models = {"pretrained": load_trained(PRETRAINED, device).model}
+    for name, origin in (("from nothing", "none"), ("from the pretrained", "pretrained")):
+        chosen = overridden(config, [f"training.init_from={origin}"], str(PRETRAINED))
+        models[f"{len(few)} clips, {name}"] = trained_on(chosen, few, device)
+    print(tr("measured on {n} other clips of {name}", n=len(rest), name=rest[0].person))
+    print(f"| network | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
+    for name, model in models.items():
+        measured = Trained(model, config, UNFITTED)  # too few clips to fit another on
+        clips = evaluate.evaluate(measured, rest, config.inference.min_offset_probability)
+        figures = evaluate.summary_of(clips)["figures"]
+        cells = [evaluate.value_text(column, figures[column]["value"]) for column in COLUMNS]
+        print(f"| {name} | {' | '.join(cells)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
