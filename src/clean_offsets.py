@@ -29,9 +29,9 @@ from src.embedding import measure, measure_strange
 from src.errors import DatasetError
 from src.files import made_folder
 from src.messages import tr
-from src.metrics import SEARCH_REACH
 from src.model import SyncModel
 from src.own_offsets import (
+    REACH,
     Found,
     centred,
     draw_offsets,
@@ -51,6 +51,7 @@ from src.training_state import new_model, new_state, take_up
 
 FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
 ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero
+STRANGE_CLIPS = 400  # clips it is shown with another one's sound
 LATER_SHARE = 0.5  # of the epochs, in the rounds after the first, which go on with its weights
 
 
@@ -178,12 +179,12 @@ def _trained(
 def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
     """What a network finds in clips of speakers it has not seen."""
     zero = zero_of(model, train, ZERO_CLIPS)
-    more = random.Random(0).sample(train, min(ZERO_CLIPS, len(train)))
-    strange = measure_strange(model, [*held_out, *more], SEARCH_REACH)
-    least = least_evidence(strange)
+    shown = [*held_out, *train]
+    shown = random.Random(0).sample(shown, min(STRANGE_CLIPS, len(shown)))
+    least = least_evidence(measure_strange(model, shown, REACH))
     return [
         found_in(one, evidence, least, zero)
-        for one, evidence in zip(held_out, measure(model, held_out, SEARCH_REACH), strict=True)
+        for one, evidence in zip(held_out, measure(model, held_out, REACH), strict=True)
     ]
 
 
