@@ -68,7 +68,7 @@ class TrainingConfig(Section):
     num_epochs: int = Field(100, ge=1)
     learning_rate: float = Field(0.001, gt=0, le=1)
     weight_decay: float = Field(0.1, ge=0, le=10)
-    warmup_epochs: int = Field(5, ge=0)
+    warmup_epochs: float = Field(5.0, ge=0)
     clip_frames: int = Field(32, ge=16, le=1000)
     speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True

@@ -157,10 +157,10 @@ def running_mean(model: SyncModel, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
-def make_schedule(steps_per_epoch: int, warmup_epochs: int, num_epochs: int):
+def make_schedule(steps_per_epoch: int, warmup_epochs: float, num_epochs: int):
     """Factor of the learning rate by step: linear warm-up, then a cosine to zero at the end."""
     total = steps_per_epoch * num_epochs
-    warmup = steps_per_epoch * min(warmup_epochs, num_epochs // 2)
+    warmup = round(steps_per_epoch * min(warmup_epochs, num_epochs / 2))
 
     def factor(step: int) -> float:
         if step < warmup:

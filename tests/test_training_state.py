@@ -16,6 +16,8 @@ def test_schedule_warms_up_and_falls_to_zero():
     assert values[525] == pytest.approx(0.5, abs=1e-6)  # the middle of the cosine
     short = make_schedule(1, 5, 1)
     assert short(0) == 1
+    part = make_schedule(10, 0.5, 3)  # five steps of thirty
+    assert [part(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
 def test_a_seed_makes_a_network():
