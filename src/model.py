@@ -90,6 +90,7 @@ class VideoEncoder(nn.Module):
     """Normalised grey views [B, T, height, width] -> embeddings [B, T − 4, D], length 1."""
 
     CHANNELS = (32, 64, 128)
+    GATHERED = 192  # what a picture comes to
 
     def __init__(self, size: ModelSize):
         super().__init__()
@@ -106,11 +107,11 @@ class VideoEncoder(nn.Module):
         )
         height, width = (side // 16 for side in size.view)
         self.gather = nn.Sequential(
-            nn.Conv2d(c3, 256, (height, width), bias=False),
-            nn.BatchNorm2d(256),
+            nn.Conv2d(c3, self.GATHERED, (height, width), bias=False),
+            nn.BatchNorm2d(self.GATHERED),
             nn.ReLU(inplace=True),
         )
-        self.temporal = TemporalPart(256, size)
+        self.temporal = TemporalPart(self.GATHERED, size)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         batch, frames = views.shape[:2]
