@@ -49,13 +49,15 @@ COLUMNS = ("K = 5", "K = 9", "K = 15", "1 s", "3 s", "whole clip", "AUC shifted 
 def scaled(size: ModelSize, factor: float) -> SyncModel:
     """Our network with so many times the channels."""
 
-    def channels(encoder: type) -> type:
-        return type(encoder.__name__, (encoder,),
-                    {"CHANNELS": tuple(round(n * factor) for n in encoder.CHANNELS)})  # fmt: skip
+    class Video(VideoEncoder):
+        CHANNELS = tuple(round(n * factor) for n in VideoEncoder.CHANNELS)
+        GATHERED = round(VideoEncoder.GATHERED * factor)
+
+    class Audio(AudioEncoder):
+        CHANNELS = tuple(round(n * factor) for n in AudioEncoder.CHANNELS)
 
     model = SyncModel(replace(size, hidden_dim=round(size.hidden_dim * factor)))
-    model.video = channels(VideoEncoder)(model.size)
-    model.audio = channels(AudioEncoder)(model.size)
+    model.video, model.audio = Video(model.size), Audio(model.size)
     return model
 
 
