@@ -65,7 +65,7 @@ def test_what_is_judged_is_the_mean():
     with torch.no_grad():
         state.model.log_scale.fill_(1.0)
     state.note_step()
-    assert float(state.judged.log_scale) == 1
+    assert state.judged.log_scale.item() == 1
     content = state.content(0.5)
     assert set(content["model_state_dict"]) == set(state.model.state_dict())
     assert content["averaged_steps"] == 1 and content["trained_state_dict"]
