@@ -313,6 +313,7 @@ CATALOGUE: dict[str, str] = {
     "the trained model (default: checkpoints/best_model.pth, or the pretrained one)": (
         "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
     ),
+    "the weights begin with those of {path}": "初始权重取自 {path}",
     "Compare training on a few clips of a person with and without the pretrained weights.": (
         "用某人的少量视频，比较有无预训练权重的训练效果。"
     ),

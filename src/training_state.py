@@ -14,6 +14,7 @@ from src.checkpoint import PRETRAINED, load_checkpoint, load_weights
 from src.config import Config
 from src.dataset import Pieces
 from src.errors import CheckpointError
+from src.files import shown_path
 from src.messages import tr
 from src.model import ModelSize, SyncModel
 from src.samples import Sample
@@ -118,6 +119,7 @@ def new_model(config: Config, device: torch.device) -> SyncModel:
     if origin != "none":
         path = PRETRAINED if origin == "pretrained" else Path(origin)
         load_weights(model, load_checkpoint(path), path)
+        print(tr("the weights begin with those of {path}", path=shown_path(path)))
     return model.to(device, memory_format=torch.channels_last)
 
 

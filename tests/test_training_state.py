@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from src.checkpoint import save_checkpoint
 from src.config import load_config
+from src.errors import CheckpointError, MissingFileError
 from src.training_state import Tally, make_schedule, new_model, new_state, running_mean
 
 
@@ -29,6 +31,34 @@ def test_a_seed_makes_a_network():
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
     assert torch.equal(weights(1), weights(1)) and not torch.equal(weights(1), weights(2))
+
+
+def test_weights_to_begin_with(tmp_path, monkeypatch, capsys):
+    def begun(origin: str, **changes):
+        changes = {"training.seed": 1, "model.hidden_dim": 16, **changes}
+        settings = [f"{key}={value}" for key, value in changes.items()]
+        return new_model(
+            load_config(None, [*settings, f"training.init_from={origin}"]), torch.device("cpu")
+        )
+
+    def same(one, other) -> bool:
+        others = other.state_dict()
+        return all(torch.equal(tensor, others[name]) for name, tensor in one.state_dict().items())
+
+    earlier = begun("none")
+    path = tmp_path / "earlier.pth"
+    config = load_config(None, ["model.hidden_dim=16"])
+    save_checkpoint(path, new_state(config, earlier, [], []).content(0.5))
+    assert not same(begun("none", **{"training.seed": 2}), earlier)
+    capsys.readouterr()
+    assert same(begun(str(path), **{"training.seed": 2}), earlier)
+    assert "earlier.pth" in capsys.readouterr().out
+    monkeypatch.setattr("src.training_state.PRETRAINED", path)
+    assert same(begun("pretrained", **{"training.seed": 2}), earlier)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        begun("pretrained", **{"model.hidden_dim": 32})
+    with pytest.raises(MissingFileError, match=r"none\.pth"):
+        begun(str(tmp_path / "none.pth"))
 
 
 def test_a_tally_weighs_by_questions():
