@@ -41,6 +41,7 @@ from src.own_offsets import (
     moved,
     read_found,
     retimed,
+    settled,
     write_found,
     zero_of,
 )
@@ -128,7 +129,7 @@ def _round(
             earlier = weights[fold] if weights and weights[fold].exists() else None
             model = _trained(config, device, state, earlier, fold, train)
             write_found(table, _measured(model, train, held_out))
-        found += read_found(table)
+        found += settled(read_found(table), held_out)
         made.append(state)
     for path in weights:
         path.unlink(missing_ok=True)  # the networks of the round before are not needed any more

@@ -143,11 +143,27 @@ def centred(found: list[Found], samples: list[Sample]) -> list[Found]:
     offsets = {one.id: one.offset_ms for one in found if one.offset_ms is not None}
     if not offsets:
         return found
-    middle = median_by_speaker(offsets, samples)
+    return _shifted(found, median_by_speaker(offsets, samples))
+
+
+def settled(found: list[Found], samples: list[Sample]) -> list[Found]:
+    """What a network found in a fold, with half of what the fold moved as a whole taken back.
+
+    A network hands its zero, that of the clips it was trained on, to those it measures. Two folds
+    would swap theirs in every round; so they meet in the middle.
+
+    Args:
+        samples: of the fold, as they were re-timed before.
+    """
+    before = {one.id: one.offset_ms for one in samples}
+    moves = {one.id: one.offset_ms - before[one.id] for one in found if one.offset_ms is not None}
+    return _shifted(found, median_by_speaker(moves, samples) / 2) if moves else found
+
+
+def _shifted(found: list[Found], ms: float) -> list[Found]:
+    """The same with all offsets less by so much."""
     return [
-        one
-        if one.offset_ms is None
-        else Found(one.id, round(one.offset_ms - middle, 1), one.evidence)
+        one if one.offset_ms is None else Found(one.id, round(one.offset_ms - ms, 1), one.evidence)
         for one in found
     ]
 
@@ -234,7 +250,7 @@ def draw_offsets(
             values = [offsets[name] for name in ids if name in offsets]
             axis.hist(np.clip(values, -HISTOGRAM_MS, HISTOGRAM_MS), edges, color=colour)
             axis.axvline(0, color="#9aa5b1", linewidth=1, linestyle=":")
-            middle = f"{np.median(values):+.0f} ms" if values else "–"
+            middle = f"{round(np.median(values)):+d} ms" if values else "–"
             axis.set_title(f"{source}: {len(values)} of {len(ids)}, median {middle}", fontsize=9)
             axis.spines[["top", "right"]].set_visible(False)
     for axis, (_, _, label) in zip(axes[-1], sides, strict=True):

@@ -1,6 +1,7 @@
 """Own offsets: who is measured by whom, what counts as found, where zero is."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from src.own_offsets import (
     moved,
     read_found,
     retimed,
+    settled,
     strength,
     write_found,
 )
@@ -104,6 +106,28 @@ def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
                                                                strict=True)]  # fmt: skip
     assert [one.offset_ms for one in retimed(samples, found)] == [10, 30, 20, 20, 0]
     assert [one.offset_ms for one in retimed(samples, None)] == [0] * 5
+
+
+def test_folds_meet_in_the_middle():
+    """Two folds whose zeros are apart: networks that hand theirs over would swap them for ever."""
+    folds = [[sample(n, f"s{n}") for n in range(0, 5)], [sample(n, f"s{n}") for n in range(5, 10)]]
+    zeros = [0.0, 40.0]
+    apart = []
+    for _ in range(4):
+        apart.append(abs(zeros[0] - zeros[1]))
+        seen = []
+        for fold, own, other in zip(folds, zeros, zeros[::-1], strict=True):
+            timed = [replace(one, offset_ms=10.0 * n + own) for n, one in enumerate(fold)]
+            found = [Found(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
+            new = settled([*found, Found("x", None, 0.0)], timed)
+            assert new[-1] == Found("x", None, 0.0)
+            steps = np.diff([one.offset_ms for one in new[:-1]])
+            assert steps == pytest.approx(10), "clips keep their places in the fold"
+            seen.append(new[0].offset_ms)
+        zeros = seen
+    assert apart[0] == 40 and max(apart[1:]) == pytest.approx(0)
+    nothing = [Found("/1.mp4#0", None, 0.0)]
+    assert settled(nothing, folds[0]) == nothing
 
 
 def test_zero_is_the_median_over_speakers():
