@@ -52,7 +52,7 @@ from src.training_state import new_model, new_state, take_up
 
 FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
 ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero
-STRANGE_CLIPS = 400  # clips it is shown with another one's sound
+STRANGE_CLIPS = 200  # clips it is shown with another one's sound
 LATER_SHARE = 0.5  # of the epochs, in the rounds after the first, which go on with its weights
 
 
@@ -129,7 +129,7 @@ def _round(
             earlier = weights[fold] if weights and weights[fold].exists() else None
             model = _trained(config, device, state, earlier, fold, train)
             write_found(table, _measured(model, train, held_out))
-        found += settled(read_found(table), held_out)
+        found += settled(read_found(table), held_out, len(folds))
         made.append(state)
     for path in weights:
         path.unlink(missing_ok=True)  # the networks of the round before are not needed any more
@@ -158,7 +158,13 @@ def _trained(
     settings = config.training
     epochs = max(1, round(config.cleaning.epochs * (LATER_SHARE if earlier else 1)))
     updated = settings.model_copy(
-        update={"num_epochs": epochs, "warmup_epochs": 1, "seed": settings.seed + fold}
+        # Weights of elsewhere may have seen the speakers that are to be measured.
+        update={
+            "num_epochs": epochs,
+            "warmup_epochs": 1.0,
+            "seed": settings.seed + fold,
+            "init_from": "none",
+        }
     )
     config = config.model_copy(update={"training": updated})
     state = new_state(config, new_model(config, device), train, [])
@@ -180,7 +186,8 @@ def _trained(
 def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
     """What a network finds in clips of speakers it has not seen."""
     zero = zero_of(model, train, ZERO_CLIPS)
-    shown = [*held_out, *train]
+    # In a small fold there are too few other clips to tell what is usual.
+    shown = held_out if len(held_out) >= STRANGE_CLIPS else [*held_out, *train]
     shown = random.Random(0).sample(shown, min(STRANGE_CLIPS, len(shown)))
     least = least_evidence(measure_strange(model, shown, REACH))
     return [

@@ -146,18 +146,19 @@ def centred(found: list[Found], samples: list[Sample]) -> list[Found]:
     return _shifted(found, median_by_speaker(offsets, samples))
 
 
-def settled(found: list[Found], samples: list[Sample]) -> list[Found]:
-    """What a network found in a fold, with half of what the fold moved as a whole taken back.
+def settled(found: list[Found], samples: list[Sample], folds: int) -> list[Found]:
+    """What a network found in a fold, with part of what the fold moved as a whole taken back.
 
-    A network hands its zero, that of the clips it was trained on, to those it measures. Two folds
-    would swap theirs in every round; so they meet in the middle.
+    A network hands its zero, the mean of those of the other folds, to the clips it measures. Two
+    folds would swap theirs in every round. With 1/folds of the move taken back, all meet in the
+    mean of all at once.
 
     Args:
         samples: of the fold, as they were re-timed before.
     """
     before = {one.id: one.offset_ms for one in samples}
     moves = {one.id: one.offset_ms - before[one.id] for one in found if one.offset_ms is not None}
-    return _shifted(found, median_by_speaker(moves, samples) / 2) if moves else found
+    return _shifted(found, median_by_speaker(moves, samples) / folds) if moves else found
 
 
 def _shifted(found: list[Found], ms: float) -> list[Found]:

@@ -108,26 +108,27 @@ def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
     assert [one.offset_ms for one in retimed(samples, None)] == [0] * 5
 
 
-def test_folds_meet_in_the_middle():
-    """Two folds whose zeros are apart: networks that hand theirs over would swap them for ever."""
-    folds = [[sample(n, f"s{n}") for n in range(0, 5)], [sample(n, f"s{n}") for n in range(5, 10)]]
-    zeros = [0.0, 40.0]
+@pytest.mark.parametrize("zeros", [[0.0, 40.0], [0.0, 40.0, -50.0], [0.0, 10.0, 20.0, 30.0, 90.0]])
+def test_folds_meet_in_the_middle(zeros):
+    """Folds whose zeros are apart: two networks that hand theirs over would swap them for ever."""
+    folds = [[sample(n, f"s{n}") for n in range(5 * k, 5 * k + 5)] for k in range(len(zeros))]
     apart = []
-    for _ in range(4):
-        apart.append(abs(zeros[0] - zeros[1]))
+    for _ in range(3):
+        apart.append(max(zeros) - min(zeros))
+        others = [(sum(zeros) - own) / (len(zeros) - 1) for own in zeros]
         seen = []
-        for fold, own, other in zip(folds, zeros, zeros[::-1], strict=True):
+        for fold, own, other in zip(folds, zeros, others, strict=True):
             timed = [replace(one, offset_ms=10.0 * n + own) for n, one in enumerate(fold)]
             found = [Found(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
-            new = settled([*found, Found("x", None, 0.0)], timed)
+            new = settled([*found, Found("x", None, 0.0)], timed, len(folds))
             assert new[-1] == Found("x", None, 0.0)
             steps = np.diff([one.offset_ms for one in new[:-1]])
             assert steps == pytest.approx(10), "clips keep their places in the fold"
             seen.append(new[0].offset_ms)
         zeros = seen
-    assert apart[0] == 40 and max(apart[1:]) == pytest.approx(0)
+    assert apart[0] >= 40 and max(apart[1:]) == pytest.approx(0, abs=0.2)
     nothing = [Found("/1.mp4#0", None, 0.0)]
-    assert settled(nothing, folds[0]) == nothing
+    assert settled(nothing, folds[0], 2) == nothing
 
 
 def test_zero_is_the_median_over_speakers():
