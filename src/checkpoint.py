@@ -28,12 +28,12 @@ from src.model import ModelSize, SyncModel
 BEST = "best_model.pth"
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained" / BEST  # comes with the project
 FORMAT = "lipsync-checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: another network
 NEEDED = {"epoch": int, "model_state_dict": dict, "config": dict, "calibration": dict}
 # What judging a clip and beginning another training take; the rest goes on with this training.
 FOR_INFERENCE = (
     "epoch", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc", "config",
-    "normalization", "calibration", "zero_ms",
+    "normalization", "calibration", "zero_ms", "people",
 )  # fmt: skip
 
 
@@ -82,7 +82,8 @@ def load_checkpoint(path: str | Path) -> dict:
         )  # fmt: skip
     if content.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
-            tr("{path} has format version {found}; this program reads version {known}",
+            tr("{path} has format version {found}, this program reads version {known}: use the "
+               "program that wrote it, or train anew",
                path=path, found=content.get("format_version"), known=FORMAT_VERSION)
         )  # fmt: skip
     missing = [name for name, kind in NEEDED.items() if not isinstance(content.get(name), kind)]

@@ -300,8 +300,9 @@ CATALOGUE: dict[str, str] = {
     "{path} is not a checkpoint of this project; train one with python src/train.py": (
         "{path} 不是本项目的检查点；请运行 python src/train.py 训练"
     ),
-    "{path} has format version {found}; this program reads version {known}": (
-        "{path} 的格式版本为 {found}；本程序读取版本 {known}"
+    "{path} has format version {found}, this program reads version {known}: use the program that "
+    "wrote it, or train anew": (
+        "{path} 的格式版本是 {found}，本程序读取版本 {known}: 请用写出它的程序，或重新训练"
     ),
     "{path} is incomplete: {names} missing": "{path} 不完整: 缺少 {names}",
     "the weights of {path} do not fit the network: model.* or data.input_size differ from those "

@@ -214,7 +214,7 @@ def test_checkpoints_of_others_are_refused(tmp_path, foreign):
 def test_another_format_version_is_refused(tmp_path):
     path = tmp_path / "new.pth"
     torch.save(content(format="lipsync-checkpoint", format_version=99), path)
-    refused(path, "99", "reads version 1")
+    refused(path, "99", "reads version 2")
 
 
 @pytest.mark.parametrize("missing", ["epoch", "model_state_dict", "config", "calibration"])
