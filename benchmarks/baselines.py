@@ -1,8 +1,11 @@
 """The field's networks and ours, trained on the same clips for the same time and measured alike.
 
-Every network is trained on the training speakers of ``data.processed_dir`` for so many minutes of
-this machine, with the same batches and augmentation and its own loss, and measured on another
-index by the protocol of ``src/evaluate.py``. A network that is finished is not trained again.
+Every network is trained on the training speakers of ``data.processed_dir`` for so many minutes
+of this machine, with the same batches and augmentation and its own loss, and measured on another
+index, which should hold other people, by the protocol of ``src/evaluate.py``. A network that is
+finished is not trained again. Of the settings of training those of batches, rate, decay and
+augmentation count; the rate's course is fixed by the time, and there is no running mean. Nothing
+else should run on the machine meanwhile.
 """
 
 import json
@@ -19,7 +22,8 @@ if not __package__:  # started as a script
 import torch
 from tqdm import tqdm
 
-from benchmarks.networks import contrastive_loss, cosine_bce, syncnet, wav2lip_expert
+from benchmarks.ablations import same_settings
+from benchmarks.networks import syncnet, wav2lip_expert
 from src import evaluate
 from src.audio_features import N_MELS, STEPS_PER_FRAME
 from src.augmentation import Augmentation
@@ -30,6 +34,7 @@ from src.config import Config
 from src.dataset import Batch, Pieces, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
+from src.errors import DatasetError
 from src.files import made_folder, written_aside
 from src.losses import NEIGHBOURS, n_way_loss
 from src.messages import tr
@@ -85,7 +90,10 @@ def wrong_windows(candidate: torch.Tensor, generator: torch.Generator) -> torch.
 
 
 def loss_of(
-    model: torch.nn.Module, batch: Batch, augmentation: Augmentation, generator: torch.Generator
+    model: torch.nn.Module,
+    batch: Batch,
+    augmentation: Augmentation | None,
+    generator: torch.Generator,
 ) -> torch.Tensor | None:
     """A network's own loss; None where nobody speaks."""
     views, bands = network_input(batch, model.size, augmentation)
@@ -95,8 +103,7 @@ def loss_of(
     video, audio = model(views, bands)
     if isinstance(model, SyncModel):
         return n_way_loss(video, audio, model.scale, usable, candidate)[0]
-    own = cosine_bce if model.video.positive else contrastive_loss
-    return own(video, audio, usable, wrong_windows(candidate, generator))
+    return model.loss(video, audio, usable, wrong_windows(candidate, generator))
 
 
 def train(
@@ -116,6 +123,8 @@ def train(
     )
     generator = torch.Generator().manual_seed(settings.seed)
     augmentation = Augmentation(model.size, generator, settings.augment_without)
+    if not settings.augment:
+        augmentation = None
     model.train()
     began, frames, epoch, mean = time.monotonic(), 0, 0, math.nan
     with tqdm(total=round(minutes * 60), unit="s") as bar:
@@ -194,10 +203,10 @@ def main() -> int:
         help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
     )  # fmt: skip
     parser.add_argument("--minutes", type=float, default=20, help=tr("of training, for each"))
-    parser.add_argument(
-        "--output", type=Path, required=True, help=tr("networks and figures go here")
-    )
+    parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
     args = parser.parse_args()
+    if args.minutes <= 0:
+        parser.error(tr("--minutes: more than 0"))
     config = settings_of(args)
     reuse_freed_memory()
     device = choose_device(config.training.device)
@@ -207,13 +216,17 @@ def main() -> int:
     test = load_samples(args.index, config.data, every=True)
     if args.reference:
         test = with_reference(test, args.reference)
+    if not test:
+        raise DatasetError(tr("{path} has no samples", path=args.index))
     folder = made_folder(args.output)
+    given = {"minutes": args.minutes, "index": str(args.index), "reference": str(args.reference)}
+    same_settings(folder, json.dumps(given) + config.model_dump_json())
     size = ModelSize.of(config)
     rows, models = {}, {}
-    for number, (name, make) in enumerate(NETWORKS.items()):
+    for name, make in NETWORKS.items():
         seed_all(config.training.seed)
         models[name] = make(size).to(memory_format=torch.channels_last)
-        note = folder / f"network-{number}.json"
+        note = folder / f"{name.replace(', ', '-').replace(' ', '_')}.json"
         if not note.exists():
             print(f"=== {name}", flush=True)
             model = models[name].to(device)

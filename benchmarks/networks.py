@@ -2,11 +2,14 @@
 
 Both look at windows of 5 frames one by one: a clip of T frames is cut into its T − 4 windows, each
 goes through the whole network. They get what our network gets (grey views of the lower face,
-mel bands), so the crops, the clock and the training data are the same for all.
+mel bands), so the crops, the clock and the training data are the same for all; the optimiser is
+ours, too. Only networks and losses are theirs.
 
 ``width`` multiplies all numbers of channels: at the published width (1) a training on the CPU would
 see some tens of windows a second.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -45,19 +48,17 @@ class _Windows(nn.Module):
 
     Args:
         net: [N, channels, rows, columns] -> [N, D, 1, 1].
-        positive: whether embeddings are cut off below 0.
     """
 
-    def __init__(self, net: nn.Module, positive: bool = False):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.net, self.positive = net, positive
+        self.net = net
 
     def embed(self, windows: torch.Tensor) -> torch.Tensor:
         """[B, W, channels, rows, columns] -> [B, W, D], length 1."""
         batch = windows.shape[:2]
         x = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         x = self.net(x).flatten(1)
-        x = F.relu(x) if self.positive else x
         return F.normalize(x, dim=-1).reshape(*batch, -1)
 
 
@@ -88,9 +89,9 @@ class MfccWindows(BandWindows):
 class TwoStreams(nn.Module):
     """Two encoders with the attributes measuring and training look for."""
 
-    def __init__(self, size: ModelSize, video: nn.Module, audio: nn.Module):
+    def __init__(self, size: ModelSize, video: nn.Module, audio: nn.Module, loss: Callable):
         super().__init__()
-        self.size, self.video, self.audio = size, video, audio
+        self.size, self.video, self.audio, self.loss = size, video, audio, loss
         self.register_buffer("log_scale", torch.zeros(()))
 
     def forward(self, views: torch.Tensor, bands: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -116,12 +117,12 @@ def syncnet(size: ModelSize, width: float = 1.0) -> TwoStreams:
     lips.extend([_conv(c3, c4, left), nn.Conv2d(c4, size.embedding_dim, 1)])
     a1, a2, a3, a4, a5 = (round(n * width) for n in (64, 192, 384, 256, 512))
     sound = nn.Sequential(
-        _conv(1, a1, 3, 1, 1), _conv(a1, a2, 3, 1, 1), nn.MaxPool2d(3, (1, 2), 1),
+        _conv(1, a1, 3, 1, 1), _conv(a1, a2, 3, 1, 1), nn.MaxPool2d(3, (1, 2)),
         _conv(a2, a3, 3, 1, 1), _conv(a3, a4, 3, 1, 1), _conv(a4, a4, 3, 1, 1), nn.MaxPool2d(3, 2),
     )  # fmt: skip
     left = _spatial(sound, 1, SYNCNET_MFCC, WINDOW_STEPS)
     sound.extend([_conv(a4, a5, left), nn.Conv2d(a5, size.embedding_dim, 1)])
-    return TwoStreams(size, VideoWindows(lips), MfccWindows(sound))
+    return TwoStreams(size, VideoWindows(lips), MfccWindows(sound), contrastive_loss)
 
 
 def wav2lip_expert(size: ModelSize, width: float = 1.0) -> TwoStreams:
@@ -130,14 +131,14 @@ def wav2lip_expert(size: ModelSize, width: float = 1.0) -> TwoStreams:
     c1, c2, c3, c4, c5 = (max(8, round(n * width)) for n in (32, 64, 128, 256, 512))
     lips = nn.Sequential(
         _conv(WINDOW_FRAMES, c1, 7, 1, 3),
-        _conv(c1, c2, 5, 2, 2), _Residual(c2), _Residual(c2),
+        _conv(c1, c2, 5, (1, 2), 1), _Residual(c2), _Residual(c2),
         _conv(c2, c3, 3, 2, 1), _Residual(c3), _Residual(c3), _Residual(c3),
         _conv(c3, c4, 3, 2, 1), _Residual(c4), _Residual(c4),
         _conv(c4, c5, 3, 2, 1), _Residual(c5), _Residual(c5),
         _conv(c5, c5, 3, 2, 1),
     )  # fmt: skip
     left = _spatial(lips, WINDOW_FRAMES, *size.view)
-    lips.extend([_conv(c5, c5, left), nn.Conv2d(c5, size.embedding_dim, 1)])
+    lips.extend([_conv(c5, c5, left), _conv(c5, size.embedding_dim, 1)])
     sound = nn.Sequential(
         _conv(1, c1, 3, 1, 1), _Residual(c1), _Residual(c1),
         _conv(c1, c2, 3, (2, 1), 1), _Residual(c2), _Residual(c2),
@@ -145,8 +146,8 @@ def wav2lip_expert(size: ModelSize, width: float = 1.0) -> TwoStreams:
         _conv(c3, c4, 3, 2, 1), _Residual(c4), _Residual(c4),
     )  # fmt: skip
     left = _spatial(sound, 1, N_MELS, WINDOW_STEPS)
-    sound.extend([_conv(c4, c5, left), nn.Conv2d(c5, size.embedding_dim, 1)])
-    return TwoStreams(size, VideoWindows(lips, True), BandWindows(sound, True))
+    sound.extend([_conv(c4, c5, left), _conv(c5, size.embedding_dim, 1)])
+    return TwoStreams(size, VideoWindows(lips), BandWindows(sound), cosine_bce)
 
 
 def contrastive_loss(

@@ -17,41 +17,53 @@ from src import evaluate
 from src.calibration import UNFITTED
 from src.checkpoint import PRETRAINED, Trained, load_trained
 from src.cli import make_parser, run, settings_of
-from src.config import Config, overridden
+from src.clip_features import WINDOW_FRAMES
+from src.config import Config
 from src.device import choose_device, reuse_freed_memory
 from src.errors import DatasetError
 from src.messages import tr
 from src.reference import with_reference
 from src.samples import Sample, load_samples
 from src.train import train_epoch
-from src.training_state import new_model, new_state
+from src.training_state import begin_with, new_model, new_state
 
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "AUC shifted 1 s")
 
 
 def clips_of(samples: list[Sample], person: str, clips: int) -> tuple[list[Sample], list[Sample]]:
-    """A person's clips to train on and those to measure on.
+    """Samples of a person's first clips to train on, and of the others to measure on.
+
+    Args:
+        person: the name, or a part of it that only one has.
 
     Raises:
-        DatasetError: there are not more than ``clips``.
+        DatasetError: there is not one such person with more than ``clips`` clips.
     """
     known = any(sample.known for sample in samples)
-    own = [s for s in samples if person in s.person and (s.known or not known)]
+    usable = [s for s in samples if (s.known or not known) and s.n_frames >= WINDOW_FRAMES]
+    own = [s for s in usable if s.person == person] or [s for s in usable if person in s.person]
     people = {sample.person for sample in own}
-    if len(people) != 1 or len(own) <= clips:
+    names = sorted({sample.clip for sample in own})  # of one clip all shots, or none
+    if len(people) != 1 or not 0 < clips < len(names):
         raise DatasetError(
             tr("{name}: {people} speakers with {n} clips; one with more than {clips} is needed",
-               name=person, people=len(people), n=len(own), clips=clips)
+               name=person, people=len(people), n=len(names), clips=clips)
         )  # fmt: skip
-    return own[:clips], own[clips:]
+    few = set(names[:clips])
+    return [s for s in own if s.clip in few], [s for s in own if s.clip not in few]
 
 
-def trained_on(config: Config, samples: list[Sample], device: torch.device) -> torch.nn.Module:
-    """A network trained on these samples, from ``training.init_from``."""
-    state = new_state(config, new_model(config, device), samples, [])
+def trained_on(
+    config: Config, samples: list[Sample], device: torch.device, origin: str | None
+) -> torch.nn.Module:
+    """A network trained on these samples, from nothing or from the weights of ``origin``."""
+    model = new_model(config, device)
+    if origin:
+        begin_with(model, origin)
+    state = new_state(config, model, samples, [])
     while state.epoch < config.training.num_epochs:
         tally = train_epoch(state)
-        state.epoch += 1
+        state.end_epoch(tally.mean_loss)
     print(tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
              epoch=state.epoch, total=state.epoch, loss=tally.mean_loss,
              acc=tally.accuracy), flush=True)  # fmt: skip
@@ -75,14 +87,13 @@ def main() -> int:
     config = settings_of(args)
     reuse_freed_memory()
     device = choose_device(config.training.device)
-    samples = load_samples(args.index, config.data)
+    samples = load_samples(args.index, config.data, every=bool(args.reference))
     if args.reference:
         samples = with_reference(samples, args.reference)
     few, rest = clips_of(samples, args.person, args.clips)
     models = {"pretrained": load_trained(PRETRAINED, device).model}
-    for name, origin in (("from nothing", "none"), ("from the pretrained", "pretrained")):
-        chosen = overridden(config, [f"training.init_from={origin}"], str(PRETRAINED))
-        models[f"{len(few)} clips, {name}"] = trained_on(chosen, few, device)
+    for name, origin in (("from nothing", None), ("from the pretrained", "pretrained")):
+        models[f"{args.clips} clips, {name}"] = trained_on(config, few, device, origin)
     print(tr("measured on {n} other clips of {name}", n=len(rest), name=rest[0].person))
     print(f"| network | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
     for name, model in models.items():

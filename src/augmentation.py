@@ -162,7 +162,8 @@ class Augmentation:
         return torch.where(keep.to(device), bands, quiet)
 
     def _voice(self, bands: torch.Tensor) -> torch.Tensor:
-        """All frequencies times a factor; the highest band is repeated where none is left."""
+        """All tones by a factor lower or higher; the outermost bands are repeated where none is
+        left (VTLP bends the scale there instead)."""
         batch, steps, _ = bands.shape
         centres = band_centres_hz()
         factors = (1 + self._uniform(batch, 1) * self.VOICE).numpy()

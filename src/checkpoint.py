@@ -12,45 +12,51 @@ the running mean then
 so ``torch.load(path, weights_only=True)`` reads it, here and anywhere.
 """
 
+import platform
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from src.calibration import UNFITTED
+from src.checkpoint_file import read_file, write_file
 from src.config import Config, parse_config
-from src.errors import CheckpointError, ConfigError, MissingFileError
-from src.files import shown_path, written_aside
+from src.errors import CheckpointError, ConfigError, MissingFileError, NotACheckpointError
+from src.files import shown_path
 from src.messages import tr
 from src.model import ModelSize, SyncModel
 
-BEST = "best_model.pth"
+BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained" / BEST  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
 NEEDED = {"epoch": int, "model_state_dict": dict, "config": dict, "calibration": dict}
 # What judging a clip and beginning another training take; the rest goes on with this training.
 FOR_INFERENCE = (
-    "epoch", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc", "config",
-    "normalization", "calibration", "zero_ms", "people",
+    "epoch", "step", "sampler", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc",
+    "config", "normalization", "calibration", "zero_ms", "clips", "trained_on",
 )  # fmt: skip
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
-    """Write a checkpoint aside and rename it.
+    """Write a checkpoint: whole, or not at all.
 
     Raises:
         OutputError.
     """
-    content = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **content,
-        "versions": {"torch": str(torch.__version__)},
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    write_file(path, {**head, **content, "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """What this was written with."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": str(np.__version__),
     }
-    with written_aside(path) as aside:
-        torch.save(content, aside)
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -58,28 +64,20 @@ def load_checkpoint(path: str | Path) -> dict:
 
     Raises:
         MissingFileError: there is no such file.
-        CheckpointError: it is not a checkpoint of this project, or damaged.
+        CheckpointError: it is not a checkpoint of this project, of another version, or damaged;
+            each is told in its own words.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(
-            tr("checkpoint not found: {path}; python src/train.py makes one", path=path)
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on files that are refused below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged file can raise nearly anything; none of it has run foreign code.
-    except Exception:
-        raise CheckpointError(
-            tr("{path} is not a checkpoint, or it is damaged; train one with python src/train.py",
-               path=path)
-        ) from None  # fmt: skip
+    return checked(read_file(path), path)
+
+
+def checked(content: object, path: str | Path) -> dict:
+    """See to it that the content of a file is a checkpoint of this version.
+
+    Raises:
+        CheckpointError.
+    """
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(
-            tr("{path} is not a checkpoint of this project; train one with python src/train.py",
-               path=path)
-        )  # fmt: skip
+        raise NotACheckpointError(_foreign(content, path))
     if content.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             tr("{path} has format version {found}, this program reads version {known}: use the "
@@ -87,15 +85,30 @@ def load_checkpoint(path: str | Path) -> dict:
                path=path, found=content.get("format_version"), known=FORMAT_VERSION)
         )  # fmt: skip
     missing = [name for name, kind in NEEDED.items() if not isinstance(content.get(name), kind)]
+    if "calibration" not in missing and not {"score", "peak"} <= content["calibration"].keys():
+        missing.append("calibration")
     if missing:
         raise CheckpointError(
             tr("{path} is incomplete: {names} missing", path=path, names=", ".join(missing))
         )
-    if not {"score", "peak"} <= content["calibration"].keys():
-        raise CheckpointError(
-            tr("{path} is incomplete: {names} missing", path=path, names="calibration")
-        )
     return content
+
+
+def is_bare(content: object) -> bool:
+    """Whether a file holds weights by name and nothing else."""
+    return (
+        isinstance(content, dict) and bool(content) and all(map(torch.is_tensor, content.values()))
+    )
+
+
+def _foreign(content: object, path: str | Path) -> str:
+    """What a file of tensors is that is no checkpoint of this project."""
+    if is_bare(content):
+        return tr("{path} holds bare weights, without settings and calibration: name the "
+                  "checkpoint they were taken from, or add --config with their settings",
+                  path=path)  # fmt: skip
+    return tr("{path} is a file of PyTorch, but not a checkpoint of this project; train one with "
+              "python src/train.py", path=path)  # fmt: skip
 
 
 def own_or_pretrained(path: str | Path | None, folder: str | Path) -> Path:
@@ -118,6 +131,21 @@ def own_or_pretrained(path: str | Path | None, folder: str | Path) -> Path:
     return PRETRAINED
 
 
+def newest(folder: Path) -> Path:
+    """Where the last training in a folder stopped: its checkpoint written last that can be gone on
+    from.
+
+    Raises:
+        MissingFileError: there is none.
+    """
+    found = [*folder.glob(LAST), *folder.glob("checkpoint_epoch_*.pth")]
+    if not found:
+        raise MissingFileError(
+            tr("{folder} holds no checkpoint to go on from: leave out --resume", folder=folder)
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
 def for_inference(content: dict) -> dict:
     """Of a checkpoint, what is needed to use it: without the state of its training."""
     return {name: content[name] for name in FOR_INFERENCE if name in content}
@@ -132,31 +160,47 @@ class Trained:
     calibration: dict
 
 
-def load_trained(path: str | Path, device: torch.device) -> Trained:
+def load_trained(path: str | Path, device: torch.device, settings: Config | None = None) -> Trained:
     """The model of a checkpoint, in evaluation mode.
+
+    Args:
+        settings: for bare weights: what they were trained with; their score is not calibrated.
 
     Raises:
         MissingFileError, CheckpointError.
     """
-    content = load_checkpoint(path)
-    try:
-        config = parse_config(content["config"], str(path))
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from None
+    content = read_file(path)
+    if is_bare(content) and settings:
+        content = {"model_state_dict": content, "calibration": UNFITTED}
+        config = settings
+    else:
+        config = config_of(checked(content, path), path)
     model = SyncModel(ModelSize.of(config))
     load_weights(model, content, path)
     model.to(device, memory_format=torch.channels_last).eval()
     return Trained(model, config, content["calibration"])
 
 
+def config_of(content: dict, path: str | Path) -> Config:
+    """The settings a checkpoint was trained with.
+
+    Raises:
+        CheckpointError.
+    """
+    try:
+        return parse_config(content["config"], str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+
+
 def load_weights(model: SyncModel, content: dict, path: str | Path) -> None:
-    """Put a checkpoint's weights into a model.
+    """Put a checkpoint's weights, or bare ones, into a model.
 
     Raises:
         CheckpointError: they belong to a network of another shape.
     """
     try:
-        model.load_state_dict(content["model_state_dict"])
+        model.load_state_dict(content if is_bare(content) else content["model_state_dict"])
     except RuntimeError:
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "

@@ -53,6 +53,8 @@ from src.training_state import new_model, new_state, take_up
 FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
 ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero
 STRANGE_CLIPS = 200  # clips it is shown with another one's sound
+NOT_OF_THE_WEIGHTS = {"device", "num_epochs", "save_interval", "save_steps",
+                      "keep_checkpoint_max", "monitor", "init_from"}  # fmt: skip
 LATER_SHARE = 0.5  # of the epochs, in the rounds after the first, which go on with its weights
 
 
@@ -73,7 +75,7 @@ def clean(config: Config) -> Path:
     folder = Path(config.data.processed_dir) / FOLDER
     settings = config.cleaning
     raw = [replace(one, offset_ms=0.0) for one in load_samples(index, config.data, every=True)]
-    raw = [one for one in raw if one.n_frames >= WINDOW_FRAMES]
+    raw = _long_enough(raw)
     folds = folds_of(raw, settings.folds, config.training.seed)
     device = choose_device(config.training.device)
     rounds: list[list[Found]] = []
@@ -117,7 +119,8 @@ def _round(
     made = []
     for fold, held_out in enumerate(folds):
         others = [one for other in folds if other is not held_out for one in other]
-        train, held_out = retimed(others, before), retimed(held_out, before)
+        train, held_out = _long_enough(retimed(others, before)), retimed(held_out, before)
+        measurable = _long_enough(held_out)
         name = f"round-{number}-fold-{fold}-{_digest(config, train, held_out)}"
         table, state = folder / f"{name}.csv", folder / f"{name}.pth"
         if not table.exists():
@@ -128,12 +131,18 @@ def _round(
             # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
             earlier = weights[fold] if weights and weights[fold].exists() else None
             model = _trained(config, device, state, earlier, fold, train)
-            write_found(table, _measured(model, train, held_out))
-        found += settled(read_found(table), held_out, len(folds))
+            write_found(table, _measured(model, train, measurable))
+        found += settled(read_found(table), measurable, len(folds))
+        found += [Found(one.id, None, 0.0) for one in held_out if one not in measurable]
         made.append(state)
     for path in weights:
         path.unlink(missing_ok=True)  # the networks of the round before are not needed any more
     return found, made
+
+
+def _long_enough(samples: list[Sample]) -> list[Sample]:
+    """Those that have a window left once their sound is moved."""
+    return [one for one in samples if one.n_frames >= WINDOW_FRAMES]
 
 
 def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
@@ -141,7 +150,7 @@ def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
     # The name of a sample's file follows from what it was made of, and how.
     clips = [[(one.id, one.path.name, one.delay) for one in part] for part in (train, held_out)]
     epochs = config.cleaning.epochs
-    chosen = config.training.model_dump(exclude={"device", "num_epochs", "save_interval"})
+    chosen = config.training.model_dump(exclude=NOT_OF_THE_WEIGHTS)
     return sha256(repr((clips, chosen, config.model, epochs)).encode()).hexdigest()[:8]
 
 
@@ -158,13 +167,7 @@ def _trained(
     settings = config.training
     epochs = max(1, round(config.cleaning.epochs * (LATER_SHARE if earlier else 1)))
     updated = settings.model_copy(
-        # Weights of elsewhere may have seen the speakers that are to be measured.
-        update={
-            "num_epochs": epochs,
-            "warmup_epochs": 1.0,
-            "seed": settings.seed + fold,
-            "init_from": "none",
-        }
+        update={"num_epochs": epochs, "warmup_epochs": 1.0, "seed": settings.seed + fold}
     )
     config = config.model_copy(update={"training": updated})
     state = new_state(config, new_model(config, device), train, [])
@@ -175,11 +178,11 @@ def _trained(
         load_weights(state.model, load_checkpoint(earlier), earlier)
     while state.epoch < epochs:
         tally = train_epoch(state)
-        state.epoch += 1
+        state.end_epoch(tally.mean_loss)
         print(tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
                  epoch=state.epoch, total=epochs, loss=tally.mean_loss,
                  acc=tally.accuracy))  # fmt: skip
-        save_checkpoint(path, state.content(tally.mean_loss))
+        save_checkpoint(path, state.content())
     return state.judged
 
 

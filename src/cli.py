@@ -2,8 +2,12 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
 
 from src.config import Config, load_config
 from src.errors import LipSyncError
@@ -31,9 +35,43 @@ def make_parser(description: str, example: str, settings: bool = True) -> argpar
     return parser
 
 
+def make_checkpoint_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose checkpoint is given by position, or with ``--ckpt`` or ``--checkpoint``."""
+    parser = make_parser(description, example, settings=False)
+    parser.add_argument("path", nargs="?", type=Path, metavar="CKPT", help=tr("the checkpoint"))
+    parser.add_argument(
+        "--ckpt", "--checkpoint", type=Path, dest="named", metavar="CKPT", help=tr("the same")
+    )
+    return parser
+
+
+def checkpoint_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """The checkpoint that was given; the command ends where there is none, or two."""
+    given = {path for path in (args.path, args.named) if path is not None}
+    if len(given) != 1:
+        parser.error(tr("name one checkpoint"))
+    return given.pop()
+
+
 def settings_of(args: argparse.Namespace) -> Config:
     """The settings that ``--config`` and ``--set`` name."""
     return load_config(args.config, args.overrides)
+
+
+@contextmanager
+def uninterrupted():
+    """Ctrl+C inside takes effect at the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread only
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def run(main: Callable[[], int | None]) -> None:

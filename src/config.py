@@ -77,12 +77,15 @@ class TrainingConfig(Section):
     ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     save_interval: int = Field(10, ge=1)
+    save_steps: int = Field(0, ge=0)
+    keep_checkpoint_max: int = Field(5, ge=0)
+    monitor: Literal["val_loss", "val_acc", "val_offset_acc"] = "val_loss"
     train_split: float = Field(0.8, gt=0, lt=1)
     val_split: float = Field(0.1, gt=0, lt=1)
     test_split: float = Field(0.1, gt=0, lt=1)
     split_by: Literal["clip", "speaker"] = "clip"
     seed: int = Field(42, ge=0)
-    init_from: str = Field("none", min_length=1)
+    init_from: str = "none"
 
     @model_validator(mode="after")
     def _splits_sum_to_one(self):

@@ -87,8 +87,12 @@ class Pieces:
         """Number of batches."""
         return -(-round(sum(self._shares)) // self._batch_size)
 
-    def shuffled(self, epoch: int) -> Iterator[Batch]:
-        """One epoch of training: random order, random places; the same for the same epoch."""
+    def shuffled(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """One epoch of training: random order, random places; the same for the same epoch.
+
+        Args:
+            skip: batches left out at its beginning.
+        """
         dice = random.Random(f"{self._seed}/{epoch}")
         # Shares that are no whole numbers are rounded so that the sum stays (systematic sampling).
         jobs, edge, total = [], dice.random(), 0.0
@@ -98,7 +102,7 @@ class Pieces:
                 jobs.append((sample, dice.randint(0, max(0, sample.n_frames - self._length))))
                 edge += 1
         dice.shuffle(jobs)
-        yield from self._batches(jobs[: len(self) * self._batch_size])
+        yield from self._batches(jobs[skip * self._batch_size : len(self) * self._batch_size])
 
     def in_order(self) -> Iterator[Batch]:
         """Evenly spread pieces, always the same."""

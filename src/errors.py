@@ -57,6 +57,10 @@ class CheckpointError(LipSyncError):
     """The file is not a checkpoint of this project, or is damaged."""
 
 
+class NotACheckpointError(CheckpointError):
+    """The file is whole, as far as one can tell, but something else."""
+
+
 class OutputError(LipSyncError):
     """The result cannot be written where it was asked for."""
 

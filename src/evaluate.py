@@ -10,7 +10,7 @@ if not __package__:  # started as a script
 
 from tqdm import tqdm
 
-from src.checkpoint import load_trained
+from src.checkpoint import load_trained, own_or_pretrained
 from src.cli import make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
 from src.device import choose_device, reuse_freed_memory
@@ -145,7 +145,10 @@ def main() -> int:
         "python src/evaluate.py --checkpoint checkpoints/best_model.pth "
         "--index data/test/dataset_index.pkl",
     )
-    parser.add_argument("--checkpoint", required=True, help=tr("the model"))
+    parser.add_argument(
+        "--checkpoint",
+        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
+    )
     parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
     parser.add_argument(
         "--reference", type=Path, metavar="TABLE",
@@ -157,7 +160,8 @@ def main() -> int:
     args = parser.parse_args()
     settings = settings_of(args)
     reuse_freed_memory()
-    trained = load_trained(args.checkpoint, choose_device(args.device or "auto"))
+    path = own_or_pretrained(args.checkpoint, settings.paths.checkpoint_dir)
+    trained = load_trained(path, choose_device(args.device or "auto"))
     samples = load_samples(args.index, trained.config.data, every=True)
     if args.reference:
         samples = with_reference(samples, args.reference)

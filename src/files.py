@@ -31,23 +31,30 @@ def shown_path(path: Path) -> Path:
 
 
 @contextmanager
-def written_aside(path: str | Path):
+def written_aside(path: str | Path, name: str | None = None):
     """A path beside ``path`` to write to; it takes the name only when the block succeeds.
 
     Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
+
+    Args:
+        name: of the path beside it; None: a new one with the same ending.
 
     Raises:
         OutputError: the folder is missing or cannot be written, or the disk is full.
     """
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
+        if name is None:
+            handle, full_name = tempfile.mkstemp(
+                prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
+            )
+            os.close(handle)
+            aside = Path(full_name)
+        else:
+            aside = path.with_name(name)
+            aside.touch()
     except OSError as error:
         raise _unwritable(path, error) from None
-    aside = Path(name)
     try:
         yield aside
         with open(aside, "rb+") as file:

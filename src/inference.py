@@ -10,7 +10,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.cli import make_parser, run, settings_of
-from src.config import Config, load_config, overridden
+from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, LipSyncError, OutputError
 from src.files import made_folder, written_aside
@@ -31,7 +31,8 @@ class LipSyncInference:
             used, and stderr says so.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
-            come from the checkpoint. None: ``config.yaml``.
+            come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
+            bare weights are refused.
         overrides: ``["inference.max_offset_frames=25", …]``, applied on top of both.
 
     Raises:
@@ -51,10 +52,13 @@ class LipSyncInference:
         from src.face_detectors import make_detector
         from src.model import ModelSize
 
-        config, overrides = config or load_config(), overrides or []
+        given, overrides = config, overrides or []
+        config = overridden(config or load_config(), overrides, str(DEFAULT_CONFIG))
         checkpoint_path = own_or_pretrained(checkpoint_path, config.paths.checkpoint_dir)
         chosen = any(text.startswith("training.device=") for text in overrides)
-        self.trained = load_trained(checkpoint_path, choose_device("cpu"))
+        self.trained = load_trained(
+            checkpoint_path, choose_device("cpu"), config if given else None
+        )
         config = self.trained.config.model_copy(
             update={"inference": config.inference, "paths": config.paths}
         )
@@ -316,7 +320,9 @@ def main() -> int:
     if args.plot:
         _checked_output(args.plot, [*inputs, args.output], {".png"})
         made_folder(Path(args.plot).parent)
-    inference = LipSyncInference(args.checkpoint, args.device, config, args.overrides)
+    # Without --config nobody has said that these settings are those of bare weights.
+    given = config if args.config else None
+    inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
     if args.score_only:
         score, details = inference.compute_sync_score(args.video, args.audio)
         result, success, message = {"score": score, "details": details}, True, None

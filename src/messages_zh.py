@@ -274,9 +274,6 @@ CATALOGUE: dict[str, str] = {
     "stopped after epoch {epoch}; go on with: {command}": (
         "已在第 {epoch} 轮后停止；继续训练: {command}"
     ),
-    "go on from this checkpoint, for example checkpoints/last.pth": (
-        "从该检查点继续训练，例如 checkpoints/last.pth"
-    ),
     "{path} holds no training state to go on from ({why})": (
         "{path} 中没有可以继续训练的状态（{why}）"
     ),
@@ -291,18 +288,50 @@ CATALOGUE: dict[str, str] = {
     "offset accuracy of whole clips: {share:.1%}": "整段视频的偏移准确率: {share:.1%}",
     "median absolute error: {ms:.0f} ms": "绝对误差中位数: {ms:.0f} 毫秒",
     # --- checkpoints
-    "checkpoint not found: {path}; python src/train.py makes one": (
-        "找不到检查点: {path}；请先运行 python src/train.py 训练"
+    "go on from this checkpoint; auto: where the last run in paths.checkpoint_dir stopped": (
+        "从该检查点继续训练；auto: 从 paths.checkpoint_dir 中上次停下的地方继续"
     ),
-    "{path} is not a checkpoint, or it is damaged; train one with python src/train.py": (
-        "{path} 不是检查点，或已损坏；请运行 python src/train.py 训练"
+    "with --resume: go on at another training.learning_rate": (
+        "与 --resume 一起使用: 以另一个 training.learning_rate 继续"
     ),
-    "{path} is not a checkpoint of this project; train one with python src/train.py": (
-        "{path} 不是本项目的检查点；请运行 python src/train.py 训练"
+    "stopped after epoch {epoch} and {batch} steps of the next; go on with: {command}": (
+        "已在第 {epoch} 轮后又 {batch} 步处停止；继续训练: {command}"
+    ),
+    "{path} was trained with {key} = {old}, the settings say {new}: another network cannot go on "
+    "from it": "{path} 训练时 {key} = {old}，现在的配置是 {new}: 不同的网络无法继续训练",
+    "{path} was trained with {key} = {old}, the settings say {new}: add --change-rate to go on "
+    "with that": "{path} 训练时 {key} = {old}，现在的配置是 {new}: 要改用新值请加 --change-rate",
+    "changed since: {key}: {old} → {new}": "配置有变: {key}: {old} → {new}",
+    "{folder} holds no checkpoint to go on from: leave out --resume": (
+        "{folder} 中没有可以继续训练的检查点: 请去掉 --resume"
+    ),
+    "{path} is not a checkpoint; train one with python src/train.py": (
+        "{path} 不是检查点；请用 python src/train.py 训练一个"
+    ),
+    "{path} is damaged: copy it again, or train one with python src/train.py": (
+        "{path} 已损坏: 请重新复制，或用 python src/train.py 训练一个"
+    ),
+    "{path} is cut off: it was not written or copied to its end": (
+        "{path} 不完整: 没有写完或没有复制完"
+    ),
+    "{path} is not opened: it names {names}, which could run code; a checkpoint of this project "
+    "holds tensors and plain values only": (
+        "拒绝打开 {path}: 其中引用了 {names}，可能会执行代码；本项目的检查点只含张量和普通数值"
     ),
     "{path} has format version {found}, this program reads version {known}: use the program that "
     "wrote it, or train anew": (
         "{path} 的格式版本是 {found}，本程序读取版本 {known}: 请用写出它的程序，或重新训练"
+    ),
+    "{path} holds bare weights, without settings and calibration: name the checkpoint they were "
+    "taken from, or add --config with their settings": (
+        "{path} 只有权重，没有配置和校准: 请指定它们所来自的检查点，或用 --config 给出其配置"
+    ),
+    "{path} is a file of PyTorch, but not a checkpoint of this project; train one with python "
+    "src/train.py": (
+        "{path} 是 PyTorch 文件，但不是本项目的检查点；请用 python src/train.py 训练一个"
+    ),
+    "checkpoint not found: {path}; python src/train.py makes one": (
+        "找不到检查点: {path}；请先运行 python src/train.py 训练"
     ),
     "{path} is incomplete: {names} missing": "{path} 不完整: 缺少 {names}",
     "the weights of {path} do not fit the network: model.* or data.input_size differ from those "
@@ -313,6 +342,13 @@ CATALOGUE: dict[str, str] = {
     ),
     "the trained model (default: checkpoints/best_model.pth, or the pretrained one)": (
         "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
+    ),
+    "{n} validation and test samples were trained on before: their figures will be too good; keep "
+    "training.seed and the splits": (
+        "有 {n} 个验证和测试样本之前训练过: 它们的指标会偏高；请保持 training.seed 和划分不变"
+    ),
+    "before training: validation loss {loss:.4f}, validation accuracy {acc:.4f}": (
+        "训练之前: 验证损失 {loss:.4f}，验证准确率 {acc:.4f}"
     ),
     "the weights begin with those of {path}": "初始权重取自 {path}",
     "Compare training on a few clips of a person with and without the pretrained weights.": (
@@ -328,6 +364,8 @@ CATALOGUE: dict[str, str] = {
         "用同样的时间训练业界的网络和我们的网络，并用同样的方法评测。"
     ),
     "what they are measured on": "用来评测的索引",
+    "--minutes: more than 0": "--minutes: 必须大于 0",
+    "figures go here": "结果写到这里",
     "of training, for each": "每个网络的训练分钟数",
     "{minutes:g} minutes each; {clips} clips of {speakers} speakers": (
         "每个训练 {minutes:g} 分钟；{speakers} 位说话人的 {clips} 段视频"
@@ -336,7 +374,106 @@ CATALOGUE: dict[str, str] = {
         "写出不含训练状态的检查点，便于使用和分发。"
     ),
     "the checkpoint": "检查点",
-    "the new file (default: <name>_inference.pth)": "新文件（默认 <原名>_inference.pth）",
+    "the new file (default: <name>_inference.pth or <name>_weights.pth)": (
+        "新文件（默认 <原名>_inference.pth 或 <原名>_weights.pth）"
+    ),
+    "the same": "同上",
+    "name one checkpoint": "请指定一个检查点",
+    "only the weights, without their settings": "只要权重，不要配置",
+    "delete the checkpoint once the new file was read and compared": (
+        "在读回并比对新文件之后删除原检查点"
+    ),
+    "deleted: {path}": "已删除: {path}",
+    "saved: {parts}": "已保存: {parts}",
+    "{path}: {size:.1f} MB ({share:.0%} less)": "{path}: {size:.1f} MB（小了 {share:.0%}）",
+    "{path} does not hold what was written: is the disk sound?": (
+        "{path} 的内容与写入的不一致: 磁盘是否正常？"
+    ),
+    "Check a checkpoint: format, weights, a trial run and, with an index, its figures.": (
+        "检查一个检查点: 格式、权重、试运行；给出索引时还核对其指标。"
+    ),
+    "dataset_index.pkl it was trained on": "训练它的 dataset_index.pkl",
+    "not sound: {why}": "有问题: {why}",
+    "the checkpoint is sound": "检查点完好",
+    "measured": "实测",
+    "validation loss {loss:.4f}, accuracy {acc:.4f}, whole clips {whole:.1%}": (
+        "验证损失 {loss:.4f}，准确率 {acc:.4f}，整段视频 {whole:.1%}"
+    ),
+    "weights are missing: {names}": "缺少权重: {names}",
+    "weights that no part of the network has: {names}": "网络中没有的权重: {names}",
+    "weights of another shape: {names}": "形状不符的权重: {names}",
+    "weights that are not finite: {names}": "含非有限值的权重: {names}",
+    "the calibration of {name} is no calibration": "{name} 的校准参数无效",
+    "the network gives embeddings of a wrong shape": "网络输出的嵌入形状不对",
+    "the network gives embeddings that are not of length 1": "网络输出的嵌入长度不为 1",
+    "tried on made input": "试运行",
+    "embeddings of length 1, finite": "嵌入长度为 1，数值有限",
+    "file": "文件",
+    "format": "格式",
+    "written with": "写出时的版本",
+    "tensors": "张量",
+    "{n} tensors": "{n} 个张量",
+    "epoch": "轮次",
+    "step": "步",
+    "zero": "零点",
+    "network": "网络",
+    "training": "训练",
+    "parameters": "参数量",
+    "whole: training can go on": "完整: 可以继续训练",
+    "for inference: without optimizer": "推理用: 不含优化器",
+    "no val_loss is stored": "没有保存 val_loss",
+    "val_loss is stored as {stored:.4f}, measured as {loss:.4f}": (
+        "保存的 val_loss 为 {stored:.4f}，实测为 {loss:.4f}"
+    ),
+    "{index} holds other clips than the training had, or other splits of them: its figures cannot "
+    "be compared": "{index} 中的视频或划分与训练时不同: 无法比较指标",
+    "Measure all checkpoints of a folder on the validation samples of their training.": (
+        "在训练所用的验证样本上评测文件夹中的所有检查点。"
+    ),
+    "the folder": "文件夹",
+    "the picture (default: checkpoints.png in paths.output_dir)": (
+        "图片（默认 paths.output_dir 中的 checkpoints.png）"
+    ),
+    "{folder} holds no checkpoints": "{folder} 中没有检查点",
+    "left out: {why}": "略过: {why}",
+    "* the best by val_loss: {name}": "* 按 val_loss 最好的: {name}",
+    "whole clips": "整段视频",
+    "median error": "误差中位数",
+    "Export the encoders of a checkpoint as weights, ONNX or TorchScript.": (
+        "把检查点的编码器导出为权重、ONNX 或 TorchScript。"
+    ),
+    "the folder (default: exported_models)": "文件夹（默认 exported_models）",
+    "leave out what only training needs": "不导出只有训练才需要的部分",
+    "also inference_example.py, which needs no part of this project": (
+        "同时写出 inference_example.py，它不依赖本项目"
+    ),
+    "also as ONNX in int8; needs --index": "同时导出 int8 的 ONNX；需要 --index",
+    "dataset_index.pkl: int8 is calibrated and measured on it": (
+        "dataset_index.pkl: int8 用它来校准和评测"
+    ),
+    "--format: unknown: {names}; allowed: pth,onnx,torchscript": (
+        "--format: 未知: {names}；允许的有 pth,onnx,torchscript"
+    ),
+    "--quantize needs --index and onnx in --format": (
+        "--quantize 需要 --index，且 --format 中要有 onnx"
+    ),
+    "{path}: at least 2 samples are needed": "{path}: 至少需要 2 个样本",
+    "{path} differs from the network by {difference:.1e}: not written": (
+        "{path} 与网络的输出相差 {difference:.1e}: 未写出"
+    ),
+    "Draw crops, sound and similarity of windows a model gets right and of ones it gets wrong.": (
+        "画出模型判断正确和错误的窗口: 人脸裁剪、声音和相似度。"
+    ),
+    "how many windows": "窗口数",
+    "other windows with another seed": "换一个种子得到另外的窗口",
+    "the picture": "图片",
+    "--num-samples: at least 1": "--num-samples: 至少为 1",
+    "{right} windows found right, {wrong} wrong; picture: {path}": (
+        "{right} 个窗口正确，{wrong} 个错误；图片: {path}"
+    ),
+    "{path}: no sample is long enough for a window and all offsets around it": (
+        "{path}: 没有一个样本长到能容纳一个窗口及其周围的所有偏移"
+    ),
     "{path}: {size:.1f} MB": "{path}: {size:.1f} MB",
     "{path} is not there: using the pretrained model {pretrained}": (
         "{path} 不存在: 改用预训练模型 {pretrained}"
@@ -480,7 +617,6 @@ CATALOGUE: dict[str, str] = {
     "Measure a checkpoint on the samples of an index, by the field's test protocol.": (
         "按本领域的测试协议，在索引的样本上评测一个检查点。"
     ),
-    "the model": "模型",
     "dataset_index.pkl": "dataset_index.pkl",
     "own offsets (and speakers) of the clips: columns path, offset_ms, speaker": (
         "片段自身偏移（及说话人）的表格: 列 path、offset_ms、speaker"

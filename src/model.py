@@ -114,9 +114,8 @@ class VideoEncoder(nn.Module):
         self.temporal = TemporalPart(self.GATHERED, size)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        batch, frames = views.shape[:2]
-        windows = views.unfold(1, FRONT_FRAMES, 1).permute(0, 1, 4, 2, 3)
-        x = windows.reshape(batch * (frames - FRONT_FRAMES + 1), FRONT_FRAMES, *views.shape[2:])
+        batch, windows = views.shape[0], views.shape[1] - FRONT_FRAMES + 1
+        x = torch.stack([views[:, i : i + windows] for i in range(FRONT_FRAMES)], 2).flatten(0, 1)
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.gather(self.body(self.stem(x))).flatten(1)
         x = self.temporal(x.reshape(batch, -1, x.shape[1]).transpose(1, 2))

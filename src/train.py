@@ -1,9 +1,12 @@
 """CLI: samples -> a trained model. The training loop, readable top to bottom."""
 
+import argparse
 import math
 import shlex
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,8 +18,8 @@ from tqdm import tqdm
 
 from src.augmentation import Augmentation
 from src.calibration import fit
-from src.checkpoint import load_trained, save_checkpoint
-from src.cli import make_parser, run, settings_of
+from src.checkpoint import BEST, FINAL, LAST, load_trained, newest, save_checkpoint
+from src.cli import make_parser, run, settings_of, uninterrupted
 from src.config import Config
 from src.dataset import Batch, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
@@ -25,12 +28,20 @@ from src.errors import OutOfMemoryError
 from src.files import made_folder
 from src.losses import n_way_loss
 from src.messages import tr
-from src.metrics import SEARCH_REACH, Evidence, offset_report
+from src.metrics import SEARCH_REACH, OffsetReport, offset_report
 from src.model import SyncModel, count_parameters
 from src.own_offsets import zero_of
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
-from src.training_state import State, Tally, new_model, new_state, take_up
+from src.training_state import (
+    State,
+    Tally,
+    begin_with,
+    names_of,
+    new_model,
+    new_state,
+    take_up,
+)
 
 TEST_LENGTHS = (5, 15)  # frames
 CALIBRATION_REACH = 2 * SEARCH_REACH  # sounds are put off within the reach of a search
@@ -38,8 +49,31 @@ ZERO_CLIPS = 64  # training clips a network is shown to see what it calls zero
 FEW_CLIPS = 4  # with fewer validation clips a warning is given
 
 
-def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
+@dataclass
+class Outcome:
+    """What an epoch came to.
+
+    Attributes:
+        value: of ``monitored``.
+        calibration: fitted anew if this is the best epoch so far, else None.
+        zero_ms: what the network finds in clips it was trained on; likewise.
+    """
+
+    train: Tally
+    val: Tally
+    report: OffsetReport
+    value: float
+    calibration: dict | None = None
+    zero_ms: float | None = None
+
+
+def start(
+    config: Config, resume: Path | None, change_rate: bool = False
+) -> tuple[State, list[Sample]]:
     """Load the data, make the network, or take both up where a checkpoint left them.
+
+    Args:
+        change_rate: of ``take_up``.
 
     Returns:
         (state, test samples).
@@ -58,8 +92,16 @@ def start(config: Config, resume: Path | None) -> tuple[State, list[Sample]]:
     train, val, test = split_samples(samples, config.training)
     state = new_state(config, model, train, val)
     state.clips = digest_of(train, val, test)
+    state.trained_on = names_of(train)
     if resume:
-        take_up(state, resume)
+        take_up(state, resume, change_rate)
+    elif config.training.init_from != "none":
+        earlier = begin_with(model, config.training.init_from)
+        known = set(earlier) & {*names_of(val), *names_of(test)}
+        if known:
+            print(tr("{n} validation and test samples were trained on before: their figures will "
+                     "be too good; keep training.seed and the splits", n=len(known)))  # fmt: skip
+        state.trained_on = sorted({*earlier, *state.trained_on})
     print(tr("training..."))
     print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",
              train=len(train), val=len(val), test=len(test)))  # fmt: skip
@@ -87,32 +129,42 @@ def forward(
     )  # fmt: skip
 
 
-def train_epoch(state: State) -> Tally:
-    """One pass over the training samples."""
+def train_epoch(state: State, after_step: Callable[[], None] = lambda: None) -> Tally:
+    """One pass over the training samples, or what is left of it."""
     settings = state.config.training
-    generator = torch.Generator().manual_seed(settings.seed * 100_003 + state.epoch)
-    augmentation = Augmentation(state.model.size, generator, settings.augment_without)
+    if not state.batch:
+        state.begin_epoch()
+    augmentation = Augmentation(state.model.size, state.generator, settings.augment_without)
     if not settings.augment:
         augmentation = None
-    across = settings.negatives == "batch"
     state.model.train()
-    tally = Tally()
-    with tqdm(total=len(state.train), desc=tr("train"), unit="it") as bar:
-        for batch in state.train.shuffled(state.epoch):
-            loss, right, asked = forward(state, state.model, batch, augmentation, across)
-            if asked:
-                state.optimizer.zero_grad(set_to_none=True)
-                state.scaler.scale(loss).backward()
-                state.scaler.unscale_(state.optimizer)
-                torch.nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
-                state.scaler.step(state.optimizer)
-                state.scaler.update()
-                state.note_step()
-            state.scheduler.step()
-            tally.add(loss.item(), int(right), asked)
+    tally = state.tally
+    with tqdm(total=len(state.train), initial=state.batch, desc=tr("train"), unit="it") as bar:
+        for batch in state.train.shuffled(state.epoch, skip=state.batch):
+            with uninterrupted():  # half a step could not be gone on from
+                train_step(state, batch, augmentation)
+            after_step()
             bar.set_postfix_str(f"loss={tally.mean_loss:.4f}, acc={tally.accuracy:.4f}")
             bar.update()
     return tally
+
+
+def train_step(state: State, batch: Batch, augmentation: Augmentation | None) -> None:
+    """Learn from one batch."""
+    across = state.config.training.negatives == "batch"
+    loss, right, asked = forward(state, state.model, batch, augmentation, across)
+    if asked:
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.note_step()
+    state.scheduler.step()
+    state.tally.add(loss.item(), int(right), asked)
+    state.batch += 1
+    state.step += 1
 
 
 @torch.inference_mode()
@@ -129,16 +181,13 @@ def validate(state: State) -> Tally:
     return tally
 
 
-def write_log(
-    state: State, writer, train: Tally, val: Tally, rate: float, seen: list[Evidence]
-) -> None:
-    """Numbers and pictures for TensorBoard; ``seen`` is the evidence of the validation clips."""
-    for name, tally in (("train", train), ("val", val)):
+def write_log(state: State, writer, outcome: Outcome, rate: float) -> None:
+    """Numbers and pictures for TensorBoard."""
+    report = outcome.report
+    for name, tally in (("train", outcome.train), ("val", outcome.val)):
         writer.add_scalar(f"loss/{name}", tally.mean_loss, state.epoch)
         writer.add_scalar(f"accuracy/{name}", tally.accuracy, state.epoch)
     writer.add_scalar("learning_rate", rate, state.epoch)
-    near = [evidence.shifted(0, SEARCH_REACH) for evidence in seen]
-    report = offset_report(near, TEST_LENGTHS)
     for frames, share in report.share_at.items():
         writer.add_scalar(f"offset_accuracy/K{frames}", share, state.epoch)
     writer.add_scalar("offset_accuracy/clip", report.whole_clip, state.epoch)
@@ -160,52 +209,108 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
     return strip.cpu(), matrix[None].float().cpu()
 
 
-def save_epoch(state: State, folder: Path, val: Tally, seen: list[Evidence]) -> None:
-    """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due.
+def monitored(config: Config, val: Tally, report: OffsetReport) -> float:
+    """What the best model is best by (``training.monitor``); higher is better."""
+    if config.training.monitor == "val_loss":
+        return -val.mean_loss
+    if config.training.monitor == "val_acc":
+        return val.accuracy
+    share = report.share_at[TEST_LENGTHS[0]]
+    return report.whole_clip if math.isnan(share) else share  # clips too short for any place
 
-    Args:
-        seen: the evidence of the validation clips within ``CALIBRATION_REACH``.
-    """
-    if val.mean_loss < state.best_val_loss or not val.asked:
-        state.best_val_loss, state.best_val_acc = val.mean_loss, val.accuracy
+
+def judge_epoch(state: State, train: Tally) -> Outcome:
+    """Measure the network on the validation samples; changes nothing."""
+    val = validate(state)
+    seen = measure(state.judged, state.val_samples, CALIBRATION_REACH)
+    near = [evidence.shifted(0, SEARCH_REACH) for evidence in seen]
+    report = offset_report(near, TEST_LENGTHS)
+    outcome = Outcome(train, val, report, monitored(state.config, val, report))
+    if (outcome.value, -val.mean_loss) > (state.best_value, -state.best_val_loss) or not val.asked:
         strange = measure_strange(state.judged, state.val_samples, CALIBRATION_REACH)
-        state.calibration = fit(seen, strange, SEARCH_REACH)
-        state.zero_ms = zero_of(state.judged, state.train.samples, ZERO_CLIPS)
-        save_checkpoint(folder / "best_model.pth", state.content(val.mean_loss))
-        print(tr("best model saved: {path}", path=folder / "best_model.pth"))
-    if state.epoch % state.config.training.save_interval == 0:
-        path = folder / f"checkpoint_epoch_{state.epoch}.pth"
-        save_checkpoint(path, state.content(val.mean_loss))
-    save_checkpoint(folder / "last.pth", state.content(val.mean_loss))
-    state.saved = (folder / "last.pth", state.epoch)
+        outcome.calibration = fit(seen, strange, SEARCH_REACH)
+        outcome.zero_ms = zero_of(state.judged, state.train.samples, ZERO_CLIPS)
+    return outcome
+
+
+def save_epoch(state: State, folder: Path, outcome: Outcome) -> None:
+    """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
+    if outcome.calibration:
+        state.best_value = outcome.value
+        state.best_val_loss, state.best_val_acc = outcome.val.mean_loss, outcome.val.accuracy
+        state.calibration, state.zero_ms = outcome.calibration, outcome.zero_ms
+        save_checkpoint(folder / BEST, state.content())
+        print(tr("best model saved: {path}", path=folder / BEST))
+    if state.epoch and state.epoch % state.config.training.save_interval == 0:
+        save_periodic(state, folder / f"checkpoint_epoch_{state.epoch}.pth")
+    save_last(state, folder)
+
+
+def save_last(state: State, folder: Path) -> None:
+    save_checkpoint(folder / LAST, state.content())
+    state.saved = (folder / LAST, state.step)
+
+
+def save_periodic(state: State, path: Path) -> None:
+    """Save one of the checkpoints made on the way, and drop the oldest that are too many.
+
+    Only those this training made are ever dropped; best, last and final are none of them.
+    """
+    # The file names those to be dropped, too: a run that is killed now drops them later.
+    state.periodic = [name for name in state.periodic if name != path.name] + [path.name]
+    save_checkpoint(path, state.content())
+    most = state.config.training.keep_checkpoint_max
+    while most and len(state.periodic) > most:
+        (path.parent / state.periodic.pop(0)).unlink(missing_ok=True)
 
 
 def fit_model(state: State, folder: Path) -> None:
     """Train until the last epoch."""
     from torch.utils.tensorboard import SummaryWriter
 
-    epochs = state.config.training.num_epochs
+    settings = state.config.training
     log = Path(state.config.paths.log_dir) / time.strftime("%Y%m%d-%H%M%S")
+
+    def after_step() -> None:
+        if settings.save_steps and state.step % settings.save_steps == 0:
+            name = f"checkpoint_epoch_{state.epoch + 1}_step_{state.step}.pth"
+            save_periodic(state, folder / name)
+
+    if state.epoch == state.step == 0 and settings.init_from != "none":
+        # What training begins with may be better than what comes first.
+        outcome = judge_epoch(state, Tally())
+        with uninterrupted():
+            print(tr("before training: validation loss {loss:.4f}, validation accuracy {acc:.4f}",
+                     loss=outcome.val.mean_loss, acc=outcome.val.accuracy))  # fmt: skip
+            state.val_loss = outcome.val.mean_loss
+            save_epoch(state, folder, outcome)
     with SummaryWriter(str(log)) as writer:
-        while state.epoch < epochs:
-            print("\n" + tr("Epoch {epoch}/{total}", epoch=state.epoch + 1, total=epochs))
+        while state.epoch < settings.num_epochs:
+            print("\n" + tr("Epoch {epoch}/{total}", epoch=state.epoch + 1,
+                            total=settings.num_epochs))  # fmt: skip
             rate = state.scheduler.get_last_lr()[0]
-            train = train_epoch(state)
-            val = validate(state)
-            state.epoch += 1
-            print(tr("train loss: {loss:.4f}, train accuracy: {acc:.4f}",
-                     loss=train.mean_loss, acc=train.accuracy))  # fmt: skip
-            print(tr("validation loss: {loss:.4f}, validation accuracy: {acc:.4f}",
-                     loss=val.mean_loss, acc=val.accuracy))  # fmt: skip
-            print(tr("learning rate: {rate:.6f}", rate=rate))
-            seen = measure(state.judged, state.val_samples, CALIBRATION_REACH)
-            write_log(state, writer, train, val, rate, seen)
-            save_epoch(state, folder, val, seen)
+            train = train_epoch(state, after_step)
+            outcome = judge_epoch(state, train)
+            with uninterrupted():  # what was measured is saved with what it was measured on
+                state.end_epoch(outcome.val.mean_loss)
+                print_epoch(outcome, rate)
+                write_log(state, writer, outcome, rate)
+                save_epoch(state, folder, outcome)
+    save_checkpoint(folder / FINAL, state.content())
+
+
+def print_epoch(outcome: Outcome, rate: float) -> None:
+    train, val = outcome.train, outcome.val
+    print(tr("train loss: {loss:.4f}, train accuracy: {acc:.4f}",
+             loss=train.mean_loss, acc=train.accuracy))  # fmt: skip
+    print(tr("validation loss: {loss:.4f}, validation accuracy: {acc:.4f}",
+             loss=val.mean_loss, acc=val.accuracy))  # fmt: skip
+    print(tr("learning rate: {rate:.6f}", rate=rate))
 
 
 def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
     """Measure the best model on the test split and print the figures."""
-    path = folder / "best_model.pth"
+    path = folder / BEST
     trained = load_trained(path, device)
     report = offset_report(measure(trained.model, test, SEARCH_REACH), TEST_LENGTHS)
     print("\n" + tr("test split, {n} clips, {path}:", n=report.clips, path=path))
@@ -216,35 +321,47 @@ def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
     print("  " + tr("median absolute error: {ms:.0f} ms", ms=report.median_error_ms))
 
 
+def stopped(state: State, folder: Path, args: argparse.Namespace) -> str:
+    """Save what there is after Ctrl+C, and say how to go on."""
+    if state.saved is None or state.saved[1] != state.step:
+        save_last(state, folder)
+    options = ["--config", args.config] if args.config else []
+    options += [part for override in args.overrides for part in ("--set", override)]
+    command = shlex.join(["python", "src/train.py", *options, "--resume", str(state.saved[0])])
+    if state.batch:
+        return tr("stopped after epoch {epoch} and {batch} steps of the next; go on with: "
+                  "{command}", epoch=state.epoch, batch=state.batch, command=command)  # fmt: skip
+    return tr("stopped after epoch {epoch}; go on with: {command}",
+              epoch=state.epoch, command=command)  # fmt: skip
+
+
 def main() -> int:
     parser = make_parser(
         tr("Train the sync model on the samples of data/processed."),
         "python src/train.py --set training.batch_size=8 --set training.device=cpu",
     )
     parser.add_argument(
-        "--resume", type=Path, metavar="CHECKPOINT",
-        help=tr("go on from this checkpoint, for example checkpoints/last.pth"),
+        "--resume", metavar="auto|CHECKPOINT",
+        help=tr("go on from this checkpoint; auto: where the last run in paths.checkpoint_dir "
+                "stopped"),
     )  # fmt: skip
+    parser.add_argument(
+        "--change-rate",
+        action="store_true",
+        help=tr("with --resume: go on at another training.learning_rate"),
+    )
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
-    state, test = start(config, args.resume)
     folder = made_folder(config.paths.checkpoint_dir)
-    best = folder / "best_model.pth"
-    if args.resume and not best.is_file():  # the best of this folder, until a better one comes
-        save_checkpoint(best, state.content(state.best_val_loss))
+    resume = newest(folder) if args.resume == "auto" else args.resume and Path(args.resume)
+    state, test = start(config, resume, args.change_rate)
+    if resume and not (folder / BEST).is_file():  # the best of this folder, until one is better
+        save_checkpoint(folder / BEST, state.content())
     try:
         fit_model(state, folder)
     except KeyboardInterrupt:
-        if state.saved is None:
-            state.saved = (folder / "last.pth", state.epoch)
-            save_checkpoint(state.saved[0], state.content(math.inf))
-        path, epoch = state.saved
-        options = ["--config", args.config] if args.config else []
-        options += [part for override in args.overrides for part in ("--set", override)]
-        command = shlex.join(["python", "src/train.py", *options, "--resume", str(path)])
-        print("\n" + tr("stopped after epoch {epoch}; go on with: {command}",
-                        epoch=epoch, command=command))  # fmt: skip
+        print("\n" + stopped(state, folder, args))
         return 130
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(

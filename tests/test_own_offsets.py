@@ -25,6 +25,7 @@ from src.own_offsets import (
     settled,
     strength,
     write_found,
+    zero_of,
 )
 from src.samples import Sample
 
@@ -82,6 +83,17 @@ def test_the_own_offset_is_what_was_moved_and_what_is_left(offset_ms, moved_ms):
     assert found_in(one, evidence(offset_ms - moved_ms), 0.1, 25.0).offset_ms == pytest.approx(
         found.offset_ms - 25, abs=0.11
     )
+
+
+def test_the_zero_of_a_network_is_what_it_finds_where_it_was_taught(monkeypatch):
+    shown = [sample(n, f"s{n}") for n in range(9)]
+    seen = {one.id: evidence(10.0 * n - 20) for n, one in enumerate(shown)}
+    monkeypatch.setattr(
+        "src.own_offsets.measure", lambda model, samples, reach: [seen[s.id] for s in samples]
+    )
+    assert zero_of(None, shown, 100) == pytest.approx(20, abs=4)
+    seen |= {one.id: evidence(0, 0.0, windows=3) for one in shown}  # too little to see anything
+    assert zero_of(None, shown, 100) == 0 and zero_of(None, [], 100) == 0
 
 
 def test_no_evidence_no_offset():

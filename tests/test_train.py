@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import torch
 from src import train
 from src.checkpoint import load_checkpoint
 from src.errors import CheckpointError, DatasetError, MissingFileError, OutOfMemoryError
+from src.metrics import OffsetReport
 from src.sample_index import INDEX_NAME, read_index, write_index
 from tests.training_helpers import ROOT, assert_one_line, run_script, settings_for
 
@@ -77,9 +79,12 @@ def test_the_best_model_is_the_best_epoch(trained):
 def test_a_checkpoint_holds_what_the_design_lists(trained):
     content = torch.load(trained, weights_only=True)
     assert {
-        "epoch", "model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "val_loss",
-        "best_val_acc", "config", "calibration", "normalization", "random_states",
+        "format", "format_version", "versions", "epoch", "step", "sampler", "model_state_dict",
+        "optimizer_state_dict", "scheduler_state_dict", "scaler", "val_loss", "best_val_acc",
+        "config", "calibration", "zero_ms", "normalization", "random_states", "trained_on",
     } <= set(content)  # fmt: skip
+    assert {"python", "numpy", "torch", "cuda", "augmentation"} == set(content["random_states"])
+    assert len(content["trained_on"]) == 11 and abs(content["zero_ms"]) < 20
     assert content["config"]["model"]["hidden_dim"] == 64
     weights = content["calibration"]["score"]["weights"]
     assert all(type(weight) is float for weight in weights)
@@ -129,13 +134,61 @@ def test_the_console_in_chinese(arguments):
 def test_the_files_of_a_run(trainer, arguments, tmp_path):
     status, _, _ = trainer(*arguments(training__num_epochs=5, training__save_interval=2))
     assert status == 0
-    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    expected = {"best_model.pth", "last.pth", "checkpoint_epoch_2.pth", "checkpoint_epoch_4.pth"}
-    assert names == expected
+    folder = tmp_path / "checkpoints"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"best_model.pth", "last.pth", "final_model.pth", "checkpoint_epoch_2.pth",
+                     "checkpoint_epoch_4.pth"}  # fmt: skip
     for epoch in (2, 4):
-        path = tmp_path / "checkpoints" / f"checkpoint_epoch_{epoch}.pth"
-        assert load_checkpoint(path)["epoch"] == epoch
-    assert load_checkpoint(tmp_path / "checkpoints" / "last.pth")["epoch"] == 5
+        assert load_checkpoint(folder / f"checkpoint_epoch_{epoch}.pth")["epoch"] == epoch
+    for name in ("last.pth", "final_model.pth"):
+        assert load_checkpoint(folder / name)["epoch"] == 5
+
+
+def test_checkpoints_of_steps_and_how_many_are_kept(trainer, arguments, tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    others = {"checkpoint_epoch_90.pth", "checkpoint_epoch_1 (copy).pth", "mine.pth"}
+    for name in others:
+        (folder / name).write_text("not of this run")
+    settings = {"training__num_epochs": 3, "training__save_interval": 1, "training__save_steps": 2}
+    trainer(*arguments(**settings, training__keep_checkpoint_max=3))
+    steps = 3 * load_checkpoint(folder / "checkpoint_epoch_3.pth")["step"] // 3
+    made = [f"checkpoint_epoch_{(step - 1) * 3 // steps + 1}_step_{step}.pth"
+            for step in range(2, steps + 1, 2)]  # fmt: skip
+    assert steps >= 9, "several steps to an epoch"
+    kept = {path.name for path in folder.iterdir()} - others
+    always = {"best_model.pth", "last.pth", "final_model.pth"}
+    assert always < kept and len(kept - always) == 3
+    assert "checkpoint_epoch_3.pth" in kept and kept - always <= {*made, "checkpoint_epoch_3.pth"}
+    found = load_checkpoint(folder / made[-1])
+    assert found["step"] == int(made[-1].split("_")[-1][:-4])
+    for name in others:  # nobody else's file is touched
+        assert (folder / name).read_text() == "not of this run"
+    trainer(*arguments(**settings, training__keep_checkpoint_max=0))
+    assert {*made, "checkpoint_epoch_1.pth"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_acc", "val_offset_acc"])
+def test_the_best_is_by_what_is_monitored(trainer, arguments, tmp_path, monkeypatch, monitor):
+    loss, right, share = [3.0, 1.0, 2.0], [5, 6, 9], [0.9, 0.1, 0.2]
+    epochs = iter(range(3))
+
+    def validate(state):
+        now["epoch"] = next(epochs)
+        return train.Tally(loss[now["epoch"]] * 10, right[now["epoch"]], 10)
+
+    def report(clips, lengths):
+        return OffsetReport(1, dict.fromkeys(lengths, share[now["epoch"]]),
+                            dict.fromkeys(lengths, 9), 1.0, 0.0)  # fmt: skip
+
+    now = {}
+    monkeypatch.setattr(train, "validate", validate)
+    monkeypatch.setattr(train, "offset_report", report)
+    monkeypatch.setattr(train, "report_test", lambda *_: None)
+    trainer(*arguments(training__num_epochs=3, training__monitor=monitor))
+    best = load_checkpoint(tmp_path / "checkpoints" / "best_model.pth")
+    assert best["epoch"] == {"val_loss": 2, "val_acc": 3, "val_offset_acc": 1}[monitor]
+    assert best["best_val_acc"] == right[best["epoch"] - 1] / 10
 
 
 def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
@@ -181,6 +234,63 @@ def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_p
     assert same_weights(content, found) and found["epoch"] == 4
     assert not same_weights(content, load_checkpoint(middle))
     assert found["best_val_loss"] == content["best_val_loss"]
+    assert differences(content, found) == []
+
+
+def differences(one, other, place: str = "") -> list[str]:
+    """Where two checkpoints differ in any bit; settings and names of files apart."""
+    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
+        inside = [(one[key], other[key], f"{place}/{key}") for key in one
+                  if key not in ("config", "periodic")]  # fmt: skip
+    elif isinstance(one, (list, tuple)) and len(one) == len(other):
+        inside = [(a, b, f"{place}/{n}") for n, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        tensors = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
+        same = torch.equal(one, other) if tensors else one == other
+        return [] if same else [place]
+    return [found for pair in inside for found in differences(*pair)]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, tmp_path, ema):
+    settings = {
+        "training__num_epochs": 4, "training__augment": True, "model__dropout": 0.3,
+        "training__save_steps": 5, "training__keep_checkpoint_max": 0, "training__ema": ema,
+    }  # fmt: skip
+    _, straight, _ = trainer(*arguments(**settings))
+    folder = tmp_path / "checkpoints"
+    (middle,) = folder.glob("checkpoint_epoch_*_step_5.pth")
+    content = load_checkpoint(middle)
+    assert content["sampler"]["batch"] > 0, "not between two epochs"
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    _, resumed, _ = trainer(*again, "--resume", middle)
+    assert differences(load_checkpoint(folder / "last.pth"),
+                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
+    assert losses(straight)[content["epoch"] :] == losses(resumed), "also of the epoch it was in"
+
+
+def test_resume_auto_goes_on_with_the_last_run(trainer, arguments, tmp_path):
+    with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
+        trainer(*arguments(), "--resume", "auto")
+    trainer(*arguments(training__num_epochs=1))
+    _, said, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
+    assert "after epoch 1" in said and "training.num_epochs: 1 → 2" in said and "Epoch 2/2" in said
+
+
+def test_what_changed_since_is_told_key_by_key(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    new = {
+        "training__num_epochs": 2,
+        "training__weight_decay": 0.2,
+        "inference__max_offset_frames": 9,
+    }
+    _, said, _ = trainer(*arguments(**new), "--resume", last)
+    told = [line for line in said.splitlines() if line.startswith("changed since")]
+    assert told == ["changed since: training.num_epochs: 1 → 2",
+                    "changed since: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"learning_rate = 0\.003, .* 0\.001.*--change-rate"):
+        trainer(*arguments(training__learning_rate=0.001), "--resume", last)
 
 
 def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
@@ -221,7 +331,7 @@ def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_
     first = tmp_path / "checkpoints" / "last.pth"
     changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
     again = arguments(**changes, training__batch_size=2, training__learning_rate=0.002)
-    _, said, _ = trainer(*again, "--resume", first)
+    _, said, _ = trainer(*again, "--resume", first, "--change-rate")
     rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
     assert rates == pytest.approx([0.002 * 0.5, 0.002 * 0.5 * (1 + math.cos(math.pi * 0.75))],
                                   abs=1e-6)  # fmt: skip
@@ -230,7 +340,7 @@ def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_
 def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
-    with pytest.raises(CheckpointError, match="do not fit the network"):
+    with pytest.raises(CheckpointError, match=r"model\.hidden_dim = 64.* 32"):
         trainer(*arguments(model__hidden_dim=32), "--resume", last)
     with pytest.raises(MissingFileError, match=r"none\.pth"):
         trainer(*arguments(), "--resume", tmp_path / "none.pth")
@@ -314,7 +424,7 @@ def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
     trainer(*arguments(training__num_epochs=1))
     first = tmp_path / "checkpoints" / "last.pth"
 
-    def stop(state):
+    def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "train_epoch", stop)
@@ -323,3 +433,35 @@ def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
     assert status == 130
     hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", said)
     assert load_checkpoint(hint[1])["epoch"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path):
+    settings = {"training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3}
+    _, _, _ = trainer(*arguments(**settings))
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    script = [sys.executable, "-u", str(ROOT / "src/train.py"), *again]
+    environment = os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}
+    stops = 0
+    for pause in (0.05, 0.4, 0.8, 0.2):
+        resume = ["--resume", "auto"] if stops else []
+        with subprocess.Popen(
+            [*script, *resume],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            cwd=ROOT,
+        ) as process:
+            for line in process.stdout:
+                if line.startswith("Epoch"):
+                    time.sleep(pause)
+                    process.send_signal(signal.SIGINT)
+                    break
+            process.stdout.read()
+        stops += process.wait(60) == 130
+    assert stops >= 2
+    trainer(*again, "--resume", "auto")
+    assert differences(load_checkpoint(tmp_path / "checkpoints" / "last.pth"),
+                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip

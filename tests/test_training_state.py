@@ -6,7 +6,14 @@ import torch
 from src.checkpoint import save_checkpoint
 from src.config import load_config
 from src.errors import CheckpointError, MissingFileError
-from src.training_state import Tally, make_schedule, new_model, new_state, running_mean
+from src.training_state import (
+    Tally,
+    begin_with,
+    make_schedule,
+    new_model,
+    new_state,
+    running_mean,
+)
 
 
 def test_schedule_warms_up_and_falls_to_zero():
@@ -34,31 +41,29 @@ def test_a_seed_makes_a_network():
 
 
 def test_weights_to_begin_with(tmp_path, monkeypatch, capsys):
-    def begun(origin: str, **changes):
-        changes = {"training.seed": 1, "model.hidden_dim": 16, **changes}
-        settings = [f"{key}={value}" for key, value in changes.items()]
-        return new_model(
-            load_config(None, [*settings, f"training.init_from={origin}"]), torch.device("cpu")
-        )
+    def fresh(seed: int, hidden: int = 16):
+        settings = [f"training.seed={seed}", f"model.hidden_dim={hidden}"]
+        return new_model(load_config(None, settings), torch.device("cpu"))
 
     def same(one, other) -> bool:
         others = other.state_dict()
         return all(torch.equal(tensor, others[name]) for name, tensor in one.state_dict().items())
 
-    earlier = begun("none")
+    earlier, model = fresh(1), fresh(2)
     path = tmp_path / "earlier.pth"
-    config = load_config(None, ["model.hidden_dim=16"])
-    save_checkpoint(path, new_state(config, earlier, [], []).content(0.5))
-    assert not same(begun("none", **{"training.seed": 2}), earlier)
-    capsys.readouterr()
-    assert same(begun(str(path), **{"training.seed": 2}), earlier)
-    assert "earlier.pth" in capsys.readouterr().out
+    state = new_state(load_config(None, ["model.hidden_dim=16"]), earlier, [], [])
+    state.trained_on = ["a", "b"]
+    save_checkpoint(path, state.content())
+    assert not same(model, earlier)
+    assert begin_with(model, str(path)) == ["a", "b"]
+    assert same(model, earlier) and "earlier.pth" in capsys.readouterr().out
     monkeypatch.setattr("src.training_state.PRETRAINED", path)
-    assert same(begun("pretrained", **{"training.seed": 2}), earlier)
+    begin_with(again := fresh(3), "pretrained")
+    assert same(again, earlier)
     with pytest.raises(CheckpointError, match="do not fit"):
-        begun("pretrained", **{"model.hidden_dim": 32})
+        begin_with(fresh(1, hidden=32), "pretrained")
     with pytest.raises(MissingFileError, match=r"none\.pth"):
-        begun(str(tmp_path / "none.pth"))
+        begin_with(fresh(1), str(tmp_path / "none.pth"))
 
 
 def test_a_tally_weighs_by_questions():
@@ -96,9 +101,9 @@ def test_what_is_judged_is_the_mean():
         state.model.log_scale.fill_(1.0)
     state.note_step()
     assert state.judged.log_scale.item() == 1
-    content = state.content(0.5)
+    content = state.content()
     assert set(content["model_state_dict"]) == set(state.model.state_dict())
     assert content["averaged_steps"] == 1 and content["trained_state_dict"]
     without = load_config(None, ["model.hidden_dim=16"])
     state = new_state(without, new_model(without, torch.device("cpu")), [], [])
-    assert state.judged is state.model and state.content(0.5)["trained_state_dict"] is None
+    assert state.judged is state.model and state.content()["trained_state_dict"] is None

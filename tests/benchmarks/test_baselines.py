@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import baselines
+from src.errors import ConfigError
 from tests.training_helpers import settings_for
 
 pytest_plugins = ("tests.training_fixtures",)
@@ -23,8 +24,14 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     rows = [line for line in said.splitlines() if line.startswith("| ")]
     assert len(rows) == 3 and rows[1].startswith("| ours") and "%" in rows[1]
-    for number in range(2):
-        found = json.loads((tmp_path / "out" / f"network-{number}.json").read_text())
+    for name in ("ours", "SyncNet-¼_of_the_channels"):
+        found = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))
         assert found["frames"] > 0 and found["figures"]["K = 5"]["value"] is not None
-    monkeypatch.setattr(baselines, "train", pytest.fail)
+    monkeypatch.setattr(baselines, "train", None)
     assert baselines.main() == 0  # what is there is only shown
+    monkeypatch.setattr("sys.argv", [*command, "--minutes", "0.2"])
+    with pytest.raises(ConfigError, match="other settings"):
+        baselines.main()
+    monkeypatch.setattr("sys.argv", [*command, "--minutes", "0"])
+    with pytest.raises(SystemExit):
+        baselines.main()

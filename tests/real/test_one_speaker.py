@@ -1,7 +1,7 @@
 """The four steps on real clips of one speaker, with the settings users start with.
 
 Needs ``../shared/data`` (see its README). The bars hold after 75 of the 100 epochs already, which
-take about five minutes on 2 fast cores and twenty on slow ones; EPOCHS=100 runs them all.
+take twelve minutes on 2 slow cores; EPOCHS=100 runs them all.
 """
 
 import csv

@@ -1,36 +1,93 @@
 """The small file: complete enough to judge, and free of the training."""
 
 import hashlib
+import shutil
 
 import pytest
 import torch
 
 from src.checkpoint import load_checkpoint, load_trained
+from src.config import load_config
+from src.errors import CheckpointError, NotACheckpointError
 from src.inference import LipSyncInference
+from src.training_state import begin_with, new_model
 from tests.training_helpers import assert_one_line, run_script
+from tools import extract_weights
 
 pytest_plugins = ("tests.training_fixtures",)
+CPU = torch.device("cpu")
 
 
-def test_the_small_file_judges_the_same(trained, tmp_path):
-    small = tmp_path / "small.pth"
-    done = run_script("tools/extract_weights.py", trained, "-o", small)
+@pytest.fixture
+def copy(trained, tmp_path):
+    return shutil.copy(trained, tmp_path / "model.pth")
+
+
+def extracted(*arguments) -> str:
+    done = run_script("tools/extract_weights.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert hashlib.sha256(small.read_bytes()).hexdigest() in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("named", [[], ["--ckpt"], ["--checkpoint"]])
+def test_the_small_file_judges_the_same(trained, copy, tmp_path, named):
+    said = extracted(*named, copy)
+    small = tmp_path / "model_inference.pth"
+    assert hashlib.sha256(small.read_bytes()).hexdigest() in said
+    assert f"{copy.stat().st_size / 1e6:.1f} MB" in said and "calibration" in said
     assert small.stat().st_size < 0.4 * trained.stat().st_size  # AdamW keeps two more a weight
     assert "optimizer_state_dict" not in load_checkpoint(small)
-    before, after = (load_trained(path, torch.device("cpu")) for path in (trained, small))
+    before, after = (load_trained(path, CPU) for path in (trained, small))
     assert before.config == after.config and before.calibration == after.calibration
     for name, tensor in before.model.state_dict().items():
         assert torch.equal(tensor, after.model.state_dict()[name])
     LipSyncInference(small, device="cpu")
+    model = new_model(before.config, CPU)
+    assert begin_with(model, str(small)) == load_checkpoint(trained)["trained_on"]
 
 
-def test_it_never_writes_over_its_input(trained):
-    before = trained.read_bytes()
-    done = run_script("tools/extract_weights.py", trained, "-o", trained)
-    assert_one_line(done, str(trained), "is an input")
-    assert trained.read_bytes() == before
+def test_bare_weights_need_their_settings(trained, copy, tmp_path):
+    extracted(copy, "--weights-only")
+    bare = tmp_path / "model_weights.pth"
+    weights = torch.load(bare, weights_only=True)
+    assert all(torch.is_tensor(value) for value in weights.values())
+    with pytest.raises(NotACheckpointError, match="--config"):
+        LipSyncInference(bare, device="cpu")
+    whole = load_trained(trained, CPU)
+    judge = LipSyncInference(bare, device="cpu", config=whole.config)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, judge.trained.model.state_dict()[name])
+    with pytest.raises(CheckpointError, match="do not fit"):
+        LipSyncInference(bare, device="cpu", config=load_config())
+    model = new_model(whole.config, CPU)
+    assert begin_with(model, str(bare)) == []
+    assert torch.equal(model.state_dict()["log_scale"], weights["log_scale"])
+
+
+def test_the_original_is_deleted_only_when_asked_and_compared(copy, tmp_path, monkeypatch):
+    extracted(copy, "-o", tmp_path / "one.pth")
+    assert copy.exists()
+    read = extract_weights.compare
+
+    def damaged(weights, written, path):
+        written["log_scale"] = written["log_scale"] + 1
+        read(weights, written, path)
+
+    monkeypatch.setattr(extract_weights, "compare", damaged)
+    monkeypatch.setattr("sys.argv", ["extract_weights.py", str(copy), "--delete-original"])
+    with pytest.raises(CheckpointError, match="does not hold what was written"):
+        extract_weights.main()
+    assert copy.exists()
+    said = extracted(copy, "--delete-original")
+    assert f"deleted: {copy}" in said and not copy.exists()
+    load_checkpoint(tmp_path / "model_inference.pth")
+
+
+def test_it_never_writes_over_its_input(copy):
+    before = copy.read_bytes()
+    done = run_script("tools/extract_weights.py", copy, "-o", copy, "--delete-original")
+    assert_one_line(done, str(copy), "is an input")
+    assert copy.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["none.pth", "text.pth"])
@@ -38,3 +95,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, name):
     (tmp_path / "text.pth").write_text("no checkpoint")
     assert_one_line(run_script("tools/extract_weights.py", tmp_path / name), name)
     assert not (tmp_path / "text_inference.pth").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.pth", "--ckpt", "b.pth"]])
+def test_one_checkpoint_is_named(arguments):
+    done = run_script("tools/extract_weights.py", *arguments)
+    assert done.returncode == 2 and "name one checkpoint" in done.stderr

@@ -1,0 +1,264 @@
+"""Files nobody vouches for: cut off, damaged, swollen, with code; and writing that fails."""
+
+import ast
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from src import checkpoint_file
+from src.checkpoint_file import foreign_names, read_file, tensors_of, write_file
+from src.errors import CheckpointError, MissingFileError, OutputError
+from tests.training_helpers import ROOT
+
+CONTENT = {
+    "epoch": 3, "share": 0.5, "name": "ä", "nothing": None, "yes": True,
+    "weights": {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(40_000)},
+    "list": [1, (2, 3), torch.ones(2, dtype=torch.uint8)],
+}  # fmt: skip
+
+
+RISKY = {
+    "torch.load",
+    "pickle.load",
+    "pickle.loads",
+    "pickle.Unpickler",
+    "joblib.load",
+    "dill.load",
+}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "model.pth"
+    write_file(path, CONTENT)
+    return path
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_file(path)
+    text = str(caught.value)
+    assert str(path) in text and len(text.splitlines()) == 1
+    for word in words:
+        assert word in text
+
+
+def repacked(path: Path, change, compression=zipfile.ZIP_STORED) -> None:
+    """Write a checkpoint's zip anew, with ``change(name, data)`` as its entries."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, change(name, data))
+
+
+def test_what_is_written_is_read(saved):
+    found = read_file(saved)
+    assert torch.equal(found["weights"]["a"], CONTENT["weights"]["a"])
+    assert {key: found[key] for key in ("epoch", "share", "name", "nothing", "yes")} == {
+        key: CONTENT[key] for key in ("epoch", "share", "name", "nothing", "yes")
+    }
+    assert [tuple(tensor.shape) for tensor in tensors_of(found["weights"])] == [(40_000,), (2, 3)]
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_list_that_holds_itself_is_walked_once():
+    loop = [torch.zeros(1)]
+    loop.append(loop)
+    assert len(list(tensors_of(loop))) == 1
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
+def test_a_file_that_is_cut_off_is_told(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: max(4, int(len(data) * share))])
+    refused(saved, "cut off")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(MissingFileError, match=r"src/train\.py"):
+            read_file(path)
+
+
+# --- code
+
+
+class _Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_file_is_never_run(tmp_path, legacy):
+    target = tmp_path / "was_run"
+    path = tmp_path / "evil.pth"
+    torch.save(
+        {**CONTENT, "payload": _Payload(target)}, path, _use_new_zipfile_serialization=not legacy
+    )  # fmt: skip
+    refused(path, *([] if legacy else ["could run code", "pathlib"]))
+    path.write_bytes(pickle.dumps(_Payload(target)))
+    refused(path)
+    assert not target.exists()
+    pickle.loads(path.read_bytes())  # the payload is real
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"cos\nsystem\n(S'true'\ntR.", b"(S'true'\nios\nsystem\n.",
+     b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.",
+     b"c__builtin__\nbytearray\n(I99\ntR.", b"\x80\x02\x82\x01."],
+    ids=["GLOBAL", "INST", "STACK_GLOBAL", "bytearray", "EXT1"],
+)  # fmt: skip
+def test_every_way_to_name_something_is_seen(saved, data):
+    assert foreign_names(data)
+    repacked(saved, lambda name, old: data if name.endswith("/data.pkl") else old)
+    refused(saved, "could run code")
+
+
+def called(path: Path) -> set[str]:
+    """Names of all that a file calls, such as ``torch.load``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def test_no_file_of_the_project_opens_pickles_unguarded():
+    """One module reads .pth files, one the index, with an unpickler of its own."""
+    allowed = {"src/checkpoint_file.py": {"torch.load"}}
+    files = [*ROOT.glob("*.py")]
+    files += [
+        path for name in ("src", "tools", "benchmarks") for path in (ROOT / name).rglob("*.py")
+    ]
+    assert len(files) > 50
+    for path in files:
+        name = path.relative_to(ROOT).as_posix()
+        risky = {call for call in called(path) if call in RISKY or call.endswith("read_pickle")}
+        assert risky <= allowed.get(name, set()), name
+        text = path.read_text(encoding="utf-8")
+        assert "weights_only=False" not in text and "allow_pickle=True" not in text, name
+    assert "torch.load" in called(ROOT / "src/checkpoint_file.py"), "the search finds it"
+
+
+# --- sizes that are not true
+
+
+def test_a_compressed_file_is_not_unpacked(saved):
+    """A few kilobytes of zip can hold gigabytes of zeros."""
+    repacked(saved, lambda name, data: data, zipfile.ZIP_DEFLATED)
+    refused(saved)
+
+
+def test_entries_that_share_their_bytes_are_refused(saved):
+    """Overlapping entries make a zip larger than its file (Fifield 2019)."""
+    data = bytearray(saved.read_bytes())
+    with zipfile.ZipFile(saved) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    # Its size in the central directory, twice (compressed and not), says more than there is.
+    start = data.rindex(largest.filename.encode()) - 46
+    for place in (start + 20, start + 24):
+        data[place : place + 4] = (0x7FFFFFFF).to_bytes(4, "little")
+    saved.write_bytes(bytes(data))
+    refused(saved)
+
+
+@pytest.mark.parametrize("claimed", [40_001, 2**31 - 1, 2**40])
+def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
+    """As a process that may use only so much memory sees it."""
+
+    def swollen(name: str, data: bytes) -> bytes:
+        if not name.endswith("/data.pkl"):
+            return data
+        old = b"M@\x9c"  # BININT2 40,000: the elements of the storage, and the size of the tensor
+        assert data.count(old) >= 2
+        new = b"\x8a\x08" + claimed.to_bytes(8, "little")  # LONG1
+        return data.replace(old, new)
+
+    repacked(saved, swollen)
+    code = (
+        "import resource, sys, torch\n"
+        "from src.checkpoint_file import read_file\n"
+        "from src.errors import CheckpointError\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(saved)], cwd=ROOT, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said, more = done.stdout.splitlines()
+    assert str(saved) in said and int(more) < 100_000, "kilobytes"
+
+
+def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
+    """Views with a stride of 0 need no memory, but copies of them do."""
+    path = tmp_path / "view.pth"
+    write_file(path, {"weights": torch.zeros(1).expand(2**40)})
+    refused(path, "damaged")
+
+
+def test_a_huge_pickle_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint_file, "MOST_PICKLE", 100)
+    refused(saved, "damaged")
+
+
+# --- writing
+
+
+def test_a_failing_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def fails(content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_file.torch, "save", fails)
+    with pytest.raises(OutputError, match="No space left"):
+        write_file(saved, {"epoch": 4})
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_full_disk_leaves_the_old_file(saved):
+    """What torch itself makes of it: a process may write 50 kB only."""
+    old = saved.read_bytes()
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from pathlib import Path\n"
+        "from src.checkpoint_file import write_file\n"
+        "from src.errors import OutputError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "try:\n    write_file(Path(sys.argv[1]), {'a': torch.zeros(1_000_000)})\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(saved)], cwd=ROOT, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"cannot write {saved}" in done.stdout and len(done.stdout.splitlines()) == 1
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_an_interrupted_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def stops(content, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint_file.torch, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(saved, {"epoch": 4})
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_missing_folder_is_a_readable_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        write_file(tmp_path / "none" / "model.pth", CONTENT)

@@ -1,0 +1,107 @@
+"""Exported encoders give what the library gives, also without the library."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from src.checkpoint import load_trained
+from src.embedding import evidence_of
+from src.export import made_inputs
+from src.judgement import judge
+from src.sample_index import INDEX_NAME, read_index
+from tests.training_helpers import run_script
+
+pytest_plugins = ("tests.training_fixtures",)
+
+
+@pytest.fixture(scope="module")
+def exported(trained, corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    done = run_script(
+        "tools/export_models.py", "--checkpoint", trained, "--output-dir", folder,
+        "--format", "pth,onnx,torchscript", "--create-inference-script", "--quantize", "int8",
+        "--index", corpus / "processed" / INDEX_NAME,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_files_and_the_table(exported):
+    folder, said = exported
+    names = {path.name for path in folder.iterdir()}
+    both = {f"{name}_encoder" for name in ("video", "audio")}
+    assert names == {
+        *(f"{one}{end}" for one in both
+          for end in (".pth", ".onnx", ".int8.onnx", ".torchscript.pt")),
+        "training_head.pth", "model_config.json", "normalization_params.json",
+        "inference_example.py",
+    }  # fmt: skip
+    for name in names:
+        assert name in said
+    assert "float32" in said and "int8 " in said, "what int8 costs is told"
+    for one in both:
+        assert (folder / f"{one}.int8.onnx").stat().st_size < 0.6 * (
+            folder / f"{one}.onnx"
+        ).stat().st_size
+
+
+@pytest.mark.parametrize("frames", [5, 6, 40])
+def test_onnx_gives_what_pytorch_gives(exported, trained, frames):
+    import onnxruntime
+
+    model = load_trained(trained, torch.device("cpu")).model
+    for name, given in made_inputs(model, frames).items():
+        session = onnxruntime.InferenceSession(str(exported[0] / f"{name}_encoder.onnx"))
+        found = session.run(None, {session.get_inputs()[0].name: given.numpy()})[0]
+        with torch.no_grad():
+            expected = getattr(model, name)(given).numpy()
+        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torchscript"])
+def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tmp_path, backend):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(exported[0], folder)
+    model = load_trained(trained, torch.device("cpu"))
+    for record in read_index(corpus / "processed" / INDEX_NAME)["samples"][:2]:
+        path = corpus / "processed" / record["file"]
+        done = subprocess.run(
+            [sys.executable, "-I", str(folder / "inference_example.py"), str(path),
+             "--backend", backend],
+            cwd=tmp_path, text=True, capture_output=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        records = np.load(path)
+        mfcc = np.ascontiguousarray(records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        speech = np.ascontiguousarray(records["speech"])
+        evidence = evidence_of(model.model, np.ascontiguousarray(records["crop"]), mfcc, speech, 60)
+        score, details = judge([evidence], len(records), model.calibration, 0.0)
+        assert found["score"] == pytest.approx(score, abs=1e-4)
+        assert found["offset_ms"] == pytest.approx(details["offset_ms"], abs=0.1)
+        assert found["offset_probability"] == pytest.approx(details["offset_probability"], abs=1e-3)
+
+
+def test_heads_can_be_left_out(trained, tmp_path):
+    done = run_script("tools/export_models.py", trained, "--output-dir", tmp_path / "out",
+                      "--format", "pth", "--no-training-heads")  # fmt: skip
+    assert done.returncode == 0 and not (tmp_path / "out" / "training_head.pth").exists()
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".pth", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--format", "pth,caffe"], "caffe"), (["--quantize", "int8"], "--index"),
+     (["--quantize", "int8", "--index", "x.pkl", "--format", "pth"], "onnx")],
+)  # fmt: skip
+def test_wrong_wishes_are_told(tmp_path, arguments, words):
+    done = run_script("tools/export_models.py", "x.pth", "--output-dir", tmp_path / "o", *arguments)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()

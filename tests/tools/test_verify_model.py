@@ -1,0 +1,111 @@
+"""What verify_model says of sound, damaged and foreign files, and with which status."""
+
+import pytest
+import torch
+
+from src.checkpoint import load_checkpoint, save_checkpoint
+from src.sample_index import INDEX_NAME, read_index, write_index
+from tests.training_helpers import run_script
+
+pytest_plugins = ("tests.training_fixtures",)
+
+
+@pytest.fixture
+def content(trained) -> dict:
+    return load_checkpoint(trained)
+
+
+@pytest.fixture
+def verified(tmp_path):
+    """``verified(content, *arguments)``: status and what was said of a checkpoint of it."""
+
+    def verify(content: dict, *arguments):
+        path = tmp_path / "model.pth"
+        save_checkpoint(path, content)
+        done = run_script("tools/verify_model.py", "--ckpt", path, *arguments)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout
+
+    return verify
+
+
+def test_a_sound_one_with_its_figures(trained, corpus):
+    index = corpus / "processed" / INDEX_NAME
+    done = run_script("tools/verify_model.py", trained, "--index", index)
+    assert done.returncode == 0, done.stdout
+    for words in (
+        "lipsync-checkpoint 2", "epoch", "val_loss", "hidden 64", "parameters",
+        "embeddings of length 1", "validation loss", "the checkpoint is sound",
+    ):  # fmt: skip
+        assert words in done.stdout
+    chinese = run_script("tools/verify_model.py", trained, language="zh")
+    assert chinese.returncode == 0 and "检查点完好" in chinese.stdout
+
+
+def test_each_kind_of_damage_is_named(content, verified):
+    weights = content["model_state_dict"]
+    broken = dict(weights)
+    first = "audio.front.0.0.weight"
+    broken[first] = torch.full_like(weights[first], torch.nan)
+    few = {name: value for name, value in weights.items() if name != "log_scale"}
+    more = weights | {"extra": torch.zeros(1)}
+    shape = weights | {"log_scale": torch.zeros(3)}
+    flat = {name: torch.zeros_like(value) for name, value in weights.items()}
+    calibration = {"score": content["calibration"]["score"], "peak": {"mean": [0.0]}}
+    for changes, words in (
+        ({"model_state_dict": broken}, "not finite: audio.front.0.0.weight"),
+        ({"model_state_dict": few}, "missing: log_scale"),
+        ({"model_state_dict": more}, "no part of the network has: extra"),
+        ({"model_state_dict": shape}, "another shape: log_scale"),
+        ({"model_state_dict": flat}, "not of length 1"),
+        ({"calibration": calibration}, "calibration of peak"),
+    ):
+        status, said = verified(content | changes)
+        assert status == 1 and words in said and "is sound" not in said, words
+
+
+def test_figures_that_are_not_true(content, verified, corpus, tmp_path):
+    index = corpus / "processed" / INDEX_NAME
+    status, said = verified(content | {"val_loss": content["val_loss"] + 0.5}, "--index", index)
+    assert status == 1 and "val_loss is stored as" in said
+    middle = content | {"sampler": content["sampler"] | {"batch": 2}, "val_loss": 9.0}
+    assert verified(middle, "--index", index)[0] == 0, "of the epoch before"
+    held = read_index(index)
+    for name in ("samples", "skipped.csv"):
+        if (index.parent / name).exists() and not (tmp_path / name).exists():
+            (tmp_path / name).symlink_to(index.parent / name)
+    write_index(tmp_path / INDEX_NAME, held["settings"], held["samples"][:-1])
+    status, said = verified(content, "--index", tmp_path / INDEX_NAME)
+    assert status == 1 and "other clips" in said
+
+
+def test_files_that_are_none(trained, tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_bytes(trained.read_bytes()[:50_000])
+    said = run_script("tools/verify_model.py", path)
+    assert (said.returncode, "cut off" in said.stdout) == (1, True)
+    for foreign, status, words in (
+        ({"state_dict": {}}, 2, "not a checkpoint of this project"),
+        ({"a.weight": torch.zeros(2)}, 2, "bare weights"),
+        ({**torch.load(trained, weights_only=True), "format_version": 1}, 1, "format version 1"),
+    ):
+        torch.save(foreign, path)
+        done = run_script("tools/verify_model.py", path)
+        assert done.returncode == status and words in done.stdout + done.stderr, words
+    path.write_text("no checkpoint")
+    done = run_script("tools/verify_model.py", path)
+    assert done.returncode == 2 and "is not a checkpoint" in done.stderr
+    assert run_script("tools/verify_model.py", tmp_path / "none.pth").returncode == 2
+
+
+def test_one_that_would_run_code(tmp_path):
+    from pathlib import Path
+
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was_run",)
+
+    torch.save({"format": "lipsync-checkpoint", "x": Payload()}, tmp_path / "evil.pth")
+    done = run_script("tools/verify_model.py", tmp_path / "evil.pth")
+    assert done.returncode == 2 and "could run code" in done.stderr
+    assert not (tmp_path / "was_run").exists()

@@ -1,0 +1,109 @@
+"""CLI: a checkpoint -> encoders for other programs, with all that is needed to feed them."""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from src.cli import checkpoint_of, make_checkpoint_parser, run
+from src.messages import tr
+
+FORMATS = ("pth", "onnx", "torchscript")
+CALIBRATION_SAMPLES = 50  # of the index, for int8
+
+
+def main() -> int:
+    parser = make_checkpoint_parser(
+        tr("Export the encoders of a checkpoint as weights, ONNX or TorchScript."),
+        "python tools/export_models.py --checkpoint checkpoints/best_model.pth "
+        "--output-dir exported_models --format pth,onnx",
+    )
+    parser.add_argument("--output-dir", type=Path, default=Path("exported_models"),
+                        help=tr("the folder (default: exported_models)"))  # fmt: skip
+    parser.add_argument("--format", default="pth,onnx", help="pth,onnx,torchscript")
+    parser.add_argument("--no-training-heads", action="store_true",
+                        help=tr("leave out what only training needs"))  # fmt: skip
+    parser.add_argument(
+        "--create-inference-script", action="store_true",
+        help=tr("also inference_example.py, which needs no part of this project"),
+    )  # fmt: skip
+    parser.add_argument("--quantize", choices=("int8",),
+                        help=tr("also as ONNX in int8; needs --index"))  # fmt: skip
+    parser.add_argument(
+        "--index", type=Path,
+        help=tr("dataset_index.pkl: int8 is calibrated and measured on it"),
+    )  # fmt: skip
+    path = checkpoint_of(parser, args := parser.parse_args())
+    formats = args.format.split(",")
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        parser.error(tr("--format: unknown: {names}; allowed: pth,onnx,torchscript",
+                        names=", ".join(unknown)))  # fmt: skip
+    if args.quantize and (not args.index or "onnx" not in formats):
+        parser.error(tr("--quantize needs --index and onnx in --format"))
+
+    from src import export
+    from src.checkpoint import load_checkpoint, load_trained
+    from src.device import choose_device
+    from src.files import made_folder
+
+    content, trained = load_checkpoint(path), load_trained(path, choose_device("cpu"))
+    folder, model = made_folder(args.output_dir), trained.model
+    made = []
+    if "pth" in formats:
+        made += export.export_weights(model, folder, not args.no_training_heads)
+    if "onnx" in formats:
+        made += export.export_onnx(model, folder)
+    if "torchscript" in formats:
+        made += export.export_torchscript(model, folder)
+    made += export.write_settings(trained, content, folder)
+    if args.create_inference_script:
+        made.append(export.write_example(folder))
+    if args.quantize:
+        made += quantized(folder, trained, args.index)
+    print_table(made, trained)
+    return 0
+
+
+def quantized(folder: Path, trained, index: Path) -> list[Path]:
+    """Write int8 encoders and print what they lose, on samples they were not calibrated on."""
+    from src import export
+    from src.embedding import measure
+    from src.errors import DatasetError
+    from src.metrics import SEARCH_REACH, offset_report
+    from src.samples import load_samples
+
+    samples = load_samples(index, trained.config.data)
+    few, rest = samples[::2][:CALIBRATION_SAMPLES], samples[1::2]
+    if not rest:
+        raise DatasetError(tr("{path}: at least 2 samples are needed", path=index))
+    made = export.quantize(folder, trained, few)
+    print(
+        f"{'':8s} {'K = 5':>8s} {'K = 15':>8s} {tr('whole clips'):>12s} {tr('median error'):>12s}"
+    )
+    for name, ending in (("float32", ".onnx"), ("int8", ".int8.onnx")):
+        model = export.OnnxModel(folder, trained.model, ending)
+        report = offset_report(measure(model, rest, SEARCH_REACH))
+        print(f"{name:8s} {report.share_at[5]:8.1%} {report.share_at[15]:8.1%} "
+              f"{report.whole_clip:12.1%} {report.median_error_ms:9.0f} ms")  # fmt: skip
+    return made
+
+
+def print_table(made: list[Path], trained) -> None:
+    """File, size, parameters."""
+    from src.model import count_parameters
+
+    counts = {name: count_parameters(net) for name, net in
+              (("video_encoder", trained.model.video), ("audio_encoder", trained.model.audio),
+               ("training_head", None)) if net} | {"training_head": 1}  # fmt: skip
+    width = max(len(str(path)) for path in made)
+    print(f"{tr('file'):{width}s} {'kB':>9s} {tr('parameters'):>12s}")
+    for path in made:
+        count = counts.get(path.name.split(".")[0])
+        shown = f"{count:,}" if count else "–"
+        print(f"{path!s:{width}s} {path.stat().st_size / 1e3:9.1f} {shown:>12s}")
+
+
+if __name__ == "__main__":
+    run(main)

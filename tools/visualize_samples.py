@@ -1,0 +1,54 @@
+"""CLI: a picture of windows a model gets right and of ones it gets wrong."""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from src.cli import checkpoint_of, make_checkpoint_parser, run
+from src.errors import DatasetError
+from src.messages import tr
+
+
+def main() -> int:
+    parser = make_checkpoint_parser(
+        tr("Draw crops, sound and similarity of windows a model gets right and of ones it gets "
+           "wrong."),
+        "python tools/visualize_samples.py --checkpoint checkpoints/best_model.pth "
+        "--index data/processed/dataset_index.pkl --num-samples 6",
+    )  # fmt: skip
+    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
+    parser.add_argument("--num-samples", type=int, default=6, help=tr("how many windows"))
+    parser.add_argument("--seed", type=int, default=0, help=tr("other windows with another seed"))
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("outputs/samples.png"), help=tr("the picture")
+    )
+    path = checkpoint_of(parser, args := parser.parse_args())
+    if args.num_samples < 1:
+        parser.error(tr("--num-samples: at least 1"))
+
+    from src.checkpoint import load_trained
+    from src.device import choose_device
+    from src.files import made_folder
+    from src.sample_pictures import chosen_windows, draw_windows
+    from src.samples import load_samples
+
+    trained = load_trained(path, choose_device("cpu"))
+    samples = load_samples(args.index, trained.config.data)
+    windows = chosen_windows(trained.model, samples, args.num_samples, args.seed)
+    if not windows:
+        raise DatasetError(
+            tr("{path}: no sample is long enough for a window and all offsets around it",
+               path=args.index)
+        )  # fmt: skip
+    made_folder(args.output.parent)
+    draw_windows(windows, args.output)
+    right = sum(window.right for window in windows)
+    print(tr("{right} windows found right, {wrong} wrong; picture: {path}",
+             right=right, wrong=len(windows) - right, path=args.output))  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
