@@ -25,7 +25,6 @@ from tqdm import tqdm
 from benchmarks.ablations import same_settings
 from benchmarks.networks import syncnet, wav2lip_expert
 from src import evaluate
-from src.audio_features import N_MELS, STEPS_PER_FRAME
 from src.augmentation import Augmentation
 from src.calibration import fit
 from src.checkpoint import Trained
@@ -34,13 +33,18 @@ from src.config import Config
 from src.dataset import Batch, Pieces, network_input, windows_of
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import measure, measure_strange
-from src.errors import DatasetError
 from src.files import made_folder, written_aside
 from src.losses import NEIGHBOURS, n_way_loss
 from src.messages import tr
 from src.metrics import SEARCH_REACH
-from src.model import AudioEncoder, ModelSize, SyncModel, VideoEncoder, count_parameters
-from src.reference import with_reference
+from src.model import (
+    AudioEncoder,
+    ModelSize,
+    SyncModel,
+    VideoEncoder,
+    count_parameters,
+    made_input,
+)
 from src.sample_index import INDEX_NAME
 from src.samples import Sample, load_samples, split_samples
 from src.training_state import seed_all
@@ -150,13 +154,6 @@ def train(
             epoch += 1
 
 
-def made_input(size: ModelSize, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Made input of so many frames."""
-    generator = torch.Generator().manual_seed(0)
-    views = torch.randn(1, frames, *size.view, generator=generator)
-    return views, torch.randn(1, frames * STEPS_PER_FRAME, N_MELS, generator=generator)
-
-
 def mflop_a_frame(model: torch.nn.Module) -> float:
     """Millions of multiplications and additions that both encoders take for a frame."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -197,11 +194,7 @@ def main() -> int:
         "python benchmarks/baselines.py --index data/test/dataset_index.pkl --minutes 20 "
         "--output outputs/baselines",
     )
-    parser.add_argument("--index", type=Path, required=True, help=tr("what they are measured on"))
-    parser.add_argument(
-        "--reference", type=Path, metavar="TABLE",
-        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
-    )  # fmt: skip
+    evaluate.add_measured(parser)
     parser.add_argument("--minutes", type=float, default=20, help=tr("of training, for each"))
     parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
     args = parser.parse_args()
@@ -213,11 +206,7 @@ def main() -> int:
     index = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index, config.data, config.training.split_by)
     train_samples, val, _ = split_samples(samples, config.training)
-    test = load_samples(args.index, config.data, every=True)
-    if args.reference:
-        test = with_reference(test, args.reference)
-    if not test:
-        raise DatasetError(tr("{path} has no samples", path=args.index))
+    test = evaluate.measured_samples(args, config.data)
     folder = made_folder(args.output)
     given = {"minutes": args.minutes, "index": str(args.index), "reference": str(args.reference)}
     same_settings(folder, json.dumps(given) + config.model_dump_json())

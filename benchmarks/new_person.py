@@ -22,8 +22,7 @@ from src.config import Config
 from src.device import choose_device, reuse_freed_memory
 from src.errors import DatasetError
 from src.messages import tr
-from src.reference import with_reference
-from src.samples import Sample, load_samples
+from src.samples import Sample
 from src.train import train_epoch
 from src.training_state import begin_with, new_model, new_state
 
@@ -76,21 +75,14 @@ def main() -> int:
         "python benchmarks/new_person.py --index data/test/dataset_index.pkl --person anna "
         "--set training.num_epochs=40",
     )
-    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
-    parser.add_argument(
-        "--reference", type=Path, metavar="TABLE",
-        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
-    )  # fmt: skip
+    evaluate.add_measured(parser)
     parser.add_argument("--person", required=True, help=tr("the speaker, or part of the name"))
     parser.add_argument("--clips", type=int, default=20, help=tr("clips to train on"))
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
     device = choose_device(config.training.device)
-    samples = load_samples(args.index, config.data, every=bool(args.reference))
-    if args.reference:
-        samples = with_reference(samples, args.reference)
-    few, rest = clips_of(samples, args.person, args.clips)
+    few, rest = clips_of(evaluate.measured_samples(args, config.data), args.person, args.clips)
     models = {"pretrained": load_trained(PRETRAINED, device).model}
     for name, origin in (("from nothing", None), ("from the pretrained", "pretrained")):
         models[f"{args.clips} clips, {name}"] = trained_on(config, few, device, origin)

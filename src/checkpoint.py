@@ -2,14 +2,14 @@
 
 A checkpoint holds tensors and plain builtins only::
 
-    format, format_version, epoch, model_state_dict, optimizer_state_dict, scheduler_state_dict,
-    scaler, val_loss, best_val_loss, best_val_acc, config, normalization, calibration, zero_ms,
-    clips, random_states, versions
+    format, format_version, versions, epoch, step, sampler, model_state_dict,
+    optimizer_state_dict, scheduler_state_dict, scaler, val_loss, best_value, best_val_loss,
+    best_val_acc, config, normalization, calibration, zero_ms, clips, trained_on, periodic,
+    random_states
 
 and, with ``training.ema``, ``trained_state_dict`` and ``averaged_steps``: ``model_state_dict`` is
-the running mean then
-
-so ``torch.load(path, weights_only=True)`` reads it, here and anywhere.
+the running mean then. So ``torch.load(path, weights_only=True)`` reads it, here and anywhere;
+docs/checkpoints.md says what each is.
 """
 
 import platform
@@ -32,7 +32,10 @@ BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained" / BEST  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
-NEEDED = {"epoch": int, "model_state_dict": dict, "config": dict, "calibration": dict}
+NEEDED = {
+    "epoch": int, "step": int, "sampler": dict, "model_state_dict": dict, "config": dict,
+    "calibration": dict, "versions": dict,
+}  # fmt: skip
 # What judging a clip and beginning another training take; the rest goes on with this training.
 FOR_INFERENCE = (
     "epoch", "step", "sampler", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc",
@@ -175,8 +178,9 @@ def load_trained(path: str | Path, device: torch.device, settings: Config | None
         config = settings
     else:
         config = config_of(checked(content, path), path)
-    model = SyncModel(ModelSize.of(config))
-    load_weights(model, content, path)
+    with torch.device("meta"):  # without memory: what the settings claim may be huge
+        model = SyncModel(ModelSize.of(config))
+    load_weights(model, content, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
     return Trained(model, config, content["calibration"])
 
@@ -193,14 +197,18 @@ def config_of(content: dict, path: str | Path) -> Config:
         raise CheckpointError(str(error)) from None
 
 
-def load_weights(model: SyncModel, content: dict, path: str | Path) -> None:
+def load_weights(model: SyncModel, content: dict, path: str | Path, assign: bool = False) -> None:
     """Put a checkpoint's weights, or bare ones, into a model.
+
+    Args:
+        assign: the model takes the tensors themselves, in the place of its own.
 
     Raises:
         CheckpointError: they belong to a network of another shape.
     """
     try:
-        model.load_state_dict(content if is_bare(content) else content["model_state_dict"])
+        weights = content if is_bare(content) else content["model_state_dict"]
+        model.load_state_dict(weights, assign=assign)
     except RuntimeError:
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "

@@ -1,5 +1,6 @@
 """CLI: the test protocol. Figures of a checkpoint on an index, as a table, JSON and pictures."""
 
+import argparse
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from src.checkpoint import load_trained, own_or_pretrained
 from src.cli import make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
+from src.config import DataConfig
 from src.device import choose_device, reuse_freed_memory
 from src.errors import DatasetError
 from src.files import made_folder
@@ -139,6 +141,30 @@ def value_text(name: str, value: float | None) -> str:
     return f"{value:.3f}" if name.split()[0] in ("AUC", "ECE", "LSE-D", "LSE-C") else f"{value:.1%}"
 
 
+def add_measured(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is measured: ``--index`` and ``--reference``."""
+    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
+    parser.add_argument(
+        "--reference", type=Path, metavar="TABLE",
+        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
+    )  # fmt: skip
+
+
+def measured_samples(args: argparse.Namespace, settings: DataConfig) -> list[Sample]:
+    """The samples that the options of ``add_measured`` name, with their truth.
+
+    Raises:
+        DatasetError: there are none, or the index or the table cannot be used.
+        MissingFileError: there is no such table.
+    """
+    samples = load_samples(args.index, settings, every=True)
+    if args.reference:
+        samples = with_reference(samples, args.reference)
+    if not samples:
+        raise DatasetError(tr("{path} has no samples", path=args.index))
+    return samples
+
+
 def main() -> int:
     parser = make_parser(
         tr("Measure a checkpoint on the samples of an index, by the field's test protocol."),
@@ -149,11 +175,7 @@ def main() -> int:
         "--checkpoint",
         help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
     )
-    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
-    parser.add_argument(
-        "--reference", type=Path, metavar="TABLE",
-        help=tr("own offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
-    )  # fmt: skip
+    add_measured(parser)
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=tr("pictures go here"))
     parser.add_argument("--device", help=tr("cpu, cuda or auto"))
@@ -162,11 +184,7 @@ def main() -> int:
     reuse_freed_memory()
     path = own_or_pretrained(args.checkpoint, settings.paths.checkpoint_dir)
     trained = load_trained(path, choose_device(args.device or "auto"))
-    samples = load_samples(args.index, trained.config.data, every=True)
-    if args.reference:
-        samples = with_reference(samples, args.reference)
-    if not samples:
-        raise DatasetError(tr("{path} has no samples", path=args.index))
+    samples = measured_samples(args, trained.config.data)
     clips = evaluate(trained, samples, settings.inference.min_offset_probability)
     summary = summary_of(clips)
     if args.output:

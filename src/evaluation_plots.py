@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.files import written_aside
+from src.figures import save_figure
 from src.protocol import INJECTED, LENGTHS, Measured, name_of
 from src.rendering import GOOD, INK, POOR, QUIET
 
@@ -36,11 +36,7 @@ def plot_summary(summary: dict, clips: list[Measured], folder: Path) -> list[Pat
         draw(axis)
         axis.spines[["top", "right"]].set_visible(False)
         path = folder / f"{name}.png"
-        try:
-            with written_aside(path) as aside:
-                figure.savefig(aside, dpi=110, format="png")
-        finally:
-            plt.close(figure)
+        save_figure(figure, path)
         drawn.append(path)
     return drawn
 

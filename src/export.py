@@ -12,13 +12,14 @@ from src.audio_features import HOP, N_FFT, N_MELS, STEP_MS, STEPS_PER_FRAME, WIN
 from src.checkpoint import Trained
 from src.checkpoint_file import write_file
 from src.clip_features import WINDOW_FRAMES
+from src.dataset import collate, network_input
 from src.errors import OutputError
 from src.faces import TEMPLATE, TEMPLATE_SIZE
 from src.files import written_aside
 from src.media import FPS, SAMPLE_RATE
 from src.messages import tr
 from src.metrics import FIT_STEPS, MIN_WINDOWS
-from src.model import VIEW_TOP, SyncModel, bands_of, central_view, normalise_bands, speech_steps
+from src.model import VIEW_TOP, SyncModel, made_input
 from src.samples import Sample
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "tools" / "inference_example.py"
@@ -29,11 +30,7 @@ OPSET = 17
 
 def made_inputs(model: SyncModel, frames: int) -> dict[str, torch.Tensor]:
     """What each encoder takes, of so many frames, two clips."""
-    generator = torch.Generator().manual_seed(frames)
-    return {
-        "video": torch.randn(2, frames, *model.size.view, generator=generator),
-        "audio": torch.randn(2, frames * STEPS_PER_FRAME, N_MELS, generator=generator),
-    }
+    return dict(zip(("video", "audio"), made_input(model.size, frames, 2), strict=True))
 
 
 def encoders_of(model: SyncModel) -> dict[str, torch.nn.Module]:
@@ -144,7 +141,9 @@ def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path
             return next(self.left, None)
 
     paths = []
-    inputs = [inputs_of(trained.model, sample) for sample in samples]
+    inputs = [
+        network_input(collate([sample.read()], [0]), trained.model.size) for sample in samples
+    ]
     for number, (name, key) in enumerate((("video", "views"), ("audio", "bands"))):
         path = folder / f"{name}_encoder.int8.onnx"
         prepared = folder / f".{name}_encoder.prepared.onnx"
@@ -155,7 +154,8 @@ def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path
                     str(folder / f"{name}_encoder.onnx"), str(prepared), skip_symbolic_shape=True
                 )
                 quantize_static(
-                    str(prepared), str(aside), Reader(key, [pair[number] for pair in inputs]),
+                    str(prepared), str(aside),
+                    Reader(key, [pair[number].numpy() for pair in inputs]),
                     quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"],
                     per_channel=True, reduce_range=True,
                     weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
@@ -164,16 +164,6 @@ def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path
                 prepared.unlink(missing_ok=True)
         paths.append(path)
     return paths
-
-
-def inputs_of(model: SyncModel, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """What the encoders take of a sample: views [1, T, height, width], bands [1, 4 T, 40]."""
-    track = sample.read()
-    views = central_view(torch.from_numpy(np.ascontiguousarray(track.crop)), model.size) / 255.0
-    views = (views - views.mean()) / views.var(correction=0).clamp(min=1e-6).sqrt()
-    bands = bands_of(torch.from_numpy(np.ascontiguousarray(track.mfcc)))[None]
-    counted = speech_steps(torch.from_numpy(np.ascontiguousarray(track.speech)))[None]
-    return views[None].numpy(), normalise_bands(bands, counted).numpy()
 
 
 def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:

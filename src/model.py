@@ -167,6 +167,17 @@ class SyncModel(nn.Module):
         return self.video(views), self.audio(bands)
 
 
+def made_input(size: ModelSize, frames: int, clips: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise in the place of clips, to try a network on, the same for the same numbers.
+
+    Returns:
+        (views, bands), float [clips, frames, height, width] and [clips, 4 · frames, 40].
+    """
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randn(clips, frames, *size.view, generator=generator)
+    return views, torch.randn(clips, frames * STEPS_PER_FRAME, N_MELS, generator=generator)
+
+
 def fine_audio_embeddings(encoder: AudioEncoder, bands: torch.Tensor) -> torch.Tensor:
     """Audio embeddings at every 10 ms step instead of every frame.
 

@@ -16,6 +16,7 @@ from src.audio_features import STEPS_PER_FRAME
 from src.calibration import readings
 from src.embedding import measure
 from src.errors import DatasetError
+from src.figures import save_figure
 from src.files import written_aside
 from src.messages import tr
 from src.metrics import Evidence, at_edge, best_offset, curve_of, peak_ms
@@ -256,8 +257,4 @@ def draw_offsets(
             axis.spines[["top", "right"]].set_visible(False)
     for axis, (_, _, label) in zip(axes[-1], sides, strict=True):
         axis.set_xlabel(label)
-    try:
-        with written_aside(path) as aside:
-            figure.savefig(aside, dpi=110, format="png")
-    finally:
-        plt.close(figure)
+    save_figure(figure, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.files import written_aside
+from src.figures import save_figure
 from src.media import SAMPLE_RATE, read_audio
 from src.messages import language, tr
 
@@ -72,11 +72,7 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
     low.set_ylabel(say("sound"))
     for axis in (top, middle, low):
         axis.spines[["top", "right"]].set_visible(False)
-    try:
-        with written_aside(path) as aside:
-            figure.savefig(aside, dpi=110, format="png")
-    finally:
-        plt.close(figure)
+    save_figure(figure, path)
 
 
 def _sayer(matplotlib):

@@ -8,7 +8,7 @@ import numpy as np
 from src.audio_features import STEPS_PER_FRAME
 from src.clip_features import WINDOW_FRAMES
 from src.embedding import measure
-from src.files import written_aside
+from src.figures import save_figure
 from src.media import FPS
 from src.metrics import SEARCH_REACH, TOLERANCE_FRAMES
 from src.model import SyncModel, bands_of
@@ -102,8 +102,4 @@ def draw_windows(windows: list[Window], path: Path) -> None:
         curve.spines[["top", "right"]].set_visible(False)
     axes[-1, 1].set_xlabel("ms from the window's begin; its sound is between the lines", fontsize=8)
     axes[-1, 2].set_xlabel("offset, frames; cosine similarity", fontsize=8)
-    try:
-        with written_aside(path) as aside:
-            figure.savefig(aside, dpi=110, format="png")
-    finally:
-        plt.close(figure)
+    save_figure(figure, path)

@@ -356,7 +356,8 @@ def main() -> int:
     folder = made_folder(config.paths.checkpoint_dir)
     resume = newest(folder) if args.resume == "auto" else args.resume and Path(args.resume)
     state, test = start(config, resume, args.change_rate)
-    if resume and not (folder / BEST).is_file():  # the best of this folder, until one is better
+    # The best of this folder, until one is better; before the first epoch there is none.
+    if resume and state.epoch and not (folder / BEST).is_file():
         save_checkpoint(folder / BEST, state.content())
     try:
         fit_model(state, folder)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from src.audio_features import N_MELS, STEPS_PER_FRAME
 from src.calibration import READINGS
 from src.checkpoint import config_of, load_checkpoint
 from src.checkpoint_file import tensors_of
@@ -16,7 +15,7 @@ from src.embedding import measure
 from src.errors import CheckpointError
 from src.messages import tr
 from src.metrics import SEARCH_REACH, OffsetReport, offset_report
-from src.model import ModelSize, SyncModel, count_parameters
+from src.model import ModelSize, SyncModel, count_parameters, made_input
 from src.samples import Sample, load_samples, split_samples
 from src.train import TEST_LENGTHS, digest_of, validate
 from src.training_state import Tally, new_state
@@ -53,7 +52,8 @@ def inspect(path: Path) -> tuple[Findings, dict, SyncModel | None]:
     found = Findings()
     found.facts += _facts(path, content, config)
     weights = content["model_state_dict"]
-    model = SyncModel(ModelSize.of(config))
+    with torch.device("meta"):  # without memory: what the settings claim may be huge
+        model = SyncModel(ModelSize.of(config))
     expected = model.state_dict()
     for sentence, names in (
         (tr("weights are missing: {names}"), expected.keys() - weights.keys()),
@@ -72,7 +72,7 @@ def inspect(path: Path) -> tuple[Findings, dict, SyncModel | None]:
     found.problems += _calibration_problems(content["calibration"])
     if found.problems:
         return found, content, None
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
     model.eval()
     found.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
     problem = _trial(model)
@@ -87,14 +87,13 @@ def _facts(path: Path, content: dict, config: Config) -> list[tuple[str, str]]:
     tensors = sum(tensor.untyped_storage().nbytes() for tensor in tensors_of(content))
     whole = "optimizer_state_dict" in content
     kind = tr("whole: training can go on") if whole else tr("for inference: without optimizer")
-    settings = config.model, config.data.input_size, config.training
-    model, size, training = settings
+    model, size, training = config.model, config.data.input_size, config.training
     return [
         (tr("file"), f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
         (tr("format"), f"{content['format']} {content['format_version']}, {kind}"),
         (tr("written with"), ", ".join(f"{k} {v}" for k, v in content["versions"].items())),
         (tr("tensors"), f"{tensors / 1e6:.1f} MB"),
-        (tr("epoch"), f"{content['epoch']} ({tr('step')} {content.get('step', '–')})"),
+        (tr("epoch"), f"{content['epoch']} ({tr('step')} {content['step']})"),
         ("val_loss", _number(content.get("val_loss"))),
         ("best_val_acc", _number(content.get("best_val_acc"))),
         (tr("zero"), f"{_number(content.get('zero_ms'))} ms"),
@@ -134,10 +133,7 @@ def _calibration_problems(calibration: dict) -> list[str]:
 @torch.inference_mode()
 def _trial(model: SyncModel) -> str | None:
     """What goes wrong when the network runs; None where nothing does."""
-    generator = torch.Generator().manual_seed(0)
-    views = torch.randn(1, MADE_FRAMES, *model.size.view, generator=generator)
-    bands = torch.randn(1, MADE_FRAMES * STEPS_PER_FRAME, N_MELS, generator=generator)
-    for stream in model(views, bands):
+    for stream in model(*made_input(model.size, MADE_FRAMES)):
         if stream.shape != (1, MADE_FRAMES - WINDOW_FRAMES + 1, model.size.embedding_dim):
             return tr("the network gives embeddings of a wrong shape")
         if not torch.allclose(stream.norm(dim=-1), torch.ones(()), atol=1e-3):
@@ -179,7 +175,7 @@ def figures_of(model: SyncModel, config: Config, val: list[Sample]) -> Figures:
 
 def compare_figures(content: dict, figures: Figures) -> list[str]:
     """Where a checkpoint's stored figures are not those measured, a sentence each."""
-    if content.get("sampler", {}).get("batch"):
+    if content["sampler"].get("batch"):
         return []  # made in the middle of an epoch: its figures are those of the one before
     stored, loss = content.get("val_loss"), figures.val.mean_loss
     if not isinstance(stored, (int, float)):

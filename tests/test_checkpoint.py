@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def content(**changes) -> dict:
     torch.manual_seed(0)
     return {
         "epoch": 3,
+        "step": 30,
+        "sampler": {"batch": 0, "tally": {}},
         "model_state_dict": SyncModel(ModelSize.of(CONFIG)).state_dict(),
         "config": CONFIG.model_dump(),
         "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}, "peak": {"mean": [1.0, 0.0, 0.0]}},
@@ -97,6 +100,17 @@ def test_what_is_left_for_inference_judges_the_same(tmp_path):
     found = load_trained(tmp_path / "left.pth", CPU)
     for name, tensor in found.model.state_dict().items():
         assert torch.equal(tensor, whole["model_state_dict"][name])
+
+
+def test_settings_of_a_huge_network_take_no_memory(tmp_path):
+    """A small file whose settings claim two gigabytes of weights."""
+    huge = parse_config(
+        {"model": {"hidden_dim": 4096, "embedding_dim": 2048, "num_layers": 8}}, "test"
+    )
+    save_checkpoint(tmp_path / "huge.pth", content(config=huge.model_dump()))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(tmp_path / "huge.pth", "do not fit the network", load=trained)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
 
 
 # --- which one is used
@@ -194,7 +208,9 @@ def test_another_format_version_is_refused(tmp_path, version):
     refused(path, f"version {version}", "reads version 2")
 
 
-@pytest.mark.parametrize("missing", ["epoch", "model_state_dict", "config", "calibration"])
+@pytest.mark.parametrize(
+    "missing", ["epoch", "step", "sampler", "model_state_dict", "config", "calibration"]
+)
 def test_an_incomplete_checkpoint_is_refused(tmp_path, missing):
     path = tmp_path / "part.pth"
     save_checkpoint(path, {key: value for key, value in content().items() if key != missing})

@@ -1,53 +1,22 @@
 """The training command, really run: on the samples of a drawn talker, with a small network."""
 
 import math
-import os
 import re
-import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
 
 from src import train
 from src.checkpoint import load_checkpoint
-from src.errors import CheckpointError, DatasetError, MissingFileError, OutOfMemoryError
+from src.errors import DatasetError, OutOfMemoryError
 from src.metrics import OffsetReport
 from src.sample_index import INDEX_NAME, read_index, write_index
-from tests.training_helpers import ROOT, assert_one_line, run_script, settings_for
+from tests.training_helpers import assert_one_line, losses, run_script
 
 pytest_plugins = ("tests.training_fixtures",)
 
 CHANCE = math.log(42)  # 44 windows in a piece of 48 frames, less the two neighbours
-
-
-@pytest.fixture
-def arguments(corpus, tmp_path):
-    """``arguments(key=value, …)``: the samples of the corpus, everything else in tmp_path."""
-
-    def make(**changes) -> list[str]:
-        processed = changes.pop("data__processed_dir", corpus / "processed")
-        return [*settings_for(tmp_path, **changes), "--set", f"data.processed_dir={processed}"]
-
-    return make
-
-
-def losses(said: str) -> list[tuple[float, ...]]:
-    """(train loss, accuracy, validation loss, accuracy) of each epoch."""
-    numbers = re.findall(r"(?:loss|accuracy): (\d+\.\d{4})", said)
-    return [tuple(map(float, numbers[i : i + 4])) for i in range(0, len(numbers), 4)]
-
-
-def same_weights(one: dict, other: dict) -> bool:
-    return all(
-        torch.equal(tensor, other["model_state_dict"][name])
-        for name, tensor in one["model_state_dict"].items()
-    )
 
 
 # --- learning
@@ -214,164 +183,6 @@ def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
     assert events.Images("similarity")[0].width == events.Images("similarity")[0].height == 44
 
 
-# --- going on
-
-
-def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_path):
-    settings = {
-        "training__num_epochs": 4, "training__save_interval": 2, "training__augment": True,
-        "model__dropout": 0.3,
-    }  # fmt: skip
-    _, straight, _ = trainer(*arguments(**settings))
-    first = tmp_path / "checkpoints"
-    content = load_checkpoint(first / "last.pth")
-    middle = first / "checkpoint_epoch_2.pth"
-    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
-    _, resumed, _ = trainer(*again, "--resume", middle)
-    assert "after epoch 2" in resumed and "Epoch 3/4" in resumed and "Epoch 2/4" not in resumed
-    assert losses(straight)[2:] == losses(resumed)
-    found = load_checkpoint(tmp_path / "again" / "last.pth")
-    assert same_weights(content, found) and found["epoch"] == 4
-    assert not same_weights(content, load_checkpoint(middle))
-    assert found["best_val_loss"] == content["best_val_loss"]
-    assert differences(content, found) == []
-
-
-def differences(one, other, place: str = "") -> list[str]:
-    """Where two checkpoints differ in any bit; settings and names of files apart."""
-    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
-        inside = [(one[key], other[key], f"{place}/{key}") for key in one
-                  if key not in ("config", "periodic")]  # fmt: skip
-    elif isinstance(one, (list, tuple)) and len(one) == len(other):
-        inside = [(a, b, f"{place}/{n}") for n, (a, b) in enumerate(zip(one, other, strict=True))]
-    else:
-        tensors = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
-        same = torch.equal(one, other) if tensors else one == other
-        return [] if same else [place]
-    return [found for pair in inside for found in differences(*pair)]
-
-
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, tmp_path, ema):
-    settings = {
-        "training__num_epochs": 4, "training__augment": True, "model__dropout": 0.3,
-        "training__save_steps": 5, "training__keep_checkpoint_max": 0, "training__ema": ema,
-    }  # fmt: skip
-    _, straight, _ = trainer(*arguments(**settings))
-    folder = tmp_path / "checkpoints"
-    (middle,) = folder.glob("checkpoint_epoch_*_step_5.pth")
-    content = load_checkpoint(middle)
-    assert content["sampler"]["batch"] > 0, "not between two epochs"
-    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
-    _, resumed, _ = trainer(*again, "--resume", middle)
-    assert differences(load_checkpoint(folder / "last.pth"),
-                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
-    assert losses(straight)[content["epoch"] :] == losses(resumed), "also of the epoch it was in"
-
-
-def test_resume_auto_goes_on_with_the_last_run(trainer, arguments, tmp_path):
-    with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
-        trainer(*arguments(), "--resume", "auto")
-    trainer(*arguments(training__num_epochs=1))
-    _, said, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
-    assert "after epoch 1" in said and "training.num_epochs: 1 → 2" in said and "Epoch 2/2" in said
-
-
-def test_what_changed_since_is_told_key_by_key(trainer, arguments, tmp_path):
-    trainer(*arguments(training__num_epochs=1))
-    last = tmp_path / "checkpoints" / "last.pth"
-    new = {
-        "training__num_epochs": 2,
-        "training__weight_decay": 0.2,
-        "inference__max_offset_frames": 9,
-    }
-    _, said, _ = trainer(*arguments(**new), "--resume", last)
-    told = [line for line in said.splitlines() if line.startswith("changed since")]
-    assert told == ["changed since: training.num_epochs: 1 → 2",
-                    "changed since: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
-    with pytest.raises(CheckpointError, match=r"learning_rate = 0\.003, .* 0\.001.*--change-rate"):
-        trainer(*arguments(training__learning_rate=0.001), "--resume", last)
-
-
-def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
-    trainer(*arguments(training__num_epochs=1))
-    last = tmp_path / "checkpoints" / "last.pth"
-    status, said, _ = trainer(*arguments(training__num_epochs=1), "--resume", last)
-    assert status == 0 and "Epoch 2" not in said and "whole clips" in said
-
-
-def test_resuming_elsewhere_without_a_new_best_still_ends_well(
-    trainer, arguments, tmp_path, monkeypatch
-):
-    trainer(*arguments(training__num_epochs=2, training__save_interval=1))
-    first = tmp_path / "checkpoints" / "checkpoint_epoch_1.pth"
-    worse = train.Tally(loss=99.0, right=0, asked=1)
-    monkeypatch.setattr(train, "validate", lambda state: worse)
-    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
-    status, said, _ = trainer(*again, "--resume", first)
-    assert status == 0 and "whole clips" in said
-
-
-def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path):
-    """What was trained on must not be tested on."""
-    trainer(*arguments(training__num_epochs=1))
-    last = tmp_path / "checkpoints" / "last.pth"
-    shutil.copytree(corpus / "processed", tmp_path / "fewer")
-    index = read_index(tmp_path / "fewer" / INDEX_NAME)
-    write_index(tmp_path / "fewer" / INDEX_NAME, index["settings"], index["samples"][:-1])
-    with pytest.raises(CheckpointError, match="other clips"):
-        trainer(*arguments(data__processed_dir=tmp_path / "fewer"), "--resume", last)
-    with pytest.raises(CheckpointError, match="another split"):
-        trainer(*arguments(training__seed=99), "--resume", last)
-
-
-def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_path):
-    """The rate follows the epochs, however many steps one has, and is the one now set."""
-    trainer(*arguments(training__num_epochs=2, training__warmup_epochs=0))
-    first = tmp_path / "checkpoints" / "last.pth"
-    changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
-    again = arguments(**changes, training__batch_size=2, training__learning_rate=0.002)
-    _, said, _ = trainer(*again, "--resume", first, "--change-rate")
-    rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
-    assert rates == pytest.approx([0.002 * 0.5, 0.002 * 0.5 * (1 + math.cos(math.pi * 0.75))],
-                                  abs=1e-6)  # fmt: skip
-
-
-def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
-    trainer(*arguments(training__num_epochs=1))
-    last = tmp_path / "checkpoints" / "last.pth"
-    with pytest.raises(CheckpointError, match=r"model\.hidden_dim = 64.* 32"):
-        trainer(*arguments(model__hidden_dim=32), "--resume", last)
-    with pytest.raises(MissingFileError, match=r"none\.pth"):
-        trainer(*arguments(), "--resume", tmp_path / "none.pth")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
-@pytest.mark.parametrize("after", ["Epoch 1/", "Epoch 3/"])
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, after):
-    with subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "src/train.py"), *arguments(training__num_epochs=1000)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
-        env=os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}, cwd=ROOT,
-    ) as process:  # fmt: skip
-        for line in process.stdout:
-            if line.startswith(after):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stdout.read()
-        assert process.wait(60) == 130
-    assert "Traceback" not in rest
-    hint = re.search(r"stopped after epoch (\d+).*python src/train.py (.*) --resume (\S+)", rest)
-    # The command can be typed as it stands: it repeats the settings of this run.
-    assert shlex.split(hint[2]) == arguments(training__num_epochs=1000)
-    last = Path(hint[3])
-    content = load_checkpoint(last)
-    assert content["epoch"] == int(hint[1]) and last.parent == tmp_path / "checkpoints"
-    epochs = content["epoch"] + 1
-    status, said, _ = trainer(*arguments(training__num_epochs=epochs), "--resume", last)
-    assert status == 0 and f"Epoch {epochs}/{epochs}" in said
-
-
 # --- what can go wrong
 
 
@@ -416,52 +227,3 @@ def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tm
         np.save(path, records)
     status, said, _ = trainer(*arguments(data__processed_dir=quiet, training__num_epochs=1))
     assert status == 0 and "nan" in said
-
-
-def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
-    trainer, arguments, tmp_path, monkeypatch
-):
-    trainer(*arguments(training__num_epochs=1))
-    first = tmp_path / "checkpoints" / "last.pth"
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "train_epoch", stop)
-    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
-    status, said, _ = trainer(*again, "--resume", first)
-    assert status == 130
-    hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", said)
-    assert load_checkpoint(hint[1])["epoch"] == 1
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
-def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path):
-    settings = {"training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3}
-    _, _, _ = trainer(*arguments(**settings))
-    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
-    script = [sys.executable, "-u", str(ROOT / "src/train.py"), *again]
-    environment = os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}
-    stops = 0
-    for pause in (0.05, 0.4, 0.8, 0.2):
-        resume = ["--resume", "auto"] if stops else []
-        with subprocess.Popen(
-            [*script, *resume],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=environment,
-            cwd=ROOT,
-        ) as process:
-            for line in process.stdout:
-                if line.startswith("Epoch"):
-                    time.sleep(pause)
-                    process.send_signal(signal.SIGINT)
-                    break
-            process.stdout.read()
-        stops += process.wait(60) == 130
-    assert stops >= 2
-    trainer(*again, "--resume", "auto")
-    assert differences(load_checkpoint(tmp_path / "checkpoints" / "last.pth"),
-                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip

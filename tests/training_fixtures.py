@@ -70,3 +70,14 @@ def trained(corpus) -> Path:
     assert done.returncode == 0, done.stderr
     (corpus / "train.log").write_text(done.stdout, encoding="utf-8")
     return corpus / "checkpoints" / "best_model.pth"
+
+
+@pytest.fixture
+def arguments(corpus, tmp_path):
+    """``arguments(key=value, …)``: the samples of the corpus, everything else in tmp_path."""
+
+    def make(**changes) -> list[str]:
+        processed = changes.pop("data__processed_dir", corpus / "processed")
+        return [*settings_for(tmp_path, **changes), "--set", f"data.processed_dir={processed}"]
+
+    return make

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
 
 from src.cli import make_parser, settings_of
 from src.config import Config
@@ -67,3 +70,23 @@ def assert_one_line(done, *words: str) -> None:
     assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
     for word in words:
         assert word in lines[0]
+
+
+def losses(said: str) -> list[tuple[float, ...]]:
+    """(train loss, accuracy, validation loss, accuracy) of each epoch."""
+    numbers = re.findall(r"(?:loss|accuracy): (\d+\.\d{4})", said)
+    return [tuple(map(float, numbers[i : i + 4])) for i in range(0, len(numbers), 4)]
+
+
+def differences(one, other, place: str = "") -> list[str]:
+    """Where two checkpoints differ in any bit; settings and names of files apart."""
+    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
+        inside = [(one[key], other[key], f"{place}/{key}") for key in one
+                  if key not in ("config", "periodic")]  # fmt: skip
+    elif isinstance(one, (list, tuple)) and len(one) == len(other):
+        inside = [(a, b, f"{place}/{n}") for n, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        tensors = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
+        same = torch.equal(one, other) if tensors else one == other
+        return [] if same else [place]
+    return [found for pair in inside for found in differences(*pair)]

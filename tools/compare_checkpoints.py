@@ -9,7 +9,8 @@ if not __package__:  # started as a script
 
 from src.cli import make_parser, run, settings_of
 from src.errors import LipSyncError, MissingFileError
-from src.files import made_folder, written_aside
+from src.figures import save_figure
+from src.files import made_folder
 from src.messages import tr
 
 COLUMNS = ("val_loss", "val_acc", "K = 5", "K = 15", "whole clips", "median error")
@@ -71,11 +72,7 @@ def draw(rows: list[dict], best: dict, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     names = [f"{row['name'].removesuffix('.pth')}\nepoch {row['epoch']}" for row in rows]
     low.set_xticks(list(places), names, rotation=45, ha="right", fontsize=8)
-    try:
-        with written_aside(path) as aside:
-            figure.savefig(aside, dpi=110, format="png")
-    finally:
-        plt.close(figure)
+    save_figure(figure, path)
 
 
 def main() -> int:

@@ -94,9 +94,11 @@ def print_table(made: list[Path], trained) -> None:
     """File, size, parameters."""
     from src.model import count_parameters
 
-    counts = {name: count_parameters(net) for name, net in
-              (("video_encoder", trained.model.video), ("audio_encoder", trained.model.audio),
-               ("training_head", None)) if net} | {"training_head": 1}  # fmt: skip
+    counts = {
+        "video_encoder": count_parameters(trained.model.video),
+        "audio_encoder": count_parameters(trained.model.audio),
+        "training_head": trained.model.log_scale.numel(),
+    }
     width = max(len(str(path)) for path in made)
     print(f"{tr('file'):{width}s} {'kB':>9s} {tr('parameters'):>12s}")
     for path in made:
