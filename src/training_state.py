@@ -324,7 +324,9 @@ def _restore(state: State, content: dict, in_order: bool) -> None:
     if content["trained_state_dict"]:
         state.model.load_state_dict(content["trained_state_dict"])
     for name in ("val_loss", "best_value", "best_val_loss", "best_val_acc", "calibration",
-                 "zero_ms", "periodic", "trained_on"):  # fmt: skip
+                 "zero_ms", "periodic"):  # fmt: skip
         setattr(state, name, content[name])
+    # Samples may have been added since to the same speakers.
+    state.trained_on = sorted({*state.trained_on, *content["trained_on"]})
     set_random_states(content["random_states"])
     state.generator.set_state(content["random_states"]["augmentation"])

@@ -13,6 +13,7 @@ from src.training_state import (
     new_model,
     new_state,
     running_mean,
+    take_up,
 )
 
 
@@ -64,6 +65,20 @@ def test_weights_to_begin_with(tmp_path, monkeypatch, capsys):
         begin_with(fresh(1, hidden=32), "pretrained")
     with pytest.raises(MissingFileError, match=r"none\.pth"):
         begin_with(fresh(1), str(tmp_path / "none.pth"))
+
+
+def test_what_was_trained_on_grows_when_a_training_goes_on(tmp_path):
+    def fresh(names: list[str]):
+        config = load_config(None, ["model.hidden_dim=16"])
+        state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+        state.trained_on = names
+        return state
+
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, fresh(["a", "b"]).content())
+    state = fresh(["b", "c"])
+    take_up(state, path)
+    assert state.trained_on == ["a", "b", "c"]
 
 
 def test_a_tally_weighs_by_questions():
