@@ -35,6 +35,14 @@ def make_parser(description: str, example: str, settings: bool = True) -> argpar
     return parser
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The option ``--checkpoint`` of what needs a model to judge with."""
+    parser.add_argument(
+        "--checkpoint",
+        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
+    )
+
+
 def make_checkpoint_parser(description: str, example: str) -> argparse.ArgumentParser:
     """A parser whose checkpoint is given by position, or with ``--ckpt`` or ``--checkpoint``."""
     parser = make_parser(description, example, settings=False)

@@ -12,7 +12,7 @@ if not __package__:  # started as a script
 from tqdm import tqdm
 
 from src.checkpoint import load_trained, own_or_pretrained
-from src.cli import make_parser, run, settings_of
+from src.cli import add_checkpoint, make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
 from src.config import DataConfig
 from src.device import choose_device, reuse_freed_memory
@@ -171,10 +171,7 @@ def main() -> int:
         "python src/evaluate.py --checkpoint checkpoints/best_model.pth "
         "--index data/test/dataset_index.pkl",
     )
-    parser.add_argument(
-        "--checkpoint",
-        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
-    )
+    add_checkpoint(parser)
     add_measured(parser)
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=tr("pictures go here"))

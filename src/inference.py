@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run, settings_of
+from src.cli import add_checkpoint, make_parser, run, settings_of
 from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, LipSyncError, OutputError
@@ -294,10 +294,7 @@ def _parse():
         "python src/inference.py --checkpoint checkpoints/best_model.pth --video v.mp4 "
         "--audio a.wav --output outputs/v_synced.mp4",
     )
-    parser.add_argument(
-        "--checkpoint",
-        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
-    )
+    add_checkpoint(parser)
     parser.add_argument("--video", required=True, help=tr("the video"))
     parser.add_argument("--audio", help=tr("the sound; left out: the video's own"))
     parser.add_argument(

@@ -1,6 +1,9 @@
 """Chinese messages of ``tools/`` and ``benchmarks/``, as in ``messages_zh``."""
 
 OF_TOOLS: dict[str, str] = {
+    "Count how often no offset is told, rightly and wrongly.": (
+        "统计“无法判断”说得对与不对的比例。"
+    ),
     "Compare training on a few clips of a person with and without the pretrained weights.": (
         "用某人的少量视频，比较有无预训练权重的训练效果。"
     ),

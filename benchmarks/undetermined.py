@@ -1,0 +1,146 @@
+"""How often "undetermined" is said rightly and wrongly.
+
+Each clip of an index is judged with its own sound, whole and the beginning of it, where an offset
+should be told once there is speech enough; and with what proves nothing: another speaker's sound
+(voice-over, dubbing), its own sound under a still picture, music, noise, silence.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from tqdm import tqdm
+
+from src import evaluate
+from src.audio_features import SAMPLE_RATE, STEPS_PER_FRAME, features_of
+from src.checkpoint import Trained, load_trained, own_or_pretrained
+from src.cli import add_checkpoint, make_parser, run, settings_of
+from src.clip_features import WINDOW_FRAMES
+from src.device import choose_device, reuse_freed_memory
+from src.embedding import evidence_of
+from src.judgement import FRAME_MS, judge
+from src.media import FPS
+from src.messages import tr
+from src.metrics import TOLERANCE_FRAMES
+from src.protocol import strangers_of
+from src.samples import Sample, Track
+
+LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
+BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames
+ANSWERS = ("right", "wrong", "no_speech", "too_short", "weak", "edge")
+LEVEL = 0.1  # RMS of made sounds
+
+
+def music(seconds: float, seed: int) -> np.ndarray:
+    """Chords with overtones, a bass and a beat: float32 at 16 kHz."""
+    dice = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    beat = 0.5  # seconds
+    sound = np.zeros_like(time)
+    for number in range(int(seconds / beat) + 1):
+        since = time - number * beat
+        there = since >= 0
+        fade = np.where(there, np.exp(-3 * np.clip(since, 0, None)), 0)
+        root = 110 * 2 ** (dice.integers(0, 12) / 12)
+        for note in (0.5, 1, 2 ** (dice.choice([3, 4]) / 12), 2 ** (7 / 12)):
+            for overtone in range(1, 6):
+                sound += fade * np.sin(2 * np.pi * root * note * overtone * since) / overtone
+        struck = np.where(there, np.exp(-40 * np.clip(since, 0, None)), 0)
+        sound += 2 * struck * dice.standard_normal(len(time))
+    return levelled(sound)
+
+
+def levelled(sound: np.ndarray) -> np.ndarray:
+    """The sound at the level of the others, float32."""
+    return (sound * LEVEL / max(1e-9, float(np.sqrt((sound**2).mean())))).astype(np.float32)
+
+
+def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
+    """All that is made of a clip: a name each, and the picture with its sound."""
+    own = sample.read()
+    n, n_mfcc = len(own.crop), own.mfcc.shape[1]
+    yield "its own sound", own
+    for frames in BEGINNINGS:
+        if n > frames:
+            yield (
+                f"its own sound, the first {frames / FPS:g} s",
+                Track(own.crop[:frames], own.mfcc[: frames * STEPS_PER_FRAME], own.speech[:frames]),
+            )
+    if stranger is not sample:
+        both = min(n, stranger.n_frames)
+        yield "another speaker's", stranger.read(0, both)._replace(crop=own.crop[:both])
+    yield "still picture", own._replace(crop=np.repeat(own.crop[:1], n, axis=0))
+    seed = len(sample.id) + n
+    noise = levelled(np.random.default_rng(seed).standard_normal(n * SAMPLE_RATE // FPS))
+    for name, sound in (
+        ("music", music(n / FPS, seed)),
+        ("noise", noise),
+        ("silence", np.zeros(n * SAMPLE_RATE // FPS, np.float32)),
+    ):
+        mfcc, speech = features_of(sound, n, n_mfcc)
+        yield name, Track(own.crop, mfcc, speech)
+
+
+def answer(trained: Trained, track: Track, rest_ms: float) -> str:
+    """``right`` or ``wrong`` where an offset is told (±1 frame), else why none is.
+
+    Args:
+        rest_ms: the true offset.
+    """
+    settings = trained.config.inference
+    reach = settings.max_offset_frames * STEPS_PER_FRAME
+    if len(track.crop) < WINDOW_FRAMES:
+        return "too_short"
+    evidence = evidence_of(trained.model, *track, reach)
+    _, details = judge(
+        [evidence], len(track.crop), trained.calibration, settings.min_offset_probability
+    )
+    if details["status"] != "ok":
+        return details["status"]
+    off = abs(round((details["offset_ms"] - rest_ms) / FRAME_MS))
+    return "right" if off <= TOLERANCE_FRAMES else "wrong"
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Count how often no offset is told, rightly and wrongly."),
+        "python benchmarks/undetermined.py --index data/test/dataset_index.pkl",
+    )
+    add_checkpoint(parser)
+    evaluate.add_measured(parser)
+    args = parser.parse_args()
+    given = settings_of(args)
+    reuse_freed_memory()
+    trained = load_trained(
+        own_or_pretrained(args.checkpoint, given.paths.checkpoint_dir),
+        choose_device(given.training.device),
+    )
+    samples = evaluate.measured_samples(args, trained.config.data)
+    samples = [sample for sample in samples if sample.known] or samples
+    samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+    counts: dict[tuple[bool, str], Counter] = {}
+    for sample, stranger in zip(tqdm(samples), strangers_of(samples), strict=True):
+        for name, track in pairs_of(sample, stranger):
+            key = (sample.n_frames > LONG, name)
+            rest = sample.offset_ms - sample.moved_ms
+            counts.setdefault(key, Counter())[answer(trained, track, rest)] += 1
+    print_table(counts)
+    return 0
+
+
+def print_table(counts: dict[tuple[bool, str], Counter]) -> None:
+    """A row for each kind of sound, of long and of short clips."""
+    print(f"| clips | sound | number | {' | '.join(ANSWERS)} |\n|{'---|' * (len(ANSWERS) + 3)}")
+    for (is_long, name), found in sorted(counts.items(), key=lambda item: not item[0][0]):
+        length = f"{'over' if is_long else 'up to'} {LONG / FPS:g} s"
+        shares = " | ".join(f"{found[kind] / found.total():.1%}" for kind in ANSWERS)
+        print(f"| {length} | {name} | {found.total()} | {shares} |")
+
+
+if __name__ == "__main__":
+    run(main)

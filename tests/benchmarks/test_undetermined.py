@@ -1,0 +1,86 @@
+"""What is asked of a clip, and how the answers are counted."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from benchmarks import undetermined
+from benchmarks.undetermined import FPS, LEVEL, answer, music, pairs_of, print_table
+from src.audio_features import features_of
+from src.checkpoint import Trained
+from src.config import load_config
+from src.samples import Sample, Track
+
+
+class FakeSample(Sample):
+    """A sample whose frames are numbered, without a file."""
+
+    def read(self, start: int = 0, n_frames: int | None = None) -> Track:
+        n = self.length if n_frames is None else n_frames
+        crop = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 96, 96))
+        mfcc = np.full((4 * n, 40), float(self.id), np.float32)
+        return Track(crop, mfcc, np.ones(n, bool))
+
+
+def fake(name: str, length: int) -> Sample:
+    return FakeSample(name, name, name, name, None, length)
+
+
+def test_every_kind_of_sound_is_asked_about():
+    found = dict(pairs_of(fake("1", 60), fake("2", 40)))
+    assert set(found) == {
+        "its own sound", "its own sound, the first 0.6 s", "its own sound, the first 1 s",
+        "its own sound, the first 2 s", "another speaker's", "still picture", "music", "noise",
+        "silence",
+    }  # fmt: skip
+    for name, track in found.items():
+        assert len(track.mfcc) == 4 * len(track.crop) == 4 * len(track.speech), name
+    assert (found["another speaker's"].mfcc == 2).all() and len(
+        found["another speaker's"].crop
+    ) == 40
+    assert len(found["its own sound, the first 1 s"].crop) == FPS
+    assert not found["still picture"].crop.any() and found["its own sound"].crop.any()
+    assert not found["silence"].speech.any()
+    assert "another speaker's" not in dict(pairs_of(one := fake("1", 20), one))
+
+
+def test_music_is_no_speech():
+    sound = music(4, 3)
+    assert sound.dtype == np.float32 and len(sound) == 64_000
+    assert np.sqrt((sound**2).mean()) == pytest.approx(LEVEL, rel=1e-3)
+    assert features_of(sound, 100)[1].mean() < 0.1
+    assert not np.array_equal(sound, music(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"status": "ok", "offset_ms": 70.0}, "right"),  # 55 ms off: a frame
+        ({"status": "ok", "offset_ms": 80.0}, "wrong"),  # 65 ms: two
+        ({"status": "ok", "offset_ms": -40.0}, "right"),
+        ({"status": "weak", "offset_ms": None}, "weak"),
+    ],
+)
+def test_an_offset_is_right_within_a_frame(monkeypatch, told, expected):
+    monkeypatch.setattr(undetermined, "evidence_of", lambda *args: None)
+    monkeypatch.setattr(undetermined, "judge", lambda *args: (0.5, told))
+    trained = Trained(None, load_config(None, []), {})
+    track = fake("1", 20).read()
+    assert answer(trained, track, 15.0) == expected
+    assert (
+        answer(trained, Track(track.crop[:4], track.mfcc[:16], track.speech[:4]), 0) == "too_short"
+    )
+
+
+def test_the_table_shows_shares(capsys):
+    counts = {
+        (False, "music"): Counter(no_speech=1),
+        (True, "its own sound"): Counter(right=3, weak=1),
+    }
+    print_table(counts)
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[2] == "| over 2 s | its own sound | 4 | 75.0% | 0.0% | 0.0% | 0.0% | 25.0% | 0.0% |"
+    )
+    assert lines[3].startswith("| up to 2 s | music | 1 | 0.0% | 0.0% | 100.0% |")
