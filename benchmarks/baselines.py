@@ -46,7 +46,7 @@ from src.model import (
     made_input,
 )
 from src.sample_index import INDEX_NAME
-from src.samples import Sample, load_samples, split_samples
+from src.samples import Sample, load_samples, others_of, split_samples
 from src.training_state import seed_all
 
 QUARTER = 0.25  # width of the others' networks that are trained
@@ -182,7 +182,8 @@ def figures_of(
 ) -> dict:
     """Figures on the test samples, with the score calibrated on validation samples."""
     reach = 2 * SEARCH_REACH
-    calibration = fit(measure(model, val, reach), measure_strange(model, val, reach), SEARCH_REACH)
+    strange = measure_strange(model, val, others_of(val), reach)
+    calibration = fit(measure(model, val, reach), strange, SEARCH_REACH)
     trained = Trained(model.eval(), config, calibration)
     least = config.inference.min_offset_probability
     return evaluate.summary_of(evaluate.evaluate(trained, test, least))

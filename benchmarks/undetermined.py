@@ -27,8 +27,7 @@ from src.judgement import FRAME_MS, judge
 from src.media import FPS
 from src.messages import tr
 from src.metrics import TOLERANCE_FRAMES
-from src.protocol import strangers_of
-from src.samples import Sample, Track
+from src.samples import Sample, Track, strangers_of
 
 LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
 BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames

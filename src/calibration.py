@@ -15,7 +15,7 @@ from src.metrics import Curve, Evidence, best_offset, curve_of
 NEAR = STEPS_PER_FRAME  # ±1 frame: what counts as in sync
 FAR = 3 * STEPS_PER_FRAME  # from 3 frames on: what counts as out of sync
 READINGS = 3
-RIDGE = 0.05  # keeps weights finite where the validation clips are told apart perfectly
+RIDGE = 0.0005  # keeps weights finite where the validation clips are told apart perfectly
 SEED = 0
 # Differences in similarity smaller than this are noise: a model that has learned nothing gives
 # flat curves, and their ripples must not be stretched into certainty.
@@ -118,7 +118,7 @@ def _logistic(notes: list[tuple[np.ndarray, bool]]) -> dict:
     mean, scale = rows.mean(0), np.maximum(rows.std(0), LEAST_SCALE)
     x = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
     weight = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
-    ridge = RIDGE * np.diag([1.0] * READINGS + [0.0]) / 10
+    ridge = RIDGE * np.diag([1.0] * READINGS + [0.0])
     theta = np.zeros(READINGS + 1)
     for _ in range(30):
         chance = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))

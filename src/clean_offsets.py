@@ -192,7 +192,7 @@ def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> 
     # In a small fold there are too few other clips to tell what is usual.
     shown = held_out if len(held_out) >= STRANGE_CLIPS else [*held_out, *train]
     shown = random.Random(0).sample(shown, min(STRANGE_CLIPS, len(shown)))
-    least = least_evidence(measure_strange(model, shown, REACH))
+    least = least_evidence(measure_strange(model, shown, shown[1:] + shown[:1], REACH))
     return [
         found_in(one, evidence, least, zero)
         for one, evidence in zip(held_out, measure(model, held_out, REACH), strict=True)

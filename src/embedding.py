@@ -89,11 +89,13 @@ def measure(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidenc
     return [evidence_of(model, *sample.read(), reach) for sample in samples]
 
 
-def measure_strange(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
-    """The evidence of each sample with the sound of the next one; none of a single sample."""
+def measure_strange(
+    model: SyncModel, samples: list[Sample], others: list[Sample], reach: int
+) -> list[Evidence]:
+    """The evidence of each sample with the sound of another one; none where that is itself."""
     model.eval()
     found = []
-    for one, other in zip(samples, samples[1:] + samples[:1], strict=True):
+    for one, other in zip(samples, others, strict=True):
         if one is other:
             continue
         n = min(one.n_frames, other.n_frames)

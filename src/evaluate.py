@@ -29,10 +29,9 @@ from src.protocol import (
     intervals_of,
     measure_clip,
     name_of,
-    strangers_of,
 )
 from src.reference import with_reference
-from src.samples import Sample, load_samples
+from src.samples import Sample, load_samples, strangers_of
 
 # What the tables by source and by speaker show.
 IN_SHORT = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms")

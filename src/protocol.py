@@ -82,19 +82,6 @@ class Measured:
     foreign_undetermined: bool | None
 
 
-def strangers_of(samples: list[Sample]) -> list[Sample]:
-    """For each sample one of another speaker, whose sound it is paired with: the next longer one,
-    so that nothing is cut off, or else the next shorter; itself where there is nobody else."""
-    by_length = sorted(samples, key=lambda one: (one.n_frames, one.id))
-    place = {one.id: number for number, one in enumerate(by_length)}
-    found = []
-    for sample in samples:
-        at = place[sample.id]
-        others = by_length[at + 1 :] + by_length[:at][::-1]
-        found.append(next((o for o in others if o.person != sample.person), sample))
-    return found
-
-
 def measure_clip(
     trained: Trained, sample: Sample, stranger: Sample, least_probability: float
 ) -> Measured:

@@ -185,3 +185,22 @@ def split_samples(
     for sample in samples:
         parts[part.get(sample.group, 2)].append(sample)
     return parts
+
+
+def strangers_of(samples: list[Sample]) -> list[Sample]:
+    """For each sample one of another speaker, whose sound it is paired with: the next longer one,
+    so that nothing is cut off, or else the next shorter; itself where there is nobody else."""
+    by_length = sorted(samples, key=lambda one: (one.n_frames, one.id))
+    place = {one.id: number for number, one in enumerate(by_length)}
+    found = []
+    for sample in samples:
+        at = place[sample.id]
+        others = by_length[at + 1 :] + by_length[:at][::-1]
+        found.append(next((o for o in others if o.person != sample.person), sample))
+    return found
+
+
+def others_of(samples: list[Sample]) -> list[Sample]:
+    """The same, but where there is nobody else, the next sample."""
+    pairs = zip(strangers_of(samples), samples, samples[1:] + samples[:1], strict=True)
+    return [after if stranger is one else stranger for stranger, one, after in pairs]

@@ -32,7 +32,7 @@ from src.metrics import SEARCH_REACH, OffsetReport, offset_report
 from src.model import SyncModel, count_parameters
 from src.own_offsets import zero_of
 from src.sample_index import INDEX_NAME
-from src.samples import Sample, load_samples, split_samples
+from src.samples import Sample, load_samples, others_of, split_samples
 from src.training_state import (
     State,
     Tally,
@@ -227,7 +227,8 @@ def judge_epoch(state: State, train: Tally) -> Outcome:
     report = offset_report(near, TEST_LENGTHS)
     outcome = Outcome(train, val, report, monitored(state.config, val, report))
     if (outcome.value, -val.mean_loss) > (state.best_value, -state.best_val_loss) or not val.asked:
-        strange = measure_strange(state.judged, state.val_samples, CALIBRATION_REACH)
+        others = others_of(state.val_samples)
+        strange = measure_strange(state.judged, state.val_samples, others, CALIBRATION_REACH)
         outcome.calibration = fit(seen, strange, SEARCH_REACH)
         outcome.zero_ms = zero_of(state.judged, state.train.samples, ZERO_CLIPS)
     return outcome

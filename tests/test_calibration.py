@@ -29,13 +29,13 @@ def fitted() -> dict:
     return fit(in_sync, [clip(rng, 100, False) for _ in range(12)], REACH)
 
 
-def fresh(n: int, seed: int):
+def fresh(n: int, seed: int, strength: float = 0.18):
     """(curve of 1 to 3 seconds, truth about its score, truth about its peak), newly drawn."""
     rng = np.random.default_rng(seed)
     for number in range(n):
         kind = number % 4
         windows = int(rng.choice([25, 50, 75]))
-        evidence = clip(rng, windows, kind != 3, strength=0.18)
+        evidence = clip(rng, windows, kind != 3, strength=strength)
         steps = (int(rng.integers(-3, 4)) if kind < 2
                  else int(rng.integers(12, REACH + 1) * rng.choice([-1, 1])))  # fmt: skip
         curve = curve_of([evidence.shifted(steps, REACH)])
@@ -69,6 +69,16 @@ def test_probabilities_are_calibrated_on_fresh_clips():
         assert calibration_error(chances, truths) < 0.15
     # The measure can fail.
     assert calibration_error(np.full(len(truths), 0.99), truths) > 0.2
+
+
+def test_clear_evidence_is_not_understated():
+    """What keeps the weights finite must not pull the chances to the middle."""
+    rng = np.random.default_rng(5)
+    in_sync = [clip(rng, 75, True, strength=0.26) for _ in range(40)]
+    fitted = fit(in_sync, [clip(rng, 75, False) for _ in range(20)], REACH)
+    draws = list(fresh(600, seed=6, strength=0.26))
+    chances = np.array([sync_probability(curve, fitted) for curve, _, _ in draws])
+    assert calibration_error(chances, np.array([draw[1] for draw in draws]), bins=10) < 0.02
 
 
 def test_strong_evidence_is_told_apart(fitted):

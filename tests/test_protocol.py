@@ -20,7 +20,6 @@ from src.protocol import (
     intervals_of,
     measure_clip,
     name_of,
-    strangers_of,
 )
 from src.samples import Sample, Track
 
@@ -150,16 +149,6 @@ def test_calibration_without_foreign_sound_or_without_anything(measured):
 def test_an_offset_at_the_edge_is_not_told(measured):
     assert measured(sample(1), evidence(640, 100)).undetermined is True
     assert measured(sample(1), evidence(300, 100)).undetermined is False
-
-
-def test_the_sound_of_a_stranger():
-    samples = [sample(n, f"s{n // 2}", 50 + 10 * n) for n in range(6)] + [sample(9, "", 60)]
-    for one, other in zip(samples, strangers_of(samples), strict=True):
-        assert other.person != one.person
-        longer = [s for s in samples if s.n_frames >= one.n_frames and s.person != one.person]
-        assert other.n_frames >= one.n_frames or not longer
-    alone = [sample(n, "anna") for n in range(3)]
-    assert strangers_of(alone) == alone, "there is nobody else"
 
 
 def test_intervals_hold_the_figure_and_speakers_matter(measured):

@@ -9,7 +9,7 @@ import pytest
 from src.config import parse_config
 from src.dataset import Pieces
 from src.errors import DatasetError
-from src.samples import Sample, load_samples, split_samples
+from src.samples import Sample, load_samples, others_of, split_samples, strangers_of
 from tests.dataset_helpers import write_set
 
 pytest_plugins = ("tests.dataset_fixtures",)
@@ -204,3 +204,27 @@ def test_who_speaks_and_where_a_clip_comes_from():
     assert named("anna/1.mp4", "anna").source == "anna" and named("1.mp4", "").source == "–"
     assert named("anna/1.mp4", "anna").person == "anna"
     assert named("1.mp4", "").person == "group", "copies of a clip are one person"
+
+
+# --- whose sound stands for a wrong one
+
+
+def spoken_by(number: int, speaker: str, length: int = 100) -> Sample:
+    name = f"{speaker}/{number}.mp4"
+    return Sample(f"{name}#0", name, speaker, name, Path(), length)
+
+
+def test_the_sound_of_a_stranger():
+    samples = [spoken_by(n, f"s{n // 2}", 50 + 10 * n) for n in range(6)] + [spoken_by(9, "", 60)]
+    for one, other in zip(samples, strangers_of(samples), strict=True):
+        assert other.person != one.person
+        longer = [s for s in samples if s.n_frames >= one.n_frames and s.person != one.person]
+        assert other.n_frames >= one.n_frames or not longer
+    assert others_of(samples) == strangers_of(samples)
+
+
+def test_the_sound_of_another_clip_where_there_is_nobody_else():
+    alone = [spoken_by(n, "anna") for n in range(3)]
+    assert strangers_of(alone) == alone
+    assert others_of(alone) == [*alone[1:], alone[0]]
+    assert others_of(alone[:1]) == alone[:1] and others_of([]) == []
