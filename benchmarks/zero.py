@@ -1,0 +1,72 @@
+"""Whether two trainings agree on what zero is: their offsets for the same clips, compared.
+
+A model's zero is that of its training clips (docs/own_offsets.md). Each clip of an index is judged
+by both checkpoints as it was recorded; the median of the differences, over clips to which both give
+an offset, is how far zero has moved.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from tqdm import tqdm
+
+from src import evaluate
+from src.audio_features import STEPS_PER_FRAME
+from src.checkpoint import Trained, load_trained
+from src.cli import make_parser, run, settings_of
+from src.clip_features import WINDOW_FRAMES
+from src.device import choose_device, reuse_freed_memory
+from src.embedding import evidence_of
+from src.errors import DatasetError
+from src.judgement import judge
+from src.messages import tr
+from src.samples import Sample
+
+
+def offset_of(trained: Trained, sample: Sample) -> float:
+    """The offset in ms that is told for a sample as it was recorded; NaN where none is."""
+    track = sample.read()
+    settings = trained.config.inference
+    reach = settings.max_offset_frames * STEPS_PER_FRAME
+    evidence = evidence_of(trained.model, *track, reach)
+    _, details = judge(
+        [evidence], len(track.crop), trained.calibration, settings.min_offset_probability
+    )
+    found = details["offset_ms"]
+    return np.nan if found is None else sample.moved_ms + found
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Compare the offsets that two models find in the same clips."),
+        "python benchmarks/zero.py --index data/test/dataset_index.pkl "
+        "--checkpoints checkpoints/best_model.pth pretrained/best_model.pth",
+    )
+    evaluate.add_measured(parser)
+    parser.add_argument(
+        "--checkpoints", type=Path, nargs=2, required=True, help=tr("the two models")
+    )
+    args = parser.parse_args()
+    given = settings_of(args)
+    reuse_freed_memory()
+    device = choose_device(given.training.device)
+    models = [load_trained(path, device) for path in args.checkpoints]
+    samples = evaluate.measured_samples(args, models[0].config.data)
+    samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+    found = np.array([[offset_of(model, sample) for model in models] for sample in tqdm(samples)])
+    moved = np.diff(found[~np.isnan(found).any(1)], axis=1)[:, 0]
+    if not len(moved):
+        raise DatasetError(tr("there is no clip to which both models give an offset"))
+    low, middle, high = np.percentile(moved, (5, 50, 95))
+    print(tr("{n} of {all} clips have an offset by both models", n=len(moved), all=len(samples)))
+    print(tr("zero has moved by {ms:+.1f} ms (median difference; 5 to 95 %: {low:+.1f} to "
+             "{high:+.1f} ms)", ms=middle, low=low, high=high))  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
