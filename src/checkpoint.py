@@ -150,8 +150,16 @@ def newest(folder: Path) -> Path:
 
 
 def for_inference(content: dict) -> dict:
-    """Of a checkpoint, what is needed to use it: without the state of its training."""
-    return {name: content[name] for name in FOR_INFERENCE if name in content}
+    """Of a checkpoint, what is needed to use it: without the state of its training, and without
+    the folders of the machine it was trained on, which are nobody else's business."""
+    left = {name: content[name] for name in FOR_INFERENCE if name in content}
+    settings = {name: dict(section) for name, section in left["config"].items()}
+    for section, usual in Config().model_dump().items():
+        for name in {name for name in usual if name.endswith("_dir")} & settings[section].keys():
+            settings[section][name] = usual[name]
+    origin = settings["training"].get("init_from", "none")
+    settings["training"]["init_from"] = Path(origin).name
+    return left | {"config": settings}
 
 
 @dataclass
