@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from src.audio_features import N_MELS, STEP_MS, band_centres_hz
-from src.model import VIEW_TOP, ModelSize
+from src.model import ModelSize
 
 
 class Augmentation:
@@ -105,7 +105,7 @@ class Augmentation:
         flip = torch.where(self._chance(batch, 0.5, "flip"), -1.0, 1.0)
         # affine_grid: view coordinates −1…1 -> crop coordinates −1…1
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-        middle = (round(side * VIEW_TOP) + height / 2) / side * 2 - 1
+        middle = (self._size.view_top + height / 2) / side * 2 - 1
         theta = torch.zeros(batch, 2, 3)
         across, down = flip / wider * width / side, height / side
         theta[:, 0, 0], theta[:, 0, 1] = cos * across, -sin * down

@@ -19,7 +19,7 @@ from src.files import written_aside
 from src.media import FPS, SAMPLE_RATE
 from src.messages import tr
 from src.metrics import FIT_STEPS, MIN_WINDOWS
-from src.model import VIEW_TOP, SyncModel, made_input
+from src.model import SyncModel, made_input
 from src.samples import Sample
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "tools" / "inference_example.py"
@@ -213,7 +213,7 @@ def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
                           "least-squares similarity transform (Umeyama 1991)",
         },
         "view": {
-            "top": round(size.input_size * VIEW_TOP), "left": (size.input_size - width) // 2,
+            "top": size.view_top, "left": (size.input_size - width) // 2,
             "height": height, "width": width,
         },
         "views_are": "crop / 255, cut to the view, less the clip's mean, by its deviation",

@@ -1,6 +1,13 @@
 """Chinese messages of ``tools/`` and ``benchmarks/``, as in ``messages_zh``."""
 
 OF_TOOLS: dict[str, str] = {
+    "Train our network with other inputs and other temporal parts and measure them.": (
+        "用其他输入和其他时序部分训练本网络并评测。"
+    ),
+    "only these": "只运行这些",
+    "{minutes:g} minutes each; validation: {clips} clips of {speakers} speakers": (
+        "每个训练 {minutes:g} 分钟; 验证: {speakers} 位说话人的 {clips} 段视频"
+    ),
     "Compare the offsets that two models find in the same clips.": (
         "比较两个模型对同一批视频给出的偏移。"
     ),

@@ -48,6 +48,11 @@ class ModelSize:
             max(16, round(self.input_size * share / 16) * 16) for share in (VIEW_HEIGHT, VIEW_WIDTH)
         )
 
+    @property
+    def view_top(self) -> int:
+        """The first row of the crop that is looked at."""
+        return round(self.input_size * VIEW_TOP)
+
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
@@ -197,9 +202,8 @@ def fine_audio_embeddings(encoder: AudioEncoder, bands: torch.Tensor) -> torch.T
 def central_view(crops: torch.Tensor, size: ModelSize) -> torch.Tensor:
     """Cut what is looked at out of the crops: [..., S, S] -> [..., height, width]."""
     height, width = size.view
-    top = round(size.input_size * VIEW_TOP)
     left = (size.input_size - width) // 2
-    return crops[..., top : top + height, left : left + width]
+    return crops[..., size.view_top : size.view_top + height, left : left + width]
 
 
 def brightness(views: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

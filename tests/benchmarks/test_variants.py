@@ -1,0 +1,60 @@
+"""Variants of the network: shapes, what each sees and hears, and that all of them learn."""
+
+import numpy as np
+import pytest
+import torch
+from librosa.feature import delta
+
+from benchmarks.variants import VARIANTS, WithDeltas
+from src.config import load_config
+from src.model import ModelSize, central_view, fine_audio_embeddings, made_input
+
+SIZE = ModelSize.of(load_config(None, ["model.hidden_dim=32", "model.embedding_dim=16"]))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_embeds_windows_and_learns(name):
+    torch.manual_seed(0)
+    model = VARIANTS[name](SIZE)
+    views, bands = made_input(model.size, 9, 2)
+    video, audio = model(views, bands)
+    assert video.shape == audio.shape == (2, 5, 16)
+    assert torch.allclose(video.norm(dim=-1), torch.ones(2, 5), atol=1e-5)
+    (video * audio).sum().backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None and n != "log_scale"]
+    assert not idle, "a part that takes no part"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_window_depends_on_its_five_frames_alone(name):
+    torch.manual_seed(0)
+    model = VARIANTS[name](SIZE).eval()
+    views, bands = made_input(model.size, 12)
+    other_views, other_bands = views.clone(), bands.clone()
+    other_views[:, 8:] += 1
+    other_bands[:, 8 * 4 + 2 :] += 1  # deltas look two steps ahead
+    with torch.no_grad():
+        before, after = model(views, bands), model(other_views, other_bands)
+        assert fine_audio_embeddings(model.audio, bands).shape[1] == 4 * 8 - 3
+    for one, other in zip(before, after, strict=True):
+        moved = (one - other).abs().amax((0, 2))
+        assert moved[:4].max() < 1e-6 and moved[4] > 1e-5
+
+
+def test_what_is_looked_at():
+    crops = torch.arange(96 * 96).reshape(1, 96, 96)
+    seen = {name: central_view(crops, VARIANTS[name](SIZE).size) for name in VARIANTS}
+    assert seen["the whole crop"].shape == (1, 96, 96)
+    assert seen["as it is"].shape == (1, 64, 80) and seen["the mouth alone"].shape == (1, 48, 64)
+    lips = {50 * 96 + 31, 50 * 96 + 65}  # mouth corners
+    assert all(lips <= set(view.flatten().tolist()) for view in seen.values())
+
+
+def test_deltas_are_librosas():
+    encoder = WithDeltas(SIZE)
+    heard = []
+    encoder.front[0].register_forward_pre_hook(lambda module, args: heard.append(args[0]))
+    bands = made_input(SIZE, 9)[1]
+    encoder(bands)
+    expected = delta(bands[0].numpy().T, width=5, mode="nearest")
+    assert np.allclose(heard[0][0, 40:].detach().numpy() / 3, expected, atol=1e-5)

@@ -1,0 +1,41 @@
+"""The weights that come with the project: small, as described, and free of their training."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+
+from src.checkpoint import PRETRAINED, config_of, load_checkpoint, load_trained
+from src.config import Config
+from src.model import ModelSize
+from src.training_state import begin_with, new_model
+
+ROOT = Path(__file__).resolve().parents[1]
+CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_file_is_the_one_described():
+    assert PRETRAINED.stat().st_size <= 12_000_000
+    digest = hashlib.sha256(PRETRAINED.read_bytes()).hexdigest()
+    assert re.findall(r"`([0-9a-f]{64})`", CARD) == [digest]
+    assert f"{PRETRAINED.stat().st_size / 1e6:.1f} MB" in CARD
+
+
+def test_it_holds_what_judging_takes_and_nothing_of_the_machine():
+    content = load_checkpoint(PRETRAINED)
+    assert not {"optimizer_state_dict", "scheduler_state_dict", "random_states"} & set(content)
+    config = config_of(content, PRETRAINED)
+    assert config.paths == Config().paths
+    assert config.data.model_dump() == Config().data.model_dump()
+    assert len(content["trained_on"]) >= 1698 and content["zero_ms"] is not None
+    assert f"{content['zero_ms']:+.1f} ms" in CARD
+
+
+def test_it_judges_and_begins_a_training_with_the_usual_settings():
+    trained = load_trained(PRETRAINED, torch.device("cpu"))
+    assert trained.model.size == ModelSize.of(Config())
+    model = new_model(Config(), torch.device("cpu"))
+    assert begin_with(model, "pretrained") == load_checkpoint(PRETRAINED)["trained_on"]
+    weights = trained.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
