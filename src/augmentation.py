@@ -13,8 +13,9 @@ from src.model import ModelSize
 class Augmentation:
     """Random changes that leave the sync as it is; one draw a clip, the same for all its frames.
 
-    Picture: ``place`` (rotation, scale, shift), ``stretch`` (wider or narrower faces), ``flip``,
-    ``gamma``, ``blur``, ``coarse`` (as of a face of few pixels), ``patch`` (a hand or a
+    Picture: ``place`` (rotation, scale, shift), ``stretch`` (wider or narrower faces), ``warp``
+    (faces of other shapes: the picture bent smoothly), ``flip``, ``gamma``, ``shade`` (light from
+    somewhere else), ``blur``, ``coarse`` (as of a face of few pixels), ``patch`` (a hand or a
     microphone), ``grain``. Sound: ``voice`` (of a longer or shorter throat: frequencies times a
     factor, VTLP, Jaitly & Hinton 2013), ``tilt`` of the spectrum and gain of single bands,
     ``hiss`` (steady noise), ``babble`` (another clip under it), ``reverb`` (a decay after every
@@ -30,7 +31,9 @@ class Augmentation:
     SCALE = 0.12
     STRETCH = 0.12
     SHIFT = 0.05  # of the crop's side
+    WARP, WARP_KNOTS = 0.04, (3, 4)  # of the crop's side, at points this many down and across
     GAMMA = 0.35
+    SHADE, SHADE_KNOTS = 0.4, (2, 3)  # of the brightness
     NOISE = 0.03
     COARSEST = 3.0  # pixels of the view to one of the face as it was filmed
     VOICE = 0.12
@@ -78,6 +81,9 @@ class Augmentation:
         if "gamma" not in self._without:
             gamma = (1 + self._uniform(batch) * self.GAMMA).to(device)
             views = views.pow(gamma[:, None, None, None])
+        if "shade" not in self._without:
+            light = 1 + self._smooth(batch, 1, self.SHADE_KNOTS, self.SHADE)
+            views = (views * light.to(device)).clamp(0, 1)
         for row in self._some(batch, 0.3, "blur"):
             sigma = 0.4 + 0.8 * float(torch.rand(1, generator=self._generator))
             views[row] = V.gaussian_blur(views[row], [5, 5], [sigma])
@@ -112,7 +118,17 @@ class Augmentation:
         theta[:, 1, 0], theta[:, 1, 1] = sin * across, cos * down
         theta[:, :, 2] = self._uniform(batch, 2) * self.SHIFT * 2 * still
         theta[:, 1, 2] += middle
-        return F.affine_grid(theta, (batch, 1, height, width), align_corners=False)
+        grid = F.affine_grid(theta, (batch, 1, height, width), align_corners=False)
+        if "warp" not in self._without:
+            bent = self._smooth(batch, 2, self.WARP_KNOTS, self.WARP * 2)
+            grid = grid + bent.permute(0, 2, 3, 1)
+        return grid
+
+    def _smooth(self, batch: int, channels: int, knots: tuple[int, int], most: float):
+        """A random field over the view: float [batch, channels, height, width], −most…most at a
+        few knots and smooth between them."""
+        drawn = self._uniform(batch, channels, *knots) * most
+        return F.interpolate(drawn, self._size.view, mode="bicubic", align_corners=True)
 
     def _coarse(self, view: torch.Tensor) -> torch.Tensor:
         """float [T, height, width] as if it had been filmed with fewer pixels."""

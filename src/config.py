@@ -19,7 +19,7 @@ DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 # What training changes at random (``augmentation``).
 Change = Literal[
-    "place", "stretch", "flip", "gamma", "blur", "coarse", "patch", "grain",
+    "place", "stretch", "warp", "flip", "gamma", "shade", "blur", "coarse", "patch", "grain",
     "voice", "tilt", "hiss", "babble", "reverb", "masks",
 ]  # fmt: skip
 
@@ -72,7 +72,7 @@ class TrainingConfig(Section):
     clip_frames: int = Field(32, ge=16, le=1000)
     speaker_balance: float = Field(0.5, ge=0, le=1)
     augment: bool = True
-    augment_without: list[Change] = ["coarse", "babble", "reverb"]
+    augment_without: list[Change] = ["warp", "shade", "coarse", "babble", "reverb"]
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

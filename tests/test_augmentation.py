@@ -19,7 +19,7 @@ SIZE = ModelSize(48, 40, 16, 16, 1, 0.0)
 class Still(Augmentation):
     """All ranges 0."""
 
-    ROTATION_DEG = SCALE = STRETCH = SHIFT = GAMMA = NOISE = 0.0
+    ROTATION_DEG = SCALE = STRETCH = SHIFT = WARP = GAMMA = SHADE = NOISE = 0.0
     VOICE = TILT_DB = BAND_DB = 0.0
     MASK_BANDS = MASK_STEPS = 0
 
@@ -120,7 +120,8 @@ BIG = replace(SIZE, input_size=96)
     ],
 )  # fmt: skip
 def test_the_picture_moves_as_drawn(monkeypatch, ranges, numbers, expected):
-    made = draws(monkeypatch, augmentation(Still, size=BIG, **ranges), numbers)
+    still = augmentation(Still, size=BIG, without=("warp", "shade"), **ranges)
+    made = draws(monkeypatch, still, numbers)
     found = centre_of_light(made.views(spot(60, 50))[0, 0].clamp(min=0))
     assert found == pytest.approx(expected, abs=0.35)
 
@@ -193,6 +194,31 @@ def test_every_kind_can_be_left_out():
             for made in (augmentation(seed=seed, without=rest) for seed in range(12))
         ]
         assert any(changed), kind
+
+
+def test_a_warp_bends_smoothly_and_no_further_than_it_says():
+    """Where each pixel came from stands in a picture of coordinates."""
+    size = replace(SIZE, input_size=96)
+    ramp = torch.arange(96).to(torch.uint8)
+    across = ramp.expand(1, 2, 96, 96)
+    down = across.transpose(2, 3)
+    moved = []
+    for crops in (across, down):
+        found = augmentation(Still, 3, size, WARP=0.04).views(crops) * 255
+        assert torch.equal(found[:, 0], found[:, 1]), "the same for all frames"
+        moved.append((found - central_view(crops, size).float())[0, 0].numpy())
+    for shift in moved:
+        assert 1 < np.abs(shift).max() < 1.3 * 0.04 * 96  # bicubic overshoots a little
+        assert max(np.abs(np.diff(shift, axis=axis)).max() for axis in (0, 1)) < 0.5
+    assert not np.allclose(moved[0], moved[1], atol=0.5)
+
+
+def test_light_from_elsewhere_changes_brightness_smoothly():
+    crops = torch.full((3, 2, 48, 48), 128, dtype=torch.uint8)
+    found = augmentation(Still, SHADE=0.4).views(crops) / (128 / 255)
+    assert torch.equal(found[:, 0], found[:, 1]) and not torch.allclose(found[0], found[1])
+    assert 0.45 < found.min() < 0.95 and 1.05 < found.max() < 1.55
+    assert found.diff(dim=2).abs().max() < 0.1 and found.diff(dim=3).abs().max() < 0.1
 
 
 def test_a_coarse_view_is_that_of_fewer_pixels():
