@@ -1,0 +1,85 @@
+"""Constant offsets, drifts and jumps, told apart on simulated evidence."""
+
+import numpy as np
+import pytest
+
+from src.media import FPS
+from src.metrics import Evidence
+from src.timeline import by_second, find_timeline
+
+REACH = 60
+
+
+def evidence(offset_at, seconds: int, strength=0.3, noise=0.3, seed=0, speech=1.0) -> Evidence:
+    """Windows whose best offset follows ``offset_at(second)`` in ms; neighbours are alike."""
+    dice = np.random.default_rng(seed)
+    windows = seconds * FPS - 4
+    offsets = np.arange(-REACH, REACH + 1)
+    rough = dice.normal(0, 1, (windows + 4, len(offsets) + 8))
+    smooth = np.apply_along_axis(np.convolve, 0, rough, np.ones(5) / 5**0.5, "valid")
+    smooth = np.apply_along_axis(np.convolve, 1, smooth, np.ones(9) / 9**0.5, "valid")
+    true = np.array([offset_at(window / FPS) for window in range(windows)]) / 10
+    peak = np.exp(-0.5 * ((offsets - true[:, None]) / 4) ** 2)
+    similarity = 0.3 * noise * smooth + strength * peak
+    spoken = dice.random(seconds).repeat(FPS)[:windows] < speech
+    usable = np.repeat(spoken[:, None], len(offsets), 1)
+    return Evidence(np.clip(similarity, -1, 1).astype(np.float32), usable)
+
+
+def found(offset_at, seconds: int, **more):
+    return find_timeline(by_second([evidence(offset_at, seconds, **more)], seconds * FPS), seconds)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("offset", [-400, -37, 0, 120, 400])
+def test_a_constant_offset_stays_one(offset, seed):
+    story = found(lambda second: offset, 60, seed=seed, speech=0.8)
+    assert story.kind == "constant"
+    assert story.at(3) == story.at(50) == pytest.approx(offset, abs=6)
+
+
+@pytest.mark.parametrize("ppm", [-1001, -400, 300, 1000])
+@pytest.mark.parametrize("start", [-60, 100])
+def test_a_drift_is_measured(ppm, start):
+    story = found(lambda second: start + ppm / 1000 * second, 180, speech=0.7)
+    assert story.kind == "drift" and story.ppm == pytest.approx(ppm, abs=40)
+    for second in (0, 60, 179):
+        assert story.at(second) == pytest.approx(start + ppm / 1000 * second, abs=8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_jump_is_placed(seed):
+    story = found(lambda second: 40 if second < 61 else 240, 120, seed=seed, speech=0.8)
+    assert story.kind == "jumps" and len(story.pieces) == 2
+    first, second = story.pieces
+    assert first.offset_ms == pytest.approx(40, abs=8)
+    assert second.offset_ms == pytest.approx(240, abs=8)
+    assert first.end_s == second.start_s == pytest.approx(61, abs=3)
+
+
+def test_two_jumps_and_back():
+    def offset_at(second):
+        return -120 if 30 <= second < 70 else 0
+
+    story = found(offset_at, 100)
+    assert story.kind == "jumps" and len(story.pieces) == 3
+    assert [round(piece.offset_ms, -1) for piece in story.pieces] == [0, -120, 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_no_story(seed):
+    """Without any relation the simplest story stands."""
+    assert found(lambda second: 0, 90, strength=0.0, seed=seed).kind == "constant"
+
+
+def test_without_speech_there_is_nothing_to_tell():
+    silent = evidence(lambda second: 0, 10, speech=0.0)
+    assert find_timeline(by_second([silent], 250), 10) is None
+
+
+def test_tracks_count_where_they_begin():
+    first, second = evidence(lambda s: 80, 20), evidence(lambda s: 80, 20, seed=1)
+    second.first_frame = 30 * FPS
+    seconds = by_second([first, second], 50 * FPS)
+    assert not seconds.windows[20:30].any() and seconds.windows[[3, 45]].all()
+    assert find_timeline(seconds, 50).at(25) == pytest.approx(80, abs=8)
