@@ -33,12 +33,16 @@ class TrackFeatures:
         first_frame: index of its first frame in the clip.
         n_frames: T.
         spoken: frames in which somebody speaks.
+        shot: number of its shot, from 0.
+        area: mean area of its boxes, pixels².
     """
 
     path: Path
     first_frame: int
     n_frames: int
     spoken: int
+    shot: int = 0
+    area: float = 0.0
 
     @property
     def crops(self) -> np.ndarray:
@@ -90,7 +94,8 @@ class ClipFeatures:
     """All usable tracks of a clip, in order of time.
 
     Attributes:
-        tracks: each at least as long as was asked for; no two share a frame.
+        tracks: each at least as long as was asked for; no two share a frame, unless everyone was
+            asked for.
         sound: of the whole clip.
         n_frames: frames of the clip on the 25 fps grid.
         face_share: share of these that belong to a track, 0…1.
@@ -131,6 +136,7 @@ def extract_clip(
     folder: Path,
     shortest: int = WINDOW_FRAMES,
     threads: int = 1,
+    everyone: bool = False,
 ) -> ClipFeatures:
     """Decode a clip, follow its faces, crop them and compute the MFCC under them.
 
@@ -144,6 +150,7 @@ def extract_clip(
         folder: an existing, empty folder; the result lives as long as it does.
         shortest: frames a track must have.
         threads: decoder threads.
+        everyone: all faces that were followed, not those alone that ``data.track`` chooses.
 
     Raises:
         MediaError: one of its kinds says what is wrong with which file.
@@ -162,6 +169,7 @@ def extract_clip(
             shortest,
             lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
             count,
+            everyone,
         )
     )
     if count.frames < WINDOW_FRAMES:
@@ -184,9 +192,14 @@ def extract_clip(
         write_sample(path, rows, sound, track.first_frame)
         rows.discard()
         spoken = int(sound[track.first_frame : track.stop]["speech"].sum())
-        ready.append(TrackFeatures(path, track.first_frame, track.n_frames, spoken))
-    covered = sum(track.n_frames for track in ready)
-    clip = ClipFeatures(ready, sound, count.frames, covered / count.frames, count.faces, info)
+        area = track.area / track.n_frames
+        ready.append(
+            TrackFeatures(path, track.first_frame, track.n_frames, spoken, track.shot, area)
+        )
+    seen = np.zeros(count.frames, bool)
+    for track in ready:
+        seen[track.first_frame : track.first_frame + track.n_frames] = True
+    clip = ClipFeatures(ready, sound, count.frames, float(seen.mean()), count.faces, info)
     clip.notes = _notes(clip, tracks, count, report, heard, loudness.samples, settings)
     return clip
 

@@ -74,6 +74,7 @@ def follow_faces(
     shortest: int,
     new_sink: Callable[[], CropSink],
     count: FaceCount,
+    everyone: bool = False,
 ) -> Iterator[Track]:
     """Follow the faces of each shot and choose among them as ``data.track`` says.
 
@@ -89,11 +90,13 @@ def follow_faces(
         shortest: frames a track must have.
         new_sink: makes the place where a new track's crops go.
         count: filled with what was met.
+        everyone: choose all of them.
 
     Yields:
-        chosen tracks, in order of time; no two share a frame.
+        chosen tracks, in order of time within each shot; no two share a frame, unless everyone
+        is chosen.
     """
-    cuts, shot = CutDetector(), None
+    cuts, shot, shots = CutDetector(), None, 0
     last, standing = None, 0
     longest_still = max(settings.max_lost_frames, SLOWEST)
     for index, picture in enumerate(pictures):
@@ -104,14 +107,15 @@ def follow_faces(
         count.standing += frozen
         if not standing and cuts.is_cut(index, picture):  # so is the first picture
             if shot:
-                yield from shot.chosen()
+                yield from shot.chosen(shots, everyone)
+                shots += 1
             shot = _Shot(index, detector, settings, shortest, new_sink, count)
         if frozen:
             shot.end_tracks()
         else:
             shot.show(index, picture)
     if shot:
-        yield from shot.chosen()
+        yield from shot.chosen(shots, everyone)
 
 
 class CutDetector:
@@ -265,11 +269,16 @@ class _Shot:
         for track in list(self._open):
             self._end(track)
 
-    def chosen(self) -> list[Track]:
-        """End the shot; the tracks that ``data.track`` chooses."""
+    def chosen(self, number: int, everyone: bool) -> list[Track]:
+        """End the shot, the number of which is given; all its tracks, or those that
+        ``data.track`` chooses."""
         self.end_tracks()
-        best = choose(self._ended, self._settings.track, self._settings.min_frames)
+        if everyone:
+            best = sorted(self._ended, key=lambda track: track.first_frame)
+        else:
+            best = choose(self._ended, self._settings.track, self._settings.min_frames)
         for track in self._ended:
+            track.shot = number
             if track not in best:
                 track.sink.discard()
         return best

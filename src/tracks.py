@@ -47,12 +47,14 @@ class Track:
         first_frame: index of its first frame in the clip (25 fps grid).
         n_frames: its length.
         area: sum of the areas of its boxes, pixels².
+        shot: number of the shot it is in, from 0.
     """
 
     sink: CropSink
     first_frame: int
     n_frames: int = 0
     area: float = 0.0
+    shot: int = 0
 
     @property
     def stop(self) -> int:

@@ -222,6 +222,29 @@ def test_other_faces_are_said(tmp_path, extracted):
     assert np.abs(np.median(track.boxes[:, 2] - track.boxes[:, 0]) - 60) < 3, "the largest"
 
 
+def test_everyone_is_there_where_everyone_is_asked_for(tmp_path, extracted):
+    """Two people, and after a cut (to a brighter room) one of them alone."""
+
+    def picture(number: int) -> np.ndarray:
+        if number < 30:
+            return picture_of([MIDDLE, (20, 20, 40)], number)
+        return np.maximum(picture_of([(150, 100, 50)], number), 110)
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 60 // 25).astype(np.float32)
+    write_clip(tmp_path / "film.mp4", (picture(number) for number in range(60)), 25, sound)
+    chosen = extracted(tmp_path / "film.mp4", settings=STRICT)
+    features = extracted(tmp_path / "film.mp4", settings=STRICT, everyone=True)
+    assert places(chosen) == [(0, 30), (30, 30)]
+    assert sorted(places(features)) == [(0, 30), (0, 30), (30, 30)]
+    assert [track.shot for track in features.tracks] == [0, 0, 1]
+    assert [track.shot for track in chosen.tracks] == [0, 1]
+    assert features.face_share == chosen.face_share == 1
+    assert features.notes == []
+    for track in features.tracks:
+        sides = track.boxes[:, 2:] - track.boxes[:, :2]
+        assert track.area == pytest.approx(sides.prod(1).mean(), rel=1e-3)
+
+
 def test_damaged_pictures_are_said(tmp_path, extracted):
     import av
 
