@@ -47,6 +47,11 @@ def sync_probability(curve: Curve, calibration: dict) -> float | None:
     return _probability(readings(curve), calibration["score"])
 
 
+def probability_at(curve: Curve, offset: int, calibration: dict) -> float | None:
+    """The chance, 0…1, that the pair is in sync once the sound is delayed by ``offset`` steps."""
+    return _probability(readings(curve, offset), calibration["score"])
+
+
 def peak_probability(curve: Curve, calibration: dict) -> float | None:
     """The chance, 0…1, that the best offset of the curve is the right one (within ±1 frame)."""
     best = best_offset(curve)

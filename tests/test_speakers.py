@@ -1,0 +1,90 @@
+"""Who speaks: simulated people in shots, some of them silent, some voices from elsewhere."""
+
+import numpy as np
+import pytest
+
+from src.calibration import fit
+from src.media import FPS
+from src.metrics import Evidence
+from src.speakers import Face, largest, speaking
+from tests.test_timeline import evidence
+
+REACH = 60
+
+
+@pytest.fixture(scope="module")
+def calibration() -> dict:
+    def wide(strength, seed):
+        return _wide(strength, seed)
+
+    related = [wide(0.3, seed) for seed in range(12)]
+    return fit(related, [wide(0.0, 50 + seed) for seed in range(12)], REACH)
+
+
+def _wide(strength: float, seed: int) -> Evidence:
+    """Evidence for twice the reach, as the fit wants it."""
+    one, other = (evidence(lambda s: 0, 6, strength * part, seed=seed + 100 * n)
+                  for n, part in enumerate((1, 0)))  # fmt: skip
+    similarity = np.hstack([other.similarity[:, :REACH], one.similarity,
+                            other.similarity[:, -REACH:]])  # fmt: skip
+    return Evidence(similarity, np.ones(similarity.shape, bool))
+
+
+def person(number, shot, seconds, offset=None, first_s=0.0, area=100.0, speech=1.0) -> Face:
+    """Somebody whose mouth fits the sound at ``offset`` ms; None: never."""
+    shown = evidence(lambda s: offset or 0, seconds, 0.0 if offset is None else 0.3,
+                     seed=number + 7, speech=speech)  # fmt: skip
+    shown.first_frame = round(first_s * FPS)
+    return Face(number, shot, area, shown)
+
+
+def numbers(speakers) -> list[int]:
+    return [face.number for face in speakers.chosen]
+
+
+@pytest.mark.parametrize("speaker", [0, 1, 2])
+def test_of_those_in_a_shot_the_speaker_is_found(calibration, speaker):
+    faces = [person(n, 0, 5, 80 if n == speaker else None) for n in range(3)]
+    found = speaking(faces, calibration, 0.5)
+    assert numbers(found) == [speaker] and found.voice_over == []
+
+
+def test_people_take_turns(calibration):
+    faces = [person(0, 0, 4, 40), person(1, 0, 4), person(2, 1, 4, None, 4), person(3, 1, 4, 40, 4)]
+    assert numbers(speaking(faces, calibration, 0.5)) == [0, 3]
+
+
+def test_a_voice_from_elsewhere_is_left_out(calibration):
+    faces = [person(0, 0, 5, 120), person(1, 1, 5, None, 5), person(2, 2, 5, 120, 10)]
+    found = speaking(faces, calibration, 0.5)
+    assert numbers(found) == [0, 2] and found.voice_over == [1]
+
+
+def test_a_short_shot_is_asked_about_the_offset_of_the_others(calibration):
+    """Half a second shows no offset of its own, but fits or does not."""
+    faces = [person(0, 0, 6, 120), person(1, 1, 1, None, 6), person(2, 1, 1, 120, 6)]
+    assert numbers(speaking(faces, calibration, 0.999)) == [0, 2]
+
+
+def test_a_shot_in_which_nobody_speaks_is_no_voice_over(calibration):
+    faces = [person(0, 0, 5, 120), person(1, 1, 5, None, 5, speech=0.0)]
+    assert speaking(faces, calibration, 0.5).voice_over == []
+
+
+def test_a_jump_at_a_cut_is_believed(calibration):
+    faces = [person(0, 0, 6, 0), person(1, 1, 6, 240, 6), person(2, 1, 6, None, 6)]
+    found = speaking(faces, calibration, 0.5)
+    assert numbers(found) == [0, 1] and found.voice_over == []
+
+
+def test_without_any_relation_nothing_is_called_a_voice_over(calibration):
+    faces = [person(0, 0, 5), person(1, 1, 5, None, 5)]
+    found = speaking(faces, calibration, 0.9)
+    assert numbers(found) == [0, 1] and found.voice_over == []
+
+
+def test_the_largest():
+    faces = [person(0, 0, 5, area=90), person(1, 0, 5, area=100), person(2, 1, 2, None, 5)]
+    assert numbers(largest(faces)) == [1, 2]
+    short = person(3, 0, 2, area=110)
+    assert numbers(largest([*faces, short])) == [1, 2], "for a moment only"
