@@ -93,6 +93,8 @@ class LipSyncInference:
             - ``offset_frames``: int, the same in frames of 40 ms, or None
             - ``offset_probability``: float 0…1, the chance that this offset is right, or None
             - ``verdict``: the result in words
+            - ``bt1359``: ``undetectable``, ``detectable`` or ``unacceptable``, what viewers make of
+              the offset (ITU-R BT.1359-1), or None
             - ``confidence``: float ≥ 0, LSE-C, or None
             - ``min_distance``: float 0…2, LSE-D, or None
             - ``curve``: ``{"offset_ms": [...], "similarity": [...]}``, cosine −1…1, None where

@@ -10,6 +10,9 @@ from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
 
 FRAME_MS = 1000 // FPS
 IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
+# ITU-R BT.1359-1: offsets (> 0: the sound is early) that viewers notice, and that they accept.
+DETECTABLE_MS = (-125, 45)
+ACCEPTABLE_MS = (-185, 90)
 
 
 def judge(
@@ -44,6 +47,7 @@ def judge(
         "offset_frames": None if why else round(offset / FRAME_MS),
         "offset_probability": rounded(certainty),
         "verdict": tr("undetermined: {why}", why=why) if why else verdict(offset),
+        "bt1359": None if why else perceived(offset),
         "confidence": rounded(confidence),
         "min_distance": rounded(distance),
         "curve": {
@@ -85,13 +89,28 @@ def _by_second(tracks: list[Evidence], n_frames: int, calibration: dict) -> list
     return scores
 
 
+def perceived(offset_ms: float) -> str:
+    """What viewers make of an offset, by ITU-R BT.1359-1: ``undetectable``, ``detectable`` or
+    ``unacceptable``."""
+    if DETECTABLE_MS[0] < offset_ms < DETECTABLE_MS[1]:
+        return "undetectable"
+    return "detectable" if ACCEPTABLE_MS[0] < offset_ms < ACCEPTABLE_MS[1] else "unacceptable"
+
+
 def verdict(offset_ms: float) -> str:
     """An offset in words."""
     if abs(offset_ms) < IN_SYNC_MS:
         return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
     if offset_ms > 0:
-        return tr("audio leads by {ms:.0f} ms", ms=offset_ms)
-    return tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
+        moved = tr("audio leads by {ms:.0f} ms", ms=offset_ms)
+    else:
+        moved = tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
+    how = {
+        "undetectable": tr("too little to be noticed"),
+        "detectable": tr("noticeable, but acceptable"),
+        "unacceptable": tr("not acceptable"),
+    }[perceived(offset_ms)]
+    return tr("{moved}: {how} (ITU-R BT.1359)", moved=moved, how=how)
 
 
 def correction(offset_ms: float, before: float | None, after: float | None) -> str:

@@ -395,6 +395,10 @@ CATALOGUE: dict[str, str] = {
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
     "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
+    "too little to be noticed": "不易察觉",
+    "noticeable, but acceptable": "可察觉，但可接受",
+    "not acceptable": "不可接受",
+    "{moved}: {how} (ITU-R BT.1359)": "{moved}：{how}（ITU-R BT.1359）",
     "audio is in sync; score {before} → {after}": "音频已同步；分数 {before} → {after}",
     "audio led by {ms:.0f} ms, corrected; score {before} → {after}": (
         "音频超前 {ms:.0f} 毫秒，已校正；分数 {before} → {after}"

@@ -6,7 +6,7 @@ import pytest
 
 from src import clip_features
 from src.inference import LipSyncInference
-from src.judgement import verdict
+from src.judgement import perceived, verdict
 from src.media import read_pictures
 from src.muxing import write_wav
 from src.picture import Picture
@@ -80,9 +80,23 @@ def test_the_range_of_offsets_is_a_setting(trained, clips):
     assert details["offset_ms"] == pytest.approx(240, abs=20)
 
 
+@pytest.mark.parametrize(
+    ("offset_ms", "how"),
+    [
+        (0, "undetectable"), (44, "undetectable"), (-124, "undetectable"),
+        (45, "detectable"), (89, "detectable"), (-125, "detectable"), (-184, "detectable"),
+        (90, "unacceptable"), (-185, "unacceptable"), (500, "unacceptable"),
+    ],
+)  # fmt: skip
+def test_the_limits_are_those_of_bt_1359(offset_ms, how):
+    assert perceived(offset_ms) == how
+
+
 def test_verdicts():
-    assert verdict(-120.4) == "audio lags by 120 ms"
-    assert verdict(80.0) == "audio leads by 80 ms"
+    said = "audio lags by 120 ms: too little to be noticed (ITU-R BT.1359)"
+    assert verdict(-120.4) == said
+    assert verdict(80.0) == "audio leads by 80 ms: noticeable, but acceptable (ITU-R BT.1359)"
+    assert verdict(-190.0) == "audio lags by 190 ms: not acceptable (ITU-R BT.1359)"
     assert verdict(39.0) == "in sync (offset +39 ms)" and verdict(0.0).startswith("in sync")
 
 
