@@ -3,6 +3,7 @@
 With ``media`` the only room that knows containers and clocks.
 """
 
+import math
 import subprocess
 import tempfile
 import wave
@@ -21,6 +22,8 @@ from src.errors import OutputError
 from src.files import written_aside
 from src.media import SAMPLE_RATE, first_picture_s, frame_rate, sound_blocks
 from src.messages import tr
+from src.retiming import retimed
+from src.timeline import Piece, Timeline
 
 # Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).
 SOUND_CODECS = {
@@ -85,7 +88,18 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_R
 def move_sound(
     video_path: str | Path, audio_path: str | Path | None, output_path: str | Path, delay_ms: float
 ) -> None:
-    """Put a sound under a video, moved by ``delay_ms``; the picture keeps every frame.
+    """``lay_sound`` with one offset: > 0: the sound comes later; < 0: earlier."""
+    timeline = Timeline("constant", (Piece(0.0, math.inf, delay_ms),))
+    lay_sound(video_path, audio_path, output_path, timeline)
+
+
+def lay_sound(
+    video_path: str | Path,
+    audio_path: str | Path | None,
+    output_path: str | Path,
+    timeline: Timeline,
+) -> None:
+    """Put a sound under a video along a timeline; the picture keeps every frame.
 
     The picture is copied as it is where the output's container can hold it, else encoded anew.
     The sound is encoded once, at its own rate and channels, and fills the length of the picture:
@@ -95,7 +109,7 @@ def move_sound(
         video_path: the pictures.
         audio_path: the sound, its first sample at the first picture; None: the video's own.
         output_path: the file to make; its suffix names the container.
-        delay_ms: > 0: the sound comes later; < 0: earlier.
+        timeline: the offsets that are mended.
 
     Raises:
         MediaError: an input cannot be used.
@@ -134,11 +148,11 @@ def move_sound(
             "-loglevel", "error"
         )
         binary = imageio_ffmpeg.get_ffmpeg_exe()
-        delay = round(delay_ms / 1000 * rate)
         total = round(film.length_s * rate)
+        laid = retimed(chain([(start, block)], blocks), rate, timeline, total)
         _run(
             command.compile(cmd=binary, overwrite_output=True),
-            _laid_out(chain([(start, block)], blocks), delay, total),
+            (part.T.astype("<f4").tobytes() for part in laid),
             output_path,
         )
 
@@ -196,32 +210,6 @@ def _encoder(suffix: str, held: set[str]) -> dict:
     if "h264" in held and suffix not in (".mpg", ".mpeg", ".wmv"):
         return {"vcodec": "libx264", "crf": 18}
     return {"q:v": 3}
-
-
-def _laid_out(blocks, delay: int, total: int) -> Iterator[bytes]:
-    """Raw samples (float32, channels interleaved), exactly ``total``, ``delay`` samples later."""
-    cursor = channels = 0
-    for start, block in blocks:
-        channels = len(block)
-        start += delay
-        gap = min(start, total) - cursor
-        if gap > 0:
-            yield from _silence(gap, channels)
-            cursor += gap
-        block = block[:, max(0, cursor - start) : max(0, total - start)]
-        if block.shape[1]:
-            yield block.T.astype("<f4").tobytes()
-            cursor += block.shape[1]
-        if cursor >= total:
-            return
-    yield from _silence(total - cursor, channels)
-
-
-def _silence(samples: int, channels: int) -> Iterator[bytes]:
-    while samples > 0:
-        part = min(samples, 1 << 16)
-        yield bytes(4 * part * channels)
-        samples -= part
 
 
 def _container_of(output_path: str | Path, aside: Path) -> tuple[str, set[str]]:
