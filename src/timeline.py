@@ -111,6 +111,23 @@ def by_second(tracks: list[Evidence], n_frames: int) -> Seconds:
     return Seconds(gain, windows)
 
 
+def straightened(tracks: list[Evidence], timeline: Timeline, reference_ms: float) -> list[Evidence]:
+    """The evidence as it would be if the offset were ``reference_ms`` all the time: along the
+    timeline, rows of different times can be averaged."""
+    found = []
+    for track in tracks:
+        rows, width = track.similarity.shape
+        seconds = (track.first_frame + np.arange(rows)) / FPS
+        steps = [round((timeline.at(second) - reference_ms) / STEP_MS) for second in seconds]
+        place = np.arange(width) + np.array(steps, int)[:, None]
+        inside = (place >= 0) & (place < width)
+        place = np.clip(place, 0, width - 1)
+        similarity = np.take_along_axis(track.similarity, place, 1) * inside
+        usable = np.take_along_axis(track.usable, place, 1) & inside
+        found.append(Evidence(similarity, usable, track.first_frame))
+    return found
+
+
 def find_timeline(seconds: Seconds, length_s: float) -> Timeline | None:
     """The simplest story that the evidence does not contradict; None without any evidence.
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from src.media import FPS
-from src.metrics import Evidence
-from src.timeline import by_second, find_timeline
+from src.metrics import Evidence, curve_of, peak_ms
+from src.timeline import by_second, find_timeline, straightened
 
 REACH = 60
 
@@ -83,3 +83,14 @@ def test_tracks_count_where_they_begin():
     seconds = by_second([first, second], 50 * FPS)
     assert not seconds.windows[20:30].any() and seconds.windows[[3, 45]].all()
     assert find_timeline(seconds, 50).at(25) == pytest.approx(80, abs=8)
+
+
+def test_evidence_along_a_drift_is_straightened():
+    drifting = evidence(lambda second: -100 + second, 200)
+    story = find_timeline(by_second([drifting], 200 * FPS), 200)
+    (straight,) = straightened([drifting], story, 50.0)
+    blurred, sharp = curve_of([drifting]), curve_of([straight])
+    assert peak_ms(sharp) == pytest.approx(50, abs=8)
+    assert np.nanmax(sharp.similarity) > 1.5 * np.nanmax(blurred.similarity)
+    again = find_timeline(by_second([straight], 200 * FPS), 200)
+    assert again.kind == "constant" and again.at(9) == pytest.approx(50, abs=8)
