@@ -73,7 +73,7 @@ def inspect(path: Path) -> tuple[Findings, dict, SyncModel | None]:
     if found.problems:
         return found, content, None
     model.load_state_dict(weights, assign=True)
-    model.eval()
+    model.float().eval()
     found.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
     problem = _trial(model)
     if problem:
