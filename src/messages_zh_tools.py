@@ -50,6 +50,15 @@ OF_TOOLS: dict[str, str] = {
     ),
     "deleted: {path}": "已删除: {path}",
     "saved: {parts}": "已保存: {parts}",
+    "saved: {path}": "已保存: {path}",
+    "the new file": "新文件",
+    "two or more": "两个或更多",
+    "two or more checkpoints are needed": "需要两个或更多检查点",
+    "the mean": "平均",
+    "{path} holds another network than the first one": "{path} 中的网络与第一个不同",
+    "Average the weights of trainings that went on from one checkpoint.": (
+        "对从同一检查点出发的多次训练取权重平均。"
+    ),
     "{path}: {size:.1f} MB ({share:.0%} less)": "{path}: {size:.1f} MB（小了 {share:.0%}）",
     "{path} does not hold what was written: is the disk sound?": (
         "{path} 的内容与写入的不一致: 磁盘是否正常？"
