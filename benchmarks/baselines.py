@@ -198,6 +198,9 @@ def main() -> int:
     evaluate.add_measured(parser)
     parser.add_argument("--minutes", type=float, default=20, help=tr("of training, for each"))
     parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
+    parser.add_argument(
+        "--rows", nargs="+", choices=NETWORKS, default=list(NETWORKS), help=tr("only these")
+    )
     args = parser.parse_args()
     if args.minutes <= 0:
         parser.error(tr("--minutes: more than 0"))
@@ -213,9 +216,9 @@ def main() -> int:
     same_settings(folder, json.dumps(given) + config.model_dump_json())
     size = ModelSize.of(config)
     rows, models = {}, {}
-    for name, make in NETWORKS.items():
+    for name in args.rows:
         seed_all(config.training.seed)
-        models[name] = make(size).to(memory_format=torch.channels_last)
+        models[name] = NETWORKS[name](size).to(memory_format=torch.channels_last)
         note = folder / f"{name.replace(', ', '-').replace(' ', '_')}.json"
         if not note.exists():
             print(f"=== {name}", flush=True)

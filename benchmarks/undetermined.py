@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -21,6 +22,7 @@ from src.audio_features import SAMPLE_RATE, STEPS_PER_FRAME, features_of
 from src.checkpoint import Trained, load_trained, own_or_pretrained
 from src.cli import add_checkpoint, make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
+from src.config import InferenceConfig
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import evidence_of
 from src.judgement import FRAME_MS, judge
@@ -33,6 +35,7 @@ LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
 BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames
 ANSWERS = ("right", "wrong", "no_speech", "too_short", "weak", "edge")
 LEVEL = 0.1  # RMS of made sounds
+OWN = "its own sound"
 
 
 def music(seconds: float, seed: int) -> np.ndarray:
@@ -60,21 +63,22 @@ def levelled(sound: np.ndarray) -> np.ndarray:
 
 
 def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
-    """All that is made of a clip: a name each, and the picture with its sound."""
+    """All that is made of a clip: a name each (``OWN`` and what begins so have an offset), and the
+    picture with its sound."""
     own = sample.read()
     n, n_mfcc = len(own.crop), own.mfcc.shape[1]
-    yield "its own sound", own
+    yield OWN, own
     for frames in BEGINNINGS:
         if n > frames:
             yield (
-                f"its own sound, the first {frames / FPS:g} s",
+                f"{OWN}, the first {frames / FPS:g} s",
                 Track(own.crop[:frames], own.mfcc[: frames * STEPS_PER_FRAME], own.speech[:frames]),
             )
     if stranger is not sample:
         both = min(n, stranger.n_frames)
         yield "another speaker's", stranger.read(0, both)._replace(crop=own.crop[:both])
     yield "still picture", own._replace(crop=np.repeat(own.crop[:1], n, axis=0))
-    seed = len(sample.id) + n
+    seed = crc32(sample.id.encode())
     noise = levelled(np.random.default_rng(seed).standard_normal(n * SAMPLE_RATE // FPS))
     for name, sound in (
         ("music", music(n / FPS, seed)),
@@ -85,13 +89,12 @@ def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
         yield name, Track(own.crop, mfcc, speech)
 
 
-def answer(trained: Trained, track: Track, rest_ms: float) -> str:
+def answer(trained: Trained, settings: InferenceConfig, track: Track, true_ms: float | None) -> str:
     """``right`` or ``wrong`` where an offset is told (±1 frame), else why none is.
 
     Args:
-        rest_ms: the true offset.
+        true_ms: the true offset; None: there is none, and whatever is told is wrong.
     """
-    settings = trained.config.inference
     reach = settings.max_offset_frames * STEPS_PER_FRAME
     if len(track.crop) < WINDOW_FRAMES:
         return "too_short"
@@ -101,7 +104,9 @@ def answer(trained: Trained, track: Track, rest_ms: float) -> str:
     )
     if details["status"] != "ok":
         return details["status"]
-    off = abs(round((details["offset_ms"] - rest_ms) / FRAME_MS))
+    if true_ms is None:
+        return "wrong"
+    off = abs(round((details["offset_ms"] - true_ms) / FRAME_MS))
     return "right" if off <= TOLERANCE_FRAMES else "wrong"
 
 
@@ -126,8 +131,9 @@ def main() -> int:
     for sample, stranger in zip(tqdm(samples), strangers_of(samples), strict=True):
         for name, track in pairs_of(sample, stranger):
             key = (sample.n_frames > LONG, name)
-            rest = sample.offset_ms - sample.moved_ms
-            counts.setdefault(key, Counter())[answer(trained, track, rest)] += 1
+            true_ms = sample.offset_ms - sample.moved_ms if name.startswith(OWN) else None
+            found = answer(trained, given.inference, track, true_ms)
+            counts.setdefault(key, Counter())[found] += 1
     print_table(counts)
     return 0
 

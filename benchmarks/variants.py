@@ -2,8 +2,9 @@
 
 What settings can vary stands in ablations.yaml; this varies what they cannot: the part of the crop
 that is looked at, what is heard, and what joins the frames of a window. Every row is trained for
-the same minutes on the training speakers of ``data.processed_dir`` and measured on the validation
-speakers. A row that is finished is not trained again.
+the same minutes on the training samples of ``data.processed_dir`` and measured on the validation
+samples; ``training.split_by=speaker`` makes these strangers. A row that is finished is not trained
+again.
 """
 
 import json
@@ -42,7 +43,7 @@ class MouthSize(ModelSize):
 
     @property
     def view(self) -> tuple[int, int]:
-        return self.input_size // 2, self.input_size * 2 // 3
+        return tuple(max(16, round(self.input_size * n / 48) * 16) for n in (1.5, 2))
 
     @property
     def view_top(self) -> int:
@@ -179,7 +180,8 @@ VARIANTS: dict[str, Callable[[ModelSize], SyncModel]] = {
 def main() -> int:
     parser = make_parser(
         tr("Train our network with other inputs and other temporal parts and measure them."),
-        "python benchmarks/variants.py --minutes 10 --output outputs/variants",
+        "python benchmarks/variants.py --minutes 10 --output outputs/variants "
+        "--set training.split_by=speaker",
     )
     parser.add_argument("--minutes", type=float, default=10, help=tr("of training, for each"))
     parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))

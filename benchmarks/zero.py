@@ -1,8 +1,8 @@
 """Whether two trainings agree on what zero is: their offsets for the same clips, compared.
 
 A model's zero is that of its training clips (docs/own_offsets.md). Each clip of an index is judged
-by both checkpoints as it was recorded; the median of the differences, over clips to which both give
-an offset, is how far zero has moved.
+by both checkpoints; how far zero has moved is the median, over speakers, of the median difference
+in each one's clips to which both give an offset.
 """
 
 import sys
@@ -19,25 +19,26 @@ from src.audio_features import STEPS_PER_FRAME
 from src.checkpoint import Trained, load_trained
 from src.cli import make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
+from src.config import InferenceConfig
 from src.device import choose_device, reuse_freed_memory
 from src.embedding import evidence_of
 from src.errors import DatasetError
 from src.judgement import judge
 from src.messages import tr
+from src.own_offsets import median_by_speaker
 from src.samples import Sample
 
 
-def offset_of(trained: Trained, sample: Sample) -> float:
-    """The offset in ms that is told for a sample as it was recorded; NaN where none is."""
+def offset_of(trained: Trained, settings: InferenceConfig, sample: Sample) -> float | None:
+    """The offset in ms that is told for a sample, counted from how it was recorded, or None."""
     track = sample.read()
-    settings = trained.config.inference
     reach = settings.max_offset_frames * STEPS_PER_FRAME
     evidence = evidence_of(trained.model, *track, reach)
     _, details = judge(
         [evidence], len(track.crop), trained.calibration, settings.min_offset_probability
     )
     found = details["offset_ms"]
-    return np.nan if found is None else sample.moved_ms + found
+    return None if found is None else sample.moved_ms + found
 
 
 def main() -> int:
@@ -55,16 +56,20 @@ def main() -> int:
     reuse_freed_memory()
     device = choose_device(given.training.device)
     models = [load_trained(path, device) for path in args.checkpoints]
-    samples = evaluate.measured_samples(args, models[0].config.data)
+    for model in models:  # both must have been trained on what the index holds
+        samples = evaluate.measured_samples(args, model.config.data)
     samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
-    found = np.array([[offset_of(model, sample) for model in models] for sample in tqdm(samples)])
-    moved = np.diff(found[~np.isnan(found).any(1)], axis=1)[:, 0]
-    if not len(moved):
+    moved = {}
+    for sample in tqdm(samples):
+        first, second = (offset_of(model, given.inference, sample) for model in models)
+        if first is not None and second is not None:
+            moved[sample.id] = second - first
+    if not moved:
         raise DatasetError(tr("there is no clip to which both models give an offset"))
-    low, middle, high = np.percentile(moved, (5, 50, 95))
+    low, high = np.percentile(list(moved.values()), (5, 95))
     print(tr("{n} of {all} clips have an offset by both models", n=len(moved), all=len(samples)))
-    print(tr("zero has moved by {ms:+.1f} ms (median difference; 5 to 95 %: {low:+.1f} to "
-             "{high:+.1f} ms)", ms=middle, low=low, high=high))  # fmt: skip
+    print(tr("zero has moved by {ms:+.1f} ms (5 to 95 % of the clips: {low:+.1f} to {high:+.1f} "
+             "ms)", ms=median_by_speaker(moved, samples), low=low, high=high))  # fmt: skip
     return 0
 
 

@@ -15,7 +15,7 @@ docs/checkpoints.md says what each is.
 import platform
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import torch
@@ -149,16 +149,22 @@ def newest(folder: Path) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
-def for_inference(content: dict) -> dict:
+def for_inference(content: dict, path: str | Path) -> dict:
     """Of a checkpoint, what is needed to use it: without the state of its training, and without
-    the folders of the machine it was trained on, which are nobody else's business."""
-    left = {name: content[name] for name in FOR_INFERENCE if name in content}
-    settings = {name: dict(section) for name, section in left["config"].items()}
+    the folders of the machine it was trained on, which are nobody else's business.
+
+    Args:
+        path: where it was read.
+
+    Raises:
+        CheckpointError: its settings cannot be used.
+    """
+    settings = config_of(content, path).model_dump()
     for section, usual in Config().model_dump().items():
-        for name in {name for name in usual if name.endswith("_dir")} & settings[section].keys():
-            settings[section][name] = usual[name]
-    origin = settings["training"].get("init_from", "none")
-    settings["training"]["init_from"] = Path(origin).name
+        settings[section] |= {name: usual[name] for name in usual if name.endswith("_dir")}
+    origin = PureWindowsPath(settings["training"]["init_from"])  # knows both kinds of slashes
+    settings["training"]["init_from"] = origin.name
+    left = {name: content[name] for name in FOR_INFERENCE if name in content}
     return left | {"config": settings}
 
 
@@ -217,6 +223,7 @@ def load_weights(model: SyncModel, content: dict, path: str | Path, assign: bool
     try:
         weights = content if is_bare(content) else content["model_state_dict"]
         model.load_state_dict(weights, assign=assign)
+        model.float()  # of whatever precision they were written in
     except RuntimeError:
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "

@@ -14,8 +14,8 @@ OF_TOOLS: dict[str, str] = {
     "the two models": "两个模型",
     "there is no clip to which both models give an offset": "没有一段视频同时得到两个模型的偏移",
     "{n} of {all} clips have an offset by both models": "{all} 段视频中有 {n} 段两个模型都给出偏移",
-    "zero has moved by {ms:+.1f} ms (median difference; 5 to 95 %: {low:+.1f} to {high:+.1f} ms)": (
-        "零点移动了 {ms:+.1f} ms（差值的中位数; 5–95 %: {low:+.1f} 到 {high:+.1f} ms）"
+    "zero has moved by {ms:+.1f} ms (5 to 95 % of the clips: {low:+.1f} to {high:+.1f} ms)": (
+        "零点移动了 {ms:+.1f} ms（5–95 % 的视频: {low:+.1f} 到 {high:+.1f} ms）"
     ),
     "Count how often no offset is told, rightly and wrongly.": (
         "统计“无法判断”说得对与不对的比例。"
@@ -50,6 +50,15 @@ OF_TOOLS: dict[str, str] = {
     ),
     "deleted: {path}": "已删除: {path}",
     "saved: {parts}": "已保存: {parts}",
+    "saved: {path}": "已保存: {path}",
+    "the new file": "新文件",
+    "two or more": "两个或更多",
+    "two or more checkpoints are needed": "需要两个或更多检查点",
+    "the mean": "平均",
+    "{path} holds another network than the first one": "{path} 中的网络与第一个不同",
+    "Average the weights of trainings that went on from one checkpoint.": (
+        "对从同一检查点出发的多次训练取权重平均。"
+    ),
     "{path}: {size:.1f} MB ({share:.0%} less)": "{path}: {size:.1f} MB（小了 {share:.0%}）",
     "{path} does not hold what was written: is the disk sound?": (
         "{path} 的内容与写入的不一致: 磁盘是否正常？"

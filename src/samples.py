@@ -2,8 +2,10 @@
 
 import random
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -43,6 +45,8 @@ class Sample:
         length: frames in the file.
         offset_ms: its own offset: how much its sound must be delayed to be in sync.
         known: whether that was measured; else it is 0 by assumption.
+        fingerprint: of the picture and sound it was cut from and its place in them, without their
+            names.
     """
 
     id: str
@@ -53,6 +57,7 @@ class Sample:
     length: int
     offset_ms: float = 0.0
     known: bool = False
+    fingerprint: str = ""
 
     @property
     def person(self) -> str:
@@ -150,11 +155,17 @@ def load_samples(
             record["n_frames"],
             float(record.get("offset_ms") or 0.0),
             bool(record.get("offset_known")),
+            _fingerprint(record),
         )
         for record in index["samples"]
         if every or record.get("offset_known", True)
     ]
     return [sample for sample in samples if every or sample.n_frames >= WINDOW_FRAMES]
+
+
+def _fingerprint(record: dict) -> str:
+    sources = [record.get(name, "") for name in ("video_sha256", "audio_sha256", "first_frame")]
+    return sha256(repr(sources).encode()).hexdigest()[:16]
 
 
 def split_samples(
@@ -190,7 +201,8 @@ def split_samples(
 def strangers_of(samples: list[Sample]) -> list[Sample]:
     """For each sample one of another speaker, whose sound it is paired with: the next longer one,
     so that nothing is cut off, or else the next shorter; itself where there is nobody else."""
-    by_length = sorted(samples, key=lambda one: (one.n_frames, one.id))
+    # Among clips of one length in no order: the clips of one speaker would all get one stranger.
+    by_length = sorted(samples, key=lambda one: (one.n_frames, crc32(one.id.encode())))
     place = {one.id: number for number, one in enumerate(by_length)}
     found = []
     for sample in samples:

@@ -37,7 +37,6 @@ from src.training_state import (
     State,
     Tally,
     begin_with,
-    names_of,
     new_model,
     new_state,
     take_up,
@@ -92,12 +91,12 @@ def start(
     train, val, test = split_samples(samples, config.training)
     state = new_state(config, model, train, val)
     state.clips = digest_of(train, val, test)
-    state.trained_on = names_of(train)
+    state.trained_on = sorted(sample.fingerprint for sample in train)
     if resume:
         take_up(state, resume, change_rate)
     elif config.training.init_from != "none":
         earlier = begin_with(model, config.training.init_from)
-        known = set(earlier) & {*names_of(val), *names_of(test)}
+        known = set(earlier) & {sample.fingerprint for sample in val + test}
         if known:
             print(tr("{n} validation and test samples were trained on before: their figures will "
                      "be too good; keep training.seed and the splits", n=len(known)))  # fmt: skip
@@ -357,8 +356,8 @@ def main() -> int:
     folder = made_folder(config.paths.checkpoint_dir)
     resume = newest(folder) if args.resume == "auto" else args.resume and Path(args.resume)
     state, test = start(config, resume, args.change_rate)
-    # The best of this folder, until one is better; before the first epoch there is none.
-    if resume and state.epoch and not (folder / BEST).is_file():
+    # The best of this folder, until one is better; before the first was judged there is none.
+    if resume and state.best_value > -math.inf and not (folder / BEST).is_file():
         save_checkpoint(folder / BEST, state.content())
     try:
         fit_model(state, folder)

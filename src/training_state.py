@@ -40,7 +40,7 @@ class State:
     step: int = 0  # finished steps of all
     tally: "Tally" = field(default_factory=lambda: Tally())  # of the epoch under way
     clips: str = ""  # digest of the clips and how they are split
-    trained_on: list[str] = field(default_factory=list)  # names of samples, of earlier runs, too
+    trained_on: list[str] = field(default_factory=list)  # fingerprints, of earlier runs, too
     val_loss: float = math.inf  # of the last finished epoch
     best_value: float = -math.inf  # of training.monitor, higher is better
     best_val_loss: float = math.inf
@@ -160,7 +160,7 @@ def begin_with(model: SyncModel, origin: str) -> list[str]:
         origin: ``pretrained`` or a checkpoint.
 
     Returns:
-        the samples these weights were trained on (``names_of``).
+        fingerprints of the samples these weights were trained on.
 
     Raises:
         MissingFileError, CheckpointError: there are none, or they are of another network.
@@ -171,11 +171,6 @@ def begin_with(model: SyncModel, origin: str) -> list[str]:
     load_weights(model, content, path)
     print(tr("the weights begin with those of {path}", path=shown_path(path)))
     return content.get("trained_on", [])
-
-
-def names_of(samples: list[Sample]) -> list[str]:
-    """What tells samples apart wherever they lie: their files are named after what they hold."""
-    return sorted(sample.path.stem for sample in samples)
 
 
 def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[Sample]) -> State:

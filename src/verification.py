@@ -73,7 +73,7 @@ def inspect(path: Path) -> tuple[Findings, dict, SyncModel | None]:
     if found.problems:
         return found, content, None
     model.load_state_dict(weights, assign=True)
-    model.eval()
+    model.float().eval()
     found.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
     problem = _trial(model)
     if problem:
@@ -149,8 +149,10 @@ class Figures:
     report: OffsetReport
 
 
-def validation_samples(content: dict, config: Config, index: Path) -> list[Sample]:
-    """The samples of an index that were this training's validation samples.
+def training_samples(
+    content: dict, config: Config, index: Path
+) -> tuple[list[Sample], list[Sample]]:
+    """The samples of an index that were this training's training and validation samples.
 
     Raises:
         DatasetError: the index cannot be used.
@@ -163,7 +165,7 @@ def validation_samples(content: dict, config: Config, index: Path) -> list[Sampl
             tr("{index} holds other clips than the training had, or other splits of them: its "
                "figures cannot be compared", index=index)
         )  # fmt: skip
-    return parts[1]
+    return parts[0], parts[1]
 
 
 def figures_of(model: SyncModel, config: Config, val: list[Sample]) -> Figures:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from src.checkpoint import PRETRAINED, config_of, load_checkpoint, load_trained
@@ -20,6 +21,11 @@ def test_the_file_is_the_one_described():
     digest = hashlib.sha256(PRETRAINED.read_bytes()).hexdigest()
     assert re.findall(r"`([0-9a-f]{64})`", CARD) == [digest]
     assert f"{PRETRAINED.stat().st_size / 1e6:.1f} MB" in CARD
+
+
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "README.md", "README.zh-CN.md"])
+def test_no_figure_is_still_to_come(name):
+    assert not re.findall(r"@[A-Z_0-9]+@", (ROOT / name).read_text(encoding="utf-8"))
 
 
 def test_it_holds_what_judging_takes_and_nothing_of_the_machine():

@@ -223,6 +223,14 @@ def test_the_sound_of_a_stranger():
     assert others_of(samples) == strangers_of(samples)
 
 
+def test_strangers_are_many_even_among_clips_of_one_length():
+    samples = [spoken_by(n, f"s{n % 4}", 30) for n in range(200)]
+    strangers = strangers_of(samples)
+    assert len({one.id for one in strangers}) > 90
+    pairs = {(one.person, other.person) for one, other in zip(samples, strangers, strict=True)}
+    assert len(pairs) == 12, "everybody with everybody else"
+
+
 def test_the_sound_of_another_clip_where_there_is_nobody_else():
     alone = [spoken_by(n, "anna") for n in range(3)]
     assert strangers_of(alone) == alone

@@ -23,13 +23,13 @@ def measured(path: Path, index: Path) -> dict:
         LipSyncError: it cannot be read, or the index is not that of its training.
     """
     from src.checkpoint import config_of
-    from src.verification import figures_of, inspect, validation_samples
+    from src.verification import figures_of, inspect, training_samples
 
     found, content, model = inspect(path)
     if model is None:
         raise LipSyncError(found.problems[0])
     config = config_of(content, path)
-    figures = figures_of(model, config, validation_samples(content, config, index))
+    figures = figures_of(model, config, training_samples(content, config, index)[1])
     report = figures.report
     return {
         "name": path.name, "epoch": content["epoch"], "step": content["step"],

@@ -32,15 +32,15 @@ def extract(checkpoint: Path, output: Path, weights_only: bool = False) -> list[
     content = load_checkpoint(checkpoint)
     if output.exists() and output.samefile(checkpoint):
         raise OutputError(tr("the output {path} is an input: choose another name", path=output))
-    weights = content["model_state_dict"]
+    weights, left = content["model_state_dict"], for_inference(content, checkpoint)
     if weights_only:
         write_file(output, weights)
         written = read_file(output)
     else:
-        save_checkpoint(output, for_inference(content))
+        save_checkpoint(output, left)
         written = load_checkpoint(output)["model_state_dict"]
     compare(weights, written, output)
-    return [tr("{n} tensors", n=len(weights))] if weights_only else sorted(for_inference(content))
+    return [tr("{n} tensors", n=len(weights))] if weights_only else sorted(left)
 
 
 def compare(weights: dict, written: dict, path: Path) -> None:

@@ -25,14 +25,15 @@ def main() -> int:
         config_of,
         figures_of,
         inspect,
-        validation_samples,
+        training_samples,
     )
 
     try:
         found, content, model = inspect(path)
         if args.index and model:
             config = config_of(content, path)
-            figures = figures_of(model, config, validation_samples(content, config, args.index))
+            _, val = training_samples(content, config, args.index)
+            figures = figures_of(model, config, val)
             found.problems += compare_figures(content, figures)
             found.facts.append((tr("measured"), tr(
                 "validation loss {loss:.4f}, accuracy {acc:.4f}, whole clips {whole:.1%}",

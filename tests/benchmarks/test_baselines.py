@@ -29,6 +29,11 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
         assert found["frames"] > 0 and found["figures"]["K = 5"]["value"] is not None
     monkeypatch.setattr(baselines, "train", None)
     assert baselines.main() == 0  # what is there is only shown
+    monkeypatch.setattr("sys.argv", [*command, "--rows", "ours"])
+    capsys.readouterr()
+    assert baselines.main() == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(shown) == 2 and shown[1].startswith("| ours |")
     monkeypatch.setattr("sys.argv", [*command, "--minutes", "0.2"])
     with pytest.raises(ConfigError, match="other settings"):
         baselines.main()

@@ -42,6 +42,8 @@ def test_every_kind_of_sound_is_asked_about():
     assert len(found["its own sound, the first 1 s"].crop) == FPS
     assert not found["still picture"].crop.any() and found["its own sound"].crop.any()
     assert not found["silence"].speech.any()
+    other = dict(pairs_of(fake("3", 60), fake("2", 40)))
+    assert not np.array_equal(found["noise"].mfcc, other["noise"].mfcc), "each clip its own"
     assert "another speaker's" not in dict(pairs_of(one := fake("1", 20), one))
 
 
@@ -65,12 +67,13 @@ def test_music_is_no_speech():
 def test_an_offset_is_right_within_a_frame(monkeypatch, told, expected):
     monkeypatch.setattr(undetermined, "evidence_of", lambda *args: None)
     monkeypatch.setattr(undetermined, "judge", lambda *args: (0.5, told))
-    trained = Trained(None, load_config(None, []), {})
+    trained, settings = Trained(None, None, {}), load_config(None, []).inference
     track = fake("1", 20).read()
-    assert answer(trained, track, 15.0) == expected
-    assert (
-        answer(trained, Track(track.crop[:4], track.mfcc[:16], track.speech[:4]), 0) == "too_short"
-    )
+    assert answer(trained, settings, track, 15.0) == expected
+    short = Track(track.crop[:4], track.mfcc[:16], track.speech[:4])
+    assert answer(trained, settings, short, 0.0) == "too_short"
+    none = answer(trained, settings, track, None)
+    assert none == ("wrong" if told["status"] == "ok" else told["status"]), "there is none to tell"
 
 
 def test_the_table_shows_shares(capsys):

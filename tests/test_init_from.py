@@ -1,0 +1,62 @@
+"""Trainings that begin with the weights of an earlier one."""
+
+import re
+
+import pytest
+
+from src import train
+from src.checkpoint import load_checkpoint
+from tests.training_helpers import losses
+
+pytest_plugins = ("tests.training_fixtures",)
+
+
+@pytest.fixture
+def earlier(trainer, arguments, tmp_path):
+    """A model of two epochs."""
+    trainer(*arguments(training__num_epochs=2, training__save_interval=1))
+    return tmp_path / "checkpoints" / "best_model.pth"
+
+
+@pytest.fixture
+def following(arguments, earlier, tmp_path):
+    """Arguments of a training that begins with it, in another folder."""
+
+    def make(**settings):
+        return arguments(training__init_from=earlier, paths__checkpoint_dir=tmp_path / "next",
+                         **settings)  # fmt: skip
+
+    return make
+
+
+def test_the_weights_are_judged_before_they_are_trained(trainer, earlier, following, tmp_path):
+    _, said, _ = trainer(*following(training__num_epochs=1))
+    assert "the weights begin with those of" in said
+    before = float(re.search(r"before training: validation loss ([\d.]+)", said)[1])
+    stored = load_checkpoint(earlier)
+    assert before == pytest.approx(stored["best_val_loss"], abs=2e-4)
+    assert "trained on before" not in said, "the same seed, the same split"
+    best = load_checkpoint(tmp_path / "next" / "best_model.pth")
+    assert best["best_val_loss"] == pytest.approx(min(before, losses(said)[0][2]), abs=2e-4)
+    assert best["trained_on"] == stored["trained_on"]
+
+
+def test_what_was_trained_on_before_is_no_validation(trainer, earlier, following, tmp_path):
+    _, said, _ = trainer(*following(training__num_epochs=1, training__seed=5))
+    assert re.search(r"[1-9]\d* validation and test samples were trained on before", said)
+    both = load_checkpoint(tmp_path / "next" / "last.pth")["trained_on"]
+    assert set(both) > set(load_checkpoint(earlier)["trained_on"])
+
+
+def test_stopped_in_the_first_epoch_and_resumed_elsewhere(
+    trainer, following, arguments, tmp_path, monkeypatch
+):
+    """What the training began with is still the best, where nothing better came."""
+    trainer(*following(training__num_epochs=1, training__save_steps=1))
+    (first, *_) = sorted((tmp_path / "next").glob("checkpoint_epoch_1_step_*.pth"))
+    worse = train.Tally(loss=99.0, right=0, asked=1)
+    monkeypatch.setattr(train, "validate", lambda state: worse)
+    again = arguments(training__num_epochs=1, paths__checkpoint_dir=tmp_path / "again")
+    status, said, _ = trainer(*again, "--resume", first)
+    assert status == 0 and "whole clips" in said
+    assert (tmp_path / "again" / "best_model.pth").is_file()
