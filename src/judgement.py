@@ -7,8 +7,10 @@ from src.calibration import peak_probability, sync_probability
 from src.media import FPS
 from src.messages import tr
 from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
+from src.timeline import Timeline, by_second, find_timeline, straightened
 
 FRAME_MS = 1000 // FPS
+STRETCH_S, HOP_S = 4, 2  # the offset over time is read off stretches so long, so far apart
 IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
 # ITU-R BT.1359-1: offsets (> 0: the sound is early) that viewers notice, and that they accept.
 DETECTABLE_MS = (-125, 45)
@@ -28,6 +30,11 @@ def judge(
     """
     curve = curve_of(tracks)
     score = sync_probability(curve, calibration)
+    timeline = find_timeline(by_second(tracks, n_frames), n_frames / FPS)
+    if timeline is not None and timeline.kind != "constant":
+        # Averaged along its course: a curve over all of it would show many offsets at once.
+        middle = timeline.middle(n_frames / FPS)
+        curve = curve_of(straightened(tracks, timeline, middle))
     certainty = peak_probability(curve, calibration)
     offset = peak_ms(curve)
     distance, confidence = (None, None) if offset is None else lse(curve)
@@ -55,8 +62,48 @@ def judge(
             "similarity": [rounded(value) for value in curve.similarity],
         },
         "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
+        "offsets": _over_time(tracks, n_frames, calibration),
+        "timeline": None if why else _told(timeline, n_frames / FPS),
         "undetermined": why,
     }
+
+
+def _told(timeline: Timeline, length_s: float) -> dict:
+    """A timeline in plain numbers."""
+    return {
+        "kind": timeline.kind,
+        "drift_ppm": round(timeline.ppm, 1) if timeline.kind == "drift" else None,
+        "pieces": [
+            {
+                "start_s": round(piece.start_s, 3), "end_s": round(min(piece.end_s, length_s), 3),
+                "offset_ms": round(piece.at(piece.start_s), 1),
+                "end_offset_ms": round(piece.at(min(piece.end_s, length_s)), 1),
+            }
+            for piece in timeline.pieces
+        ],
+    }  # fmt: skip
+
+
+def _over_time(tracks: list[Evidence], n_frames: int, calibration: dict) -> list[dict]:
+    """The offset that each stretch of ``STRETCH_S`` shows by itself, and the chance that it is
+    right; both None with too little speech."""
+    found = []
+    for start in range(0, max(1, n_frames - FPS), HOP_S * FPS):
+        curve = curve_of(_parts(tracks, start, start + STRETCH_S * FPS))
+        found.append({
+            "time_s": round(min(start + STRETCH_S * FPS / 2, n_frames / 2 + start / 2) / FPS, 2),
+            "offset_ms": rounded(peak_ms(curve)),
+            "probability": rounded(peak_probability(curve, calibration)),
+        })  # fmt: skip
+    return found
+
+
+def _parts(tracks: list[Evidence], first: int, last: int) -> list[Evidence]:
+    """The windows that begin in the frames ``first … last − 1`` of the clip."""
+    return [
+        track.part(max(0, first - track.first_frame), max(0, last - track.first_frame))
+        for track in tracks
+    ]
 
 
 def _reason(status: str, reach_ms: int) -> str | None:
@@ -80,12 +127,8 @@ def _by_second(tracks: list[Evidence], n_frames: int, calibration: dict) -> list
     """The score of the windows that begin in each second; None with too little speech."""
     scores = []
     for second in range(math.ceil(n_frames / FPS)):
-        parts = []
-        for track in tracks:
-            first = max(0, second * FPS - track.first_frame)
-            last = max(0, (second + 1) * FPS - track.first_frame)
-            parts.append(track.part(first, last).spoken())
-        scores.append(sync_probability(curve_of(parts), calibration))
+        parts = _parts(tracks, second * FPS, (second + 1) * FPS)
+        scores.append(sync_probability(curve_of([part.spoken() for part in parts]), calibration))
     return scores
 
 

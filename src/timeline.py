@@ -60,6 +60,10 @@ class Timeline:
         """By how much the sound's clock is wrong; > 0: the sound is too short, it gets earlier."""
         return 1000 * self.pieces[0].slope
 
+    def middle(self, length_s: float) -> float:
+        """The median of the offset over so many seconds."""
+        return float(np.median([self.at(second) for second in np.arange(0.5, length_s, 1.0)]))
+
     def at(self, second: float) -> float:
         """The offset at a time, in ms; before the first and after the last piece, theirs."""
         for piece in self.pieces:

@@ -1,33 +1,12 @@
 """Who speaks: simulated people in shots, some of them silent, some voices from elsewhere."""
 
-import numpy as np
 import pytest
 
-from src.calibration import fit
 from src.media import FPS
-from src.metrics import Evidence
 from src.speakers import Face, largest, speaking
-from tests.test_timeline import evidence
+from tests.simulated_evidence import evidence
 
-REACH = 60
-
-
-@pytest.fixture(scope="module")
-def calibration() -> dict:
-    def wide(strength, seed):
-        return _wide(strength, seed)
-
-    related = [wide(0.3, seed) for seed in range(12)]
-    return fit(related, [wide(0.0, 50 + seed) for seed in range(12)], REACH)
-
-
-def _wide(strength: float, seed: int) -> Evidence:
-    """Evidence for twice the reach, as the fit wants it."""
-    one, other = (evidence(lambda s: 0, 6, strength * part, seed=seed + 100 * n)
-                  for n, part in enumerate((1, 0)))  # fmt: skip
-    similarity = np.hstack([other.similarity[:, :REACH], one.similarity,
-                            other.similarity[:, -REACH:]])  # fmt: skip
-    return Evidence(similarity, np.ones(similarity.shape, bool))
+pytest_plugins = ("tests.evidence_fixtures",)
 
 
 def person(number, shot, seconds, offset=None, first_s=0.0, area=100.0, speech=1.0) -> Face:

@@ -1,0 +1,54 @@
+"""Results in numbers and words, from simulated evidence whose course is known."""
+
+import json
+
+import pytest
+
+from src.judgement import judge
+from src.media import FPS
+from tests.simulated_evidence import evidence
+
+pytest_plugins = ("tests.evidence_fixtures",)
+
+
+def judged(calibration, offset_at, seconds, **more):
+    shown = evidence(offset_at, seconds, **more)
+    return judge([shown], seconds * FPS, calibration, 0.5)
+
+
+def test_a_constant_offset(calibration):
+    score, details = judged(calibration, lambda s: 160, 30, speech=0.8)
+    assert score < 0.05 and details["status"] == "ok"
+    assert details["offset_ms"] == pytest.approx(160, abs=8)
+    assert details["timeline"]["kind"] == "constant" and details["timeline"]["drift_ppm"] is None
+    assert len(details["offsets"]) == 15
+    for stretch in details["offsets"][:-1]:
+        if stretch["probability"] is not None:
+            assert stretch["offset_ms"] == pytest.approx(160, abs=20)
+    json.dumps(details, allow_nan=False)
+
+
+def test_a_drift_is_found_though_its_mean_curve_is_blurred(calibration):
+    _, details = judged(calibration, lambda s: -100 + s, 180)
+    found = details["timeline"]
+    assert details["status"] == "ok" and found["kind"] == "drift"
+    assert found["drift_ppm"] == pytest.approx(1000, abs=30)
+    (piece,) = found["pieces"]
+    assert piece["offset_ms"] == pytest.approx(-100, abs=8)
+    assert piece["end_offset_ms"] == pytest.approx(80, abs=8)
+    assert details["offset_ms"] == pytest.approx(-10, abs=8)
+    times = [stretch["time_s"] for stretch in details["offsets"]]
+    assert times == sorted(times) and times[0] == 2 and times[-1] <= 180
+
+
+def test_a_jump(calibration):
+    _, details = judged(calibration, lambda s: 0 if s < 50 else 200, 80)
+    assert details["timeline"]["kind"] == "jumps"
+    assert [round(p["offset_ms"], -1) for p in details["timeline"]["pieces"]] == [0, 200]
+    assert details["offset_ms"] == pytest.approx(0, abs=8), "most of the time"
+
+
+def test_nothing_is_told_without_a_relation(calibration):
+    _, details = judged(calibration, lambda s: 0, 20, strength=0.0)
+    assert details["status"] == "weak" and details["timeline"] is None
+    assert details["offset_ms"] is None and details["bt1359"] is None
