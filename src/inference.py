@@ -14,7 +14,7 @@ from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, LipSyncError, OutputError
 from src.files import made_folder, written_aside
-from src.judgement import correction, judge
+from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
 
 STEPS_PER_FRAME = 4
@@ -73,13 +73,18 @@ class LipSyncInference:
         self.detector = make_detector(self.config.data)
 
     def compute_sync_score(
-        self, video_path: str | Path, audio_path: str | Path | None = None
+        self,
+        video_path: str | Path,
+        audio_path: str | Path | None = None,
+        face: str | int = "speaking",
     ) -> tuple[float | None, dict]:
         """How likely it is that the pair, as given, is in sync.
 
         Args:
             video_path: the pictures.
             audio_path: the sound, its first sample at the first picture; None: the video's own.
+            face: whose mouth is compared where there are several: ``speaking`` (of each shot the
+                one that the sound belongs to), ``largest``, or a number of ``details["tracks"]``.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -103,7 +108,19 @@ class LipSyncInference:
               face
             - ``face_share``: float 0…1, share of frames with the followed face
             - ``duration_s``: float, length of the picture
-            - ``faces``: int, how many faces were followed, of which ``data.track`` chose
+            - ``faces``: int, how many faces were followed
+            - ``tracks``: list of these, each a dict: ``number``, ``shot``, ``start_s``, ``end_s``,
+              ``boxes`` (one a second: time in s and x0, y0, x1, y1 in pixels), ``score``,
+              ``offset_ms`` and ``confidence`` of its own (or None), and ``chosen``, whether the
+              result is of it
+            - ``voice_over``: numbers of the shots that are left out because somebody speaks whom
+              they do not show
+            - ``timeline``: how the offset goes over time, or None: ``kind`` (``constant``,
+              ``drift``, ``jumps``), ``drift_ppm``, ``pieces`` (``start_s``, ``end_s``, and the
+              offsets there, ``offset_ms`` and ``end_offset_ms``). With a drift or jumps
+              ``offset_ms`` is its median over time
+            - ``offsets``: list of dicts, what stretches of 4 s show by themselves: ``time_s``,
+              ``offset_ms``, ``probability``
             - ``notes``: list of texts, what was left out or is damaged
             - ``undetermined``: ``status`` in words, or None
             - ``video``, ``audio``: the files judged
@@ -114,37 +131,41 @@ class LipSyncInference:
         from src.clip_features import extract_clip
         from src.embedding import embed_audio, embed_video
         from src.metrics import compare
+        from src.speakers import Face, choose_faces, voices_over
 
         reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
-                video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0
-            )
+                video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0,
+                everyone=True,
+            )  # fmt: skip
             # Each face is compared with the sound of the whole clip: a shot may be shorter than
             # the offset is long.
             speech = clip.speech
             sound = embed_audio(self.trained.model, clip.mfcc, speech)
-            tracks = [
-                compare(
-                    embed_video(self.trained.model, track.crops),
-                    sound,
-                    speech,
-                    reach,
-                    track.first_frame,
+            faces = [
+                Face(
+                    number, track.shot, track.first_frame, track.boxes,
+                    compare(
+                        embed_video(self.trained.model, track.crops), sound, speech, reach,
+                        track.first_frame,
+                    ),
                 )
-                for track in clip.tracks
-            ]
+                for number, track in enumerate(clip.tracks)
+            ]  # fmt: skip
+        calibration = self.trained.calibration
+        least = self.config.inference.min_offset_probability
+        speakers = choose_faces(faces, face, calibration, least)
         score, details = judge(
-            tracks,
-            clip.n_frames,
-            self.trained.calibration,
-            self.config.inference.min_offset_probability,
+            [face.evidence for face in speakers.chosen], clip.n_frames, calibration, least
         )
         return score, details | {
+            "tracks": tracks_in_numbers(faces, speakers, calibration),
+            "voice_over": speakers.voice_over,
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
             "faces": clip.faces,
-            "notes": clip.notes,
+            "notes": clip.notes + voices_over(faces, speakers),
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
         }

@@ -7,6 +7,7 @@ from src.calibration import peak_probability, sync_probability
 from src.media import FPS
 from src.messages import tr
 from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
+from src.speakers import Face, Speakers
 from src.timeline import Timeline, by_second, find_timeline, straightened
 
 FRAME_MS = 1000 // FPS
@@ -66,6 +67,28 @@ def judge(
         "timeline": None if why else _told(timeline, n_frames / FPS),
         "undetermined": why,
     }
+
+
+def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:
+    """``details["tracks"]``: every followed face, and what the sound says of it."""
+    chosen = {face.number for face in speakers.chosen}
+    told = []
+    for face in faces:
+        curve = curve_of([face.evidence])
+        offset = peak_ms(curve)
+        told.append({
+            "number": face.number, "shot": face.shot,
+            "start_s": round(face.first_frame / FPS, 3), "end_s": round(face.stop / FPS, 3),
+            "boxes": [
+                [round(face.first_frame / FPS + second, 3), *box.round(1).tolist()]
+                for second, box in enumerate(face.boxes[::FPS].astype(float))
+            ],
+            "score": rounded(sync_probability(curve, calibration)),
+            "offset_ms": rounded(offset),
+            "confidence": None if offset is None else rounded(lse(curve)[1]),
+            "chosen": face.number in chosen,
+        })  # fmt: skip
+    return told
 
 
 def _told(timeline: Timeline, length_s: float) -> dict:

@@ -74,6 +74,12 @@ CATALOGUE: dict[str, str] = {
     "{n} of {frames} frames without a face are left out": (
         "{frames} 帧中有 {n} 帧没有人脸，未使用"
     ),
+    "face {face}: there is none; speaking, largest, or a number from 0 to {last}": (
+        "没有编号为 {face} 的人脸；可用 speaking、largest，或 0 到 {last} 的编号"
+    ),
+    "shot {number} ({first:.1f}–{last:.1f} s) is left out: who speaks is not in the picture": (
+        "第 {number} 个镜头（{first:.1f}–{last:.1f} 秒）不计入: 说话的人不在画面中"
+    ),
     "other faces left out: {n} (data.track: {track})": (
         "另有 {n} 张人脸未使用（data.track: {track}）"
     ),

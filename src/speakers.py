@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.calibration import peak_probability, probability_at
+from src.errors import ConfigError
 from src.media import FPS
+from src.messages import tr
 from src.metrics import Evidence, best_offset, curve_of
 
 ENOUGH = FPS  # windows with speech from which a shot can show that nobody in it speaks
@@ -18,14 +20,26 @@ class Face:
     Attributes:
         number: in ``details["tracks"]``, from 0.
         shot: number of its shot, from 0.
-        area: mean area of its boxes, pixels².
+        first_frame: of the clip.
+        boxes: float32 [T, 4], pixels x0 y0 x1 y1.
         evidence: its windows against the sound.
     """
 
     number: int
     shot: int
-    area: float
+    first_frame: int
+    boxes: np.ndarray
     evidence: Evidence
+
+    @property
+    def stop(self) -> int:
+        """The frame after its last."""
+        return self.first_frame + len(self.boxes)
+
+    @property
+    def size(self) -> float:
+        """Area times duration, pixels² · frames."""
+        return float((self.boxes[:, 2:] - self.boxes[:, :2]).prod(1).sum())
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,44 @@ class Speakers:
 
     chosen: list[Face]
     voice_over: list[int]
+
+
+def choose_faces(
+    faces: list[Face], how: str | int, calibration: dict, least_probability: float
+) -> Speakers:
+    """Whose mouths are compared with the sound.
+
+    Args:
+        how: ``speaking``, ``largest``, or the number of a face.
+        calibration, least_probability: of ``speaking``.
+
+    Raises:
+        ConfigError: there is no such face.
+    """
+    if how == "speaking":
+        return speaking(faces, calibration, least_probability)
+    if how == "largest":
+        return largest(faces)
+    chosen = [face for face in faces if str(face.number) == str(how)]
+    if not chosen:
+        raise ConfigError(
+            tr("face {face}: there is none; speaking, largest, or a number from 0 to {last}",
+               face=how, last=len(faces) - 1)
+        )  # fmt: skip
+    return Speakers(chosen, [])
+
+
+def voices_over(faces: list[Face], speakers: Speakers) -> list[str]:
+    """A sentence for each shot that is left out."""
+    found = []
+    for number in speakers.voice_over:
+        shot = [face for face in faces if face.shot == number]
+        first, stop = min(face.first_frame for face in shot), max(face.stop for face in shot)
+        found.append(
+            tr("shot {number} ({first:.1f}–{last:.1f} s) is left out: who speaks is not in the "
+               "picture", number=number, first=first / FPS, last=stop / FPS)
+        )  # fmt: skip
+    return found
 
 
 def speaking(faces: list[Face], calibration: dict, least_probability: float) -> Speakers:
@@ -76,25 +128,16 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
             voice_over.append(number)
         else:
             chosen.append(people[first])
-    return Speakers(sorted(chosen, key=lambda face: face.evidence.first_frame), voice_over)
+    return Speakers(sorted(chosen, key=lambda face: face.first_frame), voice_over)
 
 
 def largest(faces: list[Face]) -> Speakers:
     """Of faces that share frames the largest (area times duration)."""
-    by_size = sorted(faces, key=lambda face: face.area * len(face.evidence.similarity),
-                     reverse=True)  # fmt: skip
     chosen: list[Face] = []
-    for face in by_size:
-        if not any(_meet(face.evidence, other.evidence) for other in chosen):
+    for face in sorted(faces, key=lambda one: one.size, reverse=True):
+        if all(face.stop <= o.first_frame or o.stop <= face.first_frame for o in chosen):
             chosen.append(face)
-    return Speakers(sorted(chosen, key=lambda face: face.evidence.first_frame), [])
-
-
-def _meet(one: Evidence, other: Evidence) -> bool:
-    """Whether two faces share windows."""
-    first = max(one.first_frame, other.first_frame)
-    last = min(one.first_frame + len(one.similarity), other.first_frame + len(other.similarity))
-    return first < last
+    return Speakers(sorted(chosen, key=lambda face: face.first_frame), [])
 
 
 def _chance(face: Face, calibration: dict) -> float:

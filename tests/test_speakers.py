@@ -1,20 +1,23 @@
 """Who speaks: simulated people in shots, some of them silent, some voices from elsewhere."""
 
+import numpy as np
 import pytest
 
+from src.errors import ConfigError
 from src.media import FPS
-from src.speakers import Face, largest, speaking
+from src.speakers import Face, choose_faces, largest, speaking, voices_over
 from tests.simulated_evidence import evidence
 
 pytest_plugins = ("tests.evidence_fixtures",)
 
 
-def person(number, shot, seconds, offset=None, first_s=0.0, area=100.0, speech=1.0) -> Face:
+def person(number, shot, seconds, offset=None, first_s=0.0, side=10.0, speech=1.0) -> Face:
     """Somebody whose mouth fits the sound at ``offset`` ms; None: never."""
     shown = evidence(lambda s: offset or 0, seconds, 0.0 if offset is None else 0.3,
                      seed=number + 7, speech=speech)  # fmt: skip
-    shown.first_frame = round(first_s * FPS)
-    return Face(number, shot, area, shown)
+    shown.first_frame = first = round(first_s * FPS)
+    boxes = np.tile(np.array([5, 5, 5 + side, 5 + side], np.float32), (seconds * FPS, 1))
+    return Face(number, shot, first, boxes, shown)
 
 
 def numbers(speakers) -> list[int]:
@@ -37,6 +40,8 @@ def test_a_voice_from_elsewhere_is_left_out(calibration):
     faces = [person(0, 0, 5, 120), person(1, 1, 5, None, 5), person(2, 2, 5, 120, 10)]
     found = speaking(faces, calibration, 0.5)
     assert numbers(found) == [0, 2] and found.voice_over == [1]
+    (said,) = voices_over(faces, found)
+    assert said.startswith("shot 1 (5.0–10.0 s) is left out")
 
 
 def test_a_short_shot_is_asked_about_the_offset_of_the_others(calibration):
@@ -63,7 +68,17 @@ def test_without_any_relation_nothing_is_called_a_voice_over(calibration):
 
 
 def test_the_largest():
-    faces = [person(0, 0, 5, area=90), person(1, 0, 5, area=100), person(2, 1, 2, None, 5)]
+    faces = [person(0, 0, 5, side=9), person(1, 0, 5, side=10), person(2, 1, 2, None, 5)]
     assert numbers(largest(faces)) == [1, 2]
-    short = person(3, 0, 2, area=110)
+    short = person(3, 0, 2, side=11)
     assert numbers(largest([*faces, short])) == [1, 2], "for a moment only"
+
+
+def test_a_face_can_be_named(calibration):
+    faces = [person(0, 0, 5, 80), person(1, 0, 5)]
+    assert numbers(choose_faces(faces, "speaking", calibration, 0.5)) == [0]
+    assert numbers(choose_faces(faces, 1, calibration, 0.5)) == [1]
+    assert numbers(choose_faces(faces, "1", calibration, 0.5)) == [1]
+    for wrong in (2, "-1", "nobody"):
+        with pytest.raises(ConfigError, match="from 0 to 1"):
+            choose_faces(faces, wrong, calibration, 0.5)
