@@ -171,12 +171,21 @@ class LipSyncInference:
         }
 
     def sync_video_audio(
-        self, video_path: str | Path, audio_path: str | Path | None, output_path: str | Path
+        self,
+        video_path: str | Path,
+        audio_path: str | Path | None,
+        output_path: str | Path,
+        face: str | int = "speaking",
     ) -> tuple[bool, str]:
-        """Measure a pair, delay or advance its sound by the offset, and measure the result.
+        """Measure a pair, mend its sound along the offset over time, and measure the result.
 
-        The picture keeps every frame (see ``muxing.move_sound``). The output appears complete or
-        not at all; where the evidence is too weak nothing is written.
+        One offset is mended by delaying or advancing the sound, a drift by making it longer or
+        shorter, jumps piece by piece. The picture keeps every frame (see ``muxing.lay_sound``).
+        The output appears complete or not at all; where the evidence is too weak nothing is
+        written.
+
+        Args:
+            face: as in ``compute_sync_score``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -186,42 +195,50 @@ class LipSyncInference:
             MediaError: an input cannot be used.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self.mend(video_path, audio_path, output_path)
+        success, message, _ = self.mend(video_path, audio_path, output_path, face)
         return success, message
 
     def mend(
-        self, video_path: str | Path, audio_path: str | Path | None, output_path: str | Path
+        self,
+        video_path: str | Path,
+        audio_path: str | Path | None,
+        output_path: str | Path,
+        face: str | int = "speaking",
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
-            of the pair as given and, on success, ``score``, ``residual_ms`` and ``applied_ms``
-            of the result.
+            of the pair as given and, on success, of the result ``score``, ``residual_ms`` (where
+            it is largest), and ``applied_ms`` (the median over time).
         """
-        from src.muxing import move_sound
+        from src.muxing import lay_sound
+        from src.timeline import Timeline
 
         output = _checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before, details = self.compute_sync_score(video_path, audio_path)
+        before, details = self.compute_sync_score(video_path, audio_path, face)
         measured = {"score_before": before, "score": None, "details": details}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
-        delay = details["offset_ms"]
+        length_s = details["duration_s"]
+        applied = Timeline.from_numbers(details["timeline"])
         made_folder(output.parent)
         try:
             with written_aside(output) as aside:
                 for _ in range(ROUNDS):
                     try:
-                        move_sound(video_path, audio_path, aside, delay)
+                        lay_sound(video_path, audio_path, aside, applied)
                     except OutputError as error:  # say the name that was asked for
                         raise OutputError(str(error).replace(str(aside), str(output))) from None
-                    applied = delay
-                    after, mended = self.compute_sync_score(aside)
-                    residual = mended["offset_ms"]
-                    if residual is None or abs(residual) <= MENDED_MS:
+                    after, mended = self.compute_sync_score(aside, face=face)
+                    if mended["undetermined"]:
+                        raise _NotMendedError
+                    left = Timeline.from_numbers(mended["timeline"])
+                    residual = left.largest(length_s)
+                    if abs(residual) <= MENDED_MS:
                         break
-                    delay += residual
-                if residual is None or abs(residual) > MENDED_MS:
+                    applied = applied.plus(left, length_s)
+                else:
                     raise _NotMendedError
         except _NotMendedError:
             if mended["undetermined"]:
@@ -229,8 +246,9 @@ class LipSyncInference:
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        measured |= {"score": after, "residual_ms": residual, "applied_ms": round(applied, 1)}
-        return True, correction(details["offset_ms"], before, after), measured
+        measured |= {"score": after, "residual_ms": round(residual, 1),
+                     "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
+        return True, correction(details, before, after), measured
 
     def batch_process(
         self,
@@ -323,6 +341,11 @@ def _parse():
     parser.add_argument(
         "--output", help=tr("the mended video (default: <video>_synced in paths.output_dir)")
     )
+    parser.add_argument(
+        "--face", default="speaking", metavar="speaking|largest|NUMBER",
+        help=tr("whose mouth is compared: who speaks (the default), the largest face, or that of a "
+                "number that --json lists"),
+    )  # fmt: skip
     parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
     parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
@@ -344,12 +367,12 @@ def main() -> int:
     given = config if args.config else None
     inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
     if args.score_only:
-        score, details = inference.compute_sync_score(args.video, args.audio)
+        score, details = inference.compute_sync_score(args.video, args.audio, args.face)
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
         output = args.output or _free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = inference.mend(args.video, args.audio, output)
+        success, message, found = inference.mend(args.video, args.audio, output, args.face)
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "output": str(output) if success else None}  # fmt: skip

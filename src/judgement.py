@@ -179,9 +179,21 @@ def verdict(offset_ms: float) -> str:
     return tr("{moved}: {how} (ITU-R BT.1359)", moved=moved, how=how)
 
 
-def correction(offset_ms: float, before: float | None, after: float | None) -> str:
-    """What was mended, in words, with the score before and after."""
+def correction(details: dict, before: float | None, after: float | None) -> str:
+    """What was mended, in words, with the score before and after.
+
+    Args:
+        details: of the pair as it was given.
+    """
     scores = {"before": shown(before), "after": shown(after)}
+    offset_ms, timeline = details["offset_ms"], details["timeline"]
+    if timeline["kind"] == "drift":
+        return tr("audio drifted by {ppm:+.0f} ppm, corrected; score {before} → {after}",
+                  ppm=timeline["drift_ppm"], **scores)  # fmt: skip
+    if timeline["kind"] == "jumps":
+        offsets = ", ".join(f"{piece['offset_ms']:+.0f}" for piece in timeline["pieces"])
+        return tr("audio jumped ({offsets} ms), corrected piece by piece; score {before} → {after}",
+                  offsets=offsets, **scores)  # fmt: skip
     if round(offset_ms) == 0:
         return tr("audio is in sync; score {before} → {after}", **scores)
     if offset_ms > 0:

@@ -401,6 +401,14 @@ CATALOGUE: dict[str, str] = {
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
     "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
+    "audio drifted by {ppm:+.0f} ppm, corrected; score {before} → {after}": (
+        "音频时钟漂移 {ppm:+.0f} ppm，已校正；分数 {before} → {after}"
+    ),
+    "audio jumped ({offsets} ms), corrected piece by piece; score {before} → {after}": (
+        "音频偏移有跳变（{offsets} 毫秒），已分段校正；分数 {before} → {after}"
+    ),
+    "whose mouth is compared: who speaks (the default), the largest face, or that of a number "
+    "that --json lists": "比较谁的口型: 说话的人（默认）、最大的人脸，或 --json 列出的编号",
     "too little to be noticed": "不易察觉",
     "noticeable, but acceptable": "可察觉，但可接受",
     "not acceptable": "不可接受",

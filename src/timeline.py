@@ -60,16 +60,45 @@ class Timeline:
         """By how much the sound's clock is wrong; > 0: the sound is too short, it gets earlier."""
         return 1000 * self.pieces[0].slope
 
+    @classmethod
+    def from_numbers(cls, told: dict) -> "Timeline":
+        """Of ``details["timeline"]``."""
+        pieces = []
+        for piece in told["pieces"]:
+            length_s = piece["end_s"] - piece["start_s"]
+            slope = (piece["end_offset_ms"] - piece["offset_ms"]) / max(length_s, 1e-3)
+            pieces.append(Piece(piece["start_s"], piece["end_s"], piece["offset_ms"], slope))
+        return cls(told["kind"], tuple(pieces))
+
+    def plus(self, other: "Timeline", length_s: float) -> "Timeline":
+        """Both offsets together, over so many seconds."""
+        edges = sorted({0.0, length_s, *(piece.end_s for piece in self.pieces[:-1]),
+                        *(piece.end_s for piece in other.pieces[:-1])})  # fmt: skip
+        pieces = []
+        for first, last in pairwise(edge for edge in edges if 0 <= edge <= length_s):
+            own, more = self._piece(first), other._piece(first)
+            offset = own.at(first) + more.at(first)
+            pieces.append(Piece(first, last, offset, own.slope + more.slope))
+        kind = "jumps" if len(pieces) > 1 else "drift" if pieces[0].slope else "constant"
+        return Timeline(kind, tuple(pieces))
+
+    def largest(self, length_s: float) -> float:
+        """The offset where it is furthest from 0, with its sign."""
+        ends = []
+        for piece in self.pieces:
+            ends += [piece.at(piece.start_s), piece.at(min(piece.end_s, length_s))]
+        return max(ends, key=abs)
+
     def middle(self, length_s: float) -> float:
         """The median of the offset over so many seconds."""
         return float(np.median([self.at(second) for second in np.arange(0.5, length_s, 1.0)]))
 
     def at(self, second: float) -> float:
         """The offset at a time, in ms; before the first and after the last piece, theirs."""
-        for piece in self.pieces:
-            if second < piece.end_s:
-                return piece.at(second)
-        return self.pieces[-1].at(second)
+        return self._piece(second).at(second)
+
+    def _piece(self, second: float) -> Piece:
+        return next((piece for piece in self.pieces if second < piece.end_s), self.pieces[-1])
 
 
 @dataclass(frozen=True)

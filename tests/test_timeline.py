@@ -5,7 +5,7 @@ import pytest
 
 from src.media import FPS
 from src.metrics import curve_of, peak_ms
-from src.timeline import by_second, find_timeline, straightened
+from src.timeline import Piece, Timeline, by_second, find_timeline, straightened
 from tests.simulated_evidence import evidence
 
 
@@ -77,3 +77,14 @@ def test_evidence_along_a_drift_is_straightened():
     assert np.nanmax(sharp.similarity) > 1.5 * np.nanmax(blurred.similarity)
     again = find_timeline(by_second([straight], 200 * FPS), 200)
     assert again.kind == "constant" and again.at(9) == pytest.approx(50, abs=8)
+
+
+def test_timelines_add_up():
+    jumps = Timeline("jumps", (Piece(0, 4, 10.0), Piece(4, 9, -50.0)))
+    line = Timeline("drift", (Piece(0, 9, 5.0, 2.0),))
+    both = jumps.plus(line, 9.0)
+    for second in (0.0, 3.9, 4.1, 8.9):
+        assert both.at(second) == pytest.approx(jumps.at(second) + line.at(second))
+    assert both.kind == "jumps" and len(both.pieces) == 2
+    assert line.largest(9.0) == 23 and jumps.largest(9.0) == -50
+    assert jumps.middle(9.0) == -50 and line.middle(9.0) == pytest.approx(14)
