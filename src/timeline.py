@@ -17,10 +17,10 @@ from src.metrics import FIT_STEPS, Evidence
 
 MOST_PPM = 3000  # clocks that are wrong by more are not looked for
 SURE = 3.0  # standard errors by which a richer story must fit better
-FOLDS = 2  # every other second is fitted to, the rest judges
+FOLDS = 4  # every fourth second judges what is fitted to the others
 LEAST_PIECE_S = 3  # shorter stretches are no piece of their own
 LEAST_DRIFT_MS = 20  # over the whole length: less is not told from none
-JUMP_COST = 4.0  # of a jump, in deviations of what a second shows by chance
+JUMP_COST = 3.0  # of a jump, in deviations of what a second shows by chance
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _jumps(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, 
     count, width = gain.shape
     least = max(1, -(-LEAST_PIECE_S * kept.sum() // len(kept)))
     by_chance = np.median(np.abs(gain)) * 1.4826
-    cost = JUMP_COST * by_chance * np.sqrt(least) * np.sqrt(2 * np.log(max(2, count * width)))
+    cost = JUMP_COST * by_chance * np.sqrt(2 * np.log(max(2, count * width)))
     sums = np.vstack([np.zeros(width), gain.cumsum(0)])
     score = np.full(count + 1, -np.inf)
     score[0], before = 0.0, np.zeros(count + 1, int)

@@ -49,7 +49,7 @@ def test_two_jumps_and_back():
     assert [round(piece.offset_ms, -1) for piece in story.pieces] == [0, -120, 0]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_noise_is_no_story(seed):
     """Without any relation the simplest story stands."""
     assert found(lambda second: 0, 90, strength=0.0, seed=seed).kind == "constant"
