@@ -8,11 +8,12 @@ augmentation count; the rate's course is fixed by the time, and there is no runn
 else should run on the machine meanwhile.
 """
 
+import argparse
 import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +190,31 @@ def figures_of(
     return evaluate.summary_of(evaluate.evaluate(trained, test, least))
 
 
+def asked(
+    parser: argparse.ArgumentParser, rows: Iterable[str], minutes: float
+) -> tuple[argparse.Namespace, Config, tuple[list[Sample], list[Sample]]]:
+    """What a comparison for equal minutes is told: arguments, settings, and the training and
+    validation samples.
+
+    Args:
+        rows: all there are.
+        minutes: the usual number.
+    """
+    parser.add_argument("--minutes", type=float, default=minutes, help=tr("of training, for each"))
+    parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
+    parser.add_argument(
+        "--rows", nargs="+", choices=rows, default=list(rows), help=tr("only these")
+    )
+    args = parser.parse_args()
+    if args.minutes <= 0:
+        parser.error(tr("--minutes: more than 0"))
+    config = settings_of(args)
+    reuse_freed_memory()
+    index = Path(config.data.processed_dir) / INDEX_NAME
+    samples = load_samples(index, config.data, config.training.split_by)
+    return args, config, split_samples(samples, config.training)[:2]
+
+
 def main() -> int:
     parser = make_parser(
         tr("Train the field's networks and ours for the same time and measure them alike."),
@@ -196,20 +222,8 @@ def main() -> int:
         "--output outputs/baselines",
     )
     evaluate.add_measured(parser)
-    parser.add_argument("--minutes", type=float, default=20, help=tr("of training, for each"))
-    parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
-    parser.add_argument(
-        "--rows", nargs="+", choices=NETWORKS, default=list(NETWORKS), help=tr("only these")
-    )
-    args = parser.parse_args()
-    if args.minutes <= 0:
-        parser.error(tr("--minutes: more than 0"))
-    config = settings_of(args)
-    reuse_freed_memory()
+    args, config, (train_samples, val) = asked(parser, NETWORKS, 20)
     device = choose_device(config.training.device)
-    index = Path(config.data.processed_dir) / INDEX_NAME
-    samples = load_samples(index, config.data, config.training.split_by)
-    train_samples, val, _ = split_samples(samples, config.training)
     test = evaluate.measured_samples(args, config.data)
     folder = made_folder(args.output)
     given = {"minutes": args.minutes, "index": str(args.index), "reference": str(args.reference)}

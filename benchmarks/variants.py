@@ -22,17 +22,15 @@ from torch import nn
 from torchaudio.functional import create_dct
 
 from benchmarks.ablations import COLUMNS, line, same_settings
-from benchmarks.baselines import figures_of, train
+from benchmarks.baselines import asked, figures_of, train
 from benchmarks.networks import SYNCNET_MFCC
 from src.audio_features import N_MELS
-from src.cli import make_parser, run, settings_of
+from src.cli import make_parser, run
 from src.clip_features import WINDOW_FRAMES
-from src.device import choose_device, reuse_freed_memory
+from src.device import choose_device
 from src.files import made_folder, written_aside
 from src.messages import tr
 from src.model import FRONT_FRAMES, AudioEncoder, ModelSize, SyncModel, count_parameters
-from src.sample_index import INDEX_NAME
-from src.samples import load_samples, split_samples
 from src.training_state import seed_all
 
 JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # pictures, or stretches of sound, of a window
@@ -183,20 +181,8 @@ def main() -> int:
         "python benchmarks/variants.py --minutes 10 --output outputs/variants "
         "--set training.split_by=speaker",
     )
-    parser.add_argument("--minutes", type=float, default=10, help=tr("of training, for each"))
-    parser.add_argument("--output", type=Path, required=True, help=tr("figures go here"))
-    parser.add_argument(
-        "--rows", nargs="+", choices=VARIANTS, default=list(VARIANTS), help=tr("only these")
-    )
-    args = parser.parse_args()
-    if args.minutes <= 0:
-        parser.error(tr("--minutes: more than 0"))
-    config = settings_of(args)
-    reuse_freed_memory()
+    args, config, (train_samples, val) = asked(parser, VARIANTS, 10)
     device = choose_device(config.training.device)
-    index = Path(config.data.processed_dir) / INDEX_NAME
-    samples = load_samples(index, config.data, config.training.split_by)
-    train_samples, val, _ = split_samples(samples, config.training)
     folder = made_folder(args.output)
     same_settings(folder, json.dumps({"minutes": args.minutes}) + config.model_dump_json())
     lines = []

@@ -59,6 +59,7 @@ class ModelConfig(Section):
     hidden_dim: int = Field(512, ge=8, le=4096)
     num_layers: int = Field(2, ge=1, le=8)
     dropout: float = Field(0.4, ge=0, lt=1)
+    members: int = Field(1, ge=1, le=8)
 
 
 class TrainingConfig(Section):
@@ -84,6 +85,7 @@ class TrainingConfig(Section):
     val_split: float = Field(0.1, gt=0, lt=1)
     test_split: float = Field(0.1, gt=0, lt=1)
     split_by: Literal["clip", "speaker"] = "clip"
+    split_seed: int = Field(42, ge=0)
     seed: int = Field(42, ge=0)
     init_from: str = "none"
 

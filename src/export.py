@@ -183,7 +183,7 @@ def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
             "video": {"views": ["clips", "frames", height, width]},
             "audio": {"bands": ["clips", "4 * frames", N_MELS]},
         },
-        "output": {"embeddings": ["clips", "frames - 4", size.embedding_dim], "length": 1.0},
+        "output": {"embeddings": ["clips", "frames - 4", size.length], "length": 1.0},
         "similarity": "cosine of the video embedding at window t and the audio embedding at step "
                       "4 t - offset (offset > 0: the sound must be delayed)",
         "calibration": trained.calibration,
@@ -198,7 +198,7 @@ def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
         "reach_steps": config.inference.max_offset_frames * STEPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
         "fit_steps": FIT_STEPS,
-        "embedding_dim": size.embedding_dim,
+        "embedding_dim": size.length,
         "n_mels": N_MELS,
         "mfcc": {
             "n_mfcc": config.data.n_mfcc, "n_fft": N_FFT, "win_length": WINDOW, "hop_length": HOP,

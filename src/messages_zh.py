@@ -265,12 +265,13 @@ CATALOGUE: dict[str, str] = {
     "validation loss: {loss:.4f}, validation accuracy: {acc:.4f}": (
         "验证损失: {loss:.4f}, 验证准确率: {acc:.4f}"
     ),
+    "model.members: {n}, as in {path}": "model.members: {n}，与 {path} 相同",
     "learning rate: {rate:.6f}": "学习率: {rate:.6f}",
     "best model saved: {path}": "保存最佳模型: {path}",
-    "{path} was trained on other clips or another split of them (training.seed, *_split): clips it "
-    "was trained on would be tested on; train anew, without --resume": (
-        "{path} 训练时的视频或划分（training.seed、*_split）与现在不同: 训练过的视频会被用来测试；"
-        "请去掉 --resume 重新训练"
+    "{path} was trained on other clips or another split of them (training.split_seed, *_split): "
+    "clips it was trained on would be tested on; train anew, without --resume": (
+        "{path} 训练时的视频或划分（training.split_seed、*_split）与现在不同: "
+        "训练过的视频会被用来测试；请去掉 --resume 重新训练"
     ),
     "training.split_by: speaker: {clip} lies in no folder of its speaker; {hint}": (
         "training.split_by: speaker: {clip} 不在任何说话人的文件夹中；{hint}"
@@ -352,8 +353,8 @@ CATALOGUE: dict[str, str] = {
         "训练好的模型（默认 checkpoints/best_model.pth，没有时用预训练模型）"
     ),
     "{n} validation and test samples were trained on before: their figures will be too good; keep "
-    "training.seed and the splits": (
-        "有 {n} 个验证和测试样本之前训练过: 它们的指标会偏高；请保持 training.seed 和划分不变"
+    "training.split_seed and the splits": (
+        "有 {n} 个验证和测试样本之前训练过: 它们的指标会偏高；请保持 training.split_seed 和划分不变"
     ),
     "before training: validation loss {loss:.4f}, validation accuracy {acc:.4f}": (
         "训练之前: 验证损失 {loss:.4f}，验证准确率 {acc:.4f}"

@@ -56,8 +56,17 @@ OF_TOOLS: dict[str, str] = {
     "two or more checkpoints are needed": "需要两个或更多检查点",
     "the mean": "平均",
     "{path} holds another network than the first one": "{path} 中的网络与第一个不同",
-    "Average the weights of trainings that went on from one checkpoint.": (
-        "对从同一检查点出发的多次训练取权重平均。"
+    "Make one checkpoint of several: the mean of their weights, or all side by side.": (
+        "由多个检查点生成一个: 取权重平均，或并列使用。"
+    ),
+    "mean: for trainings that went on from one checkpoint; members: side by side": (
+        "mean: 用于从同一检查点继续的多次训练；members: 并列"
+    ),
+    "side by side": "并列",
+    "weights of 16 bits: half the size": "权重存为 16 位: 大小减半",
+    "{path} was trained on other clips than the first one, or on another split of them: clips it "
+    "was trained on would be tested on": (
+        "{path} 训练时的视频或划分与第一个不同: 训练过的视频会被用来测试"
     ),
     "{path}: {size:.1f} MB ({share:.0%} less)": "{path}: {size:.1f} MB（小了 {share:.0%}）",
     "{path} does not hold what was written: is the disk sound?": (

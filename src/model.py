@@ -4,10 +4,13 @@ Both encoders are fully convolutional in time. A clip of T frames (4 T audio ste
 embeddings, each at the middle of a window of 5 frames and the 20 steps under them: a front end
 sees 3 frames (12 steps), and the temporal part of ``num_layers`` layers, ``hidden_dim`` wide,
 the rest of the window. The objective follows SyncNet's two streams (Chung & Zisserman 2016)
-with PerfectMatch's N-way matching (Chung et al. 2019).
+with PerfectMatch's N-way matching (Chung et al. 2019). Of several networks side by side
+(``members``) the similarity is the mean (deep ensembles, Lakshminarayanan et al. 2017).
 """
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +39,16 @@ class ModelSize:
     hidden_dim: int
     num_layers: int
     dropout: float
+    members: int = 1
 
     @classmethod
     def of(cls, config: Config) -> "ModelSize":
         return cls(config.data.input_size, config.data.n_mfcc, **config.model.model_dump())
+
+    @property
+    def length(self) -> int:
+        """Numbers in an embedding: those of all members, one after the other."""
+        return self.members * self.embedding_dim
 
     @property
     def view(self) -> tuple[int, int]:
@@ -150,6 +159,20 @@ class AudioEncoder(nn.Module):
         return F.normalize(x.transpose(1, 2), dim=-1)
 
 
+class SideBySide(nn.Module):
+    """Encoders of one stream whose embeddings are put one after the other, at length 1.
+
+    The cosine of two such embeddings is the mean of the members' cosines.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([member(x) for member in self.members], -1) / len(self.members) ** 0.5
+
+
 class SyncModel(nn.Module):
     """Video and audio encoder with a learned scale of their similarity."""
 
@@ -158,8 +181,11 @@ class SyncModel(nn.Module):
     def __init__(self, size: ModelSize):
         super().__init__()
         self.size = size
-        self.video = VideoEncoder(size)
-        self.audio = AudioEncoder(size)
+        if size.members == 1:
+            self.video, self.audio = VideoEncoder(size), AudioEncoder(size)
+        else:
+            self.video = SideBySide([VideoEncoder(size) for _ in range(size.members)])
+            self.audio = SideBySide([AudioEncoder(size) for _ in range(size.members)])
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     @property
@@ -168,8 +194,34 @@ class SyncModel(nn.Module):
         return self.log_scale.exp().clamp(max=self.MAX_SCALE)
 
     def forward(self, views: torch.Tensor, bands: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Embeddings of both streams, each [B, T − 4, D]."""
+        """Embeddings of both streams, each [B, T − 4, D]; D is ``size.length``."""
         return self.video(views), self.audio(bands)
+
+
+def members_in(weights: Mapping[str, torch.Tensor]) -> int:
+    """How many networks side by side these weights are of."""
+    names = [re.match(r"video\.members\.(\d+)\.", name) for name in weights]
+    return max((int(found[1]) + 1 for found in names if found), default=1)
+
+
+def side_by_side(weights: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The weights of networks as those of one with as many members; its scale is their mean."""
+    joint = {}
+    at = 0
+    for one in weights:
+        n = members_in(one)
+        for name, tensor in one.items():
+            stream, _, rest = name.partition(".")
+            if stream not in ("video", "audio"):
+                continue
+            member = 0
+            if n > 1:
+                _, number, rest = rest.split(".", 2)
+                member = int(number)
+            joint[f"{stream}.members.{at + member}.{rest}"] = tensor
+        at += n
+    joint["log_scale"] = torch.stack([one["log_scale"] for one in weights]).mean()
+    return joint
 
 
 def made_input(size: ModelSize, frames: int, clips: int = 1) -> tuple[torch.Tensor, torch.Tensor]:

@@ -188,7 +188,7 @@ def split_samples(
             tr("{n} usable {what}: at least 3 are needed to train, validate and test; {hint}",
                n=len(groups), what=tr(what), hint=tr(hint))
         )  # fmt: skip
-    random.Random(settings.seed).shuffle(groups)
+    random.Random(settings.split_seed).shuffle(groups)
     n_val = max(1, int(len(groups) * settings.val_split + 1e-9))
     n_train = min(max(1, int(len(groups) * settings.train_split + 1e-9)), len(groups) - n_val - 1)
     part = dict.fromkeys(groups[:n_train], 0) | dict.fromkeys(groups[n_train : n_train + n_val], 1)

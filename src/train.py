@@ -39,7 +39,9 @@ from src.training_state import (
     begin_with,
     new_model,
     new_state,
+    origin_of,
     take_up,
+    with_members_of,
 )
 
 TEST_LENGTHS = (5, 15)  # frames
@@ -79,6 +81,9 @@ def start(
     """
     device = choose_device(config.training.device)
     print(tr("device: {device}", device=device))
+    origin = origin_of(config.training)
+    if resume or origin:
+        config = with_members_of(config, resume or origin)
     model = new_model(config, device)
     print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     index = Path(config.data.processed_dir) / INDEX_NAME
@@ -94,12 +99,13 @@ def start(
     state.trained_on = sorted(sample.fingerprint for sample in train)
     if resume:
         take_up(state, resume, change_rate)
-    elif config.training.init_from != "none":
-        earlier = begin_with(model, config.training.init_from)
+    elif origin:
+        earlier = begin_with(model, origin)
         known = set(earlier) & {sample.fingerprint for sample in val + test}
         if known:
             print(tr("{n} validation and test samples were trained on before: their figures will "
-                     "be too good; keep training.seed and the splits", n=len(known)))  # fmt: skip
+                     "be too good; keep training.split_seed and the splits",
+                     n=len(known)))  # fmt: skip
         state.trained_on = sorted({*earlier, *state.trained_on})
     print(tr("training..."))
     print(tr("training samples: {train}, validation samples: {val}, test samples: {test}",

@@ -10,14 +10,21 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from src.calibration import UNFITTED
-from src.checkpoint import PRETRAINED, checked, is_bare, load_checkpoint, load_weights
+from src.checkpoint import (
+    PRETRAINED,
+    checked,
+    config_of,
+    is_bare,
+    load_checkpoint,
+    load_weights,
+)
 from src.checkpoint_file import read_file
-from src.config import Config
+from src.config import Config, TrainingConfig
 from src.dataset import Pieces
 from src.errors import CheckpointError
 from src.files import shown_path
 from src.messages import tr
-from src.model import ModelSize, SyncModel
+from src.model import ModelSize, SyncModel, members_in
 from src.samples import Sample
 
 
@@ -153,11 +160,31 @@ def new_model(config: Config, device: torch.device) -> SyncModel:
     return SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
 
 
-def begin_with(model: SyncModel, origin: str) -> list[str]:
-    """Give a network the weights of ``training.init_from``.
+def with_members_of(config: Config, origin: Path) -> Config:
+    """Settings of as many networks side by side as there are in the weights that a training goes on
+    from or begins with.
 
-    Args:
-        origin: ``pretrained`` or a checkpoint.
+    Raises:
+        MissingFileError, CheckpointError: there are none.
+    """
+    content = read_file(origin)
+    weights = content if is_bare(content) else checked(content, origin)["model_state_dict"]
+    if (n := members_in(weights)) == config.model.members:
+        return config
+    print(tr("model.members: {n}, as in {path}", n=n, path=shown_path(origin)))
+    model = config.model.model_copy(update={"members": n})
+    return config.model_copy(update={"model": model})
+
+
+def origin_of(settings: TrainingConfig) -> Path | None:
+    """The file of ``training.init_from``."""
+    if settings.init_from == "none":
+        return None
+    return PRETRAINED if settings.init_from == "pretrained" else Path(settings.init_from)
+
+
+def begin_with(model: SyncModel, path: Path) -> list[str]:
+    """Give a network the weights of an earlier training.
 
     Returns:
         fingerprints of the samples these weights were trained on.
@@ -165,7 +192,6 @@ def begin_with(model: SyncModel, origin: str) -> list[str]:
     Raises:
         MissingFileError, CheckpointError: there are none, or they are of another network.
     """
-    path = PRETRAINED if origin == "pretrained" else Path(origin)
     content = read_file(path)
     content = content if is_bare(content) else checked(content, path)
     load_weights(model, content, path)
@@ -259,7 +285,8 @@ def take_up(state: State, path: Path, change_rate: bool = False) -> None:
             was trained on would be tested on.
     """
     content = load_checkpoint(path)
-    changes = changed_settings(content["config"], state.config.model_dump())
+    earlier = config_of(content, path).model_dump()
+    changes = changed_settings(earlier, state.config.model_dump())
     for key, (old, new) in changes.items():
         if _among(key, OF_THE_NETWORK):
             raise CheckpointError(
@@ -275,9 +302,9 @@ def take_up(state: State, path: Path, change_rate: bool = False) -> None:
     try:
         if content["clips"] != state.clips:
             raise CheckpointError(
-                tr("{path} was trained on other clips or another split of them (training.seed, "
-                   "*_split): clips it was trained on would be tested on; train anew, "
-                   "without --resume", path=path)
+                tr("{path} was trained on other clips or another split of them "
+                   "(training.split_seed, *_split): clips it was trained on would be tested on; "
+                   "train anew, without --resume", path=path)
             )  # fmt: skip
         _restore(state, content, in_order=not any(_among(key, OF_THE_ORDER) for key in changes))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

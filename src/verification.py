@@ -98,10 +98,11 @@ def _facts(path: Path, content: dict, config: Config) -> list[tuple[str, str]]:
         ("best_val_acc", _number(content.get("best_val_acc"))),
         (tr("zero"), f"{_number(content.get('zero_ms'))} ms"),
         (tr("network"), f"input {size}, embedding {model.embedding_dim}, hidden "
-                        f"{model.hidden_dim} × {model.num_layers}, dropout {model.dropout}"),
+                        f"{model.hidden_dim} × {model.num_layers}, dropout {model.dropout}"
+                        + (f", members {model.members}" if model.members > 1 else "")),
         (tr("training"), f"batch {training.batch_size} × {training.clip_frames}, rate "
                          f"{training.learning_rate}, epochs {training.num_epochs}, "
-                         f"split by {training.split_by}, seed {training.seed}"),
+                         f"split by {training.split_by}, seed {training.split_seed}"),
     ]  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def _calibration_problems(calibration: dict) -> list[str]:
 def _trial(model: SyncModel) -> str | None:
     """What goes wrong when the network runs; None where nothing does."""
     for stream in model(*made_input(model.size, MADE_FRAMES)):
-        if stream.shape != (1, MADE_FRAMES - WINDOW_FRAMES + 1, model.size.embedding_dim):
+        if stream.shape != (1, MADE_FRAMES - WINDOW_FRAMES + 1, model.size.length):
             return tr("the network gives embeddings of a wrong shape")
         if not torch.allclose(stream.norm(dim=-1), torch.ones(()), atol=1e-3):
             return tr("the network gives embeddings that are not of length 1")

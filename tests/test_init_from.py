@@ -5,7 +5,8 @@ import re
 import pytest
 
 from src import train
-from src.checkpoint import load_checkpoint
+from src.checkpoint import load_checkpoint, save_checkpoint
+from src.model import side_by_side
 from tests.training_helpers import losses
 
 pytest_plugins = ("tests.training_fixtures",)
@@ -35,14 +36,35 @@ def test_the_weights_are_judged_before_they_are_trained(trainer, earlier, follow
     before = float(re.search(r"before training: validation loss ([\d.]+)", said)[1])
     stored = load_checkpoint(earlier)
     assert before == pytest.approx(stored["best_val_loss"], abs=2e-4)
-    assert "trained on before" not in said, "the same seed, the same split"
+    assert "trained on before" not in said, "the same split"
     best = load_checkpoint(tmp_path / "next" / "best_model.pth")
     assert best["best_val_loss"] == pytest.approx(min(before, losses(said)[0][2]), abs=2e-4)
     assert best["trained_on"] == stored["trained_on"]
 
 
+def test_networks_side_by_side_begin_and_go_on_as_many(
+    trainer, earlier, following, arguments, tmp_path
+):
+    """Whatever model.members says: the weights tell how many there are."""
+    content = load_checkpoint(earlier)
+    weights = content["model_state_dict"]
+    content["model_state_dict"] = side_by_side([weights, weights])
+    content["config"]["model"]["members"] = 2
+    save_checkpoint(earlier, content)
+    _, said, _ = trainer(*following(training__num_epochs=1))
+    assert "model.members: 2, as in" in said
+    assert float(re.search(r"before training: validation loss ([\d.]+)", said)[1]) == pytest.approx(
+        content["best_val_loss"], abs=2e-4
+    ), "twice the same one judges like one"
+    last = tmp_path / "next" / "last.pth"
+    assert load_checkpoint(last)["config"]["model"]["members"] == 2
+    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "next")
+    status, said, _ = trainer(*again, "--resume", last)
+    assert status == 0 and "model.members: 2, as in" in said and "Epoch 2/2" in said
+
+
 def test_what_was_trained_on_before_is_no_validation(trainer, earlier, following, tmp_path):
-    _, said, _ = trainer(*following(training__num_epochs=1, training__seed=5))
+    _, said, _ = trainer(*following(training__num_epochs=1, training__split_seed=5))
     assert re.search(r"[1-9]\d* validation and test samples were trained on before", said)
     both = load_checkpoint(tmp_path / "next" / "last.pth")["trained_on"]
     assert set(both) > set(load_checkpoint(earlier)["trained_on"])

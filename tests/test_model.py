@@ -14,8 +14,10 @@ from src.model import (
     central_view,
     count_parameters,
     fine_audio_embeddings,
+    members_in,
     normalise_bands,
     normalise_views,
+    side_by_side,
     speech_steps,
 )
 
@@ -120,6 +122,28 @@ def test_count_parameters_counts_what_is_trained():
     total = count_parameters(model)
     model.log_scale.requires_grad_(False)
     assert count_parameters(model) == total - 1
+
+
+def test_networks_side_by_side_average_their_similarities():
+    """Independent of each other, and their weights can be put together and told apart."""
+    joint = make_model(members=2)
+    one, other = make_model(), make_model()
+    for parameter in other.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    weights = side_by_side([one.state_dict(), other.state_dict()])
+    assert members_in(weights) == 2 and members_in(one.state_dict()) == 1
+    joint.load_state_dict(weights)
+    assert count_parameters(joint) == 2 * (count_parameters(one) - 1) + 1
+    data = make_input(one, 9)
+    both = [model(*data) for model in (one, other)]
+    video, audio = joint(*data)
+    assert video.shape == audio.shape == (1, 5, joint.size.length)
+    means = sum((v * a).sum(-1) for v, a in both) / 2
+    torch.testing.assert_close((video * audio).sum(-1), means)
+    torch.testing.assert_close(video.norm(dim=-1), torch.ones(1, 5, dtype=video.dtype))
+    again = side_by_side([weights, one.state_dict()])
+    assert members_in(again) == 3
+    assert torch.equal(again["video.members.2.stem.1.0.weight"], one.video.stem[1][0].weight)
 
 
 def test_size_follows_the_settings():

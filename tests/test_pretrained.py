@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from src.checkpoint import PRETRAINED, config_of, load_checkpoint, load_trained
-from src.config import Config
+from src.config import Config, TrainingConfig
 from src.model import ModelSize
-from src.training_state import begin_with, new_model
+from src.training_state import begin_with, new_model, origin_of, with_members_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -40,8 +40,12 @@ def test_it_holds_what_judging_takes_and_nothing_of_the_machine():
 
 def test_it_judges_and_begins_a_training_with_the_usual_settings():
     trained = load_trained(PRETRAINED, torch.device("cpu"))
-    assert trained.model.size == ModelSize.of(Config())
-    model = new_model(Config(), torch.device("cpu"))
-    assert begin_with(model, "pretrained") == load_checkpoint(PRETRAINED)["trained_on"]
+    asked = Config(training=TrainingConfig(init_from="pretrained"))
+    origin = origin_of(asked.training)
+    config = with_members_of(asked, origin)
+    assert trained.model.size == ModelSize.of(config)
+    assert ModelSize.of(config.model_copy(update={"model": asked.model})) == ModelSize.of(Config())
+    model = new_model(config, torch.device("cpu"))
+    assert begin_with(model, origin) == load_checkpoint(PRETRAINED)["trained_on"]
     weights = trained.model.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())

@@ -112,7 +112,7 @@ def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path
     with pytest.raises(CheckpointError, match="other clips"):
         trainer(*arguments(data__processed_dir=tmp_path / "fewer"), "--resume", last)
     with pytest.raises(CheckpointError, match="another split"):
-        trainer(*arguments(training__seed=99), "--resume", last)
+        trainer(*arguments(training__split_seed=99), "--resume", last)
 
 
 def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_path):

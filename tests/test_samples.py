@@ -49,9 +49,9 @@ def test_all_pieces_of_a_clip_stay_together():
 
 def test_split_follows_the_seed():
     samples = samples_of(40)
-    one, again, other = (split_samples(samples, training(seed=seed)) for seed in (1, 1, 2))
+    one, again, other = (split_samples(samples, training(split_seed=seed)) for seed in (1, 1, 2))
     assert one == again and one != other
-    shuffled = split_samples(samples[::-1], training(seed=1))
+    shuffled = split_samples(samples[::-1], training(split_seed=1))
     assert [sorted(s.id for s in part) for part in shuffled] == [
         sorted(s.id for s in part) for part in one
     ]
@@ -73,7 +73,7 @@ def test_a_copy_of_a_clip_is_never_in_another_split(tmp_path, data, seed):
     same = [f"{number % 4}" for number in range(12)]
     index = write_set(tmp_path, [10] * 12, video_sha256=same)
     samples = load_samples(index, data)
-    parts = split_samples(samples, training(seed=seed))
+    parts = split_samples(samples, training(split_seed=seed))
     contents = [{same[int(s.id[4:-2])] for s in part} for part in parts]
     assert sum(map(len, contents)) == 4
 

@@ -5,9 +5,13 @@ import pytest
 import torch
 from librosa.feature import delta
 
+from benchmarks import variants
 from benchmarks.variants import VARIANTS, WithDeltas
 from src.config import load_config
 from src.model import ModelSize, central_view, fine_audio_embeddings, made_input
+from tests.training_helpers import settings_for
+
+pytest_plugins = ("tests.training_fixtures",)
 
 SIZE = ModelSize.of(load_config(None, ["model.hidden_dim=32", "model.embedding_dim=16"]))
 
@@ -58,3 +62,14 @@ def test_deltas_are_librosas():
     encoder(bands)
     expected = delta(bands[0].numpy().T, width=5, mode="nearest")
     assert np.allclose(heard[0][0, 40:].detach().numpy() / 3, expected, atol=1e-5)
+
+
+def test_the_table(corpus, tmp_path, monkeypatch, capsys):
+    command = ["variants.py", *settings_for(corpus), "--minutes", "0.02", "--rows", "as it is",
+               "GRU", "--output", str(tmp_path)]  # fmt: skip
+    monkeypatch.setattr("sys.argv", command)
+    assert variants.main() == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(rows) == 3 and rows[1].startswith("| as it is |") and "%" in rows[2]
+    monkeypatch.setattr(variants, "train", None)
+    assert variants.main() == 0  # what is there is only shown

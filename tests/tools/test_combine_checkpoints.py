@@ -1,0 +1,95 @@
+"""One checkpoint of several: its weights, what is measured of it, and what is refused."""
+
+import re
+
+import pytest
+import torch
+
+from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
+from src.errors import CheckpointError
+from src.model import made_input
+from src.sample_index import INDEX_NAME
+from tests.training_helpers import assert_one_line, run_script
+from tools.combine_checkpoints import combine
+
+pytest_plugins = ("tests.training_fixtures",)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def index(corpus):
+    return corpus / "processed" / INDEX_NAME
+
+
+@pytest.fixture
+def both(trained):
+    """Two checkpoints of different epochs."""
+    paths = [trained, trained.with_name("last.pth")]
+    assert load_checkpoint(paths[0])["epoch"] != load_checkpoint(paths[1])["epoch"]
+    return paths
+
+
+def combined(how: str, both, index, output) -> str:
+    done = run_script("tools/combine_checkpoints.py", *both, "--as", how, "--index", index,
+                      "-o", output)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_measured(said: str, paths, output, name: str):
+    rows = re.findall(r"^(\S+\.pth|[a-z ]+[a-z]) +([\d.]+) ", said, re.MULTILINE)
+    assert [row[0] for row in rows] == [*map(str, paths), name]
+    for (_, loss), path in zip(rows, [*paths, output], strict=True):
+        assert float(loss) == pytest.approx(load_checkpoint(path)["val_loss"], abs=2e-4)
+    content = load_checkpoint(output)
+    first = load_checkpoint(paths[0])
+    assert content["calibration"] != first["calibration"] and content["zero_ms"] is not None
+    assert content["trained_on"] == first["trained_on"]
+    assert "optimizer_state_dict" not in content
+
+
+def test_the_mean_is_measured_and_calibrated(both, index, tmp_path):
+    said = combined("mean", both, index, tmp_path / "mean.pth")
+    assert_measured(said, both, tmp_path / "mean.pth", "the mean")
+    first, second, mean = (load_checkpoint(path)["model_state_dict"]
+                           for path in [*both, tmp_path / "mean.pth"])  # fmt: skip
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-6), name
+    load_trained(tmp_path / "mean.pth", CPU)
+
+
+def test_side_by_side_the_similarity_is_the_mean(both, index, tmp_path):
+    said = combined("members", both, index, tmp_path / "both.pth")
+    assert_measured(said, both, tmp_path / "both.pth", "side by side")
+    one, other, joint = (load_trained(path, CPU) for path in [*both, tmp_path / "both.pth"])
+    assert joint.config.model.members == 2
+    views, bands = made_input(joint.model.size, 12)
+    with torch.inference_mode():
+        cosines = [(video * audio).sum(-1) for video, audio in
+                   (each.model(views, bands) for each in (one, other, joint))]  # fmt: skip
+        assert torch.allclose(cosines[2], (cosines[0] + cosines[1]) / 2, atol=1e-5)
+        video, _ = joint.model(views, bands)
+        assert torch.allclose(video.norm(dim=-1), torch.ones(1, 8), atol=1e-5)
+    three, _ = combine([tmp_path / "both.pth", both[0]], index, "members")
+    assert three["config"]["model"]["members"] == 3
+
+
+def test_what_does_not_fit_is_refused(both, index, tmp_path):
+    content = load_checkpoint(both[1])
+    content["config"]["model"]["hidden_dim"] *= 2
+    save_checkpoint(tmp_path / "wide.pth", content)
+    with pytest.raises(CheckpointError, match=r"wide\.pth holds another network"):
+        combine([both[0], tmp_path / "wide.pth"], index, "members")
+    content = load_checkpoint(both[1]) | {"clips": "others"}
+    save_checkpoint(tmp_path / "elsewhere.pth", content)
+    with pytest.raises(CheckpointError, match=r"elsewhere\.pth was trained on other clips"):
+        combine([both[0], tmp_path / "elsewhere.pth"], index, "mean")
+
+
+def test_inputs_stay_as_they_are(trained, index):
+    script = ("tools/combine_checkpoints.py", trained)
+    rest = ("--as", "mean", "--index", index, "-o")
+    assert_one_line(run_script(*script, trained, *rest, trained), str(trained), "is an input")
+    done = run_script(*script, *rest, "x.pth")
+    assert done.returncode == 2 and "two or more" in done.stderr
