@@ -117,6 +117,9 @@ def train(
 ) -> int:  # fmt: skip
     """Train for so many minutes; the rate rises, then falls to zero at the end (cosine).
 
+    Minutes of all cores in use; on the CPU they are processor time, which other programs do not
+    take part of.
+
     Returns:
         frames seen.
     """
@@ -131,11 +134,11 @@ def train(
     if not settings.augment:
         augmentation = None
     model.train()
-    began, frames, epoch, mean = time.monotonic(), 0, 0, math.nan
+    began, frames, epoch, mean = spent(device), 0, 0, math.nan
     with tqdm(total=round(minutes * 60), unit="s") as bar:
         while True:
             for batch in pieces.shuffled(epoch):
-                done = (time.monotonic() - began) / (minutes * 60)
+                done = (spent(device) - began) / (minutes * 60)
                 if done >= 1:
                     return frames
                 rate = min(1, done / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
@@ -153,6 +156,13 @@ def train(
                 bar.n = round(done * minutes * 60)
                 bar.set_postfix_str(f"loss={mean:.4f}, frames={frames}")
             epoch += 1
+
+
+def spent(device: torch.device) -> float:
+    """Seconds of a budget so far: on the CPU of processor time, shared by all its threads."""
+    if device.type == "cpu":
+        return time.process_time() / torch.get_num_threads()
+    return time.monotonic()
 
 
 def mflop_a_frame(model: torch.nn.Module) -> float:
