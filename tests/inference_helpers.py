@@ -17,7 +17,7 @@ SEED, SECONDS = 9001, 3.0  # a clip the model was not trained on
 DETAILS = {
     "status": str, "offset_ms": float, "offset_frames": int, "offset_probability": float,
     "verdict": str, "bt1359": str, "confidence": float, "min_distance": float, "curve": dict,
-    "per_second": list,
+    "per_second": list, "offsets": list, "timeline": dict, "tracks": list, "voice_over": list,
     "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": str,
     "video": str, "audio": str,
 }  # fmt: skip
@@ -26,6 +26,9 @@ NEVER_NONE = (
     "verdict",
     "curve",
     "per_second",
+    "offsets",
+    "tracks",
+    "voice_over",
     "face_share",
     "duration_s",
     "faces",

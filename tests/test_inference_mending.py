@@ -81,7 +81,7 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
     real = judge.compute_sync_score
     given = []
 
-    def interrupted(video, audio=None):
+    def interrupted(video, audio=None, face="speaking"):
         given.append(Path(video))
         if len(given) > 1:
             raise KeyboardInterrupt
@@ -97,9 +97,11 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
 def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monkeypatch):
     real = judge.compute_sync_score
 
-    def stubborn(video, audio=None):
+    def stubborn(video, audio=None, face="speaking"):
         score, details = real(video, audio)
-        return score, details | {"offset_ms": -200.0, "undetermined": None}
+        piece = details["timeline"]["pieces"][0] | {"offset_ms": -200.0, "end_offset_ms": -200.0}
+        timeline = details["timeline"] | {"pieces": [piece]}
+        return score, details | {"offset_ms": -200.0, "timeline": timeline, "undetermined": None}
 
     monkeypatch.setattr(judge, "compute_sync_score", stubborn)
     success, reason = judge.sync_video_audio(clips(), None, tmp_path / "out.mp4")
