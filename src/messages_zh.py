@@ -374,8 +374,38 @@ CATALOGUE: dict[str, str] = {
     ),
     "the video": "视频文件",
     "the sound; left out: the video's own": "音频文件；省略时使用视频自带的声音",
-    "the mended video (default: <video>_synced in paths.output_dir)": (
-        "校正后的视频（默认为 paths.output_dir 中的 <视频名>_synced）"
+    "the mended video (default: <video>_synced in paths.output_dir); of many pairs: their folder": (
+        "校正后的视频（默认为 paths.output_dir 中的 <视频名>_synced）；批量时为输出文件夹"
+    ),
+    "many pairs: a list with the columns video,audio": "批量: 含 video,audio 两列的清单",
+    "many pairs: all videos of a folder": "批量: 文件夹中的所有视频",
+    "which of these sounds belongs to the video": "找出哪段音频属于这个视频",
+    "which of these videos the sound belongs to": "找出音频属于哪个视频",
+    "with --video-dir: sounds of the same names": "与 --video-dir 合用: 同名的音频",
+    "of many pairs: the table of results (default: summary.csv there)": (
+        "批量: 结果表（默认为输出文件夹中的 summary.csv）"
+    ),
+    "of many pairs: processes; 0: one for each core": "批量: 进程数；0: 每个核一个",
+    "{names}: only with {what}": "{names}: 只能与 {what} 合用",
+    "--find-audio, --find-video: name one file, and those it may belong to": (
+        "--find-audio、--find-video: 请给出一个文件和若干候选文件"
+    ),
+    "--find-audio, --find-video write no video: leave out --output": (
+        "--find-audio、--find-video 不写视频: 请去掉 --output"
+    ),
+    "--workers: 0 or more": "--workers: 不能小于 0",
+    "pairs": "批量",
+    "{done} of {n} pairs, table: {path}": "{n} 对中完成 {done} 对，结果表: {path}",
+    "what belongs to {path}, the best first:": "与 {path} 相配的，最好的在前:",
+    "offset {ms:+.0f} ms, chance {chance:.0%}, confidence {confidence:.3f}": (
+        "偏移 {ms:+.0f} 毫秒，可信概率 {chance:.0%}，置信度 {confidence:.3f}"
+    ),
+    "the list {path} is missing": "找不到清单 {path}",
+    "{path} lists nothing: a line is video,audio": "{path} 是空的: 每行应为 video,audio",
+    "{path}: a line names no video: {line}": "{path}: 有一行没有视频: {line}",
+    "{path} is no CSV table": "{path} 不是 CSV 表",
+    "{path} is not a summary of this program: choose another --summary": (
+        "{path} 不是本程序的结果表: 请用 --summary 另选文件名"
     ),
     "judge, write no video": "只打分，不写视频",
     "also draw the result as this picture (.png)": "同时把结果画成图片（.png）",
