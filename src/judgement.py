@@ -10,7 +10,7 @@ from src.media import FPS
 from src.messages import tr
 from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
 from src.speakers import Face, Speakers
-from src.timeline import Timeline, by_second, find_timeline, straightened
+from src.timeline import Timeline, by_second, find_timeline, jumps_placed, straightened
 
 FRAME_MS = 1000 // FPS
 STRETCH_S, HOP_S = 4, 2  # the offset over time is read off stretches so long, so far apart
@@ -40,6 +40,7 @@ def judge(
     length_s = n_frames / FPS
     leaves, strange = None, []
     if timeline is not None:
+        timeline = jumps_placed(timeline, tracks)
         leaves = _beyond(timeline, tracks[0].reach * STEP_MS, length_s)
         strange, share = _strange(tracks, timeline, n_frames, calibration)
     if timeline is not None and timeline.kind != "constant":

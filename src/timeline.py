@@ -7,12 +7,13 @@ better, by more than chance explains (cross-validation, as in Stone 1974, with p
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 import numpy as np
 
 from src.audio_features import STEP_MS
+from src.clip_features import WINDOW_FRAMES
 from src.media import FPS
 from src.metrics import FIT_STEPS, Evidence
 
@@ -24,6 +25,7 @@ LEAST_DRIFT_MS = 20  # over the whole length: less is not told from none
 LEAST_JUMP_MS = 20  # pieces that differ by less are one
 STRETCHES, STRETCH_S = 6, 20  # a line is laid through so many, each so long at least
 NEAR_STEPS = 8  # what a stretch shows is looked for within ± so many steps of the line
+PLACING_S = 4  # a jump is placed within ± this of where seconds show it
 JUMP_COST = 3.0  # of a jump, in deviations of what a second shows by chance
 
 
@@ -173,6 +175,36 @@ def straightened(
         similarity = np.take_along_axis(part.similarity, place, 1) * inside
         usable = np.take_along_axis(part.usable, place, 1) & inside
         yield Evidence(similarity, usable, part.first_frame)
+
+
+def jumps_placed(timeline: Timeline, tracks: list[Evidence]) -> Timeline:
+    """Jumps found by the second, placed to the frame: where the windows change sides; in a pause
+    between, in its middle."""
+    pieces = list(timeline.pieces)
+    for number, (before, after) in enumerate(pairwise(timeline.pieces)):
+        at = round(before.end_s * FPS)
+        first = max(at - PLACING_S * FPS, round((before.start_s + before.end_s) / 2 * FPS))
+        stop = min(at + PLACING_S * FPS, round((after.start_s + after.end_s) / 2 * FPS))
+        change = np.zeros(max(1, stop - first))
+        for track in tracks:
+            low, high = max(first, track.first_frame), min(stop, track.stop)
+            if low < high:
+                part = track.part(low - track.first_frame, high - track.first_frame)
+                shown = [_column(part, piece.at(before.end_s)) for piece in (before, after)]
+                change[low - first : high - first] += shown[1] - shown[0]
+        against = np.concatenate([[0.0], change.cumsum()])  # what a cut there would give away
+        best = np.flatnonzero(against <= against.min() + 1e-6)
+        best = best[: 1 + int(np.argmax(np.diff(best, append=best[-1] + 2) > 1))]
+        cut = (first + best.mean() + WINDOW_FRAMES / 2 - 0.5) / FPS
+        pieces[number] = replace(pieces[number], end_s=cut)
+        pieces[number + 1] = replace(after, start_s=cut, offset_ms=after.at(cut))
+    return replace(timeline, pieces=tuple(pieces))
+
+
+def _column(part: Evidence, offset_ms: float) -> np.ndarray:
+    """Similarities at an offset, 0 where nobody speaks; float [W]."""
+    place = int(np.clip(round(offset_ms / STEP_MS) + part.reach, 0, 2 * part.reach))
+    return part.similarity[:, place] * part.usable[:, place]
 
 
 def find_timeline(seconds: Seconds, length_s: float) -> Timeline | None:
