@@ -14,6 +14,7 @@ from src.errors import ConfigError, OutputError
 from src.files import made_folder, written_aside
 from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
+from src.progress import Progress, unseen
 
 STEPS_PER_FRAME = 4
 MENDED_MS = 20  # a mended sound is measured again and must be this close to zero
@@ -75,6 +76,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
+        progress: Progress = unseen,
     ) -> tuple[float | None, dict]:
         """How likely it is that the pair, as given, is in sync.
 
@@ -83,6 +85,7 @@ class LipSyncInference:
             audio_path: the sound, its first sample at the first picture; None: the video's own.
             face: whose mouth is compared where there are several: ``speaking`` (of each shot the
                 one that the sound belongs to), ``largest``, or a number of ``details["tracks"]``.
+            progress: told how far each stage is; ``progress.bars`` draws it on stderr.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -127,30 +130,20 @@ class LipSyncInference:
             MediaError: one of its kinds says what is wrong with which file.
         """
         from src.clip_features import extract_clip
-        from src.embedding import embed_audio, embed_video
-        from src.metrics import compare
+        from src.embedding import evidence_of_faces
         from src.speakers import Face, choose_faces, voices_over
 
         reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0,
-                everyone=True,
+                everyone=True, progress=progress,
             )  # fmt: skip
-            # Each face is compared with the sound of the whole clip: a shot may be shorter than
-            # the offset is long.
-            speech = clip.speech
-            sound = embed_audio(self.trained.model, clip.mfcc, speech)
+            found = evidence_of_faces(self.trained.model, clip, reach, progress)
             faces = [
-                Face(
-                    number, track.shot, track.first_frame, track.boxes,
-                    compare(
-                        embed_video(self.trained.model, track.crops), sound, speech, reach,
-                        track.first_frame,
-                    ),
-                )
-                for number, track in enumerate(clip.tracks)
-            ]  # fmt: skip
+                Face(number, track.shot, track.first_frame, track.boxes, evidence)
+                for number, (track, evidence) in enumerate(zip(clip.tracks, found, strict=True))
+            ]
         calibration = self.trained.calibration
         least = self.config.inference.min_offset_probability
         speakers = choose_faces(faces, face, calibration, least)
@@ -163,7 +156,7 @@ class LipSyncInference:
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
             "faces": clip.faces,
-            "notes": clip.notes + voices_over(faces, speakers),
+            "notes": clip.notes + voices_over(faces, speakers) + details["notes"],
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
         }
@@ -174,6 +167,7 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        progress: Progress = unseen,
     ) -> tuple[bool, str]:
         """Measure a pair, mend its sound along the offset over time, and measure the result.
 
@@ -183,7 +177,7 @@ class LipSyncInference:
         written.
 
         Args:
-            face: as in ``compute_sync_score``.
+            face, progress: as in ``compute_sync_score``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -193,7 +187,7 @@ class LipSyncInference:
             MediaError: an input cannot be used.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self.mend(video_path, audio_path, output_path, face)
+        success, message, _ = self.mend(video_path, audio_path, output_path, face, progress)
         return success, message
 
     def mend(
@@ -202,6 +196,7 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        progress: Progress = unseen,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
@@ -214,7 +209,7 @@ class LipSyncInference:
         from src.timeline import Timeline
 
         output = checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before, details = self.compute_sync_score(video_path, audio_path, face)
+        before, details = self.compute_sync_score(video_path, audio_path, face, progress)
         measured = {"score_before": before, "score": None, "details": details}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
@@ -228,7 +223,7 @@ class LipSyncInference:
                         lay_sound(video_path, audio_path, aside, applied)
                     except OutputError as error:  # say the name that was asked for
                         raise OutputError(str(error).replace(str(aside), str(output))) from None
-                    after, mended = self.compute_sync_score(aside, face=face)
+                    after, mended = self.compute_sync_score(aside, face=face, progress=progress)
                     if mended["undetermined"]:
                         raise _NotMendedError
                     left = Timeline.from_numbers(mended["timeline"])

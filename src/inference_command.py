@@ -12,6 +12,7 @@ from src.errors import MissingFileError
 from src.files import made_folder
 from src.inference import LipSyncInference, checked_output
 from src.messages import tr
+from src.progress import bars
 
 SUMMARY_NAME = "summary.csv"
 
@@ -107,12 +108,12 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         made_folder(Path(args.plot).parent)
     inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
     if args.score_only:
-        score, details = inference.compute_sync_score(args.video, args.audio, args.face)
+        score, details = inference.compute_sync_score(args.video, args.audio, args.face, bars)
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
         output = args.output or free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = inference.mend(args.video, args.audio, output, args.face)
+        success, message, found = inference.mend(args.video, args.audio, output, args.face, bars)
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "output": str(output) if success else None}  # fmt: skip

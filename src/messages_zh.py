@@ -421,6 +421,28 @@ CATALOGUE: dict[str, str] = {
     "too little speech while the face is seen: at least {ms} ms are needed": (
         "看得到人脸时说话太少: 至少需要 {ms} 毫秒"
     ),
+    "listening to the sound": "读取声音",
+    "looking for faces": "寻找人脸",
+    "comparing mouth and sound": "比对口型与声音",
+    (
+        "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than ±{ms} ms: cut "
+        "the video into parts"
+    ): "声音漂移 {ppm:+.0f} ppm，在第 {second:.0f} 秒已超过 ±{ms} 毫秒：请把视频分成几段",
+    (
+        "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than was looked at "
+        "(±{ms} ms): set inference.max_offset_frames={frames}"
+    ): (
+        "声音漂移 {ppm:+.0f} ppm，在第 {second:.0f} 秒超出查找范围（±{ms} 毫秒）："
+        "请设置 inference.max_offset_frames={frames}"
+    ),
+    (
+        "{first:.0f}–{last:.0f} s: mouth and sound do not belong together at this offset; it "
+        "is another voice, or the offset lies beyond what was looked at (±{ms} ms: "
+        "inference.max_offset_frames)"
+    ): (
+        "{first:.0f}–{last:.0f} 秒：在此偏移下口型与声音不相符；可能是别人的声音，"
+        "或偏移超出查找范围（±{ms} 毫秒：inference.max_offset_frames）"
+    ),
     "the offset may lie beyond what was looked at (±{ms} ms): raise inference.max_offset_frames": (
         "偏移可能超出查找范围（±{ms} 毫秒）: 请调大 inference.max_offset_frames"
     ),
