@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.audio_features import BLOCK_FRAMES, STEPS_PER_FRAME, Loudness, feature_blocks, silence
+from src.audio_features import STEPS_PER_FRAME, Loudness, feature_blocks, silence
+from src.beside import Beside
 from src.config import DataConfig
 from src.containers import MediaInfo, ReadReport, probe
 from src.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
@@ -168,7 +169,7 @@ def extract_clip(
         shortest: frames a track must have.
         threads: decoder threads.
         everyone: all faces that were followed, not those alone that ``data.track`` chooses.
-        progress: told of blocks of sound, then of pictures.
+        progress: told of the pictures; the sound is listened to meanwhile.
 
     Raises:
         MediaError: one of its kinds says what is wrong with which file.
@@ -178,24 +179,23 @@ def extract_clip(
     info = probe(video_path)
     heard, report, count = ReadReport(), ReadReport(), FaceCount()
     expected = (info.picture_s or info.duration_s) * FPS
-
-    def listened(blocks):
-        return progress(blocks, tr("listening to the sound"), expected / BLOCK_FRAMES)
-
-    sound_rows = folder / "sound.rows"
-    sound, loudness = _hear(sound_path, sound_rows, settings.n_mfcc, heard, listened)
     number = iter(range(1 << 30))
-    tracks = list(
-        follow_faces(
-            progress(read_pictures(video_path, threads, report), tr("looking for faces"), expected),
-            detector,
-            settings,
-            shortest,
-            lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
-            count,
-            everyone,
+    with Beside(
+        lambda passing: _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard, passing)
+    ) as hearing:
+        pictures = hearing.watched(read_pictures(video_path, threads, report))
+        tracks = list(
+            follow_faces(
+                progress(pictures, tr("looking for faces"), expected),
+                detector,
+                settings,
+                shortest,
+                lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
+                count,
+                everyone,
+            )
         )
-    )
+        sound, loudness = hearing.result()
     if count.frames < WINDOW_FRAMES:
         raise ClipTooShortError(
             tr("{path} has only {n} frames; at least {least} are needed",

@@ -421,7 +421,6 @@ CATALOGUE: dict[str, str] = {
     "too little speech while the face is seen: at least {ms} ms are needed": (
         "看得到人脸时说话太少: 至少需要 {ms} 毫秒"
     ),
-    "listening to the sound": "读取声音",
     "looking for faces": "寻找人脸",
     "comparing mouth and sound": "比对口型与声音",
     (
