@@ -13,7 +13,8 @@ from src.cli import add_checkpoint, make_parser, run, settings_of
 from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, LipSyncError, OutputError
-from src.files import made_folder, written_aside
+from src.files import folder_made, made_folder, written_aside
+from src.fitting import FITS
 from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
 
@@ -176,6 +177,7 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
     ) -> tuple[bool, str]:
         """Measure a pair, mend its sound along the offset over time, and measure the result.
 
@@ -186,17 +188,20 @@ class LipSyncInference:
 
         Args:
             face: as in ``compute_sync_score``.
+            fit: where picture and mended sound are not of one length, ``pad``, ``trim`` or
+                ``loop`` (see ``muxing.lay_sound``).
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
-            ``(False, reason)``.
+            ``(False, reason)``. What could not be kept as it was is added as notes.
 
         Raises:
             MediaError: an input cannot be used.
+            ConfigError: no such ``fit``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self.mend(video_path, audio_path, output_path, face)
-        return success, message
+        success, message, found = self.mend(video_path, audio_path, output_path, face, fit)
+        return success, "; ".join([message, *found["notes"]])
 
     def mend(
         self,
@@ -204,32 +209,40 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
-            of the pair as given and, on success, of the result ``score``, ``residual_ms`` (where
-            it is largest), and ``applied_ms`` (the median over time).
+            of the pair as given, ``notes`` (texts: what could not be kept as it was) and, on
+            success, of the result ``score``, ``residual_ms`` (where it is largest), and
+            ``applied_ms`` (the median over time).
         """
+        from src.fitting import check_fit
         from src.muxing import lay_sound
         from src.timeline import Timeline
 
+        check_fit(fit)
         output = _checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
         before, details = self.compute_sync_score(video_path, audio_path, face)
-        measured = {"score_before": before, "score": None, "details": details}
+        measured = {"score_before": before, "score": None, "details": details, "notes": []}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
         length_s = details["duration_s"]
         applied = Timeline.from_numbers(details["timeline"])
-        made_folder(output.parent)
+
+        def lay(way: str) -> list[str]:
+            try:
+                return lay_sound(video_path, audio_path, aside, applied, way)
+            except OutputError as error:  # say the name that was asked for
+                raise OutputError(str(error).replace(str(aside), str(output))) from None
+
         try:
-            with written_aside(output) as aside:
+            with folder_made(output.parent), written_aside(output) as aside:
                 for _ in range(ROUNDS):
-                    try:
-                        lay_sound(video_path, audio_path, aside, applied)
-                    except OutputError as error:  # say the name that was asked for
-                        raise OutputError(str(error).replace(str(aside), str(output))) from None
+                    # What is shown again belongs to other words: it is measured before.
+                    notes = lay("pad" if fit == "loop" else fit)
                     after, mended = self.compute_sync_score(aside, face=face)
                     if mended["undetermined"]:
                         raise _NotMendedError
@@ -240,13 +253,15 @@ class LipSyncInference:
                     applied = applied.plus(left, length_s)
                 else:
                     raise _NotMendedError
+                if fit == "loop":
+                    notes = lay("loop")
         except _NotMendedError:
             if mended["undetermined"]:
                 why = tr("after the correction, {why}", why=mended["undetermined"])
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        measured |= {"score": after, "residual_ms": round(residual, 1),
+        measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured
 
@@ -280,6 +295,7 @@ class LipSyncInference:
                       "success": False, "output": None, "score": None, "details": None}  # fmt: skip
             try:
                 result["success"], result["message"], found = self.mend(video, audio, output)
+                result["message"] = "; ".join([result["message"], *found["notes"]])
                 result["score"], result["details"] = found["score_before"], found["details"]
             except LipSyncError as error:
                 result["message"] = str(error)
@@ -346,6 +362,12 @@ def _parse():
         help=tr("whose mouth is compared: who speaks (the default), the largest face, or that of a "
                 "number that --json lists"),
     )  # fmt: skip
+    parser.add_argument(
+        "--fit", choices=FITS, default="pad",
+        help=tr("a sound of another length: cut or continued with silence under the whole picture "
+                "(pad, the default); the picture cut where the sound ends (trim); the picture "
+                "shown again until the sound ends (loop)"),
+    )  # fmt: skip
     parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
     parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
@@ -372,10 +394,12 @@ def main() -> int:
     else:
         video = Path(args.video)
         output = args.output or _free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = inference.mend(args.video, args.audio, output, args.face)
+        success, message, found = inference.mend(
+            args.video, args.audio, output, args.face, args.fit
+        )
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
-                  "output": str(output) if success else None}  # fmt: skip
+                  "notes": found["notes"], "output": str(output) if success else None}  # fmt: skip
     if args.plot:
         from src.rendering import plot_result
 
@@ -386,6 +410,8 @@ def main() -> int:
     print_result(score, details)
     if message:
         print(message)
+    for note in result.get("notes", []):
+        print(tr("note: {text}", text=note))
     if not args.score_only and success:
         print(tr("output: {path}", path=output))
     if args.plot:
