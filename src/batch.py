@@ -105,7 +105,8 @@ def done(inference, pair: Pair) -> dict:
                        "success": details["undetermined"] is None}  # fmt: skip
         else:
             success, message, found = inference.mend(pair.video, pair.audio, pair.output, **options)
-            result |= {"success": success, "message": message, "score": found["score_before"],
+            told = "; ".join([message, *found["notes"]])
+            result |= {"success": success, "message": told, "score": found["score_before"],
                        "details": found["details"]}  # fmt: skip
     except LipSyncError as error:
         result["message"] = str(error)

@@ -11,7 +11,7 @@ from src.cli import run
 from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, OutputError
-from src.files import made_folder, written_aside
+from src.files import folder_made, made_folder, written_aside
 from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
 from src.progress import Progress, unseen
@@ -167,6 +167,7 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
         progress: Progress = unseen,
     ) -> tuple[bool, str]:
         """Measure a pair, mend its sound along the offset over time, and measure the result.
@@ -178,17 +179,22 @@ class LipSyncInference:
 
         Args:
             face, progress: as in ``compute_sync_score``.
+            fit: where picture and mended sound are not of one length, ``pad``, ``trim`` or
+                ``loop`` (see ``muxing.lay_sound``).
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
-            ``(False, reason)``.
+            ``(False, reason)``. What could not be kept as it was is added as notes.
 
         Raises:
             MediaError: an input cannot be used.
+            ConfigError: no such ``fit``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self.mend(video_path, audio_path, output_path, face, progress)
-        return success, message
+        success, message, found = self.mend(
+            video_path, audio_path, output_path, face, fit, progress
+        )
+        return success, "; ".join([message, *found["notes"]])
 
     def mend(
         self,
@@ -196,33 +202,41 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
         progress: Progress = unseen,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
-            of the pair as given and, on success, of the result ``score``, ``residual_ms`` (where
-            it is largest), and ``applied_ms`` (the median over time).
+            of the pair as given, ``notes`` (texts: what could not be kept as it was) and, on
+            success, of the result ``score``, ``residual_ms`` (where it is largest), and
+            ``applied_ms`` (the median over time).
         """
+        from src.fitting import check_fit
         from src.muxing import lay_sound
         from src.timeline import Timeline
 
+        check_fit(fit)
         output = checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
         before, details = self.compute_sync_score(video_path, audio_path, face, progress)
-        measured = {"score_before": before, "score": None, "details": details}
+        measured = {"score_before": before, "score": None, "details": details, "notes": []}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
         length_s = details["duration_s"]
         applied = Timeline.from_numbers(details["timeline"])
-        made_folder(output.parent)
+
+        def lay(way: str) -> list[str]:
+            try:
+                return lay_sound(video_path, audio_path, aside, applied, way)
+            except OutputError as error:  # say the name that was asked for
+                raise OutputError(str(error).replace(str(aside), str(output))) from None
+
         try:
-            with written_aside(output) as aside:
+            with folder_made(output.parent), written_aside(output) as aside:
                 for _ in range(ROUNDS):
-                    try:
-                        lay_sound(video_path, audio_path, aside, applied)
-                    except OutputError as error:  # say the name that was asked for
-                        raise OutputError(str(error).replace(str(aside), str(output))) from None
+                    # What is shown again belongs to other words: it is measured before.
+                    notes = lay("pad" if fit == "loop" else fit)
                     after, mended = self.compute_sync_score(aside, face=face, progress=progress)
                     if mended["undetermined"]:
                         raise _NotMendedError
@@ -233,13 +247,15 @@ class LipSyncInference:
                     applied = applied.plus(left, length_s)
                 else:
                     raise _NotMendedError
+                if fit == "loop":
+                    notes = lay("loop")
         except _NotMendedError:
             if mended["undetermined"]:
                 why = tr("after the correction, {why}", why=mended["undetermined"])
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        measured |= {"score": after, "residual_ms": round(residual, 1),
+        measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured
 

@@ -10,6 +10,7 @@ from src.cli import add_checkpoint, make_parser, settings_of
 from src.config import Config
 from src.errors import MissingFileError
 from src.files import made_folder
+from src.fitting import FITS
 from src.inference import LipSyncInference, checked_output
 from src.messages import tr
 from src.progress import bars
@@ -56,6 +57,12 @@ def parsed() -> argparse.Namespace:
         "--face", default="speaking", metavar="speaking|largest|NUMBER",
         help=tr("whose mouth is compared: who speaks (the default), the largest face, or that of a "
                 "number that --json lists"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--fit", choices=FITS, default="pad",
+        help=tr("a sound of another length: cut or continued with silence under the whole picture "
+                "(pad, the default); the picture cut where the sound ends (trim); the picture "
+                "shown again until the sound ends (loop)"),
     )  # fmt: skip
     parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
     parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
@@ -113,10 +120,12 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     else:
         video = Path(args.video)
         output = args.output or free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = inference.mend(args.video, args.audio, output, args.face, bars)
+        success, message, found = inference.mend(
+            args.video, args.audio, output, args.face, args.fit, bars
+        )
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
-                  "output": str(output) if success else None}  # fmt: skip
+                  "notes": found["notes"], "output": str(output) if success else None}  # fmt: skip
     if args.plot:
         from src.rendering import plot_result
 
@@ -127,6 +136,8 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     print_result(score, details)
     if message:
         print(message)
+    for note in result.get("notes", []):
+        print(tr("note: {text}", text=note))
     if not args.score_only and success:
         print(tr("output: {path}", path=output))
     if args.plot:
@@ -157,7 +168,8 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     # One that cannot be used ends the run before it begins.
     LipSyncInference(checkpoint, args.device, given, args.overrides)
     judge = Judge(checkpoint, args.device, given, tuple(args.overrides))
-    work = with_outputs(pairs, None if args.score_only else folder, face=args.face)
+    options = {"face": args.face} if args.score_only else {"face": args.face, "fit": args.fit}
+    work = with_outputs(pairs, None if args.score_only else folder, **options)
     with tqdm(total=len(work), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(judge, work, summary, args.workers, bar.update)
     if args.json:

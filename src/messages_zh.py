@@ -492,6 +492,41 @@ CATALOGUE: dict[str, str] = {
     "the output {path} is a folder: name a file": "输出 {path} 是文件夹: 请指定文件名",
     "output: {path}": "输出: {path}",
     "picture: {path}": "图片: {path}",
+    # --- mending
+    "fit {fit}: allowed: {known}": "fit {fit}: 允许的取值: {known}",
+    "the picture was encoded anew: a {suffix} file cannot take over the {codec} of this video as "
+    "it is": "画面已重新编码: {suffix} 文件无法原样收入此视频的 {codec} 画面",
+    "{track} is kept as it is": "{track} 保持原样",
+    "{track} is moved like the first one": "{track} 与第一条声音一同移动",
+    "{track} is left out: it cannot be decoded": "{track} 未保留: 无法解码",
+    "{track} is left out: the output cannot hold it": "{track} 未保留: 输出格式不支持",
+    "{track} is converted to {codec}": "{track} 已转换为 {codec}",
+    "picture track": "画面轨",
+    "cover picture": "封面图",
+    "sound track": "音轨",
+    "subtitle track": "字幕轨",
+    "attached file": "附件",
+    "data track": "数据轨",
+    "the sound has {now} samples a second instead of {before}: {suffix} files hold no more": (
+        "声音采样率由 {before} 变为 {now}: {suffix} 文件最多只支持这么多"
+    ),
+    "the sound has {now} channels instead of {before}: {suffix} files hold no more": (
+        "声音声道数由 {before} 变为 {now}: {suffix} 文件最多只支持这么多"
+    ),
+    "the chapters are left out: the output cannot hold them": "章节未保留: 输出格式不支持",
+    "the title is left out: the output cannot hold it": "标题未保留: 输出格式不支持",
+    "it came out with {found} pictures instead of {expected}": (
+        "写出的画面为 {found} 帧，应为 {expected} 帧"
+    ),
+    "it came out {found:.2f} s long instead of {expected:.2f} s": (
+        "写出的时长为 {found:.2f} 秒，应为 {expected:.2f} 秒"
+    ),
+    "a sound of another length: cut or continued with silence under the whole picture (pad, the "
+    "default); the picture cut where the sound ends (trim); the picture shown again until the "
+    "sound ends (loop)": (
+        "声音与画面长度不同时: 画面完整，声音截断或补静音（pad，默认）；画面截到声音结束处"
+        "（trim）；画面重复播放直到声音结束（loop）"
+    ),
     # --- pictures
     "offset: the sound delayed by … ms (> 0: the sound leads)": (
         "偏移: 声音需延后的毫秒数（> 0: 声音超前）"
