@@ -27,14 +27,33 @@ def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
     Brightness is normalised over the track; the network runs over pieces of it, with the result
     of one pass.
     """
-    device = model.log_scale.device
+    means, squares = levels(model, crops)
+    return embed_crops(model, crops, means.mean(), squares.mean())
+
+
+@torch.inference_mode()
+def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Brightness of what is looked at, frame by frame: uint8 [T, S, S] -> means [T] of the pixels
+    (0…1) and of their squares."""
     sums = []
     for start in range(0, len(crops), CHUNK):
-        views = _views(model, crops[start : start + CHUNK], device)
+        views = _views(model, crops[start : start + CHUNK], model.log_scale.device)
         sums.append((views.mean((1, 2)), views.square().mean((1, 2))))
     means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
-    mean = means.mean()
-    deviation = (squares.mean() - mean.square()).clamp(min=1e-6).sqrt()
+    return means, squares
+
+
+@torch.inference_mode()
+def embed_crops(
+    model: SyncModel, crops: np.ndarray, mean: torch.Tensor, square: torch.Tensor
+) -> np.ndarray:
+    """Video embeddings of frames in a row, uint8 [T, S, S] -> float32 [T − 4, D].
+
+    Args:
+        mean, square: mean brightness and mean squared brightness (``levels``) to be removed.
+    """
+    device = model.log_scale.device
+    deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
     parts = []
     for start in range(0, len(crops) - WINDOW_FRAMES + 1, CHUNK):
         piece = crops[start : start + CHUNK + WINDOW_FRAMES - 1]
@@ -58,8 +77,14 @@ def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.nd
     device = model.log_scale.device
     bands = bands_of(torch.from_numpy(np.ascontiguousarray(mfcc)).to(device))[None]
     counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(device))[None]
-    bands = normalise_bands(bands, counted)
-    windows = len(speech) - WINDOW_FRAMES + 1
+    return embed_bands(model, normalise_bands(bands, counted))
+
+
+@torch.inference_mode()
+def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
+    """Audio embeddings every 10 ms of normalised bands [1, 4 T, 40] -> float32
+    [4 (T − 4) − 3, D]."""
+    windows = bands.shape[1] // STEPS_PER_FRAME - WINDOW_FRAMES + 1
     parts = []
     for start in range(0, windows, CHUNK):
         stop = min(start + CHUNK, windows)

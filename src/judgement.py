@@ -6,7 +6,16 @@ from src.audio_features import STEP_MS
 from src.calibration import peak_probability, sync_probability
 from src.media import FPS
 from src.messages import tr
-from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
+from src.metrics import (
+    MIN_WINDOWS,
+    Curve,
+    Evidence,
+    at_edge,
+    best_offset,
+    curve_of,
+    lse,
+    peak_ms,
+)
 from src.speakers import Face, Speakers
 from src.timeline import Timeline, by_second, find_timeline, straightened
 
@@ -39,13 +48,7 @@ def judge(
     certainty = peak_probability(curve, calibration)
     offset = peak_ms(curve)
     distance, confidence = (None, None) if offset is None else lse(curve)
-    status = "ok"
-    if offset is None or score is None:
-        status = "no_speech" if curve.windows == 0 else "too_short"
-    elif certainty is None or certainty < least_probability:
-        status = "weak"
-    elif at_edge(curve):
-        status = "edge"
+    status = status_of(curve, score, certainty, least_probability)
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
     if status in ("no_speech", "too_short"):
         score = None
@@ -67,6 +70,22 @@ def judge(
         "timeline": None if why else _told(timeline, n_frames / FPS),
         "undetermined": why,
     }
+
+
+def status_of(
+    curve: Curve, score: float | None, certainty: float | None, least_probability: float
+) -> str:
+    """Whether the best offset of a curve can be believed: ``ok``, ``no_speech``, ``too_short``,
+    ``weak`` or ``edge``, see ``LipSyncInference.compute_sync_score``.
+
+    Args:
+        score, certainty: ``sync_probability`` and ``peak_probability``.
+    """
+    if best_offset(curve) is None or score is None:
+        return "no_speech" if curve.windows == 0 else "too_short"
+    if certainty is None or certainty < least_probability:
+        return "weak"
+    return "edge" if at_edge(curve) else "ok"
 
 
 def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:

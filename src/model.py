@@ -295,6 +295,14 @@ def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     total = weight.sum(1, keepdim=True)
     mean = (bands * weight).sum(1, keepdim=True) / total
     variance = ((bands - mean).square() * weight).sum((1, 2), keepdim=True) / (total * N_MELS)
+    return levelled_bands(bands, mean, variance)
+
+
+def levelled_bands(
+    bands: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
+) -> torch.Tensor:
+    """Remove a mean spectrum [B, 1, 40] and a deviation, of which the variance [B, 1, 1] is given,
+    from bands [B, S, 40]."""
     return ((bands - mean) / variance.clamp(min=1e-3).sqrt()).clamp(-4, 4)
 
 

@@ -20,6 +20,20 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _STRETCH = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
+class ArrayPictures:
+    """Makes pictures of arrays, as if they came out of a file."""
+
+    def __init__(self):
+        self._reformatter, self._scaler = VideoReformatter(), Scaler()
+
+    def picture(self, bgr: np.ndarray) -> "Picture":
+        """Of uint8 [height, width, 3], which is copied."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
+        # Luma and colours apart, as decoders give them: they are cut out and scaled faster so.
+        frame = self._reformatter.reformat(frame, format="yuv420p", dst_color_range=FULL_RANGE)
+        return Picture(frame, None, self._scaler)
+
+
 class Scaler:
     """Scales and converts with swscale; keeps a prepared context for each size and format."""
 
