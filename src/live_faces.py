@@ -70,7 +70,9 @@ class LiveFaces:
     def seen(self) -> list["LiveFace"]:
         """Faces of which something is held and that were seen for a window at least."""
         return [
-            face for face in self.faces if face.held and face.stop - face.first_frame >= WINDOW_FRAMES
+            face
+            for face in self.faces
+            if face.held and face.stop - face.first_frame >= WINDOW_FRAMES
         ]
 
 

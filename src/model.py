@@ -298,9 +298,7 @@ def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     return levelled_bands(bands, mean, variance)
 
 
-def levelled_bands(
-    bands: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
-) -> torch.Tensor:
+def levelled_bands(bands: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
     """Remove a mean spectrum [B, 1, 40] and a deviation, of which the variance [B, 1, 1] is given,
     from bands [B, S, 40]."""
     return ((bands - mean) / variance.clamp(min=1e-3).sqrt()).clamp(-4, 4)

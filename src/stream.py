@@ -25,7 +25,7 @@ from src.live_sound import LiveSound
 from src.media import FPS, RATES, PictureGrid
 from src.messages import tr
 from src.metrics import Sums, peak_ms
-from src.picture import ArrayPictures
+from src.picture import picture_of
 from src.speakers import largest
 
 LONGEST_GAP_S = 60  # pictures and sound further apart than this are on different clocks
@@ -113,7 +113,7 @@ class LipSyncStream:
         self._window, self._every, self._lead = (
             round(seconds * FPS) for seconds in (window_s, every_s, lead_s)
         )
-        self._pictures, self._grid = ArrayPictures(), PictureGrid()
+        self._grid = PictureGrid()
         self._faces = LiveFaces(trained.model, inference.detector, config.data, self._reach)
         self._sound = LiveSound(trained.model, config.data.n_mfcc, int(sample_rate), lead_s)
         self._settled = Sums.nothing(self._reach)  # of the windows that are not held any more
@@ -144,7 +144,7 @@ class LipSyncStream:
                 continue
             if self._grid.first is None:
                 self._sound.begin(at)
-            for picture in self._grid.add(at, self._pictures.picture(bgr)):
+            for picture in self._grid.add(at, picture_of(bgr)):
                 self._faces.show(picture)
             self._shown += 1
         return self._updated()
@@ -248,7 +248,7 @@ class LipSyncStream:
         # Before its window, what the offsets reach into the past is needed of the sound.
         self._faces.forget(begin)
         self._sound.forget(begin - self._reach // STEPS_PER_FRAME)
-        time_s = self._grid.first + now / FPS
+        time_s = float(self._grid.first) + now / FPS
         self._result = LiveResult(
             self._reading(latest, seen, time_s),
             self._reading(self._settled + latest, self._seen, time_s),
@@ -274,7 +274,12 @@ def _checked_frames(frames: np.ndarray, t: float | Sequence[float]) -> tuple:
     if frames.ndim == 3:
         frames = frames[None]
     times = times.reshape(-1)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape[1:]:
+    if (
+        frames.dtype != np.uint8
+        or frames.ndim != 4
+        or frames.shape[3] != 3
+        or 0 in frames.shape[1:]
+    ):
         raise StreamError(
             tr("pictures must be uint8 BGR [n, height, width, 3], not {kind} {shape}",
                kind=frames.dtype, shape=list(frames.shape))
@@ -295,5 +300,7 @@ def _checked_samples(samples: np.ndarray, t: float) -> tuple:
                kind=samples.dtype, shape=list(samples.shape))
         )  # fmt: skip
     if len(times) != 1 or not np.isfinite(times).all():
-        raise StreamError(tr("the sound needs the time of its first sample in seconds, not {t}", t=t))
+        raise StreamError(
+            tr("the sound needs the time of its first sample in seconds, not {t}", t=t)
+        )
     return samples, times
