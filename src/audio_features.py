@@ -27,8 +27,9 @@ VAD_THRESHOLD = 0.5
 
 
 BLOCK = BLOCK_FRAMES * SAMPLE_RATE // FPS
-BLOCK_CHUNKS = BLOCK // VAD_CHUNK
-assert BLOCK_CHUNKS * VAD_CHUNK == BLOCK  # both clocks begin anew with each block
+LOOK_AHEAD = N_FFT // 2  # samples that a step sees on either side of its middle
+LEAST_BLOCK_FRAMES = 4  # 5 chunks of silero-vad: both clocks begin anew with each block
+assert LEAST_BLOCK_FRAMES * SAMPLE_RATE // FPS % VAD_CHUNK == 0 == BLOCK_FRAMES % LEAST_BLOCK_FRAMES
 
 
 @cache
@@ -75,36 +76,55 @@ def feature_blocks(
         (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES + 1`` frames, until
         one frame after the sound's end.
     """
-    before = np.zeros(N_FFT // 2, np.float32)  # each step looks back and ahead by half a window
-    speech = _Speech()
-    blocks = _blocks(sound)
-    block, last = next(blocks)
-    while block is not None:
-        following, last_too = (None, True) if last else next(blocks)
-        after = np.zeros(N_FFT // 2, np.float32)
-        if following is not None:
-            ahead = following[: len(after)]
-            after[: len(ahead)] = ahead
-        n_frames = -(-len(block) * FPS // SAMPLE_RATE) + last
-        n_frames = min(n_frames, BLOCK_FRAMES + last)
-        padded = np.zeros(n_frames * SAMPLE_RATE // FPS, np.float32)
-        padded[: len(block)] = block
-        yield _mfcc_of(np.concatenate([before, padded, after]), n_mfcc), speech.of(padded)
-        before = padded[-len(before) :]
-        block, last = following, last_too
-
-
-def _blocks(sound: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """(samples, whether they are the last): all but the last are ``BLOCK`` long."""
-    held, length = [], 0
+    stream = FeatureStream(n_mfcc)
     for piece in sound:
-        held.append(piece)
-        length += len(piece)
-        while length > BLOCK:
-            joined = np.concatenate(held)
-            yield joined[:BLOCK], False
-            held, length = [joined[BLOCK:]], length - BLOCK
-    yield np.concatenate([np.zeros(0, np.float32), *held]), True
+        yield from stream.push(piece)
+    yield from stream.end()
+
+
+class FeatureStream:
+    """What ``feature_blocks`` gives, for a sound that comes in pieces.
+
+    Args:
+        n_mfcc: coefficients a step, at most 40.
+        block_frames: frames computed at a time, a multiple of ``LEAST_BLOCK_FRAMES``.
+    """
+
+    def __init__(self, n_mfcc: int, block_frames: int = BLOCK_FRAMES):
+        self._n_mfcc, self._block = n_mfcc, block_frames * SAMPLE_RATE // FPS
+        self._before = np.zeros(LOOK_AHEAD, np.float32)  # each step looks back and ahead
+        self._speech = _Speech()
+        self._held, self._length = [], 0
+
+    def push(self, samples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The next float32 [n] samples: the blocks that they complete."""
+        self._held.append(samples)
+        self._length += len(samples)
+        while self._length >= self._block + LOOK_AHEAD:
+            yield self._first_block()
+
+    def end(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The blocks that are left; silence follows."""
+        while self._length > self._block:
+            yield self._first_block()
+        rest = np.concatenate([np.zeros(0, np.float32), *self._held])
+        frames = -(-len(rest) * FPS // SAMPLE_RATE) + 1
+        padded = np.zeros(frames * SAMPLE_RATE // FPS, np.float32)
+        padded[: len(rest)] = rest
+        yield self._features(padded, np.zeros(0, np.float32))
+
+    def _first_block(self) -> tuple[np.ndarray, np.ndarray]:
+        joined = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        block, rest = joined[: self._block], joined[self._block :]
+        self._held, self._length = [rest], len(rest)
+        return self._features(block, rest[:LOOK_AHEAD])
+
+    def _features(self, block: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        after = np.zeros(LOOK_AHEAD, np.float32)
+        after[: len(ahead)] = ahead
+        mfcc = _mfcc_of(np.concatenate([self._before, block, after]), self._n_mfcc)
+        self._before = block[-LOOK_AHEAD:]
+        return mfcc, self._speech.of(block)
 
 
 def _mfcc_of(samples: np.ndarray, n_mfcc: int) -> np.ndarray:

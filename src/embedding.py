@@ -40,24 +40,50 @@ def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
     def part(first: int, stop: int) -> np.ndarray:
         return crops[first:stop]
 
-    brightness = _brightness(model, part, len(crops))
-    windows = len(crops) - WINDOW_FRAMES + 1
+    return _embedded(model, part, len(crops), _brightness(model, part, len(crops)))
+
+
+@torch.inference_mode()
+def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Brightness of what is looked at, frame by frame: uint8 [T, S, S] -> means [T] of the pixels
+    (0…1) and of their squares."""
+    views = _views(model, crops)
+    return views.mean((1, 2)), views.square().mean((1, 2))
+
+
+@torch.inference_mode()
+def embed_crops(
+    model: SyncModel, crops: np.ndarray, mean: torch.Tensor, square: torch.Tensor
+) -> np.ndarray:
+    """Video embeddings of frames in a row, uint8 [T, S, S] -> float32 [T − 4, D].
+
+    Args:
+        mean, square: mean brightness and mean squared brightness (``levels``) to be removed.
+    """
+    light = mean[None], _deviation(mean, square)[None]
+    return _embedded(model, lambda first, stop: crops[first:stop], len(crops), light)
+
+
+def _embedded(model: SyncModel, crops: Part, n_frames: int, brightness) -> np.ndarray:
+    windows = n_frames - WINDOW_FRAMES + 1
     return np.concatenate([
-        _video_part(model, part, brightness, start, min(start + CHUNK, windows))
+        _video_part(model, crops, brightness, start, min(start + CHUNK, windows))
         for start in range(0, windows, CHUNK)
     ])  # fmt: skip
 
 
 def _brightness(model: SyncModel, crops: Part, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation of a track's views, [1] each."""
-    sums = []
-    for start in range(0, n_frames, CHUNK):
-        views = _views(model, crops(start, min(start + CHUNK, n_frames)))
-        sums.append((views.mean((1, 2)), views.square().mean((1, 2))))
-    means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
-    mean = means.mean()
-    deviation = (squares.mean() - mean.square()).clamp(min=1e-6).sqrt()
-    return mean[None], deviation[None]
+    sums = [
+        levels(model, crops(start, min(start + CHUNK, n_frames)))
+        for start in range(0, n_frames, CHUNK)
+    ]
+    mean, square = (torch.cat(column).mean() for column in zip(*sums, strict=True))
+    return mean[None], _deviation(mean, square)[None]
+
+
+def _deviation(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+    return (square - mean.square()).clamp(min=1e-6).sqrt()
 
 
 def _video_part(model: SyncModel, crops: Part, brightness, first: int, stop: int) -> np.ndarray:
@@ -80,12 +106,18 @@ def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.nd
     """
     bands = _bands(model, mfcc)
     counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(bands.device))[None]
-    bands = levelled_bands(bands, *spectrum(bands, counted))
+    return embed_bands(model, levelled_bands(bands, *spectrum(bands, counted)))
+
+
+@torch.inference_mode()
+def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
+    """Audio embeddings every 10 ms of normalised bands [1, 4 T, 40] -> float32
+    [4 (T − 4) − 3, D]."""
 
     def part(first: int, stop: int) -> torch.Tensor:
         return bands[:, first * STEPS_PER_FRAME : stop * STEPS_PER_FRAME]
 
-    return np.concatenate(list(_audio_parts(model, part, len(speech))))
+    return np.concatenate(list(_audio_parts(model, part, bands.shape[1] // STEPS_PER_FRAME)))
 
 
 def _bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:

@@ -65,5 +65,9 @@ class OutputError(LipSyncError):
     """The result cannot be written where it was asked for."""
 
 
+class StreamError(LipSyncError):
+    """Pictures or sound that a live stream cannot take."""
+
+
 class OutOfMemoryError(LipSyncError):
     """The GPU has too little memory for these settings."""

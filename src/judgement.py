@@ -8,7 +8,16 @@ from src.audio_features import STEP_MS
 from src.calibration import peak_probability, probability_at, sync_probability
 from src.media import FPS
 from src.messages import tr
-from src.metrics import MIN_WINDOWS, Evidence, at_edge, curve_of, lse, peak_ms
+from src.metrics import (
+    MIN_WINDOWS,
+    Curve,
+    Evidence,
+    at_edge,
+    best_offset,
+    curve_of,
+    lse,
+    peak_ms,
+)
 from src.speakers import Face, Speakers
 from src.timeline import Timeline, by_second, find_timeline, jumps_placed, straightened
 
@@ -54,12 +63,10 @@ def judge(
     certainty = peak_probability(curve, calibration)
     offset = peak_ms(curve)
     distance, confidence = (None, None) if offset is None else lse(curve)
-    status = "ok"
-    if offset is None or score is None:
-        status = "no_speech" if curve.windows == 0 else "too_short"
-    elif certainty is None or certainty < least_probability or (strange and share > 0.5):
+    status = status_of(curve, score, certainty, least_probability)
+    if status in ("ok", "edge") and strange and share > 0.5:
         status = "weak"
-    elif at_edge(curve) or leaves:
+    elif status == "ok" and leaves:
         status = "edge"
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
     if status == "edge" and leaves:
@@ -131,6 +138,22 @@ def _strange(
         for first, last in spans
     ]  # fmt: skip
     return told, sum(-(-(last - first) // long) for first, last in spans) / max(1, heard)
+
+
+def status_of(
+    curve: Curve, score: float | None, certainty: float | None, least_probability: float
+) -> str:
+    """Whether the best offset of a curve can be believed: ``ok``, ``no_speech``, ``too_short``,
+    ``weak`` or ``edge``, see ``LipSyncInference.compute_sync_score``.
+
+    Args:
+        score, certainty: ``sync_probability`` and ``peak_probability``.
+    """
+    if best_offset(curve) is None or score is None:
+        return "no_speech" if curve.windows == 0 else "too_short"
+    if certainty is None or certainty < least_probability:
+        return "weak"
+    return "edge" if at_edge(curve) else "ok"
 
 
 def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:

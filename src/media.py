@@ -95,30 +95,51 @@ def read_pictures(
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        rate, scaler = frame_rate(stream), Scaler()
-        first = shown = None
-        shown_at = 0.0
-        index = 0
+        scaler, grid = Scaler(), PictureGrid()
         for at, frame in _timed_pictures(container, stream, report):
-            picture = Picture(frame, aspect, scaler)
-            if first is None:
-                first = at
-            if shown is not None and at - shown_at > MAX_GAP_S:
-                raise broken_clock(path, at - shown_at, shown_at - first)
-            turn = at - 0.5 / FPS if at - shown_at > PICTURE_GAP_S else (shown_at + at) / 2
-            while shown is not None and first + index / FPS < turn:
-                yield shown
-                index += 1
-            shown, shown_at = picture, at
-        if shown is None:
+            if grid.shown_at is not None and at - grid.shown_at > MAX_GAP_S:
+                raise broken_clock(path, at - grid.shown_at, grid.shown_at - grid.first)
+            yield from grid.add(at, Picture(frame, aspect, scaler))
+        if grid.first is None:
             raise UnreadableMediaError(
                 tr("cannot read {path}: {why}; is it a complete media file?",
                    path=path, why=tr("no picture could be decoded"))
             )  # fmt: skip
         # The last picture stands for one frame of the source.
-        while first + index / FPS < shown_at + min(1 / rate, MAX_GAP_S) - 1e-6:
-            yield shown
-            index += 1
+        yield from grid.end(min(1 / frame_rate(stream), MAX_GAP_S))
+
+
+class PictureGrid:
+    """Pictures of any times -> the 25 fps grid, see ``read_pictures``.
+
+    Attributes:
+        first: time of the first picture in seconds, or None before there is one.
+        shown_at: of the latest.
+        index: number of the next frame of the grid.
+    """
+
+    def __init__(self):
+        self.first = self.shown_at = self._shown = None
+        self.index = 0
+
+    def add(self, at: float, picture: Picture) -> Iterator[Picture]:
+        """A picture, later than the one before: the frames that are settled by it."""
+        if self.first is None:
+            self.first = at
+        else:
+            far = at - self.shown_at > PICTURE_GAP_S
+            yield from self.until(at - 0.5 / FPS if far else (self.shown_at + at) / 2)
+        self._shown, self.shown_at = picture, at
+
+    def until(self, turn: float) -> Iterator[Picture]:
+        """The frames before a time in seconds show the latest picture."""
+        while self.first + self.index / FPS < turn:
+            self.index += 1
+            yield self._shown
+
+    def end(self, stands_s: float) -> Iterator[Picture]:
+        """The last frames; the last picture stands for so many seconds."""
+        yield from self.until(self.shown_at + stands_s - 1e-6)
 
 
 def first_picture_s(path: str | Path) -> float:
@@ -227,7 +248,7 @@ def sound_blocks(
                        why=tr("its sound claims {rate} samples a second", rate=frame.sample_rate))
                 )  # fmt: skip
             if resampler is None or abs(at - expected) > AUDIO_JUMP_S or found != shape:
-                for block in _resampled(resampler, None):
+                for block in resampled(resampler, None):
                     yield start, block
                     start += block.shape[1]
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
@@ -238,7 +259,7 @@ def sound_blocks(
             frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
             expected += frame.samples / frame.sample_rate
             heard += frame.samples / frame.sample_rate
-            for block in _resampled(resampler, frame):
+            for block in resampled(resampler, frame):
                 yield start, block
                 start += block.shape[1]
         if resampler is None:
@@ -246,12 +267,12 @@ def sound_blocks(
                 tr("cannot read {path}: {why}; is it a complete media file?",
                    path=path, why=tr("no sound could be decoded"))
             )  # fmt: skip
-        for block in _resampled(resampler, None):
+        for block in resampled(resampler, None):
             yield start, block
             start += block.shape[1]
 
 
-def _resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
+def resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
     """What the resampler gives for a frame; for None: what it still holds."""
     if resampler is None:
         return []

@@ -594,5 +594,30 @@ CATALOGUE: dict[str, str] = {
     "by source": "按来源",
     "by speaker": "按说话人",
     "offset not known, 0 taken": "偏移未知，以 0 计",
+    "a sample rate of {rate} Hz: it must be a whole number from {least} to {most}": (
+        "采样率 {rate} Hz: 必须是 {least} 至 {most} 的整数"
+    ),
+    "{name} must be at least {least}": "{name} 至少为 {least}",
+    "the stream has ended (flush): begin a new one": "流已结束（flush）: 请新建一个",
+    "time goes backwards: {t:.3f} s after {last:.3f} s; push pictures and sound in the order of "
+    "their times, or begin a new stream": (
+        "时间倒退: {last:.3f} 秒之后是 {t:.3f} 秒；请按时间顺序送入画面和声音，或新建一个流"
+    ),
+    "time jumps to {t:.3f} s: pictures and sound need one clock, and after a gap of more than "
+    "{s} s a new stream": (
+        "时间跳到 {t:.3f} 秒: 画面和声音须用同一时钟；中断超过 {s} 秒后请新建一个流"
+    ),
+    "pictures must be uint8 BGR [n, height, width, 3], not {kind} {shape}": (
+        "画面必须是 uint8 BGR [n, 高, 宽, 3]，而不是 {kind} {shape}"
+    ),
+    "{n} pictures need {n} times in seconds, not {times}": (
+        "{n} 幅画面需要 {n} 个以秒计的时间，而不是 {times}"
+    ),
+    "the sound must be finite float32 samples [n] of one channel, not {kind} {shape}": (
+        "声音必须是单声道、有限值的 float32 采样 [n]，而不是 {kind} {shape}"
+    ),
+    "the sound needs the time of its first sample in seconds, not {t}": (
+        "声音需要第一个采样的时间（秒），而不是 {t}"
+    ),
     **OF_TOOLS,
 }

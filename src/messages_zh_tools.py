@@ -238,4 +238,25 @@ OF_TOOLS: dict[str, str] = {
     "({least:.1f} to {most:.1f})": (
         "整个步骤，{n} 个进程: {frames:.0f} 帧/秒，{speed:.1f} 倍实时（{least:.1f} 至 {most:.1f}）"
     ),
+    "Measure how fast, how late and in how much memory a live stream is judged.": (
+        "测量实时判断的速度、延迟和内存。"
+    ),
+    "minutes of the stream": "流的长度（分钟）",
+    "{name}: {width}×{height}, {fps:.1f} fps, played {minutes:g} minutes": (
+        "{name}: {width}×{height}，{fps:.1f} 帧/秒，播放 {minutes:g} 分钟"
+    ),
+    "speed: {speed:.1f} × real time ({processor:.1f} × by processor time)": (
+        "速度: {speed:.1f} 倍实时（按处理器时间 {processor:.1f} 倍）"
+    ),
+    "latency, from the last sample to the answer: median {median:.0f} ms, 95 % {late:.0f} ms": (
+        "延迟（从最后一个采样到结果）: 中位数 {median:.0f} 毫秒，95 % {late:.0f} 毫秒"
+    ),
+    "the answer is of a moment {median:.2f} s before (95 %: {late:.2f} s)": (
+        "结果对应 {median:.2f} 秒前的时刻（95 %: {late:.2f} 秒）"
+    ),
+    "peak memory: {first:.0f} MB after minute 1, {more:+.1f} MB by minute {last:g}": (
+        "内存峰值: 第 1 分钟后 {first:.0f} MB，到第 {last:g} 分钟 {more:+.1f} MB"
+    ),
+    "peak memory: only Unix measures it": "内存峰值: 仅 Unix 系统可测",
+    "result: {result}": "结果: {result}",
 }

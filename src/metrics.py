@@ -124,29 +124,64 @@ class Curve:
     windows: int
 
 
-def curve_of(tracks: Iterable[Evidence]) -> Curve:
-    """Average the evidence.
+@dataclass
+class Sums:
+    """Evidence summed over windows, by offset; sums of several add up.
 
-    Offsets with less than half of the most windows, or less than ``MIN_WINDOWS``, are left out.
-
-    Args:
-        tracks: one or more, of one reach.
+    Attributes:
+        count: int [2 M + 1], usable windows.
+        similarity: float [2 M + 1], Σ of their similarities.
+        distance: float [2 M + 1], Σ of the Euclidean distances.
     """
-    count = total = gaps = 0
-    for part in chain.from_iterable(track.parts() for track in tracks):
-        count = count + part.usable.sum(0)
-        total = total + (part.similarity * part.usable).sum(0)
-        gaps = gaps + (np.sqrt(np.clip(2 - 2 * part.similarity, 0, None)) * part.usable).sum(0)
-    most = int(count.max(initial=0))
-    enough = count >= max(MIN_WINDOWS, most / 2)
-    divisor = np.maximum(count, 1)
-    reach = len(count) // 2
-    return Curve(
-        np.arange(-reach, reach + 1),
-        np.where(enough, total / divisor, np.nan),
-        np.where(enough, gaps / divisor, np.nan),
-        most,
-    )
+
+    count: np.ndarray
+    similarity: np.ndarray
+    distance: np.ndarray
+
+    @classmethod
+    def of(cls, tracks: Iterable[Evidence]) -> "Sums":
+        """Of one or more tracks."""
+        count = total = gaps = 0
+        for part in chain.from_iterable(track.parts() for track in tracks):
+            count = count + part.usable.sum(0)
+            total = total + (part.similarity * part.usable).sum(0)
+            distance = np.sqrt(np.clip(2 - 2 * part.similarity, 0, None))
+            gaps = gaps + (distance * part.usable).sum(0)
+        return cls(count, total, gaps)
+
+    @classmethod
+    def nothing(cls, reach: int) -> "Sums":
+        """Of no window, for offsets within ``±reach`` steps."""
+        return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(
+            self.count + other.count,
+            self.similarity + other.similarity,
+            self.distance + other.distance,
+        )
+
+    def curve(self) -> Curve:
+        """The means.
+
+        Offsets with less than half of the most windows, or less than ``MIN_WINDOWS``, are left
+        out.
+        """
+        most = int(self.count.max(initial=0))
+        enough = self.count >= max(MIN_WINDOWS, most / 2)
+        divisor = np.maximum(self.count, 1)
+        reach = len(self.count) // 2
+        return Curve(
+            np.arange(-reach, reach + 1),
+            np.where(enough, self.similarity / divisor, np.nan),
+            np.where(enough, self.distance / divisor, np.nan),
+            most,
+        )
+
+
+def curve_of(tracks: Iterable[Evidence]) -> Curve:
+    """Average the evidence of one or more tracks of one reach, see ``Sums.curve``."""
+    return Sums.of(tracks).curve()
 
 
 def peak_ms(curve: Curve) -> float | None:

@@ -20,6 +20,19 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _STRETCH = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
+def picture_of(bgr: np.ndarray) -> "Picture":
+    """uint8 [height, width, 3], copied, as if it came out of a file.
+
+    Luma and colours lie apart there, and are cut out and scaled faster so; OpenCV takes them apart
+    ten times as fast as swscale.
+    """
+    height, width = bgr.shape[:2]
+    if height % 2 or width % 2:  # colours are half as wide and as high
+        bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    planes = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    return Picture(av.VideoFrame.from_ndarray(planes, format="yuv420p"), None)
+
+
 class Scaler:
     """Scales and converts with swscale; keeps a prepared context for each size and format."""
 

@@ -78,10 +78,7 @@ def follow_faces(
 ) -> Iterator[Track]:
     """Follow the faces of each shot and choose among them as ``data.track`` says.
 
-    At most ``max_faces`` are followed at once, the largest first. Places are interpolated between
-    looks. A cut, or more than ``max_lost_frames`` pictures without the face, ends a track; so
-    does a picture that stands for longer (than ``SLOWEST`` at least), for it shows nobody
-    speaking. Only a few pictures are held at a time.
+    See ``Follower``. Only a few pictures are held at a time.
 
     Args:
         pictures: the clip on the 25 fps grid.
@@ -96,26 +93,65 @@ def follow_faces(
         chosen tracks, in order of time within each shot; no two share a frame, unless everyone
         is chosen.
     """
-    cuts, shot, shots = CutDetector(), None, 0
-    last, standing = None, 0
-    longest_still = max(settings.max_lost_frames, SLOWEST)
-    for index, picture in enumerate(pictures):
-        count.frames += 1
-        standing = standing + 1 if picture is last else 0
-        last = picture
-        frozen = standing > longest_still
-        count.standing += frozen
-        if not standing and cuts.is_cut(index, picture):  # so is the first picture
-            if shot:
-                yield from shot.chosen(shots, everyone)
-                shots += 1
-            shot = _Shot(index, detector, settings, shortest, new_sink, count)
+    follower = Follower(detector, settings, shortest, new_sink, count, everyone)
+    for picture in pictures:
+        yield from follower.show(picture)
+    yield from follower.end()
+
+
+class Follower:
+    """Follows the faces of each shot, picture by picture.
+
+    At most ``max_faces`` are followed at once, the largest first. Places are interpolated between
+    looks. A cut, or more than ``max_lost_frames`` pictures without the face, ends a track; so
+    does a picture that stands for longer (than ``SLOWEST`` at least), for it shows nobody
+    speaking.
+
+    Args:
+        as for ``follow_faces``.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        settings: DataConfig,
+        shortest: int,
+        new_sink: Callable[[], CropSink],
+        count: FaceCount,
+        everyone: bool = False,
+    ):
+        self._new_shot = lambda index: _Shot(index, detector, settings, shortest, new_sink, count)
+        self._count, self._everyone, self._index = count, everyone, 0
+        self._cuts, self._shot, self._shots = CutDetector(), None, 0
+        self._last, self._standing = None, 0
+        self._longest_still = max(settings.max_lost_frames, SLOWEST)
+
+    def show(self, picture: Picture) -> list[Track]:
+        """The next picture; where it begins a shot, the chosen tracks of the one before."""
+        index, ended = self._index, []
+        self._index += 1
+        self._count.frames += 1
+        self._standing = self._standing + 1 if picture is self._last else 0
+        self._last = picture
+        frozen = self._standing > self._longest_still
+        self._count.standing += frozen
+        if not self._standing and self._cuts.is_cut(index, picture):  # so is the first picture
+            ended = self.end()
+            self._shots += self._shot is not None
+            self._shot = self._new_shot(index)
         if frozen:
-            shot.end_tracks()
+            self._shot.end_tracks()
         else:
-            shot.show(index, picture)
-    if shot:
-        yield from shot.chosen(shots, everyone)
+            self._shot.show(index, picture)
+        return ended
+
+    def end(self) -> list[Track]:
+        """No more pictures of this shot: its chosen tracks."""
+        return self._shot.chosen(self._shots, self._everyone) if self._shot else []
+
+    def forget_ended(self) -> None:
+        """Tracks of this shot that have ended are no longer chosen among, nor held."""
+        self._shot.forget_ended()
 
 
 class CutDetector:
@@ -263,6 +299,10 @@ class _Shot:
         else:
             self._count.faces += 1
             self._ended.append(ended)
+
+    def forget_ended(self) -> None:
+        """Tracks that have ended are not kept."""
+        self._ended = []
 
     def end_tracks(self) -> None:
         """Nobody is followed any further."""
