@@ -95,31 +95,26 @@ def main() -> int:
 def measure(inference: LipSyncInference, video: Path, minutes: float) -> None:
     """Play, and print the figures."""
     stream, latest = LipSyncStream(inference, RATE), None
-    wall = processor = 0.0
-    answers, behind = [], []
-    first_mb = None
+    spent, answers, first_mb = np.zeros(2), [], None  # seconds by the clock and of the processor
     for kind, content, now in played(video, minutes):
-        began, worked = time.perf_counter(), time.process_time()
+        began = np.array([time.perf_counter(), time.process_time()])
         result = getattr(stream, kind)(content, now)
-        took = time.perf_counter() - began
-        wall, processor = wall + took, processor + time.process_time() - worked
+        took = np.array([time.perf_counter(), time.process_time()]) - began
+        spent += took
         if result is not latest:
             answers.append(took)
-            behind.append(now - result.latest.time_s)
             latest = result
         if first_mb is None and now >= min(60, 20 * minutes):
             first_mb = peak_mb()
     last_mb = peak_mb()
     flushed = stream.flush()
-    seconds = 60 * minutes
+    speed, by_processor = 60 * minutes / spent
     print(tr("speed: {speed:.1f} × real time ({processor:.1f} × by processor time)",
-             speed=seconds / wall, processor=seconds / processor))  # fmt: skip
-    median, late = np.percentile(answers, [50, 95]) * 1000
+             speed=speed, processor=by_processor))  # fmt: skip
+    (median, busy), (late, busy_late) = np.percentile(answers, [50, 95], axis=0) * 1000
     print(tr("latency, from the last sample to the answer: median {median:.0f} ms, 95 % "
-             "{late:.0f} ms", median=median, late=late))  # fmt: skip
-    median, late = np.percentile(behind, [50, 95])
-    print(tr("the answer is of a moment {median:.2f} s before (95 %: {late:.2f} s)",
-             median=median, late=late))  # fmt: skip
+             "{late:.0f} ms (processor time: {busy:.0f} and {busy_late:.0f} ms)",
+             median=median, late=late, busy=busy, busy_late=busy_late))  # fmt: skip
     if first_mb is None:
         print(tr("peak memory: only Unix measures it"))
     else:

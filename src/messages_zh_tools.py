@@ -248,11 +248,10 @@ OF_TOOLS: dict[str, str] = {
     "speed: {speed:.1f} × real time ({processor:.1f} × by processor time)": (
         "速度: {speed:.1f} 倍实时（按处理器时间 {processor:.1f} 倍）"
     ),
-    "latency, from the last sample to the answer: median {median:.0f} ms, 95 % {late:.0f} ms": (
+    "latency, from the last sample to the answer: median {median:.0f} ms, 95 % {late:.0f} ms "
+    "(processor time: {busy:.0f} and {busy_late:.0f} ms)": (
         "延迟（从最后一个采样到结果）: 中位数 {median:.0f} 毫秒，95 % {late:.0f} 毫秒"
-    ),
-    "the answer is of a moment {median:.2f} s before (95 %: {late:.2f} s)": (
-        "结果对应 {median:.2f} 秒前的时刻（95 %: {late:.2f} 秒）"
+        "（处理器时间: {busy:.0f} 和 {busy_late:.0f} 毫秒）"
     ),
     "peak memory: {first:.0f} MB after minute 1, {more:+.1f} MB by minute {last:g}": (
         "内存峰值: 第 1 分钟后 {first:.0f} MB，到第 {last:g} 分钟 {more:+.1f} MB"

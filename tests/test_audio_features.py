@@ -13,7 +13,9 @@ from src.audio_features import (
     BLOCK,
     BLOCK_FRAMES,
     HOP,
+    LEAST_BLOCK_FRAMES,
     STEPS_PER_FRAME,
+    FeatureStream,
     Loudness,
     feature_blocks,
     features_of,
@@ -193,6 +195,22 @@ def test_blocks_of_a_sound_of_any_length_equal_librosa(length):
     expected = librosa_mfcc(np.pad(sound, (0, 2 * SAMPLES_PER_FRAME)))[: len(steps)]
     # In silence, where dB end at a floor, and in single precision.
     assert np.abs(steps - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("length", [1, 2559, 2560, 2561, 2816, 30_000])
+def test_small_blocks_give_the_same_as_soon_as_they_can(speech, length):
+    sound, known = talk(speech, length), 0
+    expected, spoken = (np.concatenate(part) for part in zip(*feature_blocks([sound]), strict=True))
+    stream, found = FeatureStream(40, LEAST_BLOCK_FRAMES), []
+    for piece in cut(sound, 100):
+        found += stream.push(piece)
+        known += len(piece)
+        # All whole blocks are there once half a window more has been heard.
+        assert len(found) == max(0, known - 256) // 2560
+    found += stream.end()
+    steps, heard = (np.concatenate(part) for part in zip(*found, strict=True))
+    assert steps.shape == expected.shape and np.abs(steps - expected).max() < 0.02
+    assert np.array_equal(heard, spoken)
 
 
 def test_a_block_is_no_other_than_the_same_sound_within_one(speech):

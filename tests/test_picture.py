@@ -262,6 +262,22 @@ def test_a_part_is_cut_out_where_it_should_be(tmp_path, kind, turn, halvings):
     assert np.abs(part[inside].astype(int) - expected[inside]).mean() < 2.5
 
 
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+def test_arrays_become_pictures_with_their_levels(size):
+    smooth = cv2.resize(np.random.default_rng(4).integers(0, 256, (4, 5, 3), np.uint8), size[::-1])
+    found = picture.picture_of(smooth)
+    assert 0 <= found.height - size[0] <= 1 and 0 <= found.width - size[1] <= 1
+    part = np.s_[: size[0], : size[1]]
+    expected = cv2.cvtColor(smooth, cv2.COLOR_BGR2GRAY).astype(int)
+    assert np.abs(found.gray[part] - expected).max() <= 2
+    # Colours are kept for every second pixel only.
+    assert np.abs(found.bgr[part].astype(int) - smooth).mean() < 8
+    before = found.gray.copy()
+    smooth[:] = 0
+    assert np.array_equal(picture.picture_of(np.zeros_like(smooth)).gray, 0 * before)
+    assert np.array_equal(found.gray, before)
+
+
 def test_one_context_a_size(monkeypatch):
     """Contexts are slow to prepare: the pictures of a file share them."""
     used = []

@@ -1,0 +1,46 @@
+"""A stream of real clips ends with what their files give.
+
+Needs ``../shared/data`` (see its README).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.streaming import BLOCK, RATE, played
+from src.inference import LipSyncInference
+from src.stream import LipSyncStream
+
+CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "test"
+NAMES = (
+    "grid_misc/brbk7n.mpg", "grid_misc/pwij3p.mpg", "zh_mer_tv/sample_00000167.mp4",
+    "zh_mer_tv/sample_00000338.mp4", "wild_misc/videoretalking_5.mp4",
+    "wild_misc/-1wCGAxqT_4+000000_000177+p0.mp4", "lrs_demo/souv_1_gt.mp4",
+    "lrs_demo/souv_399000_gt.mp4", "zh_misc/example_15s.mp4",
+    "webspokes/websitetalkingheads__Tatum.mp4",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no real clips: {CLIPS} is missing"),
+]
+
+
+@pytest.fixture(scope="module")
+def judge() -> LipSyncInference:
+    return LipSyncInference("pretrained/best_model.pth", device="cpu")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_end_of_a_stream_is_what_the_file_gives(judge, name):
+    score, details = judge.compute_sync_score(CLIPS / name, face="largest")
+    stream = LipSyncStream(judge, RATE)
+    for kind, content, t in played(CLIPS / name, details["duration_s"] / 60):
+        getattr(stream, kind)(np.ascontiguousarray(content), t)
+    found = stream.flush().so_far
+    assert found.status == details["status"]
+    assert found.score == pytest.approx(score, abs=0.05)
+    if found.status == "ok":
+        assert found.offset_ms == pytest.approx(details["offset_ms"], abs=20)
+    assert found.time_s == pytest.approx(details["duration_s"], abs=BLOCK / RATE + 0.04)
