@@ -214,6 +214,8 @@ class MuxCommand:
             options["ac"] = made.channels
         if made.bit_rate:
             options["b"] = made.bit_rate
+        if made.codec == "libopus":
+            options["vbr"] = "off"  # else it takes what it thinks fit
         if made.depth:
             options["sample_fmt"] = made.depth
         options["metadata"] = [f"{key}={value}" for key, value in tags.items()]
