@@ -1,5 +1,6 @@
 """Chinese messages: English text as written in ``tr(...)`` -> Chinese, places in braces kept."""
 
+from src.messages_zh_report import OF_REPORT
 from src.messages_zh_tools import OF_TOOLS
 
 CATALOGUE: dict[str, str] = {
@@ -538,5 +539,6 @@ CATALOGUE: dict[str, str] = {
     "by source": "按来源",
     "by speaker": "按说话人",
     "offset not known, 0 taken": "偏移未知，以 0 计",
+    **OF_REPORT,
     **OF_TOOLS,
 }
