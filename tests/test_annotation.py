@@ -1,6 +1,5 @@
 """The annotated copy: pictures, times and sound of the source, and the result drawn in."""
 
-import resource
 from fractions import Fraction
 
 import av
@@ -47,7 +46,7 @@ def annotated(tmp_path, video, audio=None, name="seen.mp4", **changes):
 @pytest.mark.parametrize(
     ("fps", "suffix", "options"),
     [
-        (25, ".mp4", ()), (Fraction(30000, 1001), ".mp4", ()), (60, ".mkv", ()),
+        (25, ".mp4", ()), (Fraction(30000, 1001), ".mp4", ()), (25, ".mkv", ()),
         (25, ".mp4", VARIABLE), (25, ".avi", ("-c:v", "mpeg4", "-q:v", "2")),
     ],
 )  # fmt: skip
@@ -89,10 +88,10 @@ def test_turned_pictures_are_upright(tmp_path, turn):
     write_clip(tmp_path / "plain.mp4", [corner_picture()] * 12, 25, speech)
     turned = tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", turn, "-i", tmp_path / "plain.mp4", "-c", "copy", turned)
-    (_, first), *_ = annotated(tmp_path, turned, tracks=[])
+    (_, first), *others = annotated(tmp_path, turned, tracks=[])
     upright = np.rot90(corner_picture()[..., 0], turn // 90)
     height, width = upright.shape
-    assert first.shape[1] == width and len(annotated(tmp_path, turned, tracks=[])) == 12
+    assert first.shape[1] == width and len(others) == 11
     assert np.abs(first[:height, :, 0].astype(int) - upright).mean() < 12
 
 
@@ -136,8 +135,9 @@ def test_boxes_are_where_the_faces_are_at_that_time(tmp_path, grey):
 
 
 def test_the_speaker_is_named_only_where_somebody_speaks(tmp_path, grey):
-    details = undetermined(made_details(grey, grey, SECONDS))
-    named, unnamed = (annotated(tmp_path, grey, **(changes))[5][1] for changes in ({}, details))
+    quiet = undetermined(made_details(grey, grey, SECONDS))
+    del quiet["video"], quiet["audio"]
+    named, unnamed = (annotated(tmp_path, grey, **told)[5][1] for told in ({}, quiet))
     label = slice(0, 20)
     assert near(named[label], POOR).any() and not near(unnamed, POOR).any()
 
@@ -221,6 +221,7 @@ def test_an_end_in_the_middle_leaves_what_was_there(tmp_path, grey):
 
 
 def test_a_full_disk_is_one_line(tmp_path, grey):
+    resource = pytest.importorskip("resource")  # Windows has none
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:
