@@ -1,5 +1,6 @@
 """Chinese messages: English text as written in ``tr(...)`` -> Chinese, places in braces kept."""
 
+from src.messages_zh_report import OF_REPORT
 from src.messages_zh_tools import OF_TOOLS
 
 CATALOGUE: dict[str, str] = {
@@ -619,5 +620,6 @@ CATALOGUE: dict[str, str] = {
     "the sound needs the time of its first sample in seconds, not {t}": (
         "声音需要第一个采样的时间（秒），而不是 {t}"
     ),
+    **OF_REPORT,
     **OF_TOOLS,
 }
