@@ -1,7 +1,6 @@
 """The ffmpeg command that puts a picture, its mended sound and all else into one file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -147,7 +146,7 @@ class MuxCommand:
             if timeline is None
             else tr("{track} is moved like the first one", track=name_of(track))
         )
-        track = replace(track, rate=rate, channels=len(block))
+        track = track.decoded(rate, len(block))
         made = encoding_for(track, self._output_path)
         self._encode(str(path), track, made, track.tags, track.disposition)
 

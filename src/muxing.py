@@ -12,7 +12,6 @@ import tempfile
 import wave
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -132,13 +131,13 @@ def lay_sound(
     """
     check_fit(fit)
     film = read_film(video_path)
-    own = audio_path is None
+    own = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
     source = Path(video_path if own else audio_path)
     sound = film.sounds[0] if own and film.sounds else read_sound(source)
     rate = sound.rate or 48000
     blocks = sound_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
-    sound = replace(sound, rate=rate, channels=len(block))
+    sound = sound.decoded(rate, len(block))
     end_s = sound_end(source, rate, timeline) if fit != "pad" else 0.0
     with written_aside(output_path) as aside, _folder_beside(aside) as folder:
         container, held = container_of(output_path, aside)
