@@ -121,11 +121,15 @@ def main() -> int:
 def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     """Judge or mend one pair."""
     inputs = [args.video, args.audio, args.checkpoint]
-    drawn = {args.plot: {".png"}, args.report: {".html", ".htm"}, args.annotate: SUFFIXES}
-    for path in filter(None, drawn):
-        others = [other for other in (*drawn, args.output) if other != path]
-        checked_output(path, [*inputs, *others], drawn[path])
-        made_folder(Path(path).parent)
+    drawn = (
+        (args.plot, {".png"}), (args.report, {".html", ".htm"}), (args.annotate, SUFFIXES),
+    )  # fmt: skip
+    taken = [*inputs, args.output]
+    for path, suffixes in drawn:
+        if path:
+            checked_output(path, taken, suffixes)
+            made_folder(Path(path).parent)
+            taken.append(path)
     inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
     if args.score_only:
         score, details = inference.compute_sync_score(args.video, args.audio, args.face, bars)
