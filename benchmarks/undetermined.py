@@ -1,10 +1,12 @@
 """How often "undetermined" is said rightly and wrongly.
 
-Each clip of an index is judged with its own sound, whole and the beginning of it, where an offset
-should be told once there is speech enough; and with what proves nothing: another speaker's sound
-(voice-over, dubbing), its own sound under a still picture, music, noise, silence.
+Each clip of an index is judged with its own sound, whole and the beginning of it, and with another
+voice as loud under it, where an offset should be told once there is speech enough; and with what
+proves nothing: another speaker's sound (voice-over, dubbing), its own sound under a still picture,
+music, noise, silence.
 """
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,10 +17,12 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
+import torch
+from torchaudio.functional import create_dct
 from tqdm import tqdm
 
 from src import evaluate
-from src.audio_features import SAMPLE_RATE, STEPS_PER_FRAME, features_of
+from src.audio_features import N_MELS, SAMPLE_RATE, STEPS_PER_FRAME, features_of
 from src.checkpoint import Trained, load_trained, own_or_pretrained
 from src.cli import add_checkpoint, make_parser, run, settings_of
 from src.clip_features import WINDOW_FRAMES
@@ -29,12 +33,14 @@ from src.judgement import FRAME_MS, judge
 from src.media import FPS
 from src.messages import tr
 from src.metrics import TOLERANCE_FRAMES
+from src.model import bands_of
 from src.samples import Sample, Track, strangers_of
 
 LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
 BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames
 ANSWERS = ("right", "wrong", "no_speech", "too_short", "weak", "edge")
 LEVEL = 0.1  # RMS of made sounds
+PER_DB = math.log(10) / 10  # dB as the logarithm of a power
 OWN = "its own sound"
 
 
@@ -62,6 +68,22 @@ def levelled(sound: np.ndarray) -> np.ndarray:
     return (sound * LEVEL / max(1e-9, float(np.sqrt((sound**2).mean())))).astype(np.float32)
 
 
+def together(own: Track, other: Track) -> Track:
+    """Two people who talk at once, as loud as each other: the powers of their sounds add up, band
+    by band (that of a sum of sounds, without their phases)."""
+    bands = [bands_of(torch.from_numpy(np.array(track.mfcc))) for track in (own, other)]
+    levels = [band[_steps(track.speech)].mean() if track.speech.any() else band.mean()
+              for band, track in zip(bands, (own, other), strict=True)]  # fmt: skip
+    as_loud = bands[1] + levels[0] - levels[1]
+    both = torch.logaddexp(bands[0] * PER_DB, as_loud * PER_DB) / PER_DB
+    mfcc = both @ create_dct(own.mfcc.shape[1], N_MELS, norm="ortho")
+    return Track(own.crop, mfcc.numpy(), own.speech | other.speech)
+
+
+def _steps(speech: np.ndarray) -> np.ndarray:
+    return np.repeat(speech, STEPS_PER_FRAME)
+
+
 def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
     """All that is made of a clip: a name each (``OWN`` and what begins so have an offset), and the
     picture with its sound."""
@@ -76,7 +98,9 @@ def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
             )
     if stranger is not sample:
         both = min(n, stranger.n_frames)
-        yield "another speaker's", stranger.read(0, both)._replace(crop=own.crop[:both])
+        other = stranger.read(0, both)
+        yield "another speaker's", other._replace(crop=own.crop[:both])
+        yield f"{OWN} and another voice", together(sample.read(0, both), other)
     yield "still picture", own._replace(crop=np.repeat(own.crop[:1], n, axis=0))
     seed = crc32(sample.id.encode())
     noise = levelled(np.random.default_rng(seed).standard_normal(n * SAMPLE_RATE // FPS))

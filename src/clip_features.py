@@ -1,18 +1,21 @@
 """video + audio -> what the network sees: the one path for training and inference."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from src.audio_features import STEPS_PER_FRAME, Loudness, feature_blocks, silence
+from src.beside import Beside
 from src.config import DataConfig
 from src.containers import MediaInfo, ReadReport, probe
 from src.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
 from src.face_detectors import Detector
 from src.media import FPS, SAMPLE_RATE, read_pictures, stream_audio
 from src.messages import tr
-from src.sample_file import CropFile, RowFile, read_sample, write_sample
+from src.progress import Progress, unseen
+from src.sample_file import PIECE, CropFile, RowFile, read_sample, write_sample
 from src.tracking import FaceCount, Track, follow_faces
 
 WINDOW_FRAMES = 5  # what one embedding sees
@@ -49,10 +52,18 @@ class TrackFeatures:
         """uint8 [T, size, size], grey; memory-mapped."""
         return read_sample(self.path)["crop"]
 
+    def crops_of(self, first: int, stop: int) -> np.ndarray:
+        """The crops of the frames ``first … stop − 1`` of the track, read; no map of the file
+        stays, for what was read through it counts as memory."""
+        return np.array(self.crops[first:stop])
+
     @property
     def boxes(self) -> np.ndarray:
         """float32 [T, 4], pixels x0 y0 x1 y1."""
-        return np.array(read_sample(self.path)["box"])
+        return np.concatenate([
+            np.array(read_sample(self.path)["box"][start : start + PIECE])
+            for start in range(0, self.n_frames, PIECE)
+        ])  # fmt: skip
 
     @property
     def mfcc(self) -> np.ndarray:
@@ -87,6 +98,12 @@ class Sound:
         rows["mfcc"][len(heard) :] = silence(self.kind["mfcc"].shape[1])
         rows["speech"][len(heard) :] = False
         return rows
+
+    def speech_of(self, first: int, stop: int) -> np.ndarray:
+        """bool, whether somebody speaks in the frames ``first … stop − 1``."""
+        return np.concatenate([
+            self[start : min(start + PIECE, stop)]["speech"] for start in range(first, stop, PIECE)
+        ])  # fmt: skip
 
 
 @dataclass
@@ -125,7 +142,7 @@ class ClipFeatures:
     @property
     def speech(self) -> np.ndarray:
         """bool [n_frames], of the whole clip."""
-        return np.array(self.sound[0 : self.n_frames]["speech"])
+        return self.sound.speech_of(0, self.n_frames)
 
 
 def extract_clip(
@@ -137,6 +154,7 @@ def extract_clip(
     shortest: int = WINDOW_FRAMES,
     threads: int = 1,
     everyone: bool = False,
+    progress: Progress = unseen,
 ) -> ClipFeatures:
     """Decode a clip, follow its faces, crop them and compute the MFCC under them.
 
@@ -151,6 +169,7 @@ def extract_clip(
         shortest: frames a track must have.
         threads: decoder threads.
         everyone: all faces that were followed, not those alone that ``data.track`` chooses.
+        progress: told of the pictures; the sound is listened to meanwhile.
 
     Raises:
         MediaError: one of its kinds says what is wrong with which file.
@@ -159,19 +178,24 @@ def extract_clip(
     sound_path = video_path if audio_path is None else audio_path
     info = probe(video_path)
     heard, report, count = ReadReport(), ReadReport(), FaceCount()
-    sound, loudness = _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard)
+    expected = (info.picture_s or info.duration_s) * FPS
     number = iter(range(1 << 30))
-    tracks = list(
-        follow_faces(
-            read_pictures(video_path, threads, report),
-            detector,
-            settings,
-            shortest,
-            lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
-            count,
-            everyone,
+    with Beside(
+        lambda passing: _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard, passing)
+    ) as hearing:
+        pictures = hearing.watched(read_pictures(video_path, threads, report))
+        tracks = list(
+            follow_faces(
+                progress(pictures, tr("looking for faces"), expected),
+                detector,
+                settings,
+                shortest,
+                lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
+                count,
+                everyone,
+            )
         )
-    )
+        sound, loudness = hearing.result()
     if count.frames < WINDOW_FRAMES:
         raise ClipTooShortError(
             tr("{path} has only {n} frames; at least {least} are needed",
@@ -191,7 +215,7 @@ def extract_clip(
         path, rows = folder / f"track-{place}.npy", track.sink.rows
         write_sample(path, rows, sound, track.first_frame)
         rows.discard()
-        spoken = int(sound[track.first_frame : track.stop]["speech"].sum())
+        spoken = int(sound.speech_of(track.first_frame, track.stop).sum())
         area = track.area / track.n_frames
         ready.append(
             TrackFeatures(path, track.first_frame, track.n_frames, spoken, track.shot, area)
@@ -204,10 +228,14 @@ def extract_clip(
     return clip
 
 
-def _hear(path: str | Path, rows: Path, n_mfcc: int, report: ReadReport) -> tuple[Sound, Loudness]:
+def _hear(
+    path: str | Path, rows: Path, n_mfcc: int, report: ReadReport, passing: Callable
+) -> tuple[Sound, Loudness]:
+    """MFCC and speech of a sound on disk; its blocks go through ``passing``."""
     loudness, sound = Loudness(), Sound(rows, n_mfcc)
     try:
-        for mfcc, speech in feature_blocks(loudness.passing(stream_audio(path, report)), n_mfcc):
+        blocks = feature_blocks(loudness.passing(stream_audio(path, report)), n_mfcc)
+        for mfcc, speech in passing(blocks):
             sound.append(mfcc, speech)
     finally:
         sound.rows.close()

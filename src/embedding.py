@@ -1,23 +1,32 @@
 """A followed face and its sound -> the evidence for every offset."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 
-from src.audio_features import STEPS_PER_FRAME
-from src.clip_features import WINDOW_FRAMES
+from src.audio_features import N_MELS, STEPS_PER_FRAME
+from src.clip_features import WINDOW_FRAMES, ClipFeatures
+from src.messages import tr
 from src.metrics import Evidence, compare
 from src.model import (
     SyncModel,
     bands_of,
     central_view,
+    deviation_of,
     fine_audio_embeddings,
-    normalise_bands,
+    levelled_bands,
     normalise_views,
+    spectrum,
     speech_steps,
 )
+from src.progress import Progress, unseen
 from src.samples import Sample
 
 CHUNK = 250  # frames embedded at a time
+
+# A part of what may be too long to hold: of these frames, from the first to before the second.
+Part = Callable[[int, int], np.ndarray]
 
 
 @torch.inference_mode()
@@ -27,43 +36,64 @@ def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
     Brightness is normalised over the track; the network runs over pieces of it, with the result
     of one pass.
     """
-    means, squares = levels(model, crops)
-    return embed_crops(model, crops, means.mean(), squares.mean())
+    return _embedded(model, crops, _brightness(model, _parts_of(crops), len(crops)))
 
 
 @torch.inference_mode()
 def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Brightness of what is looked at, frame by frame: uint8 [T, S, S] -> means [T] of the pixels
-    (0…1) and of their squares."""
-    sums = []
-    for start in range(0, len(crops), CHUNK):
-        views = _views(model, crops[start : start + CHUNK], model.log_scale.device)
-        sums.append((views.mean((1, 2)), views.square().mean((1, 2))))
-    means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
-    return means, squares
+    (0…1), and of their squares."""
+    views = _views(model, crops)
+    return views.mean((1, 2)), views.square().mean((1, 2))
 
 
 @torch.inference_mode()
 def embed_crops(
     model: SyncModel, crops: np.ndarray, mean: torch.Tensor, square: torch.Tensor
 ) -> np.ndarray:
-    """Video embeddings of frames in a row, uint8 [T, S, S] -> float32 [T − 4, D].
+    """As ``embed_video``, with a brightness from elsewhere.
 
     Args:
-        mean, square: mean brightness and mean squared brightness (``levels``) to be removed.
+        mean, square: means of ``levels``.
     """
-    device = model.log_scale.device
-    deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
-    parts = []
-    for start in range(0, len(crops) - WINDOW_FRAMES + 1, CHUNK):
-        piece = crops[start : start + CHUNK + WINDOW_FRAMES - 1]
-        views = _views(model, piece, device)[None]
-        parts.append(model.video(normalise_views(views, mean[None], deviation[None]))[0])
-    return torch.cat(parts).float().cpu().numpy()
+    return _embedded(model, crops, _removed(mean, square))
 
 
-def _views(model: SyncModel, crops: np.ndarray, device: torch.device) -> torch.Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
+def _parts_of(crops: np.ndarray) -> Part:
+    return lambda first, stop: crops[first:stop]
+
+
+def _embedded(model: SyncModel, crops: np.ndarray, brightness) -> np.ndarray:
+    windows = len(crops) - WINDOW_FRAMES + 1
+    return np.concatenate([
+        _video_part(model, _parts_of(crops), brightness, start, min(start + CHUNK, windows))
+        for start in range(0, windows, CHUNK)
+    ])  # fmt: skip
+
+
+def _brightness(model: SyncModel, crops: Part, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of a track's views, [1] each."""
+    sums = [
+        levels(model, crops(start, min(start + CHUNK, n_frames)))
+        for start in range(0, n_frames, CHUNK)
+    ]
+    means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
+    return _removed(means.mean(), squares.mean())
+
+
+def _removed(mean: torch.Tensor, square: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation, [1] each, of pixels with this mean and mean square."""
+    return mean[None], (square - mean.square()).clamp(min=1e-6).sqrt()[None]
+
+
+def _video_part(model: SyncModel, crops: Part, brightness, first: int, stop: int) -> np.ndarray:
+    """Embeddings of the windows ``first … stop − 1``, float32 [stop − first, D]."""
+    views = _views(model, crops(first, stop + WINDOW_FRAMES - 1))[None]
+    return model.video(normalise_views(views, *brightness))[0].float().cpu().numpy()
+
+
+def _views(model: SyncModel, crops: np.ndarray) -> torch.Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(model.log_scale.device)
     return central_view(pixels, model.size).float() / 255
 
 
@@ -74,27 +104,109 @@ def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.nd
     Loudness is normalised over all of it; the network runs over pieces, with the result of one
     pass.
     """
-    device = model.log_scale.device
-    bands = bands_of(torch.from_numpy(np.ascontiguousarray(mfcc)).to(device))[None]
-    counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(device))[None]
-    return embed_bands(model, normalise_bands(bands, counted))
+    bands = _bands(model, mfcc)
+    counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(bands.device))[None]
+    return embed_bands(model, levelled_bands(bands, *spectrum(bands, counted)))
 
 
 @torch.inference_mode()
 def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
-    """Audio embeddings every 10 ms of normalised bands [1, 4 T, 40] -> float32
-    [4 (T − 4) − 3, D]."""
-    windows = bands.shape[1] // STEPS_PER_FRAME - WINDOW_FRAMES + 1
-    parts = []
+    """As ``embed_audio``, of bands [1, 4 T, 40] that are normalised already."""
+
+    def part(first: int, stop: int) -> torch.Tensor:
+        return bands[:, first * STEPS_PER_FRAME : stop * STEPS_PER_FRAME]
+
+    return np.concatenate(list(_audio_parts(model, part, bands.shape[1] // STEPS_PER_FRAME)))
+
+
+def _bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:
+    """MFCC [4 F, C] -> dB of mel bands [1, 4 F, 40]."""
+    steps = torch.from_numpy(np.ascontiguousarray(mfcc)).to(model.log_scale.device)
+    return bands_of(steps)[None]
+
+
+def _audio_parts(
+    model: SyncModel, bands: Callable[[int, int], torch.Tensor], n_frames: int
+) -> Iterator[np.ndarray]:
+    """Audio embeddings every 10 ms, float32 [n, D], one part after the other.
+
+    Args:
+        bands: normalised, of the frames from the first to before the second number.
+    """
+    windows = n_frames - WINDOW_FRAMES + 1
     for start in range(0, windows, CHUNK):
         stop = min(start + CHUNK, windows)
-        more = stop < windows  # one window more, for the steps between two pieces
-        piece = bands[
-            :, start * STEPS_PER_FRAME : (stop + more + WINDOW_FRAMES - 1) * STEPS_PER_FRAME
-        ]
+        more = stop < windows  # one window more, for the steps between two parts
+        piece = bands(start, stop + more + WINDOW_FRAMES - 1)
         fine = fine_audio_embeddings(model.audio, piece)[0]
-        parts.append(fine[: (stop - start) * STEPS_PER_FRAME])
-    return torch.cat(parts).float().cpu().numpy()
+        yield fine[: (stop - start) * STEPS_PER_FRAME].float().cpu().numpy()
+
+
+@torch.inference_mode()
+def evidence_of_faces(
+    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = unseen
+) -> list[Evidence]:
+    """Compare every face of a clip with the clip's sound, piece by piece along time.
+
+    Each face is compared with the sound of the whole clip, for a shot may be shorter than the
+    offset is long. Brightness is normalised over a track, loudness over the clip. Of crops, MFCC
+    and embeddings a few seconds are held at a time; what stays is the evidence, 5 bytes for each
+    frame, face and offset (54 MB for an hour of one face and ±60 steps).
+
+    Args:
+        clip: its tracks and its sound, on disk.
+        reach: steps of 10 ms.
+        progress: told of the pieces.
+
+    Returns:
+        the evidence of each track, in their order.
+    """
+    speech = clip.speech
+    ahead = _audio_parts(model, _levelled(model, clip), clip.n_frames)
+    sound, begins = np.zeros((0, model.size.length), np.float32), 0
+    brightness = [_brightness(model, track.crops_of, track.n_frames) for track in clip.tracks]
+    found = [
+        Evidence.nothing(track.n_frames - WINDOW_FRAMES + 1, reach, track.first_frame)
+        for track in clip.tracks
+    ]
+    stage, pieces = tr("comparing mouth and sound"), range(0, clip.n_frames, CHUNK)
+    for start in progress(pieces, stage, len(pieces)):
+        first_step = start * STEPS_PER_FRAME - reach
+        last_step = (start + CHUNK) * STEPS_PER_FRAME + reach
+        gone = min(max(0, first_step - begins), len(sound))
+        sound, begins = sound[gone:], begins + gone
+        while begins + len(sound) < last_step and (more := next(ahead, None)) is not None:
+            sound = np.concatenate([sound, more])
+        for track, light, evidence in zip(clip.tracks, brightness, found, strict=True):
+            first = max(0, start - track.first_frame)
+            stop = min(start + CHUNK - track.first_frame, len(evidence.similarity))
+            if first < stop:
+                seen = _video_part(model, track.crops_of, light, first, stop)
+                part = compare(seen, sound, speech, reach, track.first_frame + first, begins)
+                evidence.similarity[first:stop] = part.similarity
+                evidence.usable[first:stop] = part.usable
+    return found
+
+
+def _levelled(model: SyncModel, clip: ClipFeatures) -> Callable[[int, int], torch.Tensor]:
+    """What reads normalised bands of a clip; ``model.spectrum`` of all of it, summed in parts."""
+
+    def bands(first: int, stop: int) -> torch.Tensor:
+        mfcc = clip.sound[first:stop]["mfcc"]
+        return _bands(model, mfcc.reshape(-1, mfcc.shape[-1]))
+
+    speech = torch.from_numpy(clip.speech)
+    counted = speech if speech.any() else torch.ones_like(speech)
+    sums = torch.zeros(2, 1, 1, N_MELS, dtype=torch.float64)
+    for start in range(0, clip.n_frames, CHUNK):
+        stop = min(start + CHUNK, clip.n_frames)
+        shown = bands(start, stop)[:, speech_steps(counted[start:stop])].cpu().double()
+        sums += torch.stack([shown, shown.square()]).sum(2, keepdim=True)
+    mean, square = sums / (counted.sum() * STEPS_PER_FRAME)
+    variance = (square - mean.square()).mean(2, keepdim=True)
+    device = model.log_scale.device
+    mean, deviation = mean.float().to(device), deviation_of(variance.float().to(device))
+    return lambda first, stop: levelled_bands(bands(first, stop), mean, deviation)
 
 
 def evidence_of(

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from src.errors import OutputError
@@ -22,6 +22,26 @@ def made_folder(folder: str | Path) -> Path:
             tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
         ) from None
     return Path(folder)
+
+
+@contextmanager
+def folder_made(folder: str | Path):
+    """``made_folder`` for what the block writes; what the block did not fill is gone again when
+    it fails.
+
+    Raises:
+        OutputError.
+    """
+    folder = Path(folder)
+    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    made_folder(folder)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # somebody else put something there
+            for parent in new:
+                parent.rmdir()
+        raise
 
 
 def shown_path(path: Path) -> Path:

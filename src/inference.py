@@ -1,7 +1,5 @@
-"""CLI and LipSyncInference: score a pair, find its offset, mend it."""
+"""LipSyncInference: score a pair, find its offset, mend it. The command is inference_command."""
 
-import json
-import math
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,13 +7,14 @@ from tempfile import TemporaryDirectory
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import add_checkpoint, make_parser, run, settings_of
+from src.cli import run
 from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
-from src.errors import ConfigError, LipSyncError, OutputError
-from src.files import made_folder, written_aside
+from src.errors import ConfigError, OutputError
+from src.files import folder_made, made_folder, written_aside
 from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
+from src.progress import Progress, unseen
 
 STEPS_PER_FRAME = 4
 MENDED_MS = 20  # a mended sound is measured again and must be this close to zero
@@ -77,6 +76,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
+        progress: Progress = unseen,
     ) -> tuple[float | None, dict]:
         """How likely it is that the pair, as given, is in sync.
 
@@ -85,6 +85,7 @@ class LipSyncInference:
             audio_path: the sound, its first sample at the first picture; None: the video's own.
             face: whose mouth is compared where there are several: ``speaking`` (of each shot the
                 one that the sound belongs to), ``largest``, or a number of ``details["tracks"]``.
+            progress: told how far each stage is; ``progress.bars`` draws it on stderr.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -129,30 +130,20 @@ class LipSyncInference:
             MediaError: one of its kinds says what is wrong with which file.
         """
         from src.clip_features import extract_clip
-        from src.embedding import embed_audio, embed_video
-        from src.metrics import compare
+        from src.embedding import evidence_of_faces
         from src.speakers import Face, choose_faces, voices_over
 
         reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0,
-                everyone=True,
+                everyone=True, progress=progress,
             )  # fmt: skip
-            # Each face is compared with the sound of the whole clip: a shot may be shorter than
-            # the offset is long.
-            speech = clip.speech
-            sound = embed_audio(self.trained.model, clip.mfcc, speech)
+            found = evidence_of_faces(self.trained.model, clip, reach, progress)
             faces = [
-                Face(
-                    number, track.shot, track.first_frame, track.boxes,
-                    compare(
-                        embed_video(self.trained.model, track.crops), sound, speech, reach,
-                        track.first_frame,
-                    ),
-                )
-                for number, track in enumerate(clip.tracks)
-            ]  # fmt: skip
+                Face(number, track.shot, track.first_frame, track.boxes, evidence)
+                for number, (track, evidence) in enumerate(zip(clip.tracks, found, strict=True))
+            ]
         calibration = self.trained.calibration
         least = self.config.inference.min_offset_probability
         speakers = choose_faces(faces, face, calibration, least)
@@ -165,7 +156,7 @@ class LipSyncInference:
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
             "faces": clip.faces,
-            "notes": clip.notes + voices_over(faces, speakers),
+            "notes": clip.notes + voices_over(faces, speakers) + details["notes"],
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
         }
@@ -176,6 +167,8 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
+        progress: Progress = unseen,
     ) -> tuple[bool, str]:
         """Measure a pair, mend its sound along the offset over time, and measure the result.
 
@@ -185,18 +178,23 @@ class LipSyncInference:
         written.
 
         Args:
-            face: as in ``compute_sync_score``.
+            face, progress: as in ``compute_sync_score``.
+            fit: where picture and mended sound are not of one length, ``pad``, ``trim`` or
+                ``loop`` (see ``muxing.lay_sound``).
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
-            ``(False, reason)``.
+            ``(False, reason)``. What could not be kept as it was is added as notes.
 
         Raises:
             MediaError: an input cannot be used.
+            ConfigError: no such ``fit``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, _ = self.mend(video_path, audio_path, output_path, face)
-        return success, message
+        success, message, found = self.mend(
+            video_path, audio_path, output_path, face, fit, progress
+        )
+        return success, "; ".join([message, *found["notes"]])
 
     def mend(
         self,
@@ -204,33 +202,42 @@ class LipSyncInference:
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
+        fit: str = "pad",
+        progress: Progress = unseen,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
-            of the pair as given and, on success, of the result ``score``, ``residual_ms`` (where
-            it is largest), and ``applied_ms`` (the median over time).
+            of the pair as given, ``notes`` (texts: what could not be kept as it was) and, on
+            success, of the result ``score``, ``residual_ms`` (where it is largest), and
+            ``applied_ms`` (the median over time).
         """
+        from src.fitting import check_fit
         from src.muxing import lay_sound
         from src.timeline import Timeline
 
-        output = _checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before, details = self.compute_sync_score(video_path, audio_path, face)
-        measured = {"score_before": before, "score": None, "details": details}
+        check_fit(fit)
+        output = checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
+        before, details = self.compute_sync_score(video_path, audio_path, face, progress)
+        measured = {"score_before": before, "score": None, "details": details, "notes": []}
         if details["undetermined"]:
             return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
         length_s = details["duration_s"]
         applied = Timeline.from_numbers(details["timeline"])
-        made_folder(output.parent)
+
+        def lay(way: str) -> list[str]:
+            try:
+                return lay_sound(video_path, audio_path, aside, applied, way)
+            except OutputError as error:  # say the name that was asked for
+                raise OutputError(str(error).replace(str(aside), str(output))) from None
+
         try:
-            with written_aside(output) as aside:
+            with folder_made(output.parent), written_aside(output) as aside:
                 for _ in range(ROUNDS):
-                    try:
-                        lay_sound(video_path, audio_path, aside, applied)
-                    except OutputError as error:  # say the name that was asked for
-                        raise OutputError(str(error).replace(str(aside), str(output))) from None
-                    after, mended = self.compute_sync_score(aside, face=face)
+                    # What is shown again belongs to other words: it is measured before.
+                    notes = lay("pad" if fit == "loop" else fit)
+                    after, mended = self.compute_sync_score(aside, face=face, progress=progress)
                     if mended["undetermined"]:
                         raise _NotMendedError
                     left = Timeline.from_numbers(mended["timeline"])
@@ -240,13 +247,15 @@ class LipSyncInference:
                     applied = applied.plus(left, length_s)
                 else:
                     raise _NotMendedError
+                if fit == "loop":
+                    notes = lay("loop")
         except _NotMendedError:
             if mended["undetermined"]:
                 why = tr("after the correction, {why}", why=mended["undetermined"])
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        measured |= {"score": after, "residual_ms": round(residual, 1),
+        measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured
 
@@ -271,33 +280,49 @@ class LipSyncInference:
         Raises:
             OutputError: the folder cannot be made.
         """
-        folder = made_folder(Path(output_dir))
-        results = []
-        taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
-        for video, audio in progress(pairs):
-            output = _free_name(folder, Path(video), taken)
-            result = {"video": str(video), "audio": None if audio is None else str(audio),
-                      "success": False, "output": None, "score": None, "details": None}  # fmt: skip
-            try:
-                result["success"], result["message"], found = self.mend(video, audio, output)
-                result["score"], result["details"] = found["score_before"], found["details"]
-            except LipSyncError as error:
-                result["message"] = str(error)
-            # One bad pair must never stop the rest, whatever a decoder makes of it.
-            except Exception as error:
-                result["message"] = f"{type(error).__name__}: {error}"
-            if result["success"]:
-                result["output"] = str(output)
-            results.append(result)
-        return results
+        from src.batch import done, with_outputs
+
+        folder = made_folder(output_dir)
+        return [done(self, pair) for pair in progress(with_outputs(pairs, folder))]
+
+    def rank_sounds(
+        self,
+        video_path: str | Path,
+        audio_paths: list[str | Path],
+        face: str | int = "speaking",
+    ) -> list[dict]:
+        """Which of several sounds belongs to a video, in sync or not: the best first.
+
+        Returns:
+            a dict a sound, as those of ``batch_process``: first by ``offset_probability`` in
+            percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
+        """
+        from src.batch import ranked
+
+        return ranked(self, [(video_path, sound) for sound in audio_paths], face)
+
+    def rank_videos(
+        self,
+        audio_path: str | Path,
+        video_paths: list[str | Path],
+        face: str | int = "speaking",
+    ) -> list[dict]:
+        """Which of several videos a sound belongs to, as ``rank_sounds``."""
+        from src.batch import ranked
+
+        return ranked(self, [(video, audio_path) for video in video_paths], face)
 
 
 class _NotMendedError(Exception):
     """The measured result is no better: drop it."""
 
 
-def _checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
-    """Refuse what cannot or must not be written, before anything is measured."""
+def checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
+    """Refuse what cannot or must not be written, before anything is measured.
+
+    Raises:
+        OutputError.
+    """
     output = Path(output_path)
     for given in inputs:
         if given is None or not (output.exists() and Path(given).exists()):
@@ -316,100 +341,10 @@ def _checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) -
     return output
 
 
-def _free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
-    """``<video name>_synced<suffix>``, numbered where that name is taken: by the output of
-    another video of a batch, or by an input."""
-    number = 1
-    while True:
-        tail = "_synced" if number == 1 else f"_synced_{number}"
-        path = folder / f"{video.stem}{tail}{video.suffix}"
-        if path.resolve() not in taken:
-            taken.add(path.resolve())
-            return path
-        number += 1
-
-
-def _parse():
-    parser = make_parser(
-        tr("Score a video and its sound, find the offset and mend it."),
-        "python src/inference.py --checkpoint checkpoints/best_model.pth --video v.mp4 "
-        "--audio a.wav --output outputs/v_synced.mp4",
-    )
-    add_checkpoint(parser)
-    parser.add_argument("--video", required=True, help=tr("the video"))
-    parser.add_argument("--audio", help=tr("the sound; left out: the video's own"))
-    parser.add_argument(
-        "--output", help=tr("the mended video (default: <video>_synced in paths.output_dir)")
-    )
-    parser.add_argument(
-        "--face", default="speaking", metavar="speaking|largest|NUMBER",
-        help=tr("whose mouth is compared: who speaks (the default), the largest face, or that of a "
-                "number that --json lists"),
-    )  # fmt: skip
-    parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
-    parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
-    parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
-    parser.add_argument("--device", help=tr("auto (the default), cpu, cuda or cuda:N"))
-    args = parser.parse_args()
-    if args.score_only and args.output:
-        parser.error(tr("--score-only writes no video: leave out --output"))
-    return args
-
-
 def main() -> int:
-    args = _parse()
-    config = settings_of(args)
-    inputs = [args.video, args.audio, args.checkpoint]
-    if args.plot:
-        _checked_output(args.plot, [*inputs, args.output], {".png"})
-        made_folder(Path(args.plot).parent)
-    # Without --config nobody has said that these settings are those of bare weights.
-    given = config if args.config else None
-    inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
-    if args.score_only:
-        score, details = inference.compute_sync_score(args.video, args.audio, args.face)
-        result, success, message = {"score": score, "details": details}, True, None
-    else:
-        video = Path(args.video)
-        output = args.output or _free_name(Path(config.paths.output_dir), video, set())
-        success, message, found = inference.mend(args.video, args.audio, output, args.face)
-        score, details = found["score_before"], found["details"]
-        result = {"score": score, "details": details, "success": success, "message": message,
-                  "output": str(output) if success else None}  # fmt: skip
-    if args.plot:
-        from src.rendering import plot_result
+    from src.inference_command import main
 
-        plot_result(score, details, args.plot)
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False))
-        return 0 if success else 1
-    print_result(score, details)
-    if message:
-        print(message)
-    if not args.score_only and success:
-        print(tr("output: {path}", path=output))
-    if args.plot:
-        print(tr("picture: {path}", path=args.plot))
-    return 0 if success else 1
-
-
-def print_result(score: float | None, details: dict) -> None:
-    """The result for a person."""
-    shown = tr("undetermined") if score is None else f"{score:.4f}"
-    print(tr("sync score: {score}", score=shown))
-    print(tr("verdict: {text}", text=details["verdict"]))
-    if details["offset_ms"] is not None:
-        print(tr("offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: "
-                 "{chance:.0%}",
-                 ms=details["offset_ms"], frames=details["offset_frames"],
-                 chance=math.floor(details["offset_probability"] * 100) / 100))  # fmt: skip
-    if details["confidence"] is not None:
-        print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
-                 c=details["confidence"], d=details["min_distance"]))  # fmt: skip
-    print(tr("face seen in {share:.0%} of {seconds:.1f} s",
-             share=details["face_share"], seconds=details["duration_s"]))  # fmt: skip
-    for note in details["notes"]:
-        print(tr("note: {text}", text=note))
+    return main()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
+
 from src.audio_features import STEP_MS
-from src.calibration import peak_probability, sync_probability
+from src.calibration import peak_probability, probability_at, sync_probability
 from src.media import FPS
 from src.messages import tr
 from src.metrics import (
@@ -17,10 +19,13 @@ from src.metrics import (
     peak_ms,
 )
 from src.speakers import Face, Speakers
-from src.timeline import Timeline, by_second, find_timeline, straightened
+from src.timeline import Timeline, by_second, find_timeline, jumps_placed, straightened
 
 FRAME_MS = 1000 // FPS
 STRETCH_S, HOP_S = 4, 2  # the offset over time is read off stretches so long, so far apart
+# Stretches so long, with so much speech, are strange if in sync with less than this chance.
+STRANGE_S, STRANGE_SPEECH_S, STRANGE_CHANCE = 10, 4, 0.1
+MOST_FRAMES = 100  # inference.max_offset_frames can be no larger
 IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
 # ITU-R BT.1359-1: offsets (> 0: the sound is early) that viewers notice, and that they accept.
 DETECTABLE_MS = (-125, 45)
@@ -41,15 +46,31 @@ def judge(
     curve = curve_of(tracks)
     score = sync_probability(curve, calibration)
     timeline = find_timeline(by_second(tracks, n_frames), n_frames / FPS)
+    length_s = n_frames / FPS
+    leaves, strange = None, []
+    if timeline is not None:
+        timeline = jumps_placed(timeline, tracks)
+        leaves = _beyond(timeline, tracks[0].reach * STEP_MS, length_s)
+        strange, share = _strange(tracks, timeline, n_frames, calibration)
     if timeline is not None and timeline.kind != "constant":
-        # Averaged along its course: a curve over all of it would show many offsets at once.
-        middle = timeline.middle(n_frames / FPS)
+        # Averaged along its course: a curve over all of it would show many offsets at once. To
+        # its middle, or to where most of what was looked at can be seen.
+        half_ms = tracks[0].reach * STEP_MS / 2
+        middle = timeline.middle(length_s)
+        if leaves:
+            middle = float(np.clip(middle, -half_ms, half_ms))
         curve = curve_of(straightened(tracks, timeline, middle))
     certainty = peak_probability(curve, calibration)
     offset = peak_ms(curve)
     distance, confidence = (None, None) if offset is None else lse(curve)
     status = status_of(curve, score, certainty, least_probability)
+    if status in ("ok", "edge") and strange and share > 0.5:
+        status = "weak"
+    elif status == "ok" and leaves:
+        status = "edge"
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
+    if status == "edge" and leaves:
+        why = leaves
     if status in ("no_speech", "too_short"):
         score = None
     return score, {
@@ -67,8 +88,9 @@ def judge(
         },
         "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
         "offsets": _over_time(tracks, n_frames, calibration),
-        "timeline": None if why else _told(timeline, n_frames / FPS),
+        "timeline": None if why else _told(timeline, length_s),
         "undetermined": why,
+        "notes": [] if why else strange,
     }
 
 
@@ -86,6 +108,52 @@ def status_of(
     if certainty is None or certainty < least_probability:
         return "weak"
     return "edge" if at_edge(curve) else "ok"
+
+
+def _beyond(timeline: Timeline, reach_ms: int, length_s: float) -> str | None:
+    """What to do about a course that leaves what was looked at; None where it does not."""
+    at = timeline.leaves_at(reach_ms, length_s)
+    if at is None:
+        return None
+    frames = math.ceil(abs(timeline.largest(length_s)) / FRAME_MS) + 3
+    if frames > MOST_FRAMES:
+        return tr(
+            "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than ±{ms} ms: cut "
+            "the video into parts",
+            ppm=timeline.ppm, second=at, ms=reach_ms,
+        )  # fmt: skip
+    return tr(
+        "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than was looked at "
+        "(±{ms} ms): set inference.max_offset_frames={frames}",
+        ppm=timeline.ppm, second=at, ms=reach_ms, frames=frames,
+    )  # fmt: skip
+
+
+def _strange(
+    tracks: list[Evidence], timeline: Timeline, n_frames: int, calibration: dict
+) -> tuple[list[str], float]:
+    """Stretches in which somebody speaks, but not with the mouth that is seen at the offset that
+    was found: in words, and their share of all stretches with speech."""
+    spans, heard, long = [], 0, STRANGE_S * FPS
+    for start in range(0, n_frames, long):
+        parts = _parts(tracks, start, start + long)
+        middle = timeline.at((start + long / 2) / FPS)
+        curve = curve_of(straightened(parts, timeline, middle))
+        chance = probability_at(curve, round(middle / STEP_MS), calibration)
+        if chance is None or curve.windows < STRANGE_SPEECH_S * FPS:
+            continue
+        heard += 1
+        if chance < STRANGE_CHANCE:
+            first = spans.pop()[0] if spans and spans[-1][1] == start else start
+            spans.append((first, min(start + long, n_frames)))
+    reach = tracks[0].reach * STEP_MS
+    told = [
+        tr("{first:.0f}–{last:.0f} s: mouth and sound do not belong together at this offset; it "
+           "is another voice, or the offset lies beyond what was looked at (±{ms} ms: "
+           "inference.max_offset_frames)", first=first / FPS, last=last / FPS, ms=reach)
+        for first, last in spans
+    ]  # fmt: skip
+    return told, sum(-(-(last - first) // long) for first, last in spans) / max(1, heard)
 
 
 def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:
@@ -141,10 +209,12 @@ def _over_time(tracks: list[Evidence], n_frames: int, calibration: dict) -> list
 
 
 def _parts(tracks: list[Evidence], first: int, last: int) -> list[Evidence]:
-    """The windows that begin in the frames ``first … last − 1`` of the clip."""
+    """The windows that begin in the frames ``first … last − 1`` of the clip, of the tracks that
+    are there; one part, an empty one, where none is."""
+    there = [track for track in tracks if track.first_frame < last and track.stop > first]
     return [
         track.part(max(0, first - track.first_frame), max(0, last - track.first_frame))
-        for track in tracks
+        for track in there or tracks[:1]
     ]
 
 

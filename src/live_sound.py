@@ -21,7 +21,7 @@ from src.audio_features import (
 from src.clip_features import WINDOW_FRAMES
 from src.embedding import embed_bands
 from src.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resampled
-from src.model import SyncModel, bands_of, levelled_bands
+from src.model import SyncModel, bands_of, deviation_of, levelled_bands
 from src.running_mean import RunningMean
 
 # A block whose time is further than this from where the one before ended starts anew at its time.
@@ -167,7 +167,8 @@ class LiveSound:
         level = torch.from_numpy(self._levels.mean).float().to(self._model.log_scale.device)
         variance = float(self._levels.mean[-1] - np.square(self._levels.mean[:-1]).mean())
         bands = torch.from_numpy(self._bands[begin * STEPS_PER_FRAME :])[None].to(level.device)
-        bands = levelled_bands(bands, level[None, None, :-1], level.new_tensor([[[variance]]]))
+        deviation = deviation_of(level.new_tensor([[[variance]]]))
+        bands = levelled_bands(bands, level[None, None, :-1], deviation)
         rows = embed_bands(self._model, bands)
         self.rows = np.concatenate([self.rows[: begin * STEPS_PER_FRAME], rows])
 

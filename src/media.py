@@ -208,13 +208,17 @@ def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator
 
 
 def sound_blocks(
-    path: str | Path, rate: int, mono: bool = False, report: ReadReport | None = None
+    path: str | Path,
+    rate: int,
+    mono: bool = False,
+    report: ReadReport | None = None,
+    number: int = 0,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file, streamed in order: (place of the first sample, float32 [channels, n]).
 
     Place 0 is the zero of ``read_audio``; places count samples at ``rate`` Hz. With ``mono``,
     surround sound is mixed down to one channel; otherwise the channels are those of the file.
-    ``report`` is filled with what was met.
+    ``report`` is filled with what was met; ``number`` says which of several tracks is read.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
@@ -222,7 +226,7 @@ def sound_blocks(
     with opened(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
-        stream = container.streams.audio[0]
+        stream = container.streams.audio[number]
         check_decoder(path, stream)
         zero = None
         if video_stream(container) is not None:

@@ -374,8 +374,38 @@ CATALOGUE: dict[str, str] = {
     ),
     "the video": "视频文件",
     "the sound; left out: the video's own": "音频文件；省略时使用视频自带的声音",
-    "the mended video (default: <video>_synced in paths.output_dir)": (
-        "校正后的视频（默认为 paths.output_dir 中的 <视频名>_synced）"
+    "the mended video (default: <video>_synced in paths.output_dir); of many pairs: their folder": (
+        "校正后的视频（默认为 paths.output_dir 中的 <视频名>_synced）；批量时为输出文件夹"
+    ),
+    "many pairs: a list with the columns video,audio": "批量: 含 video,audio 两列的清单",
+    "many pairs: all videos of a folder": "批量: 文件夹中的所有视频",
+    "which of these sounds belongs to the video": "找出哪段音频属于这个视频",
+    "which of these videos the sound belongs to": "找出音频属于哪个视频",
+    "with --video-dir: sounds of the same names": "与 --video-dir 合用: 同名的音频",
+    "of many pairs: the table of results (default: summary.csv there)": (
+        "批量: 结果表（默认为输出文件夹中的 summary.csv）"
+    ),
+    "of many pairs: processes; 0: one for each core": "批量: 进程数；0: 每个核一个",
+    "{names}: only with {what}": "{names}: 只能与 {what} 合用",
+    "--find-audio, --find-video: name one file, and those it may belong to": (
+        "--find-audio、--find-video: 请给出一个文件和若干候选文件"
+    ),
+    "--find-audio, --find-video write no video: leave out --output": (
+        "--find-audio、--find-video 不写视频: 请去掉 --output"
+    ),
+    "--workers: 0 or more": "--workers: 不能小于 0",
+    "pairs": "批量",
+    "{done} of {n} pairs, table: {path}": "{n} 对中完成 {done} 对，结果表: {path}",
+    "what belongs to {path}, the best first:": "与 {path} 相配的，最好的在前:",
+    "offset {ms:+.0f} ms, chance {chance:.0%}, confidence {confidence:.3f}": (
+        "偏移 {ms:+.0f} 毫秒，可信概率 {chance:.0%}，置信度 {confidence:.3f}"
+    ),
+    "the list {path} is missing": "找不到清单 {path}",
+    "{path} lists nothing: a line is video,audio": "{path} 是空的: 每行应为 video,audio",
+    "{path}: a line names no video: {line}": "{path}: 有一行没有视频: {line}",
+    "{path} is no CSV table": "{path} 不是 CSV 表",
+    "{path} is not a summary of this program: choose another --summary": (
+        "{path} 不是本程序的结果表: 请用 --summary 另选文件名"
     ),
     "judge, write no video": "只打分，不写视频",
     "also draw the result as this picture (.png)": "同时把结果画成图片（.png）",
@@ -390,6 +420,27 @@ CATALOGUE: dict[str, str] = {
     ),
     "too little speech while the face is seen: at least {ms} ms are needed": (
         "看得到人脸时说话太少: 至少需要 {ms} 毫秒"
+    ),
+    "looking for faces": "寻找人脸",
+    "comparing mouth and sound": "比对口型与声音",
+    (
+        "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than ±{ms} ms: cut "
+        "the video into parts"
+    ): "声音漂移 {ppm:+.0f} ppm，在第 {second:.0f} 秒已超过 ±{ms} 毫秒：请把视频分成几段",
+    (
+        "the sound drifts by {ppm:+.0f} ppm, and at {second:.0f} s further than was looked at "
+        "(±{ms} ms): set inference.max_offset_frames={frames}"
+    ): (
+        "声音漂移 {ppm:+.0f} ppm，在第 {second:.0f} 秒超出查找范围（±{ms} 毫秒）："
+        "请设置 inference.max_offset_frames={frames}"
+    ),
+    (
+        "{first:.0f}–{last:.0f} s: mouth and sound do not belong together at this offset; it "
+        "is another voice, or the offset lies beyond what was looked at (±{ms} ms: "
+        "inference.max_offset_frames)"
+    ): (
+        "{first:.0f}–{last:.0f} 秒：在此偏移下口型与声音不相符；可能是别人的声音，"
+        "或偏移超出查找范围（±{ms} 毫秒：inference.max_offset_frames）"
     ),
     "the offset may lie beyond what was looked at (±{ms} ms): raise inference.max_offset_frames": (
         "偏移可能超出查找范围（±{ms} 毫秒）: 请调大 inference.max_offset_frames"
@@ -441,6 +492,41 @@ CATALOGUE: dict[str, str] = {
     "the output {path} is a folder: name a file": "输出 {path} 是文件夹: 请指定文件名",
     "output: {path}": "输出: {path}",
     "picture: {path}": "图片: {path}",
+    # --- mending
+    "fit {fit}: allowed: {known}": "fit {fit}: 允许的取值: {known}",
+    "the picture was encoded anew: a {suffix} file cannot take over the {codec} of this video as "
+    "it is": "画面已重新编码: {suffix} 文件无法原样收入此视频的 {codec} 画面",
+    "{track} is kept as it is": "{track} 保持原样",
+    "{track} is moved like the first one": "{track} 与第一条声音一同移动",
+    "{track} is left out: it cannot be decoded": "{track} 未保留: 无法解码",
+    "{track} is left out: the output cannot hold it": "{track} 未保留: 输出格式不支持",
+    "{track} is converted to {codec}": "{track} 已转换为 {codec}",
+    "picture track": "画面轨",
+    "cover picture": "封面图",
+    "sound track": "音轨",
+    "subtitle track": "字幕轨",
+    "attached file": "附件",
+    "data track": "数据轨",
+    "the sound has {now} samples a second instead of {before}: {suffix} files hold no more": (
+        "声音采样率由 {before} 变为 {now}: {suffix} 文件最多只支持这么多"
+    ),
+    "the sound has {now} channels instead of {before}: {suffix} files hold no more": (
+        "声音声道数由 {before} 变为 {now}: {suffix} 文件最多只支持这么多"
+    ),
+    "the chapters are left out: the output cannot hold them": "章节未保留: 输出格式不支持",
+    "the title is left out: the output cannot hold it": "标题未保留: 输出格式不支持",
+    "it came out with {found} pictures instead of {expected}": (
+        "写出的画面为 {found} 帧，应为 {expected} 帧"
+    ),
+    "it came out {found:.2f} s long instead of {expected:.2f} s": (
+        "写出的时长为 {found:.2f} 秒，应为 {expected:.2f} 秒"
+    ),
+    "a sound of another length: cut or continued with silence under the whole picture (pad, the "
+    "default); the picture cut where the sound ends (trim); the picture shown again until the "
+    "sound ends (loop)": (
+        "声音与画面长度不同时: 画面完整，声音截断或补静音（pad，默认）；画面截到声音结束处"
+        "（trim）；画面重复播放直到声音结束（loop）"
+    ),
     # --- pictures
     "offset: the sound delayed by … ms (> 0: the sound leads)": (
         "偏移: 声音需延后的毫秒数（> 0: 声音超前）"

@@ -17,6 +17,10 @@ OF_TOOLS: dict[str, str] = {
     "zero has moved by {ms:+.1f} ms (5 to 95 % of the clips: {low:+.1f} to {high:+.1f} ms)": (
         "零点移动了 {ms:+.1f} ms（5–95 % 的视频: {low:+.1f} 到 {high:+.1f} ms）"
     ),
+    "Measure how many answers are right at each confidence.": ("测量各置信度下有多少答案是对的。"),
+    "{own} answers with the clips' own sounds, {foreign} with another speaker's": (
+        "{own} 个答案用视频自己的声音，{foreign} 个用他人的声音"
+    ),
     "Count how often no offset is told, rightly and wrongly.": (
         "统计“无法判断”说得对与不对的比例。"
     ),

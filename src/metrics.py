@@ -4,8 +4,9 @@ Offsets count in steps of 10 ms here; positive: the sound is early and must be d
 of video that begins at frame ``t`` is compared with the sound that begins at step ``4 t − o``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -16,6 +17,7 @@ MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
 BINS = 10  # of the reliability diagram
 SEARCH_REACH = 15 * STEPS_PER_FRAME  # validation and tests look for offsets within ±15 frames
+PART = 5000  # windows worked on at a time
 FIT_STEPS = 4  # the peak is fitted over ± this many steps
 
 
@@ -39,6 +41,22 @@ class Evidence:
         """Largest offset looked at, in steps."""
         return self.similarity.shape[1] // 2
 
+    @property
+    def stop(self) -> int:
+        """Frame of the clip after that at which the last window begins."""
+        return self.first_frame + len(self.similarity)
+
+    @classmethod
+    def nothing(cls, windows: int, reach: int, first_frame: int) -> "Evidence":
+        """None yet, for so many windows; to be filled in."""
+        shape = windows, 2 * reach + 1
+        return cls(np.zeros(shape, np.float32), np.zeros(shape, bool), first_frame)
+
+    def parts(self) -> Iterator["Evidence"]:
+        """All of it, in parts of ``PART`` windows: sums over hours need little memory so."""
+        for first in range(0, max(1, len(self.similarity)), PART):
+            yield self.part(first, first + PART)
+
     def part(self, first: int, last: int) -> "Evidence":
         """The windows ``first … last − 1``."""
         return Evidence(
@@ -58,30 +76,35 @@ class Evidence:
 
 
 def compare(
-    video: np.ndarray, audio: np.ndarray, speech: np.ndarray, reach: int, first_frame: int = 0
+    video: np.ndarray,
+    audio: np.ndarray,
+    speech: np.ndarray,
+    reach: int,
+    first_frame: int = 0,
+    first_step: int = 0,
 ) -> Evidence:
     """Compare every video window with the sound at every offset within ``±reach`` steps.
 
     Args:
         video: float32 [W, D], one embedding a frame.
         audio: float32 [N, D], one every 10 ms (``embedding.embed_audio``).
-        speech: bool [T], by frame, of the sound.
+        speech: bool [T], by frame, of the whole sound.
         reach: steps of 10 ms.
         first_frame: frame of the sound under which the video's first window begins.
+        first_step: step of the sound at which ``audio`` begins.
     """
-    windows = len(video)
-    similarity = np.zeros((windows, 2 * reach + 1), np.float32)
-    usable = np.zeros(similarity.shape, bool)
-    begins = (first_frame + np.arange(windows)) * STEPS_PER_FRAME
+    found = Evidence.nothing(len(video), reach, first_frame)
+    begins = (first_frame + np.arange(len(video))) * STEPS_PER_FRAME - first_step
     half = WINDOW_FRAMES * STEPS_PER_FRAME // 2
-    spoken = speech[np.minimum((np.arange(len(audio)) + half) // STEPS_PER_FRAME, len(speech) - 1)]
+    middles = (first_step + np.arange(len(audio)) + half) // STEPS_PER_FRAME
+    spoken = speech[np.minimum(middles, len(speech) - 1)]
     for column, offset in enumerate(range(-reach, reach + 1)):
         steps = begins - offset
         there = (steps >= 0) & (steps < len(audio))
-        found = steps[there]
-        similarity[there, column] = np.einsum("wd,wd->w", video[there], audio[found])
-        usable[there, column] = spoken[found]
-    return Evidence(similarity, usable, first_frame)
+        heard = steps[there]
+        found.similarity[there, column] = np.einsum("wd,wd->w", video[there], audio[heard])
+        found.usable[there, column] = spoken[heard]
+    return found
 
 
 @dataclass
@@ -116,16 +139,14 @@ class Sums:
     distance: np.ndarray
 
     @classmethod
-    def of(cls, tracks: list[Evidence]) -> "Sums":
-        """Of one or more tracks."""
-        return cls(
-            sum(track.usable.sum(0) for track in tracks),
-            sum((track.similarity * track.usable).sum(0) for track in tracks),
-            sum(
-                (np.sqrt(np.clip(2 - 2 * track.similarity, 0, None)) * track.usable).sum(0)
-                for track in tracks
-            ),
-        )
+    def of(cls, tracks: Iterable[Evidence]) -> "Sums":
+        """Of one or more tracks of one reach."""
+        count = total = gaps = 0
+        for part in chain.from_iterable(track.parts() for track in tracks):
+            count = count + part.usable.sum(0)
+            total = total + (part.similarity * part.usable).sum(0)
+            gaps = gaps + (np.sqrt(np.clip(2 - 2 * part.similarity, 0, None)) * part.usable).sum(0)
+        return cls(count, total, gaps)
 
     @classmethod
     def nothing(cls, reach: int) -> "Sums":
@@ -157,8 +178,8 @@ class Sums:
         )
 
 
-def curve_of(tracks: list[Evidence]) -> Curve:
-    """Average the evidence, see ``Sums.curve``."""
+def curve_of(tracks: Iterable[Evidence]) -> Curve:
+    """Average the evidence of one or more tracks of one reach, see ``Sums.curve``."""
     return Sums.of(tracks).curve()
 
 

@@ -279,10 +279,8 @@ def normalise_views(
     return (views - mean[:, None, None, None]) / deviation[:, None, None, None]
 
 
-def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Remove a clip's mean spectrum and its deviation (CMVN), measured where somebody speaks.
-
-    Pauses, music or silence put before a clip so change nothing about how its speech looks.
+def spectrum(bands: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A clip's mean spectrum, [B, 1, 40], and its deviation from it, [B, 1, 1].
 
     Args:
         bands: float [B, S, 40], dB.
@@ -295,13 +293,30 @@ def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     total = weight.sum(1, keepdim=True)
     mean = (bands * weight).sum(1, keepdim=True) / total
     variance = ((bands - mean).square() * weight).sum((1, 2), keepdim=True) / (total * N_MELS)
-    return levelled_bands(bands, mean, variance)
+    return mean, deviation_of(variance)
 
 
-def levelled_bands(bands: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    """Remove a mean spectrum [B, 1, 40] and a deviation, of which the variance [B, 1, 1] is given,
-    from bands [B, S, 40]."""
-    return ((bands - mean) / variance.clamp(min=1e-3).sqrt()).clamp(-4, 4)
+def deviation_of(variance: torch.Tensor) -> torch.Tensor:
+    """The deviation that bands are divided by: that of digital silence would be 0."""
+    return variance.clamp(min=1e-3).sqrt()
+
+
+def levelled_bands(
+    bands: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
+) -> torch.Tensor:
+    """Bands [B, S, 40] without a clip's spectrum and deviation, held within ±4."""
+    return ((bands - mean) / deviation).clamp(-4, 4)
+
+
+def normalise_bands(bands: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Remove a clip's mean spectrum and its deviation (CMVN), measured where somebody speaks.
+
+    Pauses, music or silence put before a clip so change nothing about how its speech looks.
+
+    Args:
+        bands, counted: as for ``spectrum``.
+    """
+    return levelled_bands(bands, *spectrum(bands, counted))
 
 
 def bands_of(mfcc: torch.Tensor) -> torch.Tensor:

@@ -3,13 +3,16 @@
 With ``media`` the only room that knows containers and clocks.
 """
 
+import errno
 import math
+import os
+import re
 import subprocess
 import tempfile
 import wave
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,18 +20,17 @@ from pathlib import Path
 import av
 import numpy as np
 
-from src.containers import opened, path_argument, probe, video_stream
 from src.errors import OutputError
 from src.files import written_aside
-from src.media import SAMPLE_RATE, first_picture_s, frame_rate, sound_blocks
+from src.film import read_film, read_sound
+from src.fitting import check_fit, fitted, sound_end
+from src.kept_tracks import container_of
+from src.media import SAMPLE_RATE, sound_blocks
 from src.messages import tr
+from src.mux_command import MuxCommand, can_copy, interleaved
+from src.output_check import check_output
 from src.retiming import retimed
 from src.timeline import Piece, Timeline
-
-# Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).
-SOUND_CODECS = {
-    ".webm": "libopus", ".avi": "pcm_s16le", ".mpg": "mp2", ".mpeg": "mp2", ".wmv": "wmav2",
-}  # fmt: skip
 
 
 def write_clip(
@@ -98,130 +100,72 @@ def lay_sound(
     audio_path: str | Path | None,
     output_path: str | Path,
     timeline: Timeline,
-) -> None:
+    fit: str = "pad",
+) -> list[str]:
     """Put a sound under a video along a timeline; the picture keeps every frame.
 
     The picture is copied as it is where the output's container can hold it, else encoded anew.
-    The sound is encoded once, at its own rate and channels, and fills the length of the picture:
-    silence is added, and what would outlast the picture is cut.
+    The sound is encoded once (``sound_codecs.encoding_for``). Tags, chapters, rotation, subtitles
+    and further tracks go along as far as the container can hold them. Where the video's own sound
+    is laid, its further sound tracks, cut with the same scissors, are laid along the same
+    timeline; where another one takes the place of its first, they stay as they are.
 
     Args:
         video_path: the pictures.
         audio_path: the sound, its first sample at the first picture; None: the video's own.
         output_path: the file to make; its suffix names the container.
         timeline: the offsets that are mended.
+        fit: what is done where picture and sound are not of one length. ``pad``: the picture is
+            kept, a longer sound is cut where it ends, a shorter one continued with silence.
+            ``trim``: the picture, too, is cut where a shorter sound ends (as the picture is not
+            encoded anew, at the next place where it can be). ``loop``: the picture begins anew
+            until a longer sound ends; under a longer picture there is silence.
+
+    Returns:
+        notes for the user: what could not be kept as it was.
 
     Raises:
         MediaError: an input cannot be used.
-        OutputError: the suffix names no container, or the file cannot be written.
+        ConfigError: no such ``fit``.
+        OutputError: the suffix names no container, the file cannot be written, or is not what it
+            should be when it is read again.
     """
-    import ffmpeg
-    import imageio_ffmpeg
-
-    source = Path(video_path if audio_path is None else audio_path)
-    suffix = Path(output_path).suffix.lower()
-    film, sound = _read_packets(video_path), probe(source)
-    rate = sound.audio_rate or 48000
+    check_fit(fit)
+    film = read_film(video_path)
+    own = audio_path is None
+    source = Path(video_path if own else audio_path)
+    sound = film.sounds[0] if own and film.sounds else read_sound(source)
+    rate = sound.rate or 48000
     blocks = sound_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
-    channels = len(block)
-    # On the input's own clock, moved so that the first picture is at zero, where the sound starts.
-    video = ffmpeg.input(path_argument(video_path), itsoffset=-film.first_s, copyts=None).video
-    audio = ffmpeg.input("pipe:", format="f32le", ar=rate, ac=channels).audio
-    with written_aside(output_path) as aside:
-        options = {"acodec": SOUND_CODECS.get(suffix, "aac"), "map_metadata": 0}
-        if options["acodec"] == "mp2":
-            options |= {"ar": 48000, "audio_bitrate": 192_000}
-        elif options["acodec"] != "pcm_s16le":
-            options["audio_bitrate"] = min(256_000, max(128_000, sound.audio_bit_rate))
-        container, held = _container_of(output_path, aside)
-        # ffmpeg stamps pictures anew that it copies out of a program stream, and wrongly.
-        movable = film.well_stamped and film.container != "mpeg" and suffix != ".wmv"
-        if film.container == container or (film.codec in held and movable):
-            options["vcodec"] = "copy"
-        else:
-            if not film.well_stamped:
-                video = video.filter("setpts", "round(N/FRAME_RATE/TB)")
-            video = video.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
-            options |= {"fps_mode": "passthrough", "pix_fmt": "yuv420p", **_encoder(suffix, held)}
-        command = ffmpeg.output(video, audio, path_argument(aside), **options).global_args(
-            "-loglevel", "error"
-        )
-        binary = imageio_ffmpeg.get_ffmpeg_exe()
-        total = round(film.length_s * rate)
+    sound = replace(sound, rate=rate, channels=len(block))
+    end_s = sound_end(source, rate, timeline) if fit != "pad" else 0.0
+    with written_aside(output_path) as aside, _folder_beside(aside) as folder:
+        container, held = container_of(output_path, aside)
+        copied = can_copy(film, container, held, repeated=False)
+        length = fitted(film, fit, end_s, copied)
+        if length.times > 1 and copied and not can_copy(film, container, held, repeated=True):
+            copied = False
+            length = fitted(film, fit, end_s, copied)
+        command = MuxCommand(video_path, film, container, held, output_path, Path(folder))
+        command.add_picture(length, copied)
+        first = film.sounds[0] if film.sounds else None
+        command.add_sound(sound, first)
+        for track in film.sounds[1:]:
+            command.add_further_sound(track, timeline if own else None, length.length_s)
+        command.add_other_tracks()
+        total = round(length.length_s * rate)
         laid = retimed(chain([(start, block)], blocks), rate, timeline, total)
-        _run(
-            command.compile(cmd=binary, overwrite_output=True),
-            (part.T.astype("<f4").tobytes() for part in laid),
-            output_path,
-        )
+        _run(command.line(aside), interleaved(laid), output_path)
+        missing = check_output(aside, output_path, film, length, copied)
+    return command.notes + missing
 
 
-@dataclass(frozen=True)
-class _Film:
-    """What a look at all packets of a video stream says.
-
-    Attributes:
-        container: name of the file's format.
-        codec: its name.
-        first_s: time of the first picture that can be decoded, on the container's clock.
-        length_s: seconds from there to the end of the last picture.
-        well_stamped: whether each packet has a presentation time that can be trusted.
-    """
-
-    container: str
-    codec: str
-    first_s: float
-    length_s: float
-    well_stamped: bool
-
-
-def _read_packets(path: str | Path) -> _Film:
-    """Raises MissingFileError, UnreadableMediaError, NoVideoError."""
-    first = first_picture_s(path)
-    with opened(path) as container:
-        stream = video_stream(container)
-        unstamped, good, last, count = container.format.name == "avi", True, first, 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.InvalidDataError):
-                break
-            if not packet.size:
-                continue
-            count += 1
-            if packet.pts is None or (unstamped and packet.pts != packet.dts):
-                good = False
-            else:
-                last = max(last, float(packet.pts * packet.time_base))
-        end = last + 1 / frame_rate(stream)
-        if not good:
-            end = first + count / frame_rate(stream)
-        name = stream.codec.canonical_name
-        return _Film(container.format.name, name, first, end - first, good)
-
-
-def _encoder(suffix: str, held: set[str]) -> dict:
-    """Options of a good encoder for a container."""
-    if suffix == ".webm":
-        return {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good",
-                "cpu-used": 4, "row-mt": 1}  # fmt: skip
-    if "h264" in held and suffix not in (".mpg", ".mpeg", ".wmv"):
-        return {"vcodec": "libx264", "crf": 18}
-    return {"q:v": 3}
-
-
-def _container_of(output_path: str | Path, aside: Path) -> tuple[str, set[str]]:
-    """The container of this suffix: its name, and those of the codecs it can hold."""
-    try:
-        with av.open(str(aside), "w") as container:
-            return container.format.name, set(container.supported_codecs)
-    except (ValueError, av.error.FFmpegError):
-        raise OutputError(
-            tr("{path}: no video container goes by this name; use .mp4, .mov, .mkv or .webm",
-               path=output_path)
-        ) from None  # fmt: skip
+def _folder_beside(path: Path) -> tempfile.TemporaryDirectory:
+    """A folder for what is too large for the system's, perhaps in memory."""
+    return tempfile.TemporaryDirectory(
+        prefix=f"{path.stem}-", dir=path.parent, ignore_cleanup_errors=True
+    )
 
 
 def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) -> None:
@@ -246,5 +190,7 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
         if process.returncode:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            why = lines[-1] if lines else "ffmpeg failed"
+            full = os.strerror(errno.ENOSPC)
+            why = full if any(full in line for line in lines) else " ".join(lines[:1])
+            why = re.sub(r"^(\[[^]]*\] )+", "", why) or f"ffmpeg: {process.returncode}"
             raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))

@@ -144,7 +144,7 @@ class _Tempo:
     """ffmpeg's atempo: another pace at the same pitch."""
 
     def __init__(self, pace: float, rate: int, channels: int):
-        self._rate, self._layout = rate, _layout_of(channels)
+        self._rate, self._layout = rate, layout_of(channels)
         self._graph = av.filter.Graph()
         entry = self._graph.add_abuffer(
             sample_rate=rate, format="fltp", layout=self._layout, time_base=f"1/{rate}"
@@ -171,6 +171,7 @@ class _Tempo:
                 return np.concatenate(found, axis=1)
 
 
-def _layout_of(channels: int) -> str:
+def layout_of(channels: int) -> str:
+    """ffmpeg's name of the usual order of so many channels."""
     names = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
     return names.get(channels, f"{channels}c")

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from src import embedding
-from src.embedding import embed_audio, embed_video, evidence_of
-from src.metrics import curve_of
+from src.clip_features import ClipFeatures, Sound, TrackFeatures
+from src.embedding import embed_audio, embed_video, evidence_of, evidence_of_faces
+from src.metrics import compare, curve_of
 from src.model import ModelSize, SyncModel, bands_of, central_view, normalise_bands
-from src.sample_file import read_sample, record_type
+from src.sample_file import CropFile, read_sample, record_type, write_sample
 
 SIZE = ModelSize(48, 40, 16, 16, 2, 0.4)
 
@@ -92,7 +93,7 @@ class Echo(torch.nn.Module):
 @pytest.mark.parametrize("lead", [-5, 0, 3])
 def test_a_sound_that_is_early_has_a_positive_offset(monkeypatch, lead):
     monkeypatch.setattr(embedding, "normalise_views", lambda views, *_: views)
-    monkeypatch.setattr(embedding, "normalise_bands", lambda bands, _: bands)
+    monkeypatch.setattr(embedding, "levelled_bands", lambda bands, *_: bands)
     monkeypatch.setattr(embedding, "bands_of", lambda mfcc: mfcc)
     said = np.random.default_rng(1).integers(0, 256, 80)
     crops = np.broadcast_to(said[10:70, None, None], (60, 48, 48)).astype(np.uint8)
@@ -108,3 +109,65 @@ def test_pieces_of_long_sound_give_the_result_of_one_pass(model, monkeypatch):
     monkeypatch.setattr("src.embedding.CHUNK", 7)
     np.testing.assert_allclose(embed_audio(model, mfcc, speech), whole, atol=1e-5)
     assert whole.shape[0] == 4 * 36 - 3
+
+
+# --- piece by piece along time
+
+
+@pytest.fixture
+def clip(tmp_path) -> ClipFeatures:
+    """Two faces that share frames and a third, with a sound that ends before the picture."""
+    frames, heard = 70, 64
+    _, mfcc, speech = track(frames, seed=5)
+    sound = Sound(tmp_path / "sound.rows", 40)
+    sound.append(mfcc.reshape(frames, 4, 40)[:heard], speech[:heard])
+    sound.rows.close()
+    tracks = []
+    for number, (first, length) in enumerate([(0, 33), (7, 60), (40, 28)]):
+        crops = CropFile(tmp_path / f"{number}.rows", 48)
+        for crop in track(length, seed=number)[0] // (number + 1):
+            crops.append(crop, np.zeros(4))
+        crops.close()
+        path = tmp_path / f"{number}.npy"
+        write_sample(path, crops.rows, sound, first)
+        tracks.append(TrackFeatures(path, first, length, 9))
+    return ClipFeatures(tracks, sound, frames, 1.0, 3, None)
+
+
+@pytest.mark.parametrize("chunk", [10, 16, 250])
+@pytest.mark.parametrize("reach", [3, 60])
+def test_faces_in_pieces_have_the_evidence_of_the_whole_clip(
+    model, clip, monkeypatch, chunk, reach
+):
+    sound = embed_audio(model, clip.mfcc, clip.speech)
+    wholes = [
+        compare(embed_video(model, face.crops), sound, clip.speech, reach, face.first_frame)
+        for face in clip.tracks
+    ]
+    monkeypatch.setattr(embedding, "CHUNK", chunk)
+    told = []
+
+    def progress(items, stage, total):
+        told.append((stage, total))
+        return items
+
+    pieces = evidence_of_faces(model, clip, reach, progress)
+    assert told == [("comparing mouth and sound", -(-70 // chunk))]
+    for face, whole, piece in zip(clip.tracks, wholes, pieces, strict=True):
+        assert piece.first_frame == face.first_frame
+        np.testing.assert_allclose(piece.similarity, whole.similarity, atol=1e-5)
+        np.testing.assert_array_equal(piece.usable, whole.usable)
+        assert piece.usable.any() and np.abs(piece.similarity).max() > 0.1
+
+
+def test_a_clip_without_speech_is_normalised_over_all_of_it(model, clip, tmp_path):
+    mfcc = clip.mfcc
+    clip.sound = Sound(tmp_path / "quiet.rows", 40)
+    clip.sound.append(mfcc.reshape(-1, 4, 40), np.zeros(70, bool))
+    clip.sound.rows.close()
+    sound = embed_audio(model, mfcc, clip.speech)
+    face = clip.tracks[1]
+    whole = compare(embed_video(model, face.crops), sound, clip.speech, 9, face.first_frame)
+    found = evidence_of_faces(model, clip, 9)[1]
+    np.testing.assert_allclose(found.similarity, whole.similarity, atol=1e-5)
+    assert not found.usable.any()

@@ -99,8 +99,8 @@ def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monk
 
     def stubborn(video, audio=None, face="speaking"):
         score, details = real(video, audio)
-        piece = details["timeline"]["pieces"][0] | {"offset_ms": -200.0, "end_offset_ms": -200.0}
-        timeline = details["timeline"] | {"pieces": [piece]}
+        piece = {"start_s": 0.0, "end_s": SECONDS, "offset_ms": -200.0, "end_offset_ms": -200.0}
+        timeline = {"kind": "constant", "drift_ppm": None, "pieces": [piece]}
         return score, details | {"offset_ms": -200.0, "timeline": timeline, "undetermined": None}
 
     monkeypatch.setattr(judge, "compute_sync_score", stubborn)

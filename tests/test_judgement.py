@@ -1,9 +1,11 @@
 """Results in numbers and words, from simulated evidence whose course is known."""
 
 import json
+import re
 
 import pytest
 
+from src import judgement
 from src.judgement import judge
 from src.media import FPS
 from tests.simulated_evidence import evidence
@@ -52,3 +54,34 @@ def test_nothing_is_told_without_a_relation(calibration):
     _, details = judged(calibration, lambda s: 0, 20, strength=0.0)
     assert details["status"] == "weak" and details["timeline"] is None
     assert details["offset_ms"] is None and details["bt1359"] is None
+
+
+def test_a_drift_out_of_reach_is_said_and_no_number_given(calibration):
+    _, details = judged(calibration, lambda s: 3 * s, 400, speech=0.8)
+    assert details["status"] == "edge"
+    assert details["offset_ms"] is None and details["timeline"] is None
+    said = re.fullmatch(
+        r"the sound drifts by \+(\d+) ppm, and at (\d+) s further than was looked at \(±600 ms\): "
+        r"set inference\.max_offset_frames=(\d+)",
+        details["undetermined"],
+    )
+    assert int(said[1]) == pytest.approx(3000, abs=40) and int(said[2]) == pytest.approx(200, abs=6)
+    assert 1200 / 40 <= int(said[3]) <= 1200 / 40 + 5
+
+
+def test_what_cannot_be_set_is_not_asked_for(calibration, monkeypatch):
+    monkeypatch.setattr(judgement, "MOST_FRAMES", 30)
+    _, details = judged(calibration, lambda s: 3 * s, 400)
+    assert details["status"] == "edge" and "cut the video into parts" in details["undetermined"]
+
+
+def test_a_stretch_out_of_reach_is_named(calibration):
+    """A jump of 900 ms: nothing of it can be seen, but that nothing is seen there."""
+    _, details = judged(calibration, lambda s: 0 if s < 60 else 900, 100)
+    assert details["status"] == "ok" and details["offset_ms"] == pytest.approx(0, abs=8)
+    (note,) = details["notes"]
+    assert note.startswith("60–100 s: mouth and sound do not belong together at this offset")
+    _, most = judged(calibration, lambda s: 0 if s < 40 else 900, 100)
+    assert most["status"] == "weak" and most["offset_ms"] is None and not most["notes"]
+    _, jump = judged(calibration, lambda s: 0 if s < 60 else 300, 100)
+    assert jump["timeline"]["kind"] == "jumps" and not jump["notes"]

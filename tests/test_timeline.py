@@ -1,11 +1,14 @@
 """Constant offsets, drifts and jumps, told apart on simulated evidence."""
 
+import time
+
 import numpy as np
 import pytest
 
+from src import timeline
 from src.media import FPS
 from src.metrics import curve_of, peak_ms
-from src.timeline import Piece, Timeline, by_second, find_timeline, straightened
+from src.timeline import Piece, Seconds, Timeline, by_second, find_timeline, straightened
 from tests.simulated_evidence import evidence
 
 
@@ -88,3 +91,44 @@ def test_timelines_add_up():
     assert both.kind == "jumps" and len(both.pieces) == 2
     assert line.largest(9.0) == 23 and jumps.largest(9.0) == -50
     assert jumps.middle(9.0) == -50 and line.middle(9.0) == pytest.approx(14)
+
+
+@pytest.mark.parametrize(("start", "ppm"), [(0, 3000), (300, -2500), (1500, -2800)])
+def test_a_drift_is_followed_beyond_what_was_looked_at(start, ppm):
+    """From −600 to 600 ms is looked at; it is there for a part of the time only."""
+    story = found(lambda second: start + ppm / 1000 * second, 600, speech=0.8)
+    assert story.kind == "drift" and story.ppm == pytest.approx(ppm, abs=30)
+    assert story.at(300) == pytest.approx(start + ppm / 1000 * 300, abs=12)
+    gone = story.leaves_at(600, 600)
+    expected = 0 if start > 600 else (600 - start * np.sign(ppm)) / abs(ppm) * 1000
+    assert gone == pytest.approx(expected, abs=5)
+
+
+def test_what_is_shown_along_lines_equals_a_plain_sum():
+    dice = np.random.default_rng(0)
+    gain, times = dice.normal(0, 1, (40, 21)), np.sort(dice.uniform(-50, 50, 40))
+    lines = timeline._Lines(gain, times)
+    for pace in (-0.73, 0.0, 0.021, 0.4):
+        shown = lines.shown(pace)
+        far = len(shown) // 2
+        for middle in (-12, -3, 0, 9):
+            plain = sum(
+                np.interp(middle + pace * at, np.arange(-11, 12), np.pad(row, 1))
+                for at, row in zip(times, gain, strict=True)
+                if abs(middle + pace * at) < 11
+            )
+            assert shown[far + middle] == pytest.approx(plain, abs=1e-9)
+
+
+def test_long_clips_are_told_in_seconds():
+    """Lines and jumps are looked for in time that grows with the length, not with its square."""
+    dice = np.random.default_rng(0)
+    gain = dice.normal(0, 2, (1200, 121))
+    for second in range(1200):
+        gain[second, 60 + (20 if second > 700 else 0)] += 12
+    seconds = Seconds(gain - gain.mean(1, keepdims=True), np.full(1200, 21))
+    began = time.process_time()
+    story = find_timeline(seconds, 1200)
+    assert time.process_time() - began < 20  # 2 on a slow core; it was minutes
+    assert story.kind == "jumps" and len(story.pieces) == 2
+    assert story.pieces[1].start_s == pytest.approx(701, abs=1)

@@ -4,10 +4,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy.fft import dct, idct
 
 from benchmarks import undetermined
-from benchmarks.undetermined import FPS, LEVEL, answer, music, pairs_of, print_table
-from src.audio_features import features_of
+from benchmarks.undetermined import (
+    FPS,
+    LEVEL,
+    answer,
+    music,
+    pairs_of,
+    print_table,
+    together,
+)
+from src.audio_features import N_MELS, features_of
 from src.checkpoint import Trained
 from src.config import load_config
 from src.samples import Sample, Track
@@ -31,8 +40,8 @@ def test_every_kind_of_sound_is_asked_about():
     found = dict(pairs_of(fake("1", 60), fake("2", 40)))
     assert set(found) == {
         "its own sound", "its own sound, the first 0.6 s", "its own sound, the first 1 s",
-        "its own sound, the first 2 s", "another speaker's", "still picture", "music", "noise",
-        "silence",
+        "its own sound, the first 2 s", "another speaker's", "its own sound and another voice",
+        "still picture", "music", "noise", "silence",
     }  # fmt: skip
     for name, track in found.items():
         assert len(track.mfcc) == 4 * len(track.crop) == 4 * len(track.speech), name
@@ -45,6 +54,28 @@ def test_every_kind_of_sound_is_asked_about():
     other = dict(pairs_of(fake("3", 60), fake("2", 40)))
     assert not np.array_equal(found["noise"].mfcc, other["noise"].mfcc), "each clip its own"
     assert "another speaker's" not in dict(pairs_of(one := fake("1", 20), one))
+
+
+def test_two_who_talk_at_once_are_as_loud_as_each_other():
+    """The second voice 20 dB louder or softer: the same mixture, 3 dB over one alone."""
+    dice = np.random.default_rng(0)
+    crop, speech = np.zeros((10, 8, 8), np.uint8), np.ones(10, bool)
+    bands = [dice.normal(-30, 10, (40, N_MELS)) for _ in range(2)]
+    bands[1] += bands[0].mean() - bands[1].mean()
+    mixed = []
+    for gain in (-20, 0, 20):
+        own, other = (
+            Track(crop, dct(band, type=2, norm="ortho").astype(np.float32), speech)
+            for band in (bands[0], bands[1] + gain)
+        )
+        mixed.append(together(own, other).mfcc)
+    expected = 10 * np.log10(10 ** (bands[0] / 10) + 10 ** (bands[1] / 10))
+    for found in mixed:
+        np.testing.assert_allclose(idct(found, norm="ortho"), expected, atol=1e-2)
+    alone = together(own, own)
+    np.testing.assert_allclose(
+        idct(alone.mfcc, norm="ortho"), bands[0] + 10 * np.log10(2), atol=1e-2
+    )
 
 
 def test_music_is_no_speech():

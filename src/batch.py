@@ -1,0 +1,327 @@
+"""Many pairs of video and sound, judged or mended each by itself, and a table of what came of it.
+
+Each pair is worked on in a process of its own kind (``worker_pool``), which loads the model once: a
+pair that cannot be used, or takes its process down, costs only itself. The table is brought up to
+date after every pair, so that a run that was stopped goes on where it was.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from src.clips import find_clips
+from src.config import Config
+from src.errors import DatasetError, LipSyncError, MissingFileError
+from src.files import made_folder, written_aside
+from src.messages import tr
+from src.worker_pool import Crashed, results_of
+
+COLUMNS = (
+    "video", "audio", "success", "score", "offset_ms", "offset_probability", "status", "verdict",
+    "message", "output", "fingerprint",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is to be done with a video and its sound.
+
+    Attributes:
+        video, audio: the files; the sound may be None: the video's own.
+        output: where the mended video goes; None: the pair is only judged.
+        options: more arguments of ``LipSyncInference.mend``, by name.
+    """
+
+    video: str
+    audio: str | None
+    output: Path | None
+    options: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the processes make their ``LipSyncInference`` of: its arguments."""
+
+    checkpoint: Path
+    device: str | None
+    config: Config | None
+    overrides: tuple[str, ...]
+
+
+def free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
+    """``<video name>_synced<suffix>``, numbered where that name is taken: by the output of
+    another video of a batch, or by an input."""
+    number = 1
+    while True:
+        tail = "_synced" if number == 1 else f"_synced_{number}"
+        path = folder / f"{video.stem}{tail}{video.suffix}"
+        if path.resolve() not in taken:
+            taken.add(path.resolve())
+            return path
+        number += 1
+
+
+def with_outputs(
+    pairs: Iterable[tuple[str | Path, str | Path | None]], folder: Path | None, **options
+) -> list[Pair]:
+    """Pairs with a name for the output of each.
+
+    Args:
+        pairs: (video, sound or None) each.
+        folder: where the outputs go; None: pairs are only judged.
+        options: of ``LipSyncInference.mend``, for all.
+    """
+    pairs = list(pairs)
+    taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
+    return [
+        Pair(
+            str(video), None if audio is None else str(audio),
+            None if folder is None else free_name(folder, Path(video), taken),
+            tuple(options.items()),
+        )
+        for video, audio in pairs
+    ]  # fmt: skip
+
+
+def done(inference, pair: Pair) -> dict:
+    """What comes of a pair; whatever goes wrong is told in it, not raised.
+
+    Args:
+        inference: a ``LipSyncInference``.
+
+    Returns:
+        as an element of what ``LipSyncInference.batch_process`` returns.
+    """
+    result = {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
+              "score": None, "details": None}  # fmt: skip
+    options = dict(pair.options)
+    try:
+        if pair.output is None:
+            score, details = inference.compute_sync_score(pair.video, pair.audio, **options)
+            result |= {"score": score, "details": details, "message": details["verdict"],
+                       "success": details["undetermined"] is None}  # fmt: skip
+        else:
+            success, message, found = inference.mend(pair.video, pair.audio, pair.output, **options)
+            told = "; ".join([message, *found["notes"]])
+            result |= {"success": success, "message": told, "score": found["score_before"],
+                       "details": found["details"]}  # fmt: skip
+    except LipSyncError as error:
+        result["message"] = str(error)
+    # One bad pair must never stop the rest, whatever a decoder makes of it.
+    except Exception as error:
+        result["message"] = f"{type(error).__name__}: {error}"
+    if result["success"] and pair.output is not None:
+        result["output"] = str(pair.output)
+    return result
+
+
+def run_batch(
+    judge: Judge,
+    pairs: list[Pair],
+    summary: Path,
+    workers: int = 0,
+    progress: Callable[[], object] = lambda: None,
+) -> list[dict]:
+    """Work on many pairs, in processes, and keep the table of what came of them.
+
+    A pair that the table tells the result of is not worked on again, unless one of its files or
+    the model has changed, its output is gone, or it could not be read.
+
+    Args:
+        judge: what to work with.
+        pairs: what to do.
+        summary: the table (CSV).
+        workers: processes; 0: one for each core.
+        progress: called after each pair.
+
+    Returns:
+        the rows of the table, by ``COLUMNS``, in the order of the pairs.
+
+    Raises:
+        OutputError: the table cannot be written.
+    """
+    made_folder(summary.parent)
+    model = sha256(judge.checkpoint.read_bytes()).hexdigest()
+    settings = [model, list(judge.overrides), judge.config and judge.config.model_dump_json()]
+    names = [_fingerprint(pair, settings) for pair in pairs]
+    rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
+    rows = {name: rows[name] for name in names if name in rows}
+    waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
+               if name not in rows]  # fmt: skip
+    for _ in rows:
+        progress()
+    for (name, pair), result in results_of(_work, judge, waiting, workers):
+        if isinstance(result, Crashed):
+            result = {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
+                      "score": None, "details": None,
+                      "message": tr("unreadable: the decoder crashed on {path}",
+                                    path=pair.video)}  # fmt: skip
+        rows[name] = _row(result, name)
+        _write(summary, [rows[name] for name in names if name in rows])
+        progress()
+    _write(summary, found := [rows[name] for name in names])
+    return found
+
+
+def _work(judge: Judge, job: tuple[str, Pair]) -> dict:
+    return done(_inference(judge), job[1])
+
+
+@cache
+def _inference(judge: Judge):
+    from src.inference import LipSyncInference
+
+    return LipSyncInference(judge.checkpoint, judge.device, judge.config, list(judge.overrides))
+
+
+def _fingerprint(pair: Pair, settings: list) -> str:
+    """Changes with the files, the model, and what is asked."""
+    seen = []
+    for path in (pair.video, pair.audio):
+        found = Path(path) if path is not None else None
+        stat = found.stat() if found is not None and found.is_file() else None
+        seen.append((path, stat and stat.st_size, stat and stat.st_mtime_ns))
+    told = repr((seen, pair.output and str(pair.output), pair.options, settings))
+    return sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _row(result: dict, fingerprint: str) -> dict:
+    """A line of the table."""
+    details = result["details"] or {}
+    told = {**{name: details.get(name) for name in COLUMNS}, **result, "fingerprint": fingerprint}
+    return {name: "" if told[name] is None else str(told[name]) for name in COLUMNS}
+
+
+def _holds(row: dict) -> bool:
+    """Whether a line is still true: what could not be read is tried again."""
+    return bool(row["status"]) and (not row["output"] or Path(row["output"]).is_file())
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    with (
+        written_aside(path) as aside,
+        # With a byte order mark, spreadsheets read Chinese right.
+        open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_summary(path: Path) -> list[dict]:
+    """The rows of an earlier run; none where there was none.
+
+    Raises:
+        DatasetError: there is another file of this name, which is not to be lost.
+    """
+    if not path.exists():
+        return []
+    rows = _read_csv(path)
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise DatasetError(
+            tr("{path} is not a summary of this program: choose another --summary", path=path)
+        )
+    return [dict(zip(COLUMNS, row, strict=False)) for row in rows[1:] if len(row) == len(COLUMNS)]
+
+
+def read_list(path: str | Path) -> list[tuple[str, str | None]]:
+    """The pairs of a list.
+
+    Args:
+        path: CSV with the columns ``video`` and, where the sound is a file of its own, ``audio``;
+            without a head they are the first and the second. Files are looked for from the current
+            folder, and then from the folder of the list.
+
+    Raises:
+        MissingFileError: there is no such list.
+        DatasetError: it is no list of pairs.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(tr("the list {path} is missing", path=path))
+    rows = [[cell.strip() for cell in row] for row in _read_csv(path) if any(map(str.strip, row))]
+    if not rows:
+        raise DatasetError(tr("{path} lists nothing: a line is video,audio", path=path))
+    place = {"video": 0, "audio": 1}
+    head = [cell.lower() for cell in rows[0]]
+    if "video" in head:
+        place = {name: head.index(name) if name in head else None for name in place}
+        rows = rows[1:]
+    pairs = []
+    for row in rows:
+        video, audio = (
+            row[at] if at is not None and at < len(row) else "" for at in place.values()
+        )
+        if not video:
+            raise DatasetError(
+                tr("{path}: a line names no video: {line}", path=path, line=",".join(row))
+            )
+        pairs.append((_found(video, path.parent), _found(audio, path.parent) if audio else None))
+    return pairs
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    """Rows of a table, in the encodings that spreadsheets write."""
+    content = path.read_bytes()
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return list(csv.reader(content.decode(encoding).splitlines()))
+        except UnicodeDecodeError:
+            continue
+        except csv.Error:
+            break
+    raise DatasetError(tr("{path} is no CSV table", path=path))
+
+
+def _found(name: str, folder: Path) -> str:
+    beside = folder / name
+    return str(beside) if not Path(name).exists() and beside.exists() else name
+
+
+def pairs_in(
+    config: Config, video_dir: str | Path, audio_dir: str | Path | None
+) -> list[tuple[str, str | None]]:
+    """The videos of a folder, each with the sound of its name in another one.
+
+    Args:
+        audio_dir: None: the videos' own sound.
+
+    Raises:
+        DatasetError: there is no video.
+    """
+    folders = {"video_dir": str(video_dir), "audio_dir": str(audio_dir or video_dir)}
+    clips = find_clips(config.data.model_copy(update=folders))
+    return [
+        (str(clip.video), str(clip.audio) if audio_dir and clip.audio else None) for clip in clips
+    ]
+
+
+def ranked(
+    inference, pairs: Iterable[tuple[str | Path, str | Path]], face: str | int = "speaking"
+) -> Iterator[dict]:
+    """Judge pairs and put those first whose sound belongs to the picture, in sync or not.
+
+    First by the chance that a relation was found at some offset, in percent, then by the
+    confidence (LSE-C), which goes on telling pairs apart where all are certain.
+
+    Args:
+        inference: a ``LipSyncInference``.
+        pairs: (video, sound) each.
+
+    Returns:
+        results as those of ``LipSyncInference.batch_process``, best first.
+    """
+    judged = [
+        done(inference, replace(pair, options=(("face", face),)))
+        for pair in with_outputs(pairs, None)
+    ]
+
+    def rank(result: dict) -> tuple[int, float]:
+        details = result["details"] or {}
+        chance, confidence = details.get("offset_probability"), details.get("confidence")
+        return round(100 * (chance or 0)), confidence or 0.0
+
+    return sorted(judged, key=rank, reverse=True)
