@@ -36,17 +36,13 @@ def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
     Brightness is normalised over the track; the network runs over pieces of it, with the result
     of one pass.
     """
-
-    def part(first: int, stop: int) -> np.ndarray:
-        return crops[first:stop]
-
-    return _embedded(model, part, len(crops), _brightness(model, part, len(crops)))
+    return _embedded(model, crops, _brightness(model, _parts_of(crops), len(crops)))
 
 
 @torch.inference_mode()
 def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Brightness of what is looked at, frame by frame: uint8 [T, S, S] -> means [T] of the pixels
-    (0…1) and of their squares."""
+    (0…1), and of their squares."""
     views = _views(model, crops)
     return views.mean((1, 2)), views.square().mean((1, 2))
 
@@ -55,19 +51,22 @@ def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Ten
 def embed_crops(
     model: SyncModel, crops: np.ndarray, mean: torch.Tensor, square: torch.Tensor
 ) -> np.ndarray:
-    """Video embeddings of frames in a row, uint8 [T, S, S] -> float32 [T − 4, D].
+    """As ``embed_video``, with a brightness from elsewhere.
 
     Args:
-        mean, square: mean brightness and mean squared brightness (``levels``) to be removed.
+        mean, square: means of ``levels``.
     """
-    light = mean[None], _deviation(mean, square)[None]
-    return _embedded(model, lambda first, stop: crops[first:stop], len(crops), light)
+    return _embedded(model, crops, _removed(mean, square))
 
 
-def _embedded(model: SyncModel, crops: Part, n_frames: int, brightness) -> np.ndarray:
-    windows = n_frames - WINDOW_FRAMES + 1
+def _parts_of(crops: np.ndarray) -> Part:
+    return lambda first, stop: crops[first:stop]
+
+
+def _embedded(model: SyncModel, crops: np.ndarray, brightness) -> np.ndarray:
+    windows = len(crops) - WINDOW_FRAMES + 1
     return np.concatenate([
-        _video_part(model, crops, brightness, start, min(start + CHUNK, windows))
+        _video_part(model, _parts_of(crops), brightness, start, min(start + CHUNK, windows))
         for start in range(0, windows, CHUNK)
     ])  # fmt: skip
 
@@ -78,12 +77,13 @@ def _brightness(model: SyncModel, crops: Part, n_frames: int) -> tuple[torch.Ten
         levels(model, crops(start, min(start + CHUNK, n_frames)))
         for start in range(0, n_frames, CHUNK)
     ]
-    mean, square = (torch.cat(column).mean() for column in zip(*sums, strict=True))
-    return mean[None], _deviation(mean, square)[None]
+    means, squares = (torch.cat(column) for column in zip(*sums, strict=True))
+    return _removed(means.mean(), squares.mean())
 
 
-def _deviation(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    return (square - mean.square()).clamp(min=1e-6).sqrt()
+def _removed(mean: torch.Tensor, square: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation, [1] each, of pixels with this mean and mean square."""
+    return mean[None], (square - mean.square()).clamp(min=1e-6).sqrt()[None]
 
 
 def _video_part(model: SyncModel, crops: Part, brightness, first: int, stop: int) -> np.ndarray:
@@ -111,8 +111,7 @@ def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.nd
 
 @torch.inference_mode()
 def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
-    """Audio embeddings every 10 ms of normalised bands [1, 4 T, 40] -> float32
-    [4 (T − 4) − 3, D]."""
+    """As ``embed_audio``, of bands [1, 4 T, 40] that are normalised already."""
 
     def part(first: int, stop: int) -> torch.Tensor:
         return bands[:, first * STEPS_PER_FRAME : stop * STEPS_PER_FRAME]

@@ -95,6 +95,22 @@ def judge(
     }
 
 
+def status_of(
+    curve: Curve, score: float | None, certainty: float | None, least_probability: float
+) -> str:
+    """Whether the best offset of a curve can be believed: ``ok``, ``no_speech``, ``too_short``,
+    ``weak`` or ``edge``, see ``LipSyncInference.compute_sync_score``.
+
+    Args:
+        score, certainty: ``sync_probability`` and ``peak_probability``.
+    """
+    if best_offset(curve) is None or score is None:
+        return "no_speech" if curve.windows == 0 else "too_short"
+    if certainty is None or certainty < least_probability:
+        return "weak"
+    return "edge" if at_edge(curve) else "ok"
+
+
 def _beyond(timeline: Timeline, reach_ms: int, length_s: float) -> str | None:
     """What to do about a course that leaves what was looked at; None where it does not."""
     at = timeline.leaves_at(reach_ms, length_s)
@@ -139,22 +155,6 @@ def _strange(
         for first, last in spans
     ]  # fmt: skip
     return told, sum(-(-(last - first) // long) for first, last in spans) / max(1, heard)
-
-
-def status_of(
-    curve: Curve, score: float | None, certainty: float | None, least_probability: float
-) -> str:
-    """Whether the best offset of a curve can be believed: ``ok``, ``no_speech``, ``too_short``,
-    ``weak`` or ``edge``, see ``LipSyncInference.compute_sync_score``.
-
-    Args:
-        score, certainty: ``sync_probability`` and ``peak_probability``.
-    """
-    if best_offset(curve) is None or score is None:
-        return "no_speech" if curve.windows == 0 else "too_short"
-    if certainty is None or certainty < least_probability:
-        return "weak"
-    return "edge" if at_edge(curve) else "ok"
 
 
 def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:

@@ -140,13 +140,12 @@ class Sums:
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "Sums":
-        """Of one or more tracks."""
+        """Of one or more tracks of one reach."""
         count = total = gaps = 0
         for part in chain.from_iterable(track.parts() for track in tracks):
             count = count + part.usable.sum(0)
             total = total + (part.similarity * part.usable).sum(0)
-            distance = np.sqrt(np.clip(2 - 2 * part.similarity, 0, None))
-            gaps = gaps + (distance * part.usable).sum(0)
+            gaps = gaps + (np.sqrt(np.clip(2 - 2 * part.similarity, 0, None)) * part.usable).sum(0)
         return cls(count, total, gaps)
 
     @classmethod

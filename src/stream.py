@@ -72,7 +72,8 @@ class LipSyncStream:
     push returns at once or, every ``every_s`` of the stream, after the result has been brought up
     to date. Several faces: the largest (area times duration of those held) is followed. What is
     held in memory does not grow with the stream's length. Not to be used by several threads at
-    once; several streams may share one ``inference``.
+    once; several streams may share one ``inference``. A drift or a jump of the offset is not told
+    apart in ``so_far``; ``latest`` follows it.
 
     Args:
         inference: the model, its settings and the face detector.
