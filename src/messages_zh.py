@@ -498,6 +498,7 @@ CATALOGUE: dict[str, str] = {
     "the picture was encoded anew: a {suffix} file cannot take over the {codec} of this video as "
     "it is": "画面已重新编码: {suffix} 文件无法原样收入此视频的 {codec} 画面",
     "{track} is kept as it is": "{track} 保持原样",
+    "{track} is encoded anew: the output cannot hold it": "{track} 已重新编码: 输出不支持原编码",
     "{track} is moved like the first one": "{track} 与第一条声音一同移动",
     "{track} is left out: it cannot be decoded": "{track} 未保留: 无法解码",
     "{track} is left out: the output cannot hold it": "{track} 未保留: 输出格式不支持",

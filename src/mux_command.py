@@ -142,7 +142,7 @@ class MuxCommand:
         with open(path, "wb") as file:
             file.writelines(interleaved(laid))
         self.notes.append(
-            tr("{track} is kept as it is", track=name_of(track))
+            tr("{track} is encoded anew: the output cannot hold it", track=name_of(track))
             if timeline is None
             else tr("{track} is moved like the first one", track=name_of(track))
         )

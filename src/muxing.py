@@ -101,7 +101,7 @@ def lay_sound(
     timeline: Timeline,
     fit: str = "pad",
 ) -> list[str]:
-    """Put a sound under a video along a timeline; the picture keeps every frame.
+    """Put a sound under a video along a timeline; but for ``trim`` every picture is kept.
 
     The picture is copied as it is where the output's container can hold it, else encoded anew.
     The sound is encoded once (``sound_codecs.encoding_for``). Tags, chapters, rotation, subtitles
@@ -171,7 +171,7 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
     """Run ffmpeg with ``sound`` on its standard input.
 
     Raises:
-        OutputError: with ffmpeg's last words.
+        OutputError: with ffmpeg's first words.
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)

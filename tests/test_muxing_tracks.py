@@ -213,6 +213,14 @@ def test_another_sound_takes_the_place_of_the_first_one_only(rich, tmp_path):
             assert container.streams.audio[0].language == "chi"  # of what it replaces
 
 
+def test_a_further_sound_that_cannot_be_copied_stays_in_its_place(rich, tmp_path):
+    sound, target = write_sound(tmp_path / "sound.wav", 48000, 1), tmp_path / "target.webm"
+    notes = lay(rich, sound, target)
+    assert "sound track 2 (aac, eng) is encoded anew: the output cannot hold it" in notes
+    found = heard(target, 1, tmp_path)
+    assert np.abs(burst_errors(found, np.array(BURSTS[:-1]) + 0.2)).max() <= 0.002
+
+
 def test_tags_mp4_has_no_name_for_are_kept(tmp_path):
     source = film(tmp_path / "plain.mp4")
     tags = ["-metadata", "com.apple.quicktime.model=Phone 9", "-metadata", "title=Trip"]
