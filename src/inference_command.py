@@ -60,7 +60,7 @@ def parsed() -> argparse.Namespace:
                 "number that --json lists"),
     )  # fmt: skip
     parser.add_argument(
-        "--fit", choices=FITS, default="pad",
+        "--fit", choices=FITS,
         help=tr("a sound of another length: cut or continued with silence under the whole picture "
                 "(pad, the default); the picture cut where the sound ends (trim); the picture "
                 "shown again until the sound ends (loop)"),
@@ -79,6 +79,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", help=tr("auto (the default), cpu, cuda or cuda:N"))
     args = parser.parse_args()
     _check(parser, args)
+    args.fit = args.fit or "pad"
     return args
 
 
@@ -101,6 +102,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: leave out --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: leave out --output"))
+    if args.fit and (args.score_only or ranking):
+        parser.error(tr("--fit: only where a video is written"))
     if args.workers < 0:
         parser.error(tr("--workers: 0 or more"))
 

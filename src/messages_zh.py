@@ -394,6 +394,7 @@ CATALOGUE: dict[str, str] = {
     "--find-audio, --find-video write no video: leave out --output": (
         "--find-audio、--find-video 不写视频: 请去掉 --output"
     ),
+    "--fit: only where a video is written": "--fit: 只用于写出视频时",
     "--workers: 0 or more": "--workers: 不能小于 0",
     "pairs": "批量",
     "{done} of {n} pairs, table: {path}": "{n} 对中完成 {done} 对，结果表: {path}",
