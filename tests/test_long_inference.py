@@ -14,7 +14,7 @@ SHORT_MIN, LONG_MIN = 1, int(os.environ.get("LONG_MIN", "4"))
 # The evidence that is kept takes 0.9 MiB a minute of one face (5 bytes for each of 121 offsets),
 # and what is worked on at a time is not the same to the MiB; embeddings and crops, if they were
 # kept, would take 30.
-MOST_MIB_A_MIN = 10.0
+MOST_MIB_A_MIN = 5.0
 # Else malloc keeps what was given back, and the peak tells of its habits.
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
 
