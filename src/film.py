@@ -1,7 +1,7 @@
 """What a look through all packets of a file says: its picture and its tracks, without decoding."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -49,6 +49,11 @@ class Track:
     channels: int = 0
     layout: str = ""
     sample_format: str = ""
+
+    def decoded(self, rate: int, channels: int) -> "Track":
+        """The track as it comes out of a decoder, which may know more than the header."""
+        layout = self.layout if channels == self.channels else layout_of(channels)
+        return replace(self, rate=rate, channels=channels, layout=layout)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class LipSyncInference:
         from src.device import choose_device
         from src.face_detectors import make_detector
         from src.model import ModelSize
+        from src.sample_index import file_sha256
 
         given, overrides = config, overrides or []
         config = overridden(config or load_config(), overrides, str(DEFAULT_CONFIG))
@@ -70,6 +71,7 @@ class LipSyncInference:
         self.device = choose_device(device or (self.config.training.device if chosen else "auto"))
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
+        self._model = {"file": str(checkpoint_path), "sha256": file_sha256(checkpoint_path)}
 
     def compute_sync_score(
         self,
@@ -111,7 +113,8 @@ class LipSyncInference:
             - ``duration_s``: float, length of the picture
             - ``faces``: int, how many faces were followed
             - ``tracks``: list of these, each a dict: ``number``, ``shot``, ``start_s``, ``end_s``,
-              ``boxes`` (one a second: time in s and x0, y0, x1, y1 in pixels), ``score``,
+              ``boxes`` (time in s and x0, y0, x1, y1 in pixels; one a second, and more where the
+              face moves: between them it is on a line), ``score``,
               ``offset_ms`` and ``confidence`` of its own (or None), and ``chosen``, whether the
               result is of it
             - ``voice_over``: numbers of the shots that are left out because somebody speaks whom
@@ -125,6 +128,7 @@ class LipSyncInference:
             - ``notes``: list of texts, what was left out or is damaged
             - ``undetermined``: ``status`` in words, or None
             - ``video``, ``audio``: the files judged
+            - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that judged them
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
@@ -159,6 +163,7 @@ class LipSyncInference:
             "notes": clip.notes + voices_over(faces, speakers) + details["notes"],
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
+            "model": self._model,
         }
 
     def sync_video_audio(
@@ -325,9 +330,10 @@ def checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) ->
     """
     output = Path(output_path)
     for given in inputs:
-        if given is None or not (output.exists() and Path(given).exists()):
-            continue  # what is missing is reported where it is read
-        if output.samefile(given):
+        if given is None:
+            continue
+        there = output.exists() and Path(given).exists()  # links lead to what is there
+        if output.resolve() == Path(given).resolve() or (there and output.samefile(given)):
             raise OutputError(
                 tr("the output {path} is an input: choose another name", path=output_path)
             )

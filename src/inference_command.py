@@ -10,6 +10,7 @@ from src.cli import add_checkpoint, make_parser, settings_of
 from src.config import Config
 from src.errors import MissingFileError
 from src.files import made_folder
+from src.film_writer import SUFFIXES
 from src.fitting import FITS
 from src.inference import LipSyncInference, checked_output
 from src.messages import tr
@@ -59,17 +60,26 @@ def parsed() -> argparse.Namespace:
                 "number that --json lists"),
     )  # fmt: skip
     parser.add_argument(
-        "--fit", choices=FITS, default="pad",
+        "--fit", choices=FITS,
         help=tr("a sound of another length: cut or continued with silence under the whole picture "
                 "(pad, the default); the picture cut where the sound ends (trim); the picture "
                 "shown again until the sound ends (loop)"),
     )  # fmt: skip
     parser.add_argument("--score-only", action="store_true", help=tr("judge, write no video"))
     parser.add_argument("--plot", help=tr("also draw the result as this picture (.png)"))
+    parser.add_argument(
+        "--annotate", metavar="VIDEO",
+        help=tr("also write a copy with faces, scores, offset and sound drawn into it (.mp4, .mov, "
+                ".mkv)"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--report", metavar="HTML", help=tr("also write a page that explains the result (.html)")
+    )
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
     parser.add_argument("--device", help=tr("auto (the default), cpu, cuda or cuda:N"))
     args = parser.parse_args()
     _check(parser, args)
+    args.fit = args.fit or "pad"
     return args
 
 
@@ -77,10 +87,12 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End the command where options do not go together."""
     many, ranking = args.batch or args.video_dir, args.find_audio or args.find_video
     only = {
-        "--audio, --plot": ((args.audio, args.plot), not args.video, "--video"),
+        "--audio, --plot, --report, --annotate": (
+            (args.audio, args.plot, args.report, args.annotate), not args.video, "--video",
+        ),
         "--audio-dir": ((args.audio_dir,), not args.video_dir, "--video-dir"),
         "--summary, --workers": ((args.summary, args.workers), not many, "--batch, --video-dir"),
-    }
+    }  # fmt: skip
     for names, (given, wrong, what) in only.items():
         if wrong and any(given):
             parser.error(tr("{names}: only with {what}", names=names, what=what))
@@ -90,6 +102,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: leave out --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: leave out --output"))
+    if args.fit and (args.score_only or ranking):
+        parser.error(tr("--fit: only where a video is written"))
     if args.workers < 0:
         parser.error(tr("--workers: 0 or more"))
 
@@ -110,9 +124,15 @@ def main() -> int:
 def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     """Judge or mend one pair."""
     inputs = [args.video, args.audio, args.checkpoint]
-    if args.plot:
-        checked_output(args.plot, [*inputs, args.output], {".png"})
-        made_folder(Path(args.plot).parent)
+    drawn = (
+        (args.plot, {".png"}), (args.report, {".html", ".htm"}), (args.annotate, SUFFIXES),
+    )  # fmt: skip
+    taken = [*inputs, args.output]
+    for path, suffixes in drawn:
+        if path:
+            checked_output(path, taken, suffixes)
+            made_folder(Path(path).parent)
+            taken.append(path)
     inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
     if args.score_only:
         score, details = inference.compute_sync_score(args.video, args.audio, args.face, bars)
@@ -126,10 +146,7 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "notes": found["notes"], "output": str(output) if success else None}  # fmt: skip
-    if args.plot:
-        from src.rendering import plot_result
-
-        plot_result(score, details, args.plot)
+    _show(args, score, details)
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
         return 0 if success else 1
@@ -142,7 +159,27 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         print(tr("output: {path}", path=output))
     if args.plot:
         print(tr("picture: {path}", path=args.plot))
+    if args.report:
+        print(tr("report: {path}", path=args.report))
+    if args.annotate:
+        print(tr("annotated copy: {path}", path=args.annotate))
     return 0 if success else 1
+
+
+def _show(args: argparse.Namespace, score: float | None, details: dict) -> None:
+    """Write what was asked for to look at."""
+    if args.plot:
+        from src.rendering import plot_result
+
+        plot_result(score, details, args.plot)
+    if args.report:
+        from src.report import write_report
+
+        write_report(score, details, args.report)
+    if args.annotate:
+        from src.annotation import annotate
+
+        annotate(args.video, args.audio, details, args.annotate, bars)
 
 
 def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from src.audio_features import STEP_MS
+from src.box_path import key_boxes
 from src.calibration import peak_probability, probability_at, sync_probability
 from src.media import FPS
 from src.messages import tr
@@ -166,10 +167,7 @@ def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) 
         told.append({
             "number": face.number, "shot": face.shot,
             "start_s": round(face.first_frame / FPS, 3), "end_s": round(face.stop / FPS, 3),
-            "boxes": [
-                [round(face.first_frame / FPS + second, 3), *box.round(1).tolist()]
-                for second, box in enumerate(face.boxes[::FPS].astype(float))
-            ],
+            "boxes": key_boxes(face.boxes, face.first_frame),
             "score": rounded(sync_probability(curve, calibration)),
             "offset_ms": rounded(offset),
             "confidence": None if offset is None else rounded(lse(curve)[1]),

@@ -5,7 +5,8 @@ come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentat
 late sound track, a variable frame rate or a gap keeps its place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -142,6 +143,29 @@ class PictureGrid:
         yield from self.until(self.shown_at + stands_s - 1e-6)
 
 
+def pictures_as_timed(
+    path: str | Path, threads: int = 0
+) -> Iterator[tuple[float, Picture, Fraction]]:
+    """Every picture of a file, streamed: its time in seconds after the first one, the picture,
+    and the tick of the file's clock in seconds. Interlaced pictures are deinterlaced.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoVideoError.
+    """
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise NoVideoError(tr("{path} has no video stream", path=path))
+        check_decoder(path, stream)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        first, scaler = None, Scaler()
+        for at, frame in _timed_pictures(container, stream):
+            first = at if first is None else first
+            yield at - first, Picture(frame, aspect, scaler), stream.time_base
+
+
 def first_picture_s(path: str | Path) -> float:
     """Presentation time of the first picture that can be decoded, in seconds.
 
@@ -196,14 +220,20 @@ def read_audio(path: str | Path) -> np.ndarray:
 def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator[np.ndarray]:
     """The sound of ``read_audio`` in consecutive pieces of at most a few seconds; ``report`` is
     filled with what was met."""
+    for block in gapless(sound_blocks(path, SAMPLE_RATE, mono=True, report=report), SAMPLE_RATE):
+        yield block[0] if len(block) == 1 else block.mean(0)
+
+
+def gapless(blocks: Iterable[tuple[int, np.ndarray]], rate: int) -> Iterator[np.ndarray]:
+    """The sound of ``sound_blocks`` from place 0 on, float32 [channels, n] each: gaps are silence,
+    what sounds before zero or twice is left out."""
     end = 0
-    for start, block in sound_blocks(path, SAMPLE_RATE, mono=True, report=report):
-        for gap in range(end, start, SAMPLE_RATE):
-            yield np.zeros(min(SAMPLE_RATE, start - gap), np.float32)
+    for start, block in blocks:
+        for gap in range(end, start, rate):
+            yield np.zeros((len(block), min(rate, start - gap)), np.float32)
         skip = max(0, end - start)
         if skip < block.shape[1]:
-            mono = block[0] if len(block) == 1 else block.mean(0)
-            yield mono[skip:]
+            yield block[:, skip:]
             end = start + block.shape[1]
 
 

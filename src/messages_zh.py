@@ -1,5 +1,6 @@
 """Chinese messages: English text as written in ``tr(...)`` -> Chinese, places in braces kept."""
 
+from src.messages_zh_report import OF_REPORT
 from src.messages_zh_tools import OF_TOOLS
 
 CATALOGUE: dict[str, str] = {
@@ -393,6 +394,7 @@ CATALOGUE: dict[str, str] = {
     "--find-audio, --find-video write no video: leave out --output": (
         "--find-audio、--find-video 不写视频: 请去掉 --output"
     ),
+    "--fit: only where a video is written": "--fit: 只用于写出视频时",
     "--workers: 0 or more": "--workers: 不能小于 0",
     "pairs": "批量",
     "{done} of {n} pairs, table: {path}": "{n} 对中完成 {done} 对，结果表: {path}",
@@ -497,6 +499,7 @@ CATALOGUE: dict[str, str] = {
     "the picture was encoded anew: a {suffix} file cannot take over the {codec} of this video as "
     "it is": "画面已重新编码: {suffix} 文件无法原样收入此视频的 {codec} 画面",
     "{track} is kept as it is": "{track} 保持原样",
+    "{track} is encoded anew: the output cannot hold it": "{track} 已重新编码: 输出不支持原编码",
     "{track} is moved like the first one": "{track} 与第一条声音一同移动",
     "{track} is left out: it cannot be decoded": "{track} 未保留: 无法解码",
     "{track} is left out: the output cannot hold it": "{track} 未保留: 输出格式不支持",
@@ -619,5 +622,6 @@ CATALOGUE: dict[str, str] = {
     "the sound needs the time of its first sample in seconds, not {t}": (
         "声音需要第一个采样的时间（秒），而不是 {t}"
     ),
+    **OF_REPORT,
     **OF_TOOLS,
 }

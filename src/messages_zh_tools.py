@@ -229,6 +229,10 @@ OF_TOOLS: dict[str, str] = {
     "validation: {clips} clips of {speakers} speakers": (
         "验证集: {clips} 个片段，{speakers} 位说话人"
     ),
+    "Measure how long it takes to score a clip.": "测量为一段视频打分需要多长时间。",
+    "in all: {wall:.1f} s, {speed:.1f} × real time; processor time {busy:.1f} s": (
+        "合计：{wall:.1f} 秒，{speed:.1f} 倍实时；处理器时间 {busy:.1f} 秒"
+    ),
     "Measure how fast clips become samples.": "测量把片段处理成样本的速度。",
     "no face in the middle of the first seconds of {path}": "{path} 开头几秒的中间没有人脸",
     "a clip of your own (default: one made on the spot)": "自己的片段（默认现场生成一个）",

@@ -1,7 +1,6 @@
 """The ffmpeg command that puts a picture, its mended sound and all else into one file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -143,11 +142,11 @@ class MuxCommand:
         with open(path, "wb") as file:
             file.writelines(interleaved(laid))
         self.notes.append(
-            tr("{track} is kept as it is", track=name_of(track))
+            tr("{track} is encoded anew: the output cannot hold it", track=name_of(track))
             if timeline is None
             else tr("{track} is moved like the first one", track=name_of(track))
         )
-        track = replace(track, rate=rate, channels=len(block))
+        track = track.decoded(rate, len(block))
         made = encoding_for(track, self._output_path)
         self._encode(str(path), track, made, track.tags, track.disposition)
 
@@ -214,6 +213,8 @@ class MuxCommand:
             options["ac"] = made.channels
         if made.bit_rate:
             options["b"] = made.bit_rate
+        if made.codec == "libopus":
+            options["vbr"] = "off"  # else it takes what it thinks fit
         if made.depth:
             options["sample_fmt"] = made.depth
         options["metadata"] = [f"{key}={value}" for key, value in tags.items()]

@@ -12,7 +12,6 @@ import tempfile
 import wave
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -102,7 +101,7 @@ def lay_sound(
     timeline: Timeline,
     fit: str = "pad",
 ) -> list[str]:
-    """Put a sound under a video along a timeline; the picture keeps every frame.
+    """Put a sound under a video along a timeline; but for ``trim`` every picture is kept.
 
     The picture is copied as it is where the output's container can hold it, else encoded anew.
     The sound is encoded once (``sound_codecs.encoding_for``). Tags, chapters, rotation, subtitles
@@ -132,13 +131,13 @@ def lay_sound(
     """
     check_fit(fit)
     film = read_film(video_path)
-    own = audio_path is None
+    own = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
     source = Path(video_path if own else audio_path)
     sound = film.sounds[0] if own and film.sounds else read_sound(source)
     rate = sound.rate or 48000
     blocks = sound_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
-    sound = replace(sound, rate=rate, channels=len(block))
+    sound = sound.decoded(rate, len(block))
     end_s = sound_end(source, rate, timeline) if fit != "pad" else 0.0
     with written_aside(output_path) as aside, _folder_beside(aside) as folder:
         container, held = container_of(output_path, aside)
@@ -172,7 +171,7 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
     """Run ffmpeg with ``sound`` on its standard input.
 
     Raises:
-        OutputError: with ffmpeg's last words.
+        OutputError: with ffmpeg's first words.
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from src.errors import OutputError
+from src.errors import MediaError, OutputError
 from src.film import Film, read_film
 from src.fitting import Fitted
 from src.messages import tr
@@ -28,8 +28,11 @@ def check_output(
     Raises:
         OutputError: pictures or seconds are missing.
     """
-    made = read_film(path)
-    wrong = _wrong(made, film, length, copied)
+    try:
+        made = read_film(path)
+        wrong = _wrong(made, film, length, copied)
+    except MediaError as error:
+        wrong = str(error)
     if wrong:
         raise OutputError(
             tr("cannot write {path}: {why}", path=output_path, why=wrong)

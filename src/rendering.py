@@ -1,23 +1,24 @@
-"""What a result looks like: a picture of the offset curve, the scores and the sound."""
+"""What a result looks like: its curve, its offsets and scores over time, and its sound, drawn.
 
-import logging
+The same drawings make the picture of ``--plot`` and those of the report.
+"""
+
 from pathlib import Path
 
 import numpy as np
 
 from src.figures import save_figure
-from src.media import SAMPLE_RATE, read_audio
-from src.messages import language, tr
+from src.fonts import drawable, sayer, use_in_figures
+from src.media import SAMPLE_RATE, stream_audio
+from src.waveform import sound_columns
 
 INK, GOOD, POOR, QUIET = "#1f3a5f", "#2a9d4a", "#c8453c", "#9aa5b1"
-CHINESE_FONTS = (
-    "Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei",
-    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS",
-)  # fmt: skip
+SOUND_COLUMNS = 1200
 
 
 def plot_result(score: float | None, details: dict, path: str | Path) -> None:
-    """Draw the similarity over offsets, the score of each second and the sound as a PNG.
+    """Draw the similarity over offsets, the offset over time, the score of each second and the
+    sound as a PNG.
 
     Args:
         score, details: what ``LipSyncInference.compute_sync_score`` returned.
@@ -26,72 +27,127 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import librosa.display
-    import matplotlib.pyplot as plt
-
-    say = _sayer(matplotlib)
-    figure, (top, middle, low) = plt.subplots(
-        3, 1, figsize=(9, 7.5), height_ratios=(3, 1.2, 1.2), constrained_layout=True
-    )
+    say = sayer()
+    figure, (top, course, middle, low) = new_figure(9, 9.5, (3, 1.6, 1.2, 1.2))
     shown = say("undetermined") if score is None else f"{score:.2f}"
-    words = details["verdict"] if say is tr else _english_verdict(details)
+    words = details["verdict"] if drawable() else plain_verdict(details)
     figure.suptitle(f"{say('sync score')} {shown} · {words}", fontsize=13, color=INK)
-
-    offsets = np.array(details["curve"]["offset_ms"])
-    values = np.array(details["curve"]["similarity"], float)  # None becomes NaN
-    top.plot(offsets, values, color=INK, linewidth=2)
-    top.axvline(0, color=QUIET, linestyle=":", linewidth=1)
-    if details["offset_ms"] is not None:
-        at = details["offset_ms"]
-        top.axvline(at, color=GOOD, linewidth=1.5)
-        top.annotate(
-            f"{at:+.0f} ms", (at, 1), xycoords=("data", "axes fraction"), xytext=(6, -14),
-            textcoords="offset points", color=GOOD, fontsize=12,
-        )  # fmt: skip
-    top.set_xlabel(say("offset: the sound delayed by … ms (> 0: the sound leads)"))
-    top.set_ylabel(say("similarity of mouth and sound"))
-
-    seconds = [np.nan if value is None else value for value in details["per_second"]]
-    colours = [GOOD if value >= 0.5 else POOR for value in seconds]
-    heights = np.maximum(seconds, 0.02)  # a score of 0 shall be seen, too
-    middle.bar(np.arange(len(seconds)) + 0.5, heights, width=0.9, color=colours)
-    for second, value in enumerate(seconds):
-        if np.isnan(value):
-            middle.axvspan(second, second + 1, color=QUIET, alpha=0.25, linewidth=0)
-    middle.set_ylim(0, 1)
-    middle.set_ylabel(say("score by second"))
-
-    sound = read_audio(details["audio"])
-    librosa.display.waveshow(sound, sr=SAMPLE_RATE, ax=low, color=INK, axis=None)
-    for axis in (middle, low):
-        axis.set_xlim(0, max(details["duration_s"], 0.2))
-    low.set_xlabel(say("time in s"))
-    low.set_ylabel(say("sound"))
-    for axis in (top, middle, low):
-        axis.spines[["top", "right"]].set_visible(False)
+    draw_curve(top, details)
+    draw_course(course, details)
+    draw_seconds(middle, details)
+    draw_sound(low, details)
+    for axis in (course, middle):
+        axis.set_xlabel("")
     save_figure(figure, path)
 
 
-def _sayer(matplotlib):
-    """``tr`` where the pictures can show the language, else plain English."""
-    if language() == "zh":
-        from matplotlib import font_manager
+def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)):
+    """A matplotlib figure and its axes, one below the other, in letters the language has.
 
-        # It remarks on every font that lacks one of the usual weights.
-        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        there = {font.name for font in font_manager.fontManager.ttflist}
-        usable = [name for name in CHINESE_FONTS if name in there]
-        if not usable:
-            return lambda text: text
-        matplotlib.rcParams["font.family"] = [*usable, "DejaVu Sans"]
-        matplotlib.rcParams["axes.unicode_minus"] = False
-    return tr
+    Args:
+        width, height: inches.
+        rows: relative heights of the axes.
+    """
+    from matplotlib.figure import Figure
+
+    use_in_figures()
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(len(rows), 1, height_ratios=rows, squeeze=False)
+    for axis in axes[:, 0]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, list(axes[:, 0])
 
 
-def _english_verdict(details: dict) -> str:
+def draw_curve(axis, details: dict) -> None:
+    """The similarity over offsets, with the one found."""
+    say = sayer()
+    offsets = np.array(details["curve"]["offset_ms"])
+    values = np.array(details["curve"]["similarity"], float)  # None becomes NaN
+    axis.plot(offsets, values, color=INK, linewidth=2)
+    axis.axvline(0, color=QUIET, linestyle=":", linewidth=1)
+    if details["offset_ms"] is not None:
+        at = details["offset_ms"]
+        axis.axvline(at, color=GOOD, linewidth=1.5)
+        axis.annotate(
+            f"{at:+.0f} ms", (at, 1), xycoords=("data", "axes fraction"), xytext=(6, -14),
+            textcoords="offset points", color=GOOD, fontsize=12,
+        )  # fmt: skip
+    axis.set_xlabel(say("offset: the sound delayed by … ms (> 0: the sound leads)"))
+    axis.set_ylabel(say("similarity of mouth and sound"))
+
+
+def draw_course(axis, details: dict) -> None:
+    """The offset over time: what stretches show by themselves, and the course that was found."""
+    say = sayer()
+    shown = [stretch for stretch in details["offsets"] if stretch["offset_ms"] is not None]
+    sure = np.array([stretch["probability"] or 0 for stretch in shown])
+    # The surer, the darker: what is likely wrong is there, but does not catch the eye.
+    if shown:
+        places = np.array([(stretch["time_s"], stretch["offset_ms"]) for stretch in shown])
+        strength = 0.12 + 0.88 * sure**2
+        axis.scatter(*places.T, s=28, color=INK, alpha=strength, linewidth=0, zorder=3)
+    for piece in (details["timeline"] or {"pieces": []})["pieces"]:
+        axis.plot(
+            [piece["start_s"], piece["end_s"]], [piece["offset_ms"], piece["end_offset_ms"]],
+            color=GOOD, linewidth=2,
+        )  # fmt: skip
+    reach = max(map(abs, details["curve"]["offset_ms"]), default=0)
+    believed = [abs(each["offset_ms"]) for each in shown if (each["probability"] or 0) > 0.5]
+    believed.append(abs(details["offset_ms"] or 0))
+    most = min(max(100.0, 1.4 * max(believed)), max(reach, 100.0))
+    axis.set_ylim(-most, most)
+    axis.axhline(0, color=QUIET, linestyle=":", linewidth=1)
+    _in_time(axis, details)
+    axis.set_ylabel(say("offset in ms"))
+
+
+def draw_seconds(axis, details: dict) -> None:
+    """The score of each second; where there is none, grey."""
+    from matplotlib.collections import PolyCollection
+
+    say = sayer()
+    scores = details["per_second"]
+    judged = [second for second, value in enumerate(scores) if value is not None]
+    left_out = [second for second, value in enumerate(scores) if value is None]
+
+    def bars(seconds: list[int], heights: list[float], gap: float) -> list:
+        return [
+            ((s + gap, 0), (s + 1 - gap, 0), (s + 1 - gap, height), (s + gap, height))
+            for s, height in zip(seconds, heights, strict=True)
+        ]
+
+    heights = [max(scores[second], 0.02) for second in judged]  # a score of 0 shall be seen, too
+    colours = [GOOD if scores[second] >= 0.5 else POOR for second in judged]
+    gap = 0.05 if len(scores) <= 120 else 0.0  # in a long film gaps would be all one sees
+    # One drawing of all bars: an hour has thousands.
+    axis.add_collection(PolyCollection(bars(judged, heights, gap), facecolors=colours))
+    grey = bars(left_out, [1.0] * len(left_out), 0.0)
+    axis.add_collection(PolyCollection(grey, facecolors=QUIET, alpha=0.25, linewidth=0))
+    axis.set_ylim(0, 1)
+    _in_time(axis, details)
+    axis.set_ylabel(say("score by second"))
+
+
+def draw_sound(axis, details: dict) -> None:
+    """The sound as it was given."""
+    say = sayer()
+    length_s = max(details["duration_s"], 0.2)
+    per_column = max(1.0, length_s * SAMPLE_RATE / SOUND_COLUMNS)
+    columns = list(sound_columns(stream_audio(details["audio"]), per_column))
+    low, high = np.array(columns).reshape(-1, 2).T
+    at = np.arange(len(columns)) * per_column / SAMPLE_RATE
+    axis.fill_between(at, low, high, color=INK, step="post", linewidth=0.4)
+    _in_time(axis, details)
+    axis.set_ylabel(say("sound"))
+
+
+def _in_time(axis, details: dict) -> None:
+    axis.set_xlim(0, max(details["duration_s"], 0.2))
+    axis.set_xlabel(sayer()("time in s"))
+
+
+def plain_verdict(details: dict) -> str:
+    """The verdict in English letters, for pictures where no font has those of the language."""
     if details["offset_ms"] is None:
         return "undetermined"
     return f"offset {details['offset_ms']:+.0f} ms"

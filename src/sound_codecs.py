@@ -13,7 +13,7 @@ CODECS = {
 # bits a second of each of the first two channels, of each further one, and of all at least
 LEAST = 96_000, 48_000, 128_000  # of a sound that was compressed before
 LEAST_OF_LOSSLESS = 160_000, 96_000, 160_000
-MARGIN = 1.1  # encoders end up a few per cent beside what they are told
+MARGIN = 1.15  # encoders end up a few per cent beside what they are told
 FINER = {"opus": 1.5, "vorbis": 1.25}  # what other codecs need for the same quality
 RATES = {
     "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),

@@ -19,7 +19,7 @@ DETAILS = {
     "verdict": str, "bt1359": str, "confidence": float, "min_distance": float, "curve": dict,
     "per_second": list, "offsets": list, "timeline": dict, "tracks": list, "voice_over": list,
     "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": str,
-    "video": str, "audio": str,
+    "video": str, "audio": str, "model": dict,
 }  # fmt: skip
 NEVER_NONE = (
     "status",
@@ -35,6 +35,7 @@ NEVER_NONE = (
     "notes",
     "video",
     "audio",
+    "model",
 )
 
 

@@ -171,6 +171,7 @@ def test_a_pair_that_cannot_be_used_is_told(judge, tmp_path):
         ["--batch", "l.csv", "--audio", "a.wav"], ["--video", "v.mp4", "--audio-dir", "x"],
         ["--video", "v.mp4", "--summary", "s.csv"], ["--find-audio", "v.mp4"],
         ["--find-audio", "v.mp4", "a.wav", "--output", "x.mp4"], [],
+        ["--video", "v.mp4", "--score-only", "--fit", "trim"],
         ["--video", "v.mp4", "--batch", "l.csv"], ["--batch", "l.csv", "--workers", "-1"],
     ],
 )  # fmt: skip

@@ -81,7 +81,7 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
     real = judge.compute_sync_score
     given = []
 
-    def interrupted(video, audio=None, face="speaking"):
+    def interrupted(video, audio=None, *_, **__):
         given.append(Path(video))
         if len(given) > 1:
             raise KeyboardInterrupt
@@ -97,7 +97,7 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
 def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monkeypatch):
     real = judge.compute_sync_score
 
-    def stubborn(video, audio=None, face="speaking"):
+    def stubborn(video, audio=None, *_, **__):
         score, details = real(video, audio)
         piece = {"start_s": 0.0, "end_s": SECONDS, "offset_ms": -200.0, "end_offset_ms": -200.0}
         timeline = {"kind": "constant", "drift_ppm": None, "pieces": [piece]}

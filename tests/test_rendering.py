@@ -26,6 +26,9 @@ def details(tmp_path) -> dict:
         "curve": {"offset_ms": OFFSETS, "similarity": similarity},
         "per_second": [0.1, None, 0.9], "face_share": 1.0, "duration_s": 3.0,
         "undetermined": None, "video": "v.mp4", "audio": str(sound),
+        "offsets": [{"time_s": 1.5, "offset_ms": -118.0, "probability": 0.9}],
+        "timeline": {"kind": "constant", "drift_ppm": None, "pieces": [
+            {"start_s": 0.0, "end_s": 3.0, "offset_ms": -120.0, "end_offset_ms": -120.0}]},
     }  # fmt: skip
 
 
@@ -33,7 +36,8 @@ def undetermined(details: dict) -> dict:
     return details | {
         "offset_ms": None, "offset_frames": None, "offset_probability": None, "confidence": None,
         "min_distance": None, "verdict": "undetermined: nobody speaks",
-        "undetermined": "nobody speaks", "per_second": [None, None, None],
+        "undetermined": "nobody speaks", "per_second": [None, None, None], "timeline": None,
+        "offsets": [{"time_s": 1.5, "offset_ms": None, "probability": None}],
         "curve": {"offset_ms": OFFSETS, "similarity": [None] * len(OFFSETS)},
     }  # fmt: skip
 
@@ -53,14 +57,17 @@ def test_the_picture_shows_the_result(tmp_path, details):
     path = tmp_path / "result.png"
     plot_result(0.03, details, path)
     picture = drawn(path)
-    assert picture.shape == (825, 990, 3)  # 9 x 7.5 inches at 110 dots
+    assert picture.shape == (1045, 990, 3)  # 9 x 9.5 inches at 110 dots
     curve, offset = near(picture, rendering.INK), near(picture, rendering.GOOD)
     assert curve[60:420].sum() > 500, "the curve"
-    assert curve[600:].sum() > 500, "the sound"
-    assert near(picture, rendering.POOR)[400:650].any(), "the poor second"
+    assert curve[860:].sum() > 500, "the sound"
+    assert near(picture, rendering.POOR)[650:860].any(), "the poor second"
+    course = offset[450:640]
+    assert course.sum(1).max() > 500, "the course of the offset goes through all of the time"
+    assert int(course.sum(1).argmax()) > 100, "below zero, where the sound is late"
     # The found offset stands left of the middle, where the curve has its peak.
-    line = int(np.argmax(offset[60:420].sum(0)))
-    peak = int(np.argmax(curve[60:420].any(0) * (420 - curve[60:420].argmax(0))))
+    line = int(np.argmax(offset[60:390].sum(0)))
+    peak = int(np.argmax(curve[60:390].any(0) * (390 - curve[60:390].argmax(0))))
     assert abs(line - peak) < 15 and line < 495
 
 
@@ -78,7 +85,7 @@ def test_undetermined_results_are_drawn_too(tmp_path, details, speaks, language)
     path = tmp_path / "nothing.png"
     plot_result(None, undetermined(details), path)
     picture = drawn(path)
-    assert picture.shape == (825, 990, 3) and picture.std() > 10
+    assert picture.shape == (1045, 990, 3) and picture.std() > 10
     assert not near(picture, rendering.GOOD)[60:420].any()
 
 
@@ -109,3 +116,33 @@ def test_pictures_do_not_pile_up(tmp_path, details):
 
     plot_result(0.5, details, tmp_path / "result.png")
     assert plt.get_fignums() == []
+
+
+def test_a_drift_and_jumps_are_drawn_as_they_are(details):
+    from src.rendering import draw_course, new_figure
+
+    pieces = [
+        {"start_s": 0.0, "end_s": 1.0, "offset_ms": 200.0, "end_offset_ms": 200.0},
+        {"start_s": 1.0, "end_s": 3.0, "offset_ms": -80.0, "end_offset_ms": -60.0},
+    ]
+    jumps = {"kind": "jumps", "drift_ppm": None, "pieces": pieces}
+    _, (axis,) = new_figure(4, 3)
+    draw_course(axis, details | {"timeline": jumps})
+    lines = [line.get_xydata().tolist() for line in axis.lines]
+    assert [[0.0, 200.0], [1.0, 200.0]] in lines and [[1.0, -80.0], [3.0, -60.0]] in lines
+    dots = axis.collections[0]
+    assert dots.get_offsets().tolist() == [[1.5, -118.0]]
+
+
+def test_the_sound_is_drawn_with_its_loud_parts_where_they_are(tmp_path, details):
+    from src.rendering import draw_sound, new_figure
+
+    sound = np.zeros(48000, np.float32)
+    sound[32000:40000] = 0.5  # from 2.0 to 2.5 s
+    write_wav(tmp_path / "loud.wav", sound)
+    _, (axis,) = new_figure(4, 3)
+    draw_sound(axis, details | {"audio": str(tmp_path / "loud.wav")})
+    corners = axis.collections[0].get_paths()[0].vertices
+    loud = corners[corners[:, 1] > 0.4, 0]
+    assert loud.min() == pytest.approx(2.0, abs=0.01)
+    assert loud.max() == pytest.approx(2.5, abs=0.01)

@@ -8,7 +8,15 @@ import pytest
 from src import timeline
 from src.media import FPS
 from src.metrics import curve_of, peak_ms
-from src.timeline import Piece, Seconds, Timeline, by_second, find_timeline, straightened
+from src.timeline import (
+    Piece,
+    Seconds,
+    Timeline,
+    by_second,
+    find_timeline,
+    jumps_placed,
+    straightened,
+)
 from tests.simulated_evidence import evidence
 
 
@@ -41,6 +49,27 @@ def test_a_jump_is_placed(seed):
     assert first.offset_ms == pytest.approx(40, abs=8)
     assert second.offset_ms == pytest.approx(240, abs=8)
     assert first.end_s == second.start_s == pytest.approx(61, abs=3)
+
+
+@pytest.mark.parametrize("at", [23.0, 24.36, 25.64])
+def test_a_jump_is_placed_to_the_frame(at):
+    def offset_at(second):
+        return 40 if second < at else 240
+
+    shown = evidence(offset_at, 50)
+    story = find_timeline(by_second([shown], 50 * FPS), 50)
+    placed = jumps_placed(story, [shown])
+    first, second = placed.pieces
+    # A window is known by its begin in the simulation, and counts at its middle.
+    assert first.end_s == second.start_s == pytest.approx(at + 0.1, abs=0.2)
+    assert (first.offset_ms, second.offset_ms) == tuple(p.offset_ms for p in story.pieces)
+
+
+def test_a_jump_in_a_pause_is_placed_in_its_middle():
+    shown = evidence(lambda second: 40 if second < 24 else 240, 50)
+    shown.usable[23 * FPS : 25 * FPS] = False
+    story = Timeline("jumps", (Piece(0, 22.0, 40.0), Piece(22.0, 50, 240.0)))
+    assert jumps_placed(story, [shown]).pieces[0].end_s == pytest.approx(24.1, abs=0.1)
 
 
 def test_two_jumps_and_back():

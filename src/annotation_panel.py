@@ -1,0 +1,232 @@
+"""The panel under an annotated picture: numbers, verdict, similarity and the sound."""
+
+from itertools import islice, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.fonts import drawable, sayer, text_picture, text_width, wrapped
+from src.media import SAMPLE_RATE, stream_audio
+from src.rendering import plain_verdict
+from src.waveform import sound_columns
+
+# BGR
+GROUND, PLOT, INK = (34, 24, 17), (52, 40, 31), (240, 236, 230)
+GOOD, POOR, QUIET = (110, 200, 76), (98, 104, 255), (150, 142, 134)
+CURVE, HERE = (235, 180, 110), (80, 210, 255)
+PAGE_S = 20  # of sound are seen at once
+SMALLEST, LARGEST = 12, 64  # px, of letters
+TRUSTED = 0.5  # a stretch's own offset is shown if it is more likely right than not
+
+
+def score_colour(score: float | None) -> tuple[int, int, int]:
+    """Green, red, or grey where nothing is known; BGR."""
+    return QUIET if score is None else GOOD if score >= 0.5 else POOR
+
+
+class Panel:
+    """Draws the panel, in the order of time.
+
+    Args:
+        details: what ``LipSyncInference.compute_sync_score`` returned.
+        sound_path: what is heard.
+        width: of the panel, in pixels, even.
+
+    Attributes:
+        height: of the panel, in pixels, even.
+    """
+
+    def __init__(self, details: dict, sound_path: str | Path, width: int):
+        self._details, self._say = details, sayer()
+        self._size = int(np.clip(round(width / 48), SMALLEST, LARGEST))
+        self._small = max(10, round(0.8 * self._size))
+        self._margin = round(0.8 * self._size)
+        self._line = round(1.5 * self._size)
+        self._inner = max(8, width - 2 * self._margin)
+        self._page_s = min(PAGE_S, max(details["duration_s"], 0.2))
+        self._page_number, self._page = -1, None
+        self._lay_out(width)
+        per_column = self._page_s * SAMPLE_RATE / (self._wave[1] - self._wave[0])
+        self._columns = sound_columns(stream_audio(sound_path), per_column)
+        self._still = self._drawn_once(width)
+
+    def score_at(self, at_s: float) -> float | None:
+        """The score of the second."""
+        scores = self._details["per_second"]
+        return scores[min(int(at_s), len(scores) - 1)] if scores else None
+
+    def offset_at(self, at_s: float) -> float | None:
+        """The offset in ms that the stretch around a time shows by itself; None where it shows
+        none that is more likely right than not."""
+        stretches = self._details["offsets"]
+        if not stretches:
+            return None
+        nearest = min(stretches, key=lambda stretch: abs(stretch["time_s"] - at_s))
+        certain = (nearest["probability"] or 0) >= TRUSTED
+        return nearest["offset_ms"] if certain else None
+
+    def at(self, at_s: float) -> np.ndarray:
+        """The panel at a time: uint8 BGR [height, width, 3].
+
+        Args:
+            at_s: seconds after the first picture, rising from call to call.
+        """
+        number = int(at_s / self._page_s)
+        number = min(number, max(0, int((self._details["duration_s"] - 1e-3) / self._page_s)))
+        while self._page_number < number:
+            self._turn_page()
+        panel = self._page.copy()
+        self._draw_numbers(panel, at_s)
+        (left, right), (top, bottom) = self._wave, self._rows
+        place = (at_s - self._page_number * self._page_s) / self._page_s
+        x = min(right - 1, round(left + place * (right - left)))
+        cv2.line(panel, (x, top[1]), (x, bottom[1]), HERE, max(1, self._size // 7))
+        offset = self.offset_at(at_s)
+        if offset is not None:
+            self._mark_offset(panel, offset, HERE, max(1, self._size // 8))
+        return panel
+
+    # --- where things are
+
+    def _lay_out(self, width: int) -> None:
+        size, margin = self._size, self._margin
+        self._widest = [
+            text_width(text, size) + 2 * size
+            for text in ("00:00:00.00", self._score_text(0.0), self._offset_text(-1000.0))
+        ]
+        beside = sum(self._widest) <= self._inner + 2 * size
+        text = self._details["verdict"] if drawable() else plain_verdict(self._details)
+        self._verdict = wrapped(text, size, self._inner)
+        self._beside = beside
+        at = margin // 2 + (1 if beside else len(self._widest)) * self._line
+        self._verdict_top = at
+        at += len(self._verdict) * self._line + margin // 2
+        caption, ticks = round(1.6 * self._small), round(1.5 * self._small)
+        tall = 6 * size
+        curve_top = wave_top = at + caption
+        left, right = margin, width - margin
+        if width >= 40 * size:  # curve and sound beside each other
+            middle = left + round(0.36 * (right - left))
+            self._curve, self._wave = (left, middle - 2 * size), (middle, right)
+        else:
+            self._curve = self._wave = (left, right)
+            wave_top = curve_top + tall + ticks + caption
+        self._rows = (curve_top, wave_top), (curve_top + tall, wave_top + tall)
+        height = wave_top + tall + ticks + margin // 2
+        self.height = height + height % 2
+        self._caption, self._tick_gap = caption, round(0.2 * self._small)
+
+    # --- what stays
+
+    def _drawn_once(self, width: int) -> np.ndarray:
+        panel = np.full((self.height, width, 3), GROUND, np.uint8)
+        for number, line in enumerate(self._verdict):
+            self._write(panel, line, self._margin, self._verdict_top + number * self._line, INK)
+        (curve_top, wave_top), (curve_low, wave_low) = self._rows
+        for (left, right), top, low, text in (
+            (self._curve, curve_top, curve_low, self._say("similarity, if the sound is delayed")),
+            (self._wave, wave_top, wave_low,
+             self._say("sound · green: in sync, red: not, grey: not judged")),
+        ):  # fmt: skip
+            cv2.rectangle(panel, (left, top), (right, low), PLOT, cv2.FILLED)
+            text = wrapped(text, self._small, right - left)[0]
+            self._write(panel, text, left, top - self._caption, QUIET, self._small)
+        self._draw_curve(panel)
+        return panel
+
+    def _draw_curve(self, panel: np.ndarray) -> None:
+        curve = self._details["curve"]
+        offsets = curve["offset_ms"]
+        values = np.array(curve["similarity"], float)
+        (left, right), (top, _), (low, _) = self._curve, *self._rows
+        zero = self._offset_x(0)
+        cv2.line(panel, (zero, top), (zero, low), QUIET, 1)
+        for offset in (offsets[0], 0, offsets[-1]):
+            text = f"{offset:+d} ms" if offset else "0"
+            x = self._offset_x(offset) - text_width(text, self._small) // 2
+            x = int(np.clip(x, left, right - text_width(text, self._small)))
+            self._write(panel, text, x, low + self._tick_gap, QUIET, self._small)
+        if self._details["offset_ms"] is not None:
+            self._mark_offset(panel, self._details["offset_ms"], GOOD, max(1, self._size // 5))
+        if np.isnan(values).all():
+            return
+        lowest, highest = np.nanmin(values), np.nanmax(values)
+        heights = (values - lowest) / max(highest - lowest, 1e-6)
+        gap = round(0.08 * (low - top))
+        places = [
+            None if np.isnan(height) else
+            (self._offset_x(offset), round(low - gap - height * (low - top - 2 * gap)))
+            for offset, height in zip(offsets, heights, strict=True)
+        ]  # fmt: skip
+        for one, other in pairwise(places):
+            if one and other:
+                cv2.line(panel, one, other, CURVE, max(1, self._size // 7), cv2.LINE_AA)
+
+    def _offset_x(self, offset_ms: float) -> int:
+        offsets = self._details["curve"]["offset_ms"]
+        left, right = self._curve
+        part = (offset_ms - offsets[0]) / max(offsets[-1] - offsets[0], 1)
+        return round(left + float(np.clip(part, 0, 1)) * (right - left))
+
+    def _mark_offset(self, panel: np.ndarray, offset_ms: float, colour: tuple, thick: int) -> None:
+        x = self._offset_x(offset_ms)
+        cv2.line(panel, (x, self._rows[0][0]), (x, self._rows[1][0]), colour, thick)
+
+    # --- what changes with the page, and with the picture
+
+    def _turn_page(self) -> None:
+        self._page_number += 1
+        (left, right), (_, top), (_, low) = self._wave, *self._rows
+        page = self._still.copy()
+        columns = list(islice(self._columns, right - left))
+        loudest = max([0.02, *(abs(side) for pair in columns for side in pair)])
+        middle, half = (top + low) / 2, 0.46 * (low - top)
+        begin = self._page_number * self._page_s
+        for x, (deepest, highest) in enumerate(columns):
+            colour = score_colour(self.score_at(begin + x * self._page_s / (right - left)))
+            ends = (round(middle - half * value / loudest) for value in (highest, deepest))
+            high, deep = ends
+            cv2.line(page, (left + x, high), (left + x, deep), colour, 1)
+        step = next(s for s in (1, 2, 5, 10, 20) if s >= self._page_s / 5)
+        for second in range(0, int(self._page_s) + 1, step):
+            x = round(left + second / self._page_s * (right - left))
+            text = clock(begin + second)
+            cv2.line(page, (x, low - self._size // 3), (x, low), QUIET, 1)
+            wide = text_width(text, self._small)
+            x = int(np.clip(x - wide // 2, left, right - wide))
+            self._write(page, text, x, low + self._tick_gap, QUIET, self._small)
+        self._page = page
+
+    def _draw_numbers(self, panel: np.ndarray, at_s: float) -> None:
+        score, offset = self.score_at(at_s), self.offset_at(at_s)
+        x, y = self._margin, self._margin // 2
+        numbers = (
+            (clock(at_s, True), INK),
+            (self._score_text(score), score_colour(score)),
+            (self._offset_text(offset), QUIET if offset is None else HERE),
+        )
+        for (text, colour), wide in zip(numbers, self._widest, strict=True):
+            self._write(panel, text, x, y, colour)
+            x, y = (x + wide, y) if self._beside else (x, y + self._line)
+
+    def _score_text(self, score: float | None) -> str:
+        shown = "–" if score is None else f"{score:.2f}"
+        return self._say("score of this second {score}", score=shown)
+
+    def _offset_text(self, offset_ms: float | None) -> str:
+        shown = "–" if offset_ms is None else f"{offset_ms:+.0f} ms"
+        return self._say("offset around here {offset}", offset=shown)
+
+    def _write(self, panel, text: str, x: int, y: int, colour: tuple, size: int = 0) -> None:
+        patch = text_picture(text, size or self._size, colour, GROUND)
+        patch = patch[: max(0, panel.shape[0] - y), : max(0, panel.shape[1] - x)]
+        panel[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
+
+
+def clock(second: float, fine: bool = False) -> str:
+    """0:07, 12:34 or 1:02:03; ``fine``: with hundredths."""
+    minutes, rest = divmod(second, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    seconds = f"{int(rest * 100) / 100:05.2f}" if fine else f"{int(rest):02d}"
+    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"

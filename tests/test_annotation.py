@@ -1,0 +1,245 @@
+"""The annotated copy: pictures, times and sound of the source, and the result drawn in."""
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from src.annotation import annotate
+from src.annotation_panel import GOOD, HERE, POOR, QUIET, Panel, clock
+from src.errors import NoAudioError, OutputError
+from src.media import read_audio, read_pictures
+from src.muxing import write_clip, write_wav
+from tests.films import (
+    BURSTS,
+    HEIGHT,
+    SECONDS,
+    WIDTH,
+    burst_errors,
+    corner_picture,
+    ffmpeg,
+    film,
+    read_code,
+)
+from tests.made_details import made_details, undetermined
+
+pytest_plugins = ("tests.training_fixtures",)
+
+VARIABLE = ["-vf", r"select=not(eq(mod(n\,5)\,3))+lt(n\,9)", "-fps_mode", "vfr"]
+
+
+def pictures(path) -> list[tuple[float, np.ndarray]]:
+    """Time after the first one, and BGR, of each picture."""
+    with av.open(str(path)) as container:
+        found = [(f.time, f.to_ndarray(format="bgr24")) for f in container.decode(video=0)]
+    return [(at - found[0][0], pixels) for at, pixels in found]
+
+
+def annotated(tmp_path, video, audio=None, name="seen.mp4", **changes):
+    details = made_details(video, audio or video, SECONDS) | changes
+    annotate(video, audio, details, tmp_path / name)
+    return pictures(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("fps", "suffix", "options"),
+    [
+        (25, ".mp4", ()), (Fraction(30000, 1001), ".mp4", ()), (25, ".mkv", ()),
+        (25, ".mp4", VARIABLE), (25, ".avi", ("-c:v", "mpeg4", "-q:v", "2")),
+    ],
+)  # fmt: skip
+def test_every_picture_is_there_at_its_time(tmp_path, fps, suffix, options):
+    source = film(tmp_path / f"source{suffix}", fps=fps, options=options)
+    wanted = pictures(source)
+    found = annotated(tmp_path, source, tracks=[])
+    assert len(found) == len(wanted)
+    assert max(abs(a - b) for (a, _), (b, _) in zip(found, wanted, strict=True)) < 0.001
+    codes = [[read_code(cv2.cvtColor(p[:HEIGHT], cv2.COLOR_BGR2GRAY)) for _, p in film_]
+             for film_ in (found, wanted)]  # fmt: skip
+    assert codes[0] == codes[1] and len(set(codes[0])) == len(wanted)
+    height, width = found[0][1].shape[:2]
+    assert width == WIDTH and height > HEIGHT and height % 2 == 0
+
+
+def test_the_sound_is_where_it_was(tmp_path):
+    late = film(tmp_path / "late.mp4", late=0.4, channels=2)
+    annotated(tmp_path, late)
+    assert np.abs(burst_errors(read_audio(tmp_path / "seen.mp4"))).max() < 0.002
+    with av.open(str(tmp_path / "seen.mp4")) as container:
+        stream = container.streams.audio[0]
+        assert (stream.rate, stream.channels) == (48000, 2)
+
+
+def test_a_sound_of_its_own_and_longer_than_the_picture(tmp_path):
+    source = film(tmp_path / "source.mp4")
+    sound = np.concatenate([np.zeros(1600), read_audio(source), np.zeros(80000)])
+    write_wav(tmp_path / "other.wav", sound.astype(np.float32))
+    annotated(tmp_path, source, tmp_path / "other.wav")
+    heard = read_audio(tmp_path / "seen.mp4")
+    assert np.abs(burst_errors(heard, [at + 0.1 for at in BURSTS])).max() < 0.002
+    assert len(heard) / 16000 == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_turned_pictures_are_upright(tmp_path, turn):
+    speech = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
+    write_clip(tmp_path / "plain.mp4", [corner_picture()] * 12, 25, speech)
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", turn, "-i", tmp_path / "plain.mp4", "-c", "copy", turned)
+    (_, first), *others = annotated(tmp_path, turned, tracks=[])
+    upright = np.rot90(corner_picture()[..., 0], turn // 90)
+    height, width = upright.shape
+    assert first.shape[1] == width and len(others) == 11
+    assert np.abs(first[:height, :, 0].astype(int) - upright).mean() < 12
+
+
+def test_odd_sides_and_pixels_that_are_not_square(tmp_path):
+    source = film(tmp_path / "odd.mkv", options=["-vf", "crop=127:95,setsar=2/1", "-c:v", "ffv1"])
+    assert next(read_pictures(source)).width == 254
+    (_, first), *_ = annotated(tmp_path, source, tracks=[])
+    assert first.shape[1] == 254 and first.shape[0] % 2 == 0
+
+
+def near(pixels: np.ndarray, colour: tuple, tolerance: int = 60) -> np.ndarray:
+    return (np.abs(pixels.astype(int) - colour) < tolerance).all(-1)
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """3.6 s of grey pictures with speech-like noise."""
+    noise = np.random.default_rng(0).normal(0, 0.1, round(16000 * SECONDS)).astype(np.float32)
+    count = round(25 * SECONDS)
+    write_clip(tmp_path / "grey.mp4", [np.full((240, 320, 3), 128, np.uint8)] * count, 25, noise)
+    return tmp_path / "grey.mp4"
+
+
+def test_boxes_are_where_the_faces_are_at_that_time(tmp_path, grey):
+    boxes = [[0.0, 40.0, 60.0, 100.0, 140.0], [3.6, 184.0, 60.0, 244.0, 140.0]]
+    details = made_details(grey, grey, SECONDS)
+    details["tracks"][0]["boxes"] = boxes
+    details["tracks"][1] |= {"boxes": [[1.0, 260.0, 60.0, 300.0, 120.0]], "start_s": 1.0,
+                             "end_s": 2.0}  # fmt: skip
+    found = annotated(tmp_path, grey, tracks=details["tracks"])
+    for second in (0.0, 0.8, 2.4):
+        pixels = found[round(25 * second)][1][100:110]  # between the corners of the boxes
+        columns = np.flatnonzero(near(pixels, POOR).mean(0) > 0.5)
+        left = 40 + 40 * second
+        assert abs(columns.min() - left) < 8 and abs(columns.max() - left - 60) < 8
+    # In seconds without a score the box says neither yes nor no.
+    pixels = found[round(25 * 1.4)][1][100:110]
+    assert not near(pixels, POOR).any() and not near(pixels, GOOD).any()
+    there = [bool((np.abs(p[80, 255:305].astype(int) - 128) > 50).any()) for _, p in found]
+    assert np.flatnonzero(there).tolist() == list(range(25, 50))
+
+
+def test_the_speaker_is_named_only_where_somebody_speaks(tmp_path, grey):
+    quiet = undetermined(made_details(grey, grey, SECONDS))
+    del quiet["video"], quiet["audio"]
+    named, unnamed = (annotated(tmp_path, grey, **told)[5][1] for told in ({}, quiet))
+    label = slice(0, 20)
+    assert near(named[label], POOR).any() and not near(unnamed, POOR).any()
+
+
+def test_the_panel_shows_the_numbers_of_its_time(grey):
+    details = made_details(grey, grey, SECONDS) | {"per_second": [0.1, None, 0.9, 0.9]}
+    panel = Panel(details, grey, 640)
+    assert [panel.score_at(at) for at in (0.5, 1.5, 2.0, 9.0)] == [0.1, None, 0.9, 0.9]
+    assert panel.offset_at(1.0) == -197
+    unsure = [{"time_s": 1.0, "offset_ms": 90.0, "probability": 0.3}]
+    assert Panel(details | {"offsets": unsure}, grey, 640).offset_at(1.0) is None
+    pixels = panel.at(0.0)
+    assert pixels.shape == (panel.height, 640, 3) and panel.height % 2 == 0
+    assert near(pixels, POOR, 20).any() and near(pixels, GOOD, 20).any()
+    assert near(pixels, QUIET, 20).any()
+
+
+@pytest.mark.parametrize("width", [160, 320, 1920])
+def test_the_time_mark_moves_through_the_sound(grey, width):
+    panel = Panel(made_details(grey, grey, SECONDS) | {"offsets": []}, grey, width)
+    left, right = panel._wave
+    top = panel._rows[0][1]
+    for at in (0.0, 0.9, 2.7, 3.56):
+        mark = np.flatnonzero(near(panel.at(at)[top + 2 : top + 9], HERE, 12).all(0))
+        assert mark.mean() == pytest.approx(
+            left + at / SECONDS * (right - left), abs=3 + width / 300
+        )
+
+
+def test_long_sounds_are_turned_page_by_page(tmp_path, grey):
+    sound = np.full(16000 * 50, 0.001, np.float32)
+    sound[16000 * 21 : 16000 * 22] = 0.5  # on the second page
+    write_wav(tmp_path / "long.wav", sound)
+    panel = Panel(made_details(grey, tmp_path / "long.wav", 50.0), tmp_path / "long.wav", 640)
+    (left, right), (_, top), (_, low) = panel._wave, *panel._rows
+
+    def tall(at: float) -> np.ndarray:
+        rows = panel.at(at)[top + 1 : low, left:right]
+        return near(rows, POOR, 12).sum(0) + near(rows, QUIET, 12).sum(0) > 0.3 * (low - top)
+
+    assert not tall(19.9).any()
+    columns = np.flatnonzero(tall(30.0)) / (right - left) * 20 + 20
+    assert columns.min() == pytest.approx(21, abs=0.1)
+    assert columns.max() == pytest.approx(22, abs=0.1)
+
+
+def test_undetermined_results_and_both_languages_are_drawn(grey, speaks):
+    details = made_details(grey, grey, SECONDS)
+    drawn = []
+    for language in ("en", "zh"):
+        speaks(language)
+        for told in (details, undetermined(details)):
+            panel = Panel(told, grey, 320).at(1.0)
+            drawn.append(panel)
+            assert panel.std() > 10
+    assert not near(drawn[1], HERE, 12).all(1).any()
+
+
+def test_times_are_told_as_on_a_clock():
+    assert [clock(7.96), clock(754.2), clock(3723.5)] == ["0:07", "12:34", "1:02:03"]
+    assert [clock(7.96, True), clock(59.999, True)] == ["0:07.96", "0:59.99"]
+
+
+# --- whole or not at all
+
+
+def test_an_end_in_the_middle_leaves_what_was_there(tmp_path, grey):
+    (tmp_path / "seen.mp4").write_bytes(b"old")
+
+    def stopped(items, stage, total):
+        assert total == 90
+        for number, item in enumerate(items):
+            if number == 20:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate(grey, None, made_details(grey, grey, SECONDS), tmp_path / "seen.mp4", stopped)
+    assert (tmp_path / "seen.mp4").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"seen.mp4", "grey.mp4"}
+
+
+def test_a_full_disk_is_one_line(tmp_path, grey):
+    resource = pytest.importorskip("resource")  # Windows has none
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*seen\.mp4") as caught:
+            annotate(grey, None, made_details(grey, grey, SECONDS), tmp_path / "seen.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(str(caught.value).splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"grey.mp4"}
+
+
+def test_what_cannot_be(tmp_path, grey):
+    details = made_details(grey, grey, SECONDS)
+    with pytest.raises(OutputError, match="must end in one of"):
+        annotate(grey, None, details, tmp_path / "seen.gif")
+    with pytest.raises(OutputError, match="cannot write"):
+        annotate(grey, None, details, tmp_path / "none" / "seen.mp4")
+    write_clip(tmp_path / "mute.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 25, 25, None)
+    with pytest.raises(NoAudioError):
+        annotate(tmp_path / "mute.mp4", None, details, tmp_path / "seen.mp4")
+    assert not (tmp_path / "seen.mp4").exists()
