@@ -91,7 +91,8 @@ class LipSyncInference:
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
-            is no evidence (nobody speaks, or too short). ``details`` holds, in plain numbers
+            is no evidence (nobody speaks, or too short); where the offset drifts or jumps, the
+            share of the time in sync. ``details`` holds, in plain numbers
             and texts:
 
             - ``status``: ``ok``, or why there is no offset: ``no_speech``, ``too_short``,

@@ -61,6 +61,8 @@ def judge(
         if leaves:
             middle = float(np.clip(middle, -half_ms, half_ms))
         curve = curve_of(straightened(tracks, timeline, middle))
+        # A mean over all of it is in sync where the offset only passes through zero.
+        score = _share_in_sync(tracks, n_frames, calibration)
     certainty = peak_probability(curve, calibration)
     offset = peak_ms(curve)
     distance, confidence = (None, None) if offset is None else lse(curve)
@@ -190,6 +192,17 @@ def _told(timeline: Timeline, length_s: float) -> dict:
             for piece in timeline.pieces
         ],
     }  # fmt: skip
+
+
+def _share_in_sync(tracks: list[Evidence], n_frames: int, calibration: dict) -> float | None:
+    """The mean of the scores of stretches of ``STRETCH_S``: the share of the time in which the pair
+    can be expected to be in sync; None where none has speech enough."""
+    scores = []
+    for start in range(0, n_frames, STRETCH_S * FPS):
+        curve = curve_of(_parts(tracks, start, start + STRETCH_S * FPS))
+        scores.append(sync_probability(curve, calibration))
+    told = [score for score in scores if score is not None]
+    return float(np.mean(told)) if told else None
 
 
 def _over_time(tracks: list[Evidence], n_frames: int, calibration: dict) -> list[dict]:

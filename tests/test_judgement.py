@@ -43,8 +43,16 @@ def test_a_drift_is_found_though_its_mean_curve_is_blurred(calibration):
     assert times == sorted(times) and times[0] == 2 and times[-1] <= 180
 
 
+def test_a_drift_through_zero_is_in_sync_for_a_part_of_the_time(calibration):
+    """One curve over all of it is highest at zero: it would be taken for in sync."""
+    score, details = judged(calibration, lambda s: -225 + 2.5 * s, 180)
+    assert details["timeline"]["kind"] == "drift" and abs(details["offset_ms"]) < 8
+    assert 2 * 40 / 450 < score < 0.6
+
+
 def test_a_jump(calibration):
-    _, details = judged(calibration, lambda s: 0 if s < 50 else 200, 80)
+    score, details = judged(calibration, lambda s: 0 if s < 50 else 200, 80)
+    assert score == pytest.approx(50 / 80, abs=0.1)
     assert details["timeline"]["kind"] == "jumps"
     assert [round(p["offset_ms"], -1) for p in details["timeline"]["pieces"]] == [0, 200]
     assert details["offset_ms"] == pytest.approx(0, abs=8), "most of the time"
