@@ -24,11 +24,13 @@ def test_rows_count_what_is_between_their_edges():
 
 def test_own_and_foreign_sounds_are_told_apart(monkeypatch):
     """The truth is each clip's own offset, less what it was moved by."""
-    told = iter([(30.0, 0.9, 0.5), (90.0, 0.8, 0.4), None, (0.0, 0.2, 0.1)] * 2)
+    answers = [(30.0, 0.9, 0.5), (90.0, 0.8, 0.4), None, (0.0, 0.2, 0.1), (-20.0, 0.7, 0.3)]
+    told = iter(answers * 2)
     monkeypatch.setattr(confidence, "answered", lambda *_: next(told))
-    samples = [fake("1", 40), fake("2", 40)]  # whole, the first 0.6 and 1 s, another speaker's
+    samples = [fake("1", 40), fake("2", 40)]
+    # whole, the first 0.6 and 1 s, another speaker's, both together
     own, foreign = collect(None, load_config().inference, samples)
-    assert own.tolist() == [[0.9, 0.5, 1], [0.8, 0.4, 0]] * 2
+    assert own.tolist() == [[0.9, 0.5, 1], [0.8, 0.4, 0], [0.7, 0.3, 1]] * 2
     assert foreign.tolist() == [[0.2, 0.1]] * 2
 
 
