@@ -1,9 +1,9 @@
 """What confidence means: of the answers told with it, how many are right.
 
 Each clip of an index is judged with its own sound, whole, the beginning of it, and with another
-voice under it, and with another speaker's alone. The answers are sorted by the chance that the command tells (``offset_probability``) and
-by LSE-C (``confidence``): of those with the clip's own sound, how many are within ±1 frame; and how
-many foreign sounds reach as much.
+voice under it, and with another speaker's alone. The answers are sorted by the chance that the
+command tells (``offset_probability``) and by LSE-C (``confidence``): of those with the clip's own
+sound, how many are within ±1 frame; and how many foreign sounds reach as much.
 """
 
 import sys

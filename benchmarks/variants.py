@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 if not __package__:  # started as a script
@@ -34,18 +34,6 @@ from src.model import FRONT_FRAMES, AudioEncoder, ModelSize, SyncModel, count_pa
 from src.training_state import seed_all
 
 JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # pictures, or stretches of sound, of a window
-
-
-class MouthSize(ModelSize):
-    """Looks at the mouth alone: 48 × 64 of 96 × 96."""
-
-    @property
-    def view(self) -> tuple[int, int]:
-        return tuple(max(16, round(self.input_size * n / 48) * 16) for n in (1.5, 2))
-
-    @property
-    def view_top(self) -> int:
-        return round(self.input_size * 0.27)
 
 
 class CropSize(ModelSize):
@@ -165,7 +153,7 @@ def joining(kind: type[nn.Module]) -> Callable[[ModelSize], SyncModel]:
 
 VARIANTS: dict[str, Callable[[ModelSize], SyncModel]] = {
     "as it is": SyncModel,
-    "the mouth alone": looking_at(MouthSize),
+    "the mouth alone": lambda size: SyncModel(replace(size, view_of="mouth")),
     "the whole crop": looking_at(CropSize),
     "13 MFCC": hearing(FewMfcc),
     "with deltas": hearing(WithDeltas),

@@ -60,6 +60,7 @@ class ModelConfig(Section):
     num_layers: int = Field(2, ge=1, le=8)
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
+    view: Literal["lower_face", "mouth"] = "lower_face"
 
 
 class TrainingConfig(Section):

@@ -266,7 +266,7 @@ CATALOGUE: dict[str, str] = {
     "validation loss: {loss:.4f}, validation accuracy: {acc:.4f}": (
         "验证损失: {loss:.4f}, 验证准确率: {acc:.4f}"
     ),
-    "model.members: {n}, as in {path}": "model.members: {n}，与 {path} 相同",
+    "model.{name}: {value}, as in {path}": "model.{name}: {value}，与 {path} 相同",
     "learning rate: {rate:.6f}": "学习率: {rate:.6f}",
     "best model saved: {path}": "保存最佳模型: {path}",
     "{path} was trained on other clips or another split of them (training.split_seed, *_split): "

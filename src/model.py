@@ -24,9 +24,9 @@ from src.config import Config
 FRONT_FRAMES = 3  # what a front end sees; the temporal part sees the rest of the window
 EDGE = WINDOW_FRAMES // 2  # frames lost at either end of a clip
 
-# The part of a crop that is looked at, as shares of its side: mouth, cheeks and chin. The rest
-# is room for the augmentation to turn and shift in.
-VIEW_TOP, VIEW_HEIGHT, VIEW_WIDTH = 1 / 4, 2 / 3, 5 / 6
+# The part of a crop that is looked at (model.view): its top, height and width as shares of the
+# crop's side. The rest is room for the augmentation to turn and shift in.
+VIEWS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 3)}
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,13 @@ class ModelSize:
     num_layers: int
     dropout: float
     members: int = 1
+    view_of: str = "lower_face"
 
     @classmethod
     def of(cls, config: Config) -> "ModelSize":
-        return cls(config.data.input_size, config.data.n_mfcc, **config.model.model_dump())
+        settings = config.model.model_dump()
+        view = settings.pop("view")
+        return cls(config.data.input_size, config.data.n_mfcc, **settings, view_of=view)
 
     @property
     def length(self) -> int:
@@ -53,14 +56,13 @@ class ModelSize:
     @property
     def view(self) -> tuple[int, int]:
         """Height and width in pixels of what is looked at, multiples of 16."""
-        return tuple(
-            max(16, round(self.input_size * share / 16) * 16) for share in (VIEW_HEIGHT, VIEW_WIDTH)
-        )
+        _, *shares = VIEWS[self.view_of]
+        return tuple(max(16, int(self.input_size * share / 16 + 0.5) * 16) for share in shares)
 
     @property
     def view_top(self) -> int:
         """The first row of the crop that is looked at."""
-        return round(self.input_size * VIEW_TOP)
+        return round(self.input_size * VIEWS[self.view_of][0])
 
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -41,7 +41,7 @@ from src.training_state import (
     new_state,
     origin_of,
     take_up,
-    with_members_of,
+    with_shape_of,
 )
 
 TEST_LENGTHS = (5, 15)  # frames
@@ -83,7 +83,7 @@ def start(
     print(tr("device: {device}", device=device))
     origin = origin_of(config.training)
     if resume or origin:
-        config = with_members_of(config, resume or origin)
+        config = with_shape_of(config, resume or origin)
     model = new_model(config, device)
     print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     index = Path(config.data.processed_dir) / INDEX_NAME

@@ -160,20 +160,24 @@ def new_model(config: Config, device: torch.device) -> SyncModel:
     return SyncModel(ModelSize.of(config)).to(device, memory_format=torch.channels_last)
 
 
-def with_members_of(config: Config, origin: Path) -> Config:
-    """Settings of as many networks side by side as there are in the weights that a training goes on
-    from or begins with.
+def with_shape_of(config: Config, origin: Path) -> Config:
+    """Settings of as many networks side by side, with the same view, as in the checkpoint that a
+    training goes on from or begins with.
 
     Raises:
         MissingFileError, CheckpointError: there are none.
     """
     content = read_file(origin)
-    weights = content if is_bare(content) else checked(content, origin)["model_state_dict"]
-    if (n := members_in(weights)) == config.model.members:
-        return config
-    print(tr("model.members: {n}, as in {path}", n=n, path=shown_path(origin)))
-    model = config.model.model_copy(update={"members": n})
-    return config.model_copy(update={"model": model})
+    if is_bare(content):  # they tell nothing of the view
+        found = {"members": members_in(content)}
+    else:
+        earlier = config_of(checked(content, origin), origin).model
+        found = {"members": earlier.members, "view": earlier.view}
+    others = {name: value for name, value in found.items() if getattr(config.model, name) != value}
+    for name, value in others.items():
+        print(tr("model.{name}: {value}, as in {path}",
+                 name=name, value=value, path=shown_path(origin)))  # fmt: skip
+    return config.model_copy(update={"model": config.model.model_copy(update=others)})
 
 
 def origin_of(settings: TrainingConfig) -> Path | None:

@@ -99,7 +99,7 @@ def _facts(path: Path, content: dict, config: Config) -> list[tuple[str, str]]:
         (tr("zero"), f"{_number(content.get('zero_ms'))} ms"),
         (tr("network"), f"input {size}, embedding {model.embedding_dim}, hidden "
                         f"{model.hidden_dim} × {model.num_layers}, dropout {model.dropout}"
-                        + (f", members {model.members}" if model.members > 1 else "")),
+                        + f", members {model.members}, view {model.view}"),
         (tr("training"), f"batch {training.batch_size} × {training.clip_frames}, rate "
                          f"{training.learning_rate}, epochs {training.num_epochs}, "
                          f"split by {training.split_by}, seed {training.split_seed}"),

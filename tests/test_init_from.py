@@ -49,10 +49,10 @@ def test_networks_side_by_side_begin_and_go_on_as_many(
     content = load_checkpoint(earlier)
     weights = content["model_state_dict"]
     content["model_state_dict"] = side_by_side([weights, weights])
-    content["config"]["model"]["members"] = 2
+    content["config"]["model"] |= {"members": 2, "view": "lower_face"}
     save_checkpoint(earlier, content)
-    _, said, _ = trainer(*following(training__num_epochs=1))
-    assert "model.members: 2, as in" in said
+    _, said, _ = trainer(*following(training__num_epochs=1, model__view="mouth"))
+    assert "model.members: 2, as in" in said and "model.view: lower_face, as in" in said
     assert float(re.search(r"before training: validation loss ([\d.]+)", said)[1]) == pytest.approx(
         content["best_val_loss"], abs=2e-4
     ), "twice the same one judges like one"

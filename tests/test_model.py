@@ -7,6 +7,7 @@ from scipy.fft import dct, idct
 
 from src.config import parse_config
 from src.model import (
+    VIEWS,
     ModelSize,
     SyncModel,
     bands_of,
@@ -151,20 +152,23 @@ def test_size_follows_the_settings():
     size = ModelSize.of(config)
     assert (size.input_size, size.hidden_dim, size.num_layers) == (48, 32, 2)
     assert ModelSize.of(parse_config({}, "test")).view == (64, 80)
+    mouth = ModelSize.of(parse_config({"model": {"view": "mouth"}}, "test"))
+    assert mouth.view == (48, 64) and mouth.view_top == 26
 
 
+@pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("side", range(48, 257, 16))
-def test_the_view_lies_inside_every_crop(side):
-    size = make_model(input_size=side).size
+def test_the_view_lies_inside_every_crop(side, name):
+    size = make_model(input_size=side, view_of=name).size
     height, width = size.view
     crops = torch.arange(side * side).reshape(1, side, side)
     view = central_view(crops, size)
     assert view.shape == (1, height, width) and height % 16 == width % 16 == 0
     left, right = int(view[0, 0, 0]) % side, side - 1 - int(view[0, 0, -1]) % side
     assert left == right  # the same room on both sides
-    # Nose and mouth corners lie at these shares of the crop (faces.py): the mouth must be seen.
-    assert int(view[0, 0, 0]) // side <= 0.25 * side
-    assert int(view[0, -1, 0]) // side >= 0.8 * side
+    # The corners of the mouth lie halfway down the crop (faces.py): lips and chin must be seen.
+    top, bottom = int(view[0, 0, 0]) // side, int(view[0, -1, 0]) // side
+    assert top <= 0.28 * side and bottom >= (0.8 if name == "lower_face" else 0.7) * side
 
 
 def test_the_scale_is_learned_but_bounded():

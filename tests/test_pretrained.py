@@ -10,7 +10,7 @@ import torch
 from src.checkpoint import PRETRAINED, config_of, load_checkpoint, load_trained
 from src.config import Config, TrainingConfig
 from src.model import ModelSize
-from src.training_state import begin_with, new_model, origin_of, with_members_of
+from src.training_state import begin_with, new_model, origin_of, with_shape_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def test_it_judges_and_begins_a_training_with_the_usual_settings():
     trained = load_trained(PRETRAINED, torch.device("cpu"))
     asked = Config(training=TrainingConfig(init_from="pretrained"))
     origin = origin_of(asked.training)
-    config = with_members_of(asked, origin)
+    config = with_shape_of(asked, origin)
     assert trained.model.size == ModelSize.of(config)
     assert ModelSize.of(config.model_copy(update={"model": asked.model})) == ModelSize.of(Config())
     model = new_model(config, torch.device("cpu"))
