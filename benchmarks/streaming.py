@@ -54,6 +54,8 @@ def _sound_of(video: Path) -> np.ndarray:
     blocks = [(start, block.mean(0)) for start, block in sound_blocks(video, RATE)]
     sound = np.zeros(max(start + len(block) for start, block in blocks), np.float32)
     for start, block in blocks:
+        if start + len(block) <= 0:  # before the first picture
+            continue
         sound[max(0, start) : start + len(block)] = block[max(0, -start) :]
     return sound
 

@@ -26,7 +26,7 @@ def judge(monkeypatch):
     judge = object.__new__(LipSyncInference)
     judge.shown = []
 
-    def score(video, audio=None, face="speaking"):
+    def score(video, audio=None, *_, **__):
         with av.open(str(video)) as container:
             judge.shown.append(container.streams.video[0].frames)
         return (0.1, told(200.0)) if len(judge.shown) == 1 else (0.9, told(0.0))
