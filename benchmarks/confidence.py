@@ -16,14 +16,12 @@ if not __package__:  # started as a script
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.undetermined import OWN, pairs_of
-from src import evaluate
+from benchmarks.undetermined import OWN, asked, pairs_of
 from src.audio_features import STEPS_PER_FRAME
-from src.checkpoint import Trained, load_trained, own_or_pretrained
-from src.cli import add_checkpoint, make_parser, run, settings_of
+from src.checkpoint import Trained
+from src.cli import make_parser, run
 from src.clip_features import WINDOW_FRAMES
 from src.config import InferenceConfig
-from src.device import choose_device, reuse_freed_memory
 from src.embedding import evidence_of
 from src.judgement import FRAME_MS, judge
 from src.messages import tr
@@ -91,18 +89,8 @@ def main() -> int:
         tr("Measure how many answers are right at each confidence."),
         "python benchmarks/confidence.py --index data/test/dataset_index.pkl",
     )
-    add_checkpoint(parser)
-    evaluate.add_measured(parser)
-    args = parser.parse_args()
-    given = settings_of(args)
-    reuse_freed_memory()
-    trained = load_trained(
-        own_or_pretrained(args.checkpoint, given.paths.checkpoint_dir),
-        choose_device(given.training.device),
-    )
-    samples = evaluate.measured_samples(args, trained.config.data)
-    samples = [sample for sample in samples if sample.known] or samples
-    own, foreign = collect(trained, given.inference, samples)
+    trained, settings, samples = asked(parser)
+    own, foreign = collect(trained, settings, samples)
     print(tr("{own} answers with the clips' own sounds, {foreign} with another speaker's",
              own=len(own), foreign=len(foreign)))  # fmt: skip
     print("\n".join(table("offset_probability", 0, CHANCES, own, foreign)), end="\n\n")

@@ -6,6 +6,7 @@ proves nothing: another speaker's sound (voice-over, dubbing), its own sound und
 music, noise, silence.
 """
 
+import argparse
 import math
 import sys
 from collections import Counter
@@ -134,11 +135,15 @@ def answer(trained: Trained, settings: InferenceConfig, track: Track, true_ms: f
     return "right" if off <= TOLERANCE_FRAMES else "wrong"
 
 
-def main() -> int:
-    parser = make_parser(
-        tr("Count how often no offset is told, rightly and wrongly."),
-        "python benchmarks/undetermined.py --index data/test/dataset_index.pkl",
-    )
+def asked(
+    parser: argparse.ArgumentParser,
+) -> tuple[Trained, InferenceConfig, list[Sample]]:
+    """What a benchmark of answers is told: the model, the settings of judging, and the samples
+    whose own offset is known (all, if none is) and which have a window.
+
+    Raises:
+        MissingFileError, CheckpointError, DatasetError.
+    """
     add_checkpoint(parser)
     evaluate.add_measured(parser)
     args = parser.parse_args()
@@ -150,13 +155,22 @@ def main() -> int:
     )
     samples = evaluate.measured_samples(args, trained.config.data)
     samples = [sample for sample in samples if sample.known] or samples
-    samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+    long_enough = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+    return trained, given.inference, long_enough
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Count how often no offset is told, rightly and wrongly."),
+        "python benchmarks/undetermined.py --index data/test/dataset_index.pkl",
+    )
+    trained, settings, samples = asked(parser)
     counts: dict[tuple[bool, str], Counter] = {}
     for sample, stranger in zip(tqdm(samples), strangers_of(samples), strict=True):
         for name, track in pairs_of(sample, stranger):
             key = (sample.n_frames > LONG, name)
             true_ms = sample.offset_ms - sample.moved_ms if name.startswith(OWN) else None
-            found = answer(trained, given.inference, track, true_ms)
+            found = answer(trained, settings, track, true_ms)
             counts.setdefault(key, Counter())[found] += 1
     print_table(counts)
     return 0

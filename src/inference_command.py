@@ -247,7 +247,7 @@ def _fit_in_words(result: dict) -> str:
 
 def _certain(chance: float) -> float:
     """A chance in whole percent, never rounded up to certainty."""
-    return math.floor(chance * 100) / 100
+    return min(math.floor(chance * 100), 99) / 100
 
 
 def print_result(score: float | None, details: dict) -> None:

@@ -6,6 +6,7 @@ late sound track, a variable frame rate or a gap keeps its place.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -88,14 +89,7 @@ def read_pictures(
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise NoVideoError(tr("{path} has no video stream", path=path))
-        check_decoder(path, stream)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    with _opened_pictures(path, threads) as (container, stream, aspect):
         scaler, grid = Scaler(), PictureGrid()
         for at, frame in _timed_pictures(container, stream, report):
             if grid.shown_at is not None and at - grid.shown_at > MAX_GAP_S:
@@ -108,6 +102,20 @@ def read_pictures(
             )  # fmt: skip
         # The last picture stands for one frame of the source.
         yield from grid.end(min(1 / frame_rate(stream), MAX_GAP_S))
+
+
+@contextmanager
+def _opened_pictures(path: str | Path, threads: int):
+    """A container, its video stream with a decoder of so many threads, and the shape of a pixel."""
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise NoVideoError(tr("{path} has no video stream", path=path))
+        check_decoder(path, stream)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        yield container, stream, aspect
 
 
 class PictureGrid:
@@ -152,14 +160,7 @@ def pictures_as_timed(
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise NoVideoError(tr("{path} has no video stream", path=path))
-        check_decoder(path, stream)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    with _opened_pictures(path, threads) as (container, stream, aspect):
         first, scaler = None, Scaler()
         for at, frame in _timed_pictures(container, stream):
             first = at if first is None else first
