@@ -22,6 +22,7 @@ CATALOGUE: dict[str, str] = {
     "unknown setting {key}; allowed: {known}": "未知配置项 {key}；可用的有: {known}",
     " — did you mean {near}?": "。是否想写 {near}？",
     "allowed: auto, cpu, cuda, cuda:N": "允许的取值: auto, cpu, cuda, cuda:N",
+    "view names one part, or one for each of the members": "view 应为一个部位，或为每个成员各一个",
     "train_split + val_split + test_split must be 1": (
         "train_split + val_split + test_split 之和必须为 1"
     ),

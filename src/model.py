@@ -24,8 +24,9 @@ from src.config import Config
 FRONT_FRAMES = 3  # what a front end sees; the temporal part sees the rest of the window
 EDGE = WINDOW_FRAMES // 2  # frames lost at either end of a clip
 
-# The part of a crop that is looked at (model.view): its top, height and width as shares of the
-# crop's side. The rest is room for the augmentation to turn and shift in.
+# Parts of a crop: their top, height and width as shares of the crop's side. Views are cut out as
+# ``lower_face``, which leaves room for the augmentation to turn and shift in, and lose its mean
+# brightness and contrast; an encoder may look at less of them (model.view).
 VIEWS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 3)}
 
 
@@ -55,14 +56,34 @@ class ModelSize:
 
     @property
     def view(self) -> tuple[int, int]:
-        """Height and width in pixels of what is looked at, multiples of 16."""
-        _, *shares = VIEWS[self.view_of]
-        return tuple(max(16, int(self.input_size * share / 16 + 0.5) * 16) for share in shares)
+        """Height and width in pixels of a view, multiples of 16."""
+        return self._part("lower_face")[1:]
 
     @property
     def view_top(self) -> int:
-        """The first row of the crop that is looked at."""
-        return round(self.input_size * VIEWS[self.view_of][0])
+        """The first row of the crop that is in the view."""
+        return self._part("lower_face")[0]
+
+    @property
+    def looked_at(self) -> list[str]:
+        """The part each member looks at; names of ``VIEWS``."""
+        names = self.view_of.split("+")
+        return names * self.members if len(names) == 1 else names
+
+    def within_view(self, part: str) -> tuple[slice, slice]:
+        """The rows and columns of a view that hold a part of it; the lower face is all of it."""
+        view_height, view_width = self.view
+        if part == "lower_face":
+            return slice(0, view_height), slice(0, view_width)
+        top, height, width = self._part(part)
+        first = min(max(top - self.view_top, 0), view_height - height)
+        left = (view_width - width) // 2
+        return slice(first, first + height), slice(left, left + width)
+
+    def _part(self, name: str) -> tuple[int, int, int]:
+        top, *shares = VIEWS[name]
+        sides = (max(16, int(self.input_size * share / 16 + 0.5) * 16) for share in shares)
+        return round(self.input_size * top), *sides
 
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -108,9 +129,10 @@ class VideoEncoder(nn.Module):
     CHANNELS = (32, 64, 128)
     GATHERED = 192  # what a picture comes to
 
-    def __init__(self, size: ModelSize):
+    def __init__(self, size: ModelSize, part: str = "lower_face"):
         super().__init__()
         c1, c2, c3 = self.CHANNELS
+        self.rows, self.columns = size.within_view(part)
         # The first layer sees three frames: how lips move shows best in small differences. It
         # goes from pixels to a quarter of their grid in one step (squares of 2 × 2 pixels become
         # channels): layers with few channels on fine grids would take most of the time.
@@ -121,7 +143,7 @@ class VideoEncoder(nn.Module):
             _conv2d(c2, c3, 2),
             nn.Dropout2d(size.dropout / 2),
         )
-        height, width = (side // 16 for side in size.view)
+        height, width = ((side.stop - side.start) // 16 for side in (self.rows, self.columns))
         self.gather = nn.Sequential(
             nn.Conv2d(c3, self.GATHERED, (height, width), bias=False),
             nn.BatchNorm2d(self.GATHERED),
@@ -130,6 +152,7 @@ class VideoEncoder(nn.Module):
         self.temporal = TemporalPart(self.GATHERED, size)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
+        views = views[..., self.rows, self.columns]
         batch, windows = views.shape[0], views.shape[1] - FRONT_FRAMES + 1
         x = torch.stack([views[:, i : i + windows] for i in range(FRONT_FRAMES)], 2).flatten(0, 1)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -183,11 +206,12 @@ class SyncModel(nn.Module):
     def __init__(self, size: ModelSize):
         super().__init__()
         self.size = size
+        videos = [VideoEncoder(size, part) for part in size.looked_at]
+        audios = [AudioEncoder(size) for _ in videos]
         if size.members == 1:
-            self.video, self.audio = VideoEncoder(size), AudioEncoder(size)
+            (self.video,), (self.audio,) = videos, audios
         else:
-            self.video = SideBySide([VideoEncoder(size) for _ in range(size.members)])
-            self.audio = SideBySide([AudioEncoder(size) for _ in range(size.members)])
+            self.video, self.audio = SideBySide(videos), SideBySide(audios)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     @property

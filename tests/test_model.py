@@ -6,6 +6,7 @@ import torch
 from scipy.fft import dct, idct
 
 from src.config import parse_config
+from src.errors import ConfigError
 from src.model import (
     VIEWS,
     ModelSize,
@@ -147,23 +148,48 @@ def test_networks_side_by_side_average_their_similarities():
     assert torch.equal(again["video.members.2.stem.1.0.weight"], one.video.stem[1][0].weight)
 
 
+def test_members_may_look_at_different_parts():
+    both = make_model(members=2, view_of="lower_face+mouth")
+    wide, mouth = make_model(), make_model(view_of="mouth")
+    assert wide.video.gather[0].weight.shape[2:] > mouth.video.gather[0].weight.shape[2:]
+    both.load_state_dict(side_by_side([wide.state_dict(), mouth.state_dict()]))
+    views, bands = make_input(both, 9)
+    similarity = sum((v * a).sum(-1) for v, a in (one(views, bands) for one in (wide, mouth))) / 2
+    video, audio = both(views, bands)
+    torch.testing.assert_close((video * audio).sum(-1), similarity)
+    # What is around the mouth changes nothing for the one that does not look at it.
+    others = views.clone()
+    others[..., :8] += 1
+    assert torch.equal(mouth.video(others), mouth.video(views))
+    assert not torch.allclose(wide.video(others), wide.video(views))
+
+
+def test_a_view_for_each_member_or_one_for_all():
+    assert ModelSize.of(parse_config({"model": {"members": 3, "view": "mouth"}}, "test")).looked_at
+    with pytest.raises(ConfigError, match="one for each"):
+        parse_config({"model": {"members": 3, "view": "mouth+lower_face"}}, "test")
+    with pytest.raises(ConfigError, match=r"model\.view"):
+        parse_config({"model": {"view": "nose"}}, "test")
+
+
 def test_size_follows_the_settings():
     config = parse_config({"data": {"input_size": 48}, "model": {"hidden_dim": 32}}, "test")
     size = ModelSize.of(config)
     assert (size.input_size, size.hidden_dim, size.num_layers) == (48, 32, 2)
     assert ModelSize.of(parse_config({}, "test")).view == (64, 80)
-    mouth = ModelSize.of(parse_config({"model": {"view": "mouth"}}, "test"))
-    assert mouth.view == (48, 64) and mouth.view_top == 26
 
 
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("side", range(48, 257, 16))
-def test_the_view_lies_inside_every_crop(side, name):
-    size = make_model(input_size=side, view_of=name).size
-    height, width = size.view
+def test_what_is_looked_at_lies_inside_every_crop(side, name):
+    model = make_model(input_size=side, view_of=name)
+    size, encoder = model.size, model.video
     crops = torch.arange(side * side).reshape(1, side, side)
     view = central_view(crops, size)
-    assert view.shape == (1, height, width) and height % 16 == width % 16 == 0
+    assert view.shape == (1, *size.view)
+    view = view[:, encoder.rows, encoder.columns]
+    assert view.shape[1] % 16 == view.shape[2] % 16 == 0 and view.numel() > 0
+    assert model(*make_input(model, 6))[0].shape == (1, 2, size.length)
     left, right = int(view[0, 0, 0]) % side, side - 1 - int(view[0, 0, -1]) % side
     assert left == right  # the same room on both sides
     # The corners of the mouth lie halfway down the crop (faces.py): lips and chin must be seen.

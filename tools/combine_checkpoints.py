@@ -51,7 +51,7 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
     """
     from src.checkpoint import config_of, for_inference, load_checkpoint, load_weights
     from src.device import choose_device
-    from src.model import members_in, side_by_side
+    from src.model import ModelSize, side_by_side
     from src.train import judge_epoch
     from src.training_state import Tally, new_model, new_state
     from src.verification import training_samples
@@ -63,7 +63,11 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
         train, val = training_samples(content, config, index)
     weights = [content["model_state_dict"] for content in contents]
     one = mean_of(weights) if how == "mean" else side_by_side(weights)
-    model_settings = configs[0].model.model_copy(update={"members": members_in(one)})
+    views = [view for config in configs for view in ModelSize.of(config).looked_at]
+    model_settings = configs[0].model
+    if how == "members":
+        several = {"members": len(views), "view": "+".join(views)}
+        model_settings = model_settings.model_copy(update=several)
     configs.append(configs[0].model_copy(update={"model": model_settings}))
     names = [*map(str, paths), tr("the mean") if how == "mean" else tr("side by side")]
     measured = []
@@ -90,7 +94,9 @@ def see_one_kind(content, config, first, first_config, how: str, path: Path) -> 
     """
     from src.model import ModelSize
 
-    free = {"dropout": 0.0} if how == "mean" else {"dropout": 0.0, "members": 1}
+    free = {"dropout": 0.0}
+    if how == "members":
+        free |= {"members": 1, "view_of": "lower_face"}
     size, first_size = (replace(ModelSize.of(one), **free) for one in (config, first_config))
     if size != first_size:
         raise CheckpointError(tr("{path} holds another network than the first one", path=path))

@@ -1,13 +1,14 @@
 """One checkpoint of several: its weights, what is measured of it, and what is refused."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
 from src.errors import CheckpointError
-from src.model import made_input
+from src.model import SyncModel, made_input
 from src.sample_index import INDEX_NAME
 from tests.training_helpers import assert_one_line, run_script
 from tools.combine_checkpoints import combine
@@ -23,10 +24,10 @@ def index(corpus):
 
 @pytest.fixture
 def both(trained):
-    """Two checkpoints of different epochs."""
-    paths = [trained, trained.with_name("last.pth")]
-    assert load_checkpoint(paths[0])["epoch"] != load_checkpoint(paths[1])["epoch"]
-    return paths
+    """Two checkpoints of different epochs; which was the best is not the same on every machine."""
+    best = load_checkpoint(trained)["epoch"]
+    others = (trained.with_name(name) for name in ("checkpoint_epoch_10.pth", "last.pth"))
+    return [trained, next(path for path in others if load_checkpoint(path)["epoch"] != best)]
 
 
 def combined(how: str, both, index, output) -> str:
@@ -73,6 +74,19 @@ def test_side_by_side_the_similarity_is_the_mean(both, index, tmp_path):
         assert torch.allclose(video.norm(dim=-1), torch.ones(1, 8), atol=1e-5)
     three, _ = combine([tmp_path / "both.pth", both[0]], index, "members")
     assert three["config"]["model"]["members"] == 3
+
+
+def test_members_keep_what_they_look_at(both, index, tmp_path):
+    content = load_checkpoint(both[1])
+    content["config"]["model"]["view"] = "mouth"
+    mouth = SyncModel(replace(load_trained(both[1], CPU).model.size, view_of="mouth"))
+    save_checkpoint(tmp_path / "mouth.pth", content | {"model_state_dict": mouth.state_dict()})
+    joint, _ = combine([both[0], tmp_path / "mouth.pth"], index, "members")
+    assert joint["config"]["model"]["view"] == "lower_face+mouth"
+    save_checkpoint(tmp_path / "joint.pth", joint)
+    assert load_trained(tmp_path / "joint.pth", CPU).model.size.looked_at == ["lower_face", "mouth"]
+    with pytest.raises(CheckpointError, match=r"mouth\.pth holds another network"):
+        combine([both[0], tmp_path / "mouth.pth"], index, "mean")
 
 
 def test_what_does_not_fit_is_refused(both, index, tmp_path):
