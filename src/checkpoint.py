@@ -205,8 +205,12 @@ def config_of(content: dict, path: str | Path) -> Config:
     Raises:
         CheckpointError.
     """
+    settings = content["config"]
+    if isinstance(settings, dict) and isinstance(settings.get("model"), dict):
+        # Before there was a choice all looked at the lower face.
+        settings = settings | {"model": {"view": "lower_face"} | settings["model"]}
     try:
-        return parse_config(content["config"], str(path))
+        return parse_config(settings, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 

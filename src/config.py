@@ -60,7 +60,7 @@ class ModelConfig(Section):
     num_layers: int = Field(2, ge=1, le=8)
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
-    view: str = Field("lower_face", pattern=r"^(lower_face|mouth)(\+(lower_face|mouth))*$")
+    view: str = Field("mouth", pattern=r"^(lower_face|mouth)(\+(lower_face|mouth))*$")
 
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):

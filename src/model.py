@@ -230,6 +230,25 @@ def members_in(weights: Mapping[str, torch.Tensor]) -> int:
     return max((int(found[1]) + 1 for found in names if found), default=1)
 
 
+def view_of(parts: Sequence[str]) -> str:
+    """What members look at, as ``model.view`` has it: one name if all look at the same."""
+    return parts[0] if len(set(parts)) == 1 else "+".join(parts)
+
+
+def parts_in(weights: Mapping[str, torch.Tensor], size: ModelSize) -> list[str]:
+    """What the members look at whose weights these are, by the grid their pictures come to; those
+    of no known grid count as looking at the whole view."""
+    grids = {}
+    for part in VIEWS:
+        rows, columns = size.within_view(part)
+        grids[(rows.stop - rows.start) // 16, (columns.stop - columns.start) // 16] = part
+    one = "gather.0.weight"
+    names = [f"video.members.{i}.{one}" for i in range(members_in(weights))]
+    names = [f"video.{one}"] if f"video.{one}" in weights else names
+    found = (weights.get(name, torch.empty(0)).shape[2:] for name in names)
+    return [grids.get(tuple(grid), "lower_face") for grid in found]
+
+
 def side_by_side(weights: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The weights of networks as those of one with as many members; its scale is their mean."""
     joint = {}

@@ -24,7 +24,7 @@ from src.dataset import Pieces
 from src.errors import CheckpointError
 from src.files import shown_path
 from src.messages import tr
-from src.model import ModelSize, SyncModel, members_in
+from src.model import ModelSize, SyncModel, parts_in, view_of
 from src.samples import Sample
 
 
@@ -168,8 +168,9 @@ def with_shape_of(config: Config, origin: Path) -> Config:
         MissingFileError, CheckpointError: there are none.
     """
     content = read_file(origin)
-    if is_bare(content):  # they tell nothing of the view
-        found = {"members": members_in(content)}
+    if is_bare(content):
+        parts = parts_in(content, ModelSize.of(config))
+        found = {"members": len(parts), "view": view_of(parts)}
     else:
         earlier = config_of(checked(content, origin), origin).model
         found = {"members": earlier.members, "view": earlier.view}

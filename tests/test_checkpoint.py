@@ -295,3 +295,14 @@ def test_the_newest_is_what_a_run_wrote_last(tmp_path):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 + second, 1000 + second))
     assert newest(tmp_path).name == names[-1]
+
+
+def test_a_file_of_before_the_views_looks_at_the_lower_face():
+    assert (
+        checkpoint.config_of({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model.view
+        == "lower_face"
+    )
+    assert (
+        checkpoint.config_of({"config": {"model": {"view": "mouth"}}}, "new.pth").model.view
+        == "mouth"
+    )

@@ -19,8 +19,10 @@ from src.model import (
     members_in,
     normalise_bands,
     normalise_views,
+    parts_in,
     side_by_side,
     speech_steps,
+    view_of,
 )
 
 
@@ -157,6 +159,9 @@ def test_members_may_look_at_different_parts():
     similarity = sum((v * a).sum(-1) for v, a in (one(views, bands) for one in (wide, mouth))) / 2
     video, audio = both(views, bands)
     torch.testing.assert_close((video * audio).sum(-1), similarity)
+    assert parts_in(both.state_dict(), both.size) == ["lower_face", "mouth"]
+    assert parts_in(mouth.state_dict(), wide.size) == ["mouth"]
+    assert view_of(["mouth", "mouth"]) == "mouth"
     # What is around the mouth changes nothing for the one that does not look at it.
     others = views.clone()
     others[..., :8] += 1

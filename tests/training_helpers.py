@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A small network on small crops learns one drawn talker in seconds.
 SMALL = {
     "data.input_size": 48,
+    "model.view": "lower_face",
     "model.hidden_dim": 64,
     "model.dropout": 0.2,
     "training.device": "cpu",

@@ -51,7 +51,7 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
     """
     from src.checkpoint import config_of, for_inference, load_checkpoint, load_weights
     from src.device import choose_device
-    from src.model import ModelSize, side_by_side
+    from src.model import ModelSize, side_by_side, view_of
     from src.train import judge_epoch
     from src.training_state import Tally, new_model, new_state
     from src.verification import training_samples
@@ -66,7 +66,7 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
     views = [view for config in configs for view in ModelSize.of(config).looked_at]
     model_settings = configs[0].model
     if how == "members":
-        several = {"members": len(views), "view": "+".join(views)}
+        several = {"members": len(views), "view": view_of(views)}
         model_settings = model_settings.model_copy(update=several)
     configs.append(configs[0].model_copy(update={"model": model_settings}))
     names = [*map(str, paths), tr("the mean") if how == "mean" else tr("side by side")]
