@@ -103,7 +103,7 @@ class LipSyncInference:
             - ``offset_probability``: float 0…1, the chance that this offset is right, or None
             - ``verdict``: the result in words
             - ``bt1359``: ``undetectable``, ``detectable`` or ``unacceptable``, what viewers make of
-              the offset (ITU-R BT.1359-1), or None
+              the offset (ITU-R BT.1359-1), with a drift or jumps where it is worst; or None
             - ``confidence``: float ≥ 0, LSE-C, or None
             - ``min_distance``: float 0…2, LSE-D, or None
             - ``curve``: ``{"offset_ms": [...], "similarity": [...]}``, cosine −1…1, None where

@@ -150,4 +150,9 @@ def plain_verdict(details: dict) -> str:
     """The verdict in English letters, for pictures where no font has those of the language."""
     if details["offset_ms"] is None:
         return "undetermined"
+    timeline = details["timeline"] or {"kind": "constant"}
+    if timeline["kind"] == "drift":
+        return f"drift {timeline['drift_ppm']:+.0f} ppm"
+    if timeline["kind"] == "jumps":
+        return f"jumps, {len(timeline['pieces'])} pieces"
     return f"offset {details['offset_ms']:+.0f} ms"
