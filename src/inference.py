@@ -86,7 +86,8 @@ class LipSyncInference:
             video_path: the pictures.
             audio_path: the sound, its first sample at the first picture; None: the video's own.
             face: whose mouth is compared where there are several: ``speaking`` (of each shot the
-                one that the sound belongs to), ``largest``, or a number of ``details["tracks"]``.
+                one that the sound belongs to, or those that follow one another), ``largest``,
+                or a number of ``details["tracks"]``.
             progress: told how far each stage is; ``progress.bars`` draws it on stderr.
 
         Returns:
