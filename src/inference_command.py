@@ -139,7 +139,8 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
-        output = args.output or free_name(Path(config.paths.output_dir), video, set())
+        others = {Path(path).resolve() for path in taken if path}
+        output = args.output or free_name(Path(config.paths.output_dir), video, others)
         success, message, found = inference.mend(
             args.video, args.audio, output, args.face, args.fit, bars
         )
