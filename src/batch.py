@@ -6,6 +6,7 @@ date after every pair, so that a run that was stopped goes on where it was.
 """
 
 import csv
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from src.clips import find_clips
-from src.config import Config
+from src.config import Config, load_config
 from src.errors import DatasetError, LipSyncError, MissingFileError
 from src.files import made_folder, written_aside
 from src.messages import tr
@@ -127,8 +128,8 @@ def run_batch(
 ) -> list[dict]:
     """Work on many pairs, in processes, and keep the table of what came of them.
 
-    A pair that the table tells the result of is not worked on again, unless one of its files or
-    the model has changed, its output is gone, or it could not be read.
+    A pair that the table tells the result of is not worked on again, unless one of its files,
+    the model or the settings have changed, its output is gone, or it could not be read.
 
     Args:
         judge: what to work with.
@@ -145,7 +146,10 @@ def run_batch(
     """
     made_folder(summary.parent)
     model = sha256(judge.checkpoint.read_bytes()).hexdigest()
-    settings = [model, list(judge.overrides), judge.config and judge.config.model_dump_json()]
+    # Without settings of its own, those of how to judge are the usual ones.
+    told = judge.config.model_dump_json() if judge.config else None
+    judging = (judge.config or load_config()).inference.model_dump_json()
+    settings = [model, list(judge.overrides), told, judging]
     names = [_fingerprint(pair, settings) for pair in pairs]
     rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
     rows = {name: rows[name] for name in names if name in rows}
@@ -153,20 +157,23 @@ def run_batch(
                if name not in rows]  # fmt: skip
     for _ in rows:
         progress()
-    for (name, pair), result in results_of(_work, judge, waiting, workers):
-        if isinstance(result, Crashed):
-            result = {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
-                      "score": None, "details": None,
-                      "message": tr("unreadable: the decoder crashed on {path}",
-                                    path=pair.video)}  # fmt: skip
-        rows[name] = _row(result, name)
-        _write(summary, [rows[name] for name in names if name in rows])
-        progress()
+    # A process that crashes leaves its files: they go with this folder.
+    with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+        for (name, pair), result in results_of(_work, (judge, folder), waiting, workers):
+            if isinstance(result, Crashed):
+                result = {"video": pair.video, "audio": pair.audio, "success": False,
+                          "output": None, "score": None, "details": None,
+                          "message": tr("unreadable: the decoder crashed on {path}",
+                                        path=pair.video)}  # fmt: skip
+            rows[name] = _row(result, name)
+            _write(summary, [rows[name] for name in names if name in rows])
+            progress()
     _write(summary, found := [rows[name] for name in names])
     return found
 
 
-def _work(judge: Judge, job: tuple[str, Pair]) -> dict:
+def _work(context: tuple[Judge, str], job: tuple[str, Pair]) -> dict:
+    judge, tempfile.tempdir = context
     return done(_inference(judge), job[1])
 
 

@@ -86,7 +86,8 @@ class LipSyncInference:
             video_path: the pictures.
             audio_path: the sound, its first sample at the first picture; None: the video's own.
             face: whose mouth is compared where there are several: ``speaking`` (of each shot the
-                one that the sound belongs to), ``largest``, or a number of ``details["tracks"]``.
+                one that the sound belongs to, or those that follow one another), ``largest``,
+                or a number of ``details["tracks"]``.
             progress: told how far each stage is; ``progress.bars`` draws it on stderr.
 
         Returns:
@@ -103,7 +104,7 @@ class LipSyncInference:
             - ``offset_probability``: float 0…1, the chance that this offset is right, or None
             - ``verdict``: the result in words
             - ``bt1359``: ``undetectable``, ``detectable`` or ``unacceptable``, what viewers make of
-              the offset (ITU-R BT.1359-1), or None
+              the offset (ITU-R BT.1359-1), with a drift or jumps where it is worst; or None
             - ``confidence``: float ≥ 0, LSE-C, or None
             - ``min_distance``: float 0…2, LSE-D, or None
             - ``curve``: ``{"offset_ms": [...], "similarity": [...]}``, cosine −1…1, None where

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 from src.batch import Judge, free_name, pairs_in, read_list, run_batch, with_outputs
@@ -13,6 +12,7 @@ from src.files import made_folder
 from src.film_writer import SUFFIXES
 from src.fitting import FITS
 from src.inference import LipSyncInference, checked_output
+from src.judgement import percent_sure
 from src.messages import tr
 from src.progress import bars
 
@@ -139,7 +139,8 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
-        output = args.output or free_name(Path(config.paths.output_dir), video, set())
+        others = {Path(path).resolve() for path in taken if path}
+        output = args.output or free_name(Path(config.paths.output_dir), video, others)
         success, message, found = inference.mend(
             args.video, args.audio, output, args.face, args.fit, bars
         )
@@ -241,13 +242,8 @@ def _fit_in_words(result: dict) -> str:
     if details is None or details["offset_ms"] is None:
         return result["message"]
     return tr("offset {ms:+.0f} ms, chance {chance:.0%}, confidence {confidence:.3f}",
-              ms=details["offset_ms"], chance=_certain(details["offset_probability"]),
+              ms=details["offset_ms"], chance=percent_sure(details["offset_probability"]),
               confidence=details["confidence"])  # fmt: skip
-
-
-def _certain(chance: float) -> float:
-    """A chance in whole percent, never rounded up to certainty."""
-    return min(math.floor(chance * 100), 99) / 100
 
 
 def print_result(score: float | None, details: dict) -> None:
@@ -259,7 +255,7 @@ def print_result(score: float | None, details: dict) -> None:
         print(tr("offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: "
                  "{chance:.0%}",
                  ms=details["offset_ms"], frames=details["offset_frames"],
-                 chance=_certain(details["offset_probability"])))  # fmt: skip
+                 chance=percent_sure(details["offset_probability"])))  # fmt: skip
     if details["confidence"] is not None:
         print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
                  c=details["confidence"], d=details["min_distance"]))  # fmt: skip

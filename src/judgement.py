@@ -31,6 +31,7 @@ IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
 # ITU-R BT.1359-1: offsets (> 0: the sound is early) that viewers notice, and that they accept.
 DETECTABLE_MS = (-125, 45)
 ACCEPTABLE_MS = (-185, 90)
+KINDS = ("undetectable", "detectable", "unacceptable")
 
 
 def judge(
@@ -72,8 +73,9 @@ def judge(
     elif status == "ok" and leaves:
         status = "edge"
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
-    if status == "edge" and leaves:
+    if status == "edge" and leaves and timeline.kind == "drift":
         why = leaves
+    told = None if why else _told(timeline, length_s)
     if status in ("no_speech", "too_short"):
         score = None
     return score, {
@@ -81,8 +83,8 @@ def judge(
         "offset_ms": None if why else round(offset, 1),
         "offset_frames": None if why else round(offset / FRAME_MS),
         "offset_probability": rounded(certainty),
-        "verdict": tr("undetermined: {why}", why=why) if why else verdict(offset),
-        "bt1359": None if why else perceived(offset),
+        "verdict": tr("undetermined: {why}", why=why) if why else verdict(offset, told),
+        "bt1359": None if why else perceived(worst_ms(offset, told)),
         "confidence": rounded(confidence),
         "min_distance": rounded(distance),
         "curve": {
@@ -91,7 +93,7 @@ def judge(
         },
         "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
         "offsets": _over_time(tracks, n_frames, calibration),
-        "timeline": None if why else _told(timeline, length_s),
+        "timeline": told,
         "undetermined": why,
         "notes": [] if why else strange,
     }
@@ -256,18 +258,42 @@ def _by_second(tracks: list[Evidence], n_frames: int, calibration: dict) -> list
 
 
 def perceived(offset_ms: float) -> str:
-    """What viewers make of an offset, by ITU-R BT.1359-1: ``undetectable``, ``detectable`` or
-    ``unacceptable``."""
+    """What viewers make of an offset, by ITU-R BT.1359-1: one of ``KINDS``."""
     if DETECTABLE_MS[0] < offset_ms < DETECTABLE_MS[1]:
         return "undetectable"
     return "detectable" if ACCEPTABLE_MS[0] < offset_ms < ACCEPTABLE_MS[1] else "unacceptable"
 
 
-def verdict(offset_ms: float) -> str:
-    """An offset in words."""
-    if abs(offset_ms) < IN_SYNC_MS:
+def worst_ms(offset_ms: float, timeline: dict | None) -> float:
+    """The offset that viewers mind most, > 0: the sound is early. The median of a drift or of jumps
+    says nothing of that: it may be 0.
+
+    Args:
+        offset_ms, timeline: as in ``details``; None: constant.
+    """
+    if not timeline or timeline["kind"] == "constant":
+        return offset_ms
+    ends = [piece[end] for piece in timeline["pieces"] for end in ("offset_ms", "end_offset_ms")]
+    return max(ends, key=lambda ms: (KINDS.index(perceived(ms)), abs(ms)))
+
+
+def verdict(offset_ms: float, timeline: dict | None = None) -> str:
+    """A result in words.
+
+    Args:
+        offset_ms, timeline: as in ``details``; None: constant.
+    """
+    kind, pieces = (timeline["kind"], timeline["pieces"]) if timeline else ("constant", [])
+    if kind == "drift":
+        moved = tr("audio drifts by {ppm:+.0f} ppm, from {first:+.0f} to {last:+.0f} ms",
+                   ppm=timeline["drift_ppm"], first=pieces[0]["offset_ms"],
+                   last=pieces[-1]["end_offset_ms"])  # fmt: skip
+    elif kind == "jumps":
+        offsets = ", ".join(f"{piece['offset_ms']:+.0f}" for piece in pieces)
+        moved = tr("audio jumps ({offsets} ms)", offsets=offsets)
+    elif abs(offset_ms) < IN_SYNC_MS:
         return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
-    if offset_ms > 0:
+    elif offset_ms > 0:
         moved = tr("audio leads by {ms:.0f} ms", ms=offset_ms)
     else:
         moved = tr("audio lags by {ms:.0f} ms", ms=-offset_ms)
@@ -275,7 +301,7 @@ def verdict(offset_ms: float) -> str:
         "undetectable": tr("too little to be noticed"),
         "detectable": tr("noticeable, but acceptable"),
         "unacceptable": tr("not acceptable"),
-    }[perceived(offset_ms)]
+    }[perceived(worst_ms(offset_ms, timeline))]
     return tr("{moved}: {how} (ITU-R BT.1359)", moved=moved, how=how)
 
 
@@ -303,6 +329,11 @@ def correction(details: dict, before: float | None, after: float | None) -> str:
     return tr(
         "audio lagged by {ms:.0f} ms, corrected; score {before} → {after}", ms=-offset_ms, **scores
     )
+
+
+def percent_sure(chance: float) -> float:
+    """A chance in whole percent (0.97), never rounded up to certainty."""
+    return min(math.floor(round(chance * 100, 6)), 99) / 100
 
 
 def shown(score: float | None) -> str:

@@ -40,6 +40,7 @@ RATES = 2000, 768_000  # Hz, of sounds there are: a damaged header makes seconds
 # Gaps longer than these are broken clocks: to fill them would take all memory.
 MAX_GAP_S = 30
 MAX_SOUND_GAP_S = 1800  # all together, …
+LOUDEST = 32768  # samples beyond are damage: even whole numbers taken for floats stay within
 MAX_SILENCE = 10  # … and this many times the sound there is: calls send nothing where all listen
 
 
@@ -304,11 +305,17 @@ def sound_blocks(
 
 
 def resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
-    """What the resampler gives for a frame; for None: what it still holds."""
+    """What the resampler gives for a frame; for None: what it still holds. Samples that are no
+    numbers, or impossibly loud, are silence: one of them would spoil all that is computed."""
     if resampler is None:
         return []
     # Interleaved: PyAV 18 crashes on frames of eight planes.
     return [
-        part.to_ndarray().reshape(-1, part.layout.nb_channels).T
+        _sound(part.to_ndarray().reshape(-1, part.layout.nb_channels).T)
         for part in resampler.resample(frame)
     ]
+
+
+def _sound(samples: np.ndarray) -> np.ndarray:
+    usable = np.abs(samples) <= LOUDEST  # NaN is not
+    return samples if usable.all() else np.where(usable, samples, np.float32(0))

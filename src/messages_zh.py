@@ -455,6 +455,10 @@ CATALOGUE: dict[str, str] = {
     "verdict: {text}": "结论: {text}",
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
+    "audio drifts by {ppm:+.0f} ppm, from {first:+.0f} to {last:+.0f} ms": (
+        "音频时钟漂移 {ppm:+.0f} ppm，偏移从 {first:+.0f} 到 {last:+.0f} 毫秒"
+    ),
+    "audio jumps ({offsets} ms)": "音频偏移有跳变（{offsets} 毫秒）",
     "audio lags by {ms:.0f} ms": "音频滞后 {ms:.0f} 毫秒",
     "audio drifted by {ppm:+.0f} ppm, corrected; score {before} → {after}": (
         "音频时钟漂移 {ppm:+.0f} ppm，已校正；分数 {before} → {after}"

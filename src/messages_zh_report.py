@@ -85,8 +85,11 @@ OF_REPORT: dict[str, str] = {
     ),
     "See whether the sound is of this take (a dubbing or a voice-over has no offset), or give a "
     "longer piece.": ("请检查声音是否属于这段画面（配音或旁白没有偏移可言），或使用更长的片段。"),
-    "Let it look further: --set inference.max_offset_frames=50": (
-        "扩大查找范围：--set inference.max_offset_frames=50"
+    "Let it look further: --set inference.max_offset_frames={frames}": (
+        "扩大查找范围：--set inference.max_offset_frames={frames}"
+    ),
+    "Cut the video into parts, or see whether the sound is of this take.": (
+        "请把视频分成几段，或检查声音是否与这段画面同录。"
     ),
     "{text}.": "{text}。",
     # --- the report, what it rests on

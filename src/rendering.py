@@ -3,6 +3,7 @@
 The same drawings make the picture of ``--plot`` and those of the report.
 """
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,9 @@ def draw_sound(axis, details: dict) -> None:
     say = sayer()
     length_s = max(details["duration_s"], 0.2)
     per_column = max(1.0, length_s * SAMPLE_RATE / SOUND_COLUMNS)
-    columns = list(sound_columns(stream_audio(details["audio"]), per_column))
+    # Of a sound that is longer than the picture, what is drawn.
+    sound = sound_columns(stream_audio(details["audio"]), per_column)
+    columns = list(islice(sound, SOUND_COLUMNS + 1))
     low, high = np.array(columns).reshape(-1, 2).T
     at = np.arange(len(columns)) * per_column / SAMPLE_RATE
     axis.fill_between(at, low, high, color=INK, step="post", linewidth=0.4)
@@ -150,4 +153,9 @@ def plain_verdict(details: dict) -> str:
     """The verdict in English letters, for pictures where no font has those of the language."""
     if details["offset_ms"] is None:
         return "undetermined"
+    timeline = details["timeline"] or {"kind": "constant"}
+    if timeline["kind"] == "drift":
+        return f"drift {timeline['drift_ppm']:+.0f} ppm"
+    if timeline["kind"] == "jumps":
+        return f"jumps, {len(timeline['pieces'])} pieces"
     return f"offset {details['offset_ms']:+.0f} ms"

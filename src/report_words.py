@@ -1,9 +1,17 @@
 """A result in plain sentences, for people who do not know the field."""
 
-import math
+import re
 import shlex
 
-from src.judgement import ACCEPTABLE_MS, DETECTABLE_MS, FRAME_MS, IN_SYNC_MS
+from src.judgement import (
+    ACCEPTABLE_MS,
+    DETECTABLE_MS,
+    FRAME_MS,
+    IN_SYNC_MS,
+    MOST_FRAMES,
+    percent_sure,
+    worst_ms,
+)
 from src.messages import tr
 
 SURE, LIKELY = 0.95, 0.8  # chances from which an offset is called so
@@ -30,11 +38,11 @@ def sentences(score: float | None, details: dict) -> list[tuple[str, str]]:
     if details["undetermined"]:
         return [
             (tr("Why?"), _sentence(details["undetermined"])),
-            (tr("What to do"), _advice_undetermined(details["status"])),
+            (tr("What to do"), _advice_undetermined(details)),
         ]
     return [
         (tr("What was found"), _found(details)),
-        (tr("Does one notice it?"), _noticed(details["offset_ms"], details["bt1359"])),
+        (tr("Does one notice it?"), _noticed(details)),
         (tr("How sure is that?"), _sure(score, details)),
         (tr("What to do"), _advice(details)),
     ]
@@ -74,8 +82,8 @@ def _moved(offset_ms: float) -> str:
     return tr("{ms:.0f} ms late", ms=-offset_ms)
 
 
-def _noticed(offset_ms: float, kind: str) -> str:
-    early = offset_ms > 0
+def _noticed(details: dict) -> str:
+    early = worst_ms(details["offset_ms"], details["timeline"]) > 0
     limits = {
         "noticed": abs(DETECTABLE_MS[early]), "accepted": abs(ACCEPTABLE_MS[early]),
         "kind": tr("early sound") if early else tr("late sound"),
@@ -84,7 +92,7 @@ def _noticed(offset_ms: float, kind: str) -> str:
         "undetectable": tr("No: so little is not noticed."),
         "detectable": tr("Yes, by attentive viewers, but it is still accepted."),
         "unacceptable": tr("Yes: viewers find so much disturbing."),
-    }[kind]
+    }[details["bt1359"]]
     return tr(
         "{answer} By ITU-R BT.1359, {kind} is noticed from {noticed} ms and no longer accepted "
         "from {accepted} ms.", answer=answer, **limits,
@@ -97,8 +105,8 @@ def _sure(score: float | None, details: dict) -> str:
     return tr(
         "{word}: of results with this much evidence, {chance:.0%} are right to within one picture "
         "(±{frame} ms). The chance that the pair is in sync as it is: {score:.0%}.",
-        word=word or tr("Not sure, check it by eye"), chance=math.floor(chance * 100) / 100,
-        frame=FRAME_MS, score=score,
+        word=word or tr("Not sure, check it by eye"), chance=percent_sure(chance),
+        frame=FRAME_MS, score=percent_sure(score),
     )  # fmt: skip
 
 
@@ -127,7 +135,10 @@ def mending_command(details: dict) -> str | None:
     return shlex.join(parts)
 
 
-def _advice_undetermined(status: str) -> str:
+def _advice_undetermined(details: dict) -> str:
+    status, reach_ms = details["status"], max(details["curve"]["offset_ms"])
+    if status == "edge":
+        return _advice_edge(details["undetermined"], reach_ms // FRAME_MS)
     return {
         "no_speech": tr(
             "Name a stretch in which somebody whose face is seen speaks, or see whether the right "
@@ -140,8 +151,16 @@ def _advice_undetermined(status: str) -> str:
             "See whether the sound is of this take (a dubbing or a voice-over has no offset), or "
             "give a longer piece."
         ),
-        "edge": tr("Let it look further: --set inference.max_offset_frames=50"),
-    }[status]  # fmt: skip
+    }[status]
+
+
+def _advice_edge(why: str, reach_frames: int) -> str:
+    """What is said of a drift names a number of frames; else twice as many are worth a try."""
+    named = re.search(r"inference\.max_offset_frames=(\d+)", why)
+    frames = int(named[1]) if named else min(2 * reach_frames, MOST_FRAMES)
+    if frames <= reach_frames or "max_offset_frames" not in why:
+        return tr("Cut the video into parts, or see whether the sound is of this take.")
+    return tr("Let it look further: --set inference.max_offset_frames={frames}", frames=frames)
 
 
 def _sentence(text: str) -> str:

@@ -10,6 +10,7 @@ from src.media import FPS
 from src.messages import tr
 from src.metrics import Evidence, best_offset, curve_of
 
+FITTING = 0.5  # chance of being in sync from which a face fits an offset
 ENOUGH = FPS  # windows with speech from which a shot can show that nobody in it speaks
 
 
@@ -94,7 +95,8 @@ def voices_over(faces: list[Face], speakers: Speakers) -> list[str]:
 
 
 def speaking(faces: list[Face], calibration: dict, least_probability: float) -> Speakers:
-    """The face of each shot that the sound belongs to.
+    """The face of each shot that the sound belongs to; where it was lost and found again, or the
+    next one speaks, the faces that follow one another.
 
     A shot that shows an offset of its own is believed (a film may be cut so that it jumps). The
     others are asked about the offset that the first ones, or all together, show: who fits there
@@ -110,24 +112,23 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
     certain, best = {}, {}
     for number, people in shots.items():
         chances = [_chance(face, calibration) for face in people]
-        first = int(np.argmax(chances))
-        best[number] = people[first]
-        if chances[first] >= least_probability:
-            certain[number] = people[first]
-    known = list((certain or best).values())
+        best[number] = [people[int(np.argmax(chances))]]
+        if max(chances) >= least_probability:
+            certain[number] = _in_turn(people, chances, least_probability)
+    known = [face for found in (certain or best).values() for face in found]
     offset = best_offset(curve_of([face.evidence for face in known]))
     chosen, voice_over = [], []
     for number, people in shots.items():
-        if number in certain or offset is None:
-            chosen.append(best[number])
+        if offset is None:
+            chosen += best[number]
             continue
         fits = [_fits(face, offset, calibration) for face in people]
-        first = int(np.argmax(fits))
+        found = _in_turn(people, fits, FITTING, certain.get(number, []))
         heard = max(int(face.evidence.usable.sum(0).max()) for face in people)
-        if certain and fits[first] < 0.5 and heard >= ENOUGH:
+        if certain and not found and heard >= ENOUGH:
             voice_over.append(number)
         else:
-            chosen.append(people[first])
+            chosen += found or [people[int(np.argmax(fits))]]
     return Speakers(sorted(chosen, key=lambda face: face.first_frame), voice_over)
 
 
@@ -135,9 +136,26 @@ def largest(faces: list[Face]) -> Speakers:
     """Of faces that share frames the largest (area times duration)."""
     chosen: list[Face] = []
     for face in sorted(faces, key=lambda one: one.size, reverse=True):
-        if all(face.stop <= o.first_frame or o.stop <= face.first_frame for o in chosen):
+        if _apart(face, chosen):
             chosen.append(face)
     return Speakers(sorted(chosen, key=lambda face: face.first_frame), [])
+
+
+def _apart(face: Face, others: list[Face]) -> bool:
+    """Whether it shares no frame with any of them."""
+    return all(face.stop <= one.first_frame or one.stop <= face.first_frame for one in others)
+
+
+def _in_turn(
+    people: list[Face], chances: list[float], least: float, found: list[Face] | None = None
+) -> list[Face]:
+    """Those with a chance of so much at least, the likeliest first, that share no frame with each
+    other, nor with those that were found before."""
+    found = list(found or [])
+    for place in np.argsort(-np.array(chances), kind="stable"):
+        if chances[place] >= least and _apart(people[place], found):
+            found.append(people[place])
+    return found
 
 
 def _chance(face: Face, calibration: dict) -> float:

@@ -102,7 +102,8 @@ class Timeline:
 
     def middle(self, length_s: float) -> float:
         """The median of the offset over so many seconds."""
-        return float(np.median([self.at(second) for second in np.arange(0.5, length_s, 1.0)]))
+        seconds = np.arange(min(0.5, length_s / 2), length_s, 1.0)
+        return float(np.median([self.at(second) for second in seconds]))
 
     def at(self, second: float) -> float:
         """The offset at a time, in ms; before the first and after the last piece, theirs."""

@@ -9,9 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from time import monotonic
 from typing import Any
 
 MOST_WORKERS = 61  # what Windows allows
+GRACE_S = 5  # processes that are told to end may take so long to remove what they left half-done
 
 
 class Crashed:
@@ -31,8 +33,9 @@ def results_of(
         n_workers: processes; 0: one for each core.
 
     A job that takes its process down is tried once more alone; then its result is ``Crashed``.
-    Where the caller stops early (an error, Ctrl+C), the processes end at once, in the middle of
-    what they do: what they leave half-done is the caller's to remove.
+    Where the caller stops early (an error, Ctrl+C), the processes end in the middle of
+    what they do, by an exception, so that they can remove what they leave half-done; on Windows,
+    and where they do not end in time, at once: then that is the caller's to do.
     """
     workers = max(1, min(n_workers or cores(), len(jobs), MOST_WORKERS))
     waiting, suspects = jobs[::-1], []
@@ -45,7 +48,7 @@ def results_of(
                         running[_submit(pool, waiting[-1])] = waiting[-1]
                         waiting.pop()
                     finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
+                    for future in [one for one in running if one in finished]:
                         result = future.result()
                         yield running.pop(future), result
             except BrokenProcessPool:
@@ -77,11 +80,20 @@ def _pool(work: Callable, context: Any, workers: int) -> Iterator[ProcessPoolExe
     try:
         yield pool
     except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        _end(list((pool._processes or {}).values()))
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end(processes: list) -> None:
+    for process in processes:
+        process.terminate()
+    latest = monotonic() + GRACE_S
+    for process in processes:
+        process.join(max(0.0, latest - monotonic()))
+        if process.is_alive():
+            process.kill()
 
 
 def _submit(pool: ProcessPoolExecutor, job: Any) -> Future:
@@ -104,6 +116,7 @@ def _start_worker(work: Callable, context: Any) -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
@@ -116,5 +129,17 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+class _Stopped(SystemExit):
+    """Nobody waits for the job any more."""
+
+
+def _stop(*_) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: what was begun is being removed
+    raise _Stopped(1)
+
+
 def _do(job: Any) -> Any:
-    return _worker["work"](_worker["context"], job)
+    try:
+        return _worker["work"](_worker["context"], job)
+    except _Stopped:
+        os._exit(1)  # the pool would take it for the job's result, and begin another one

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from src import batch
 from src.batch import (
     COLUMNS,
     Judge,
@@ -157,6 +158,37 @@ def test_another_table_is_not_written_over(trained, tmp_path):
     with pytest.raises(DatasetError, match="not a summary"):
         run_batch(judge, with_outputs([("v.mp4", None)], None), table, 1)
     assert table.read_text() == "my,own,table\n1,2,3\n"
+
+
+def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
+    """Also where they are changed in config.yaml, which nobody names."""
+    worked, settings = [], [Config()]
+
+    def results(work, judge, jobs, workers):
+        for job in jobs:
+            worked.append(job[1].video)
+            yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
+                        "score": 0.5, "message": "", "details": {"status": "ok"}}  # fmt: skip
+
+    monkeypatch.setattr(batch, "results_of", results)
+    monkeypatch.setattr(batch, "load_config", lambda: settings[0])
+    checkpoint = tmp_path / "model.pth"
+    checkpoint.write_bytes(b"weights")
+    pairs, table = with_outputs([("v.mp4", None)], None), tmp_path / "summary.csv"
+
+    def again(**changed):
+        worked.clear()
+        run_batch(Judge(checkpoint, **{"device": "cpu", "config": None, "overrides": ()} | changed),
+                  pairs, table, 1)  # fmt: skip
+        return worked == ["v.mp4"]
+
+    assert again() and not again()
+    wider = settings[0].inference.model_copy(update={"max_offset_frames": 40})
+    settings[0] = settings[0].model_copy(update={"inference": wider})
+    assert again() and not again()
+    assert again(overrides=("inference.max_offset_frames=9",)) and again(config=Config())
+    checkpoint.write_bytes(b"others")
+    assert again()
 
 
 def test_a_pair_that_cannot_be_used_is_told(judge, tmp_path):

@@ -5,7 +5,9 @@ import json
 import av
 import pytest
 
+from src import inference_command
 from src.checkpoint import PRETRAINED
+from src.inference import LipSyncInference
 
 pytest_plugins = ("tests.training_fixtures", "tests.inference_fixtures")
 
@@ -63,6 +65,22 @@ def test_no_input_and_no_other_output_is_overwritten(command, talking_clip, tmp_
         assert status == 2 and "choose another name" in err
     assert video.read_bytes() == talking_clip.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_the_usual_name_of_the_mended_video_leaves_the_copy_alone(
+    command, talking_clip, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(LipSyncInference, "mend", lambda self, video, audio, output, *_: (
+        True, "mended", {"score_before": 0.1, "details": {}, "notes": [], "output": output}
+    ))  # fmt: skip
+    for name in ("_show", "print_result"):
+        monkeypatch.setattr(inference_command, name, lambda *_: None)
+    copy = tmp_path / f"{talking_clip.stem}_synced.mp4"
+    _, out, _ = command(
+        "--checkpoint", PRETRAINED, "--video", talking_clip, "--annotate", copy, "--device", "cpu",
+        "--set", f"paths.output_dir={tmp_path}",
+    )  # fmt: skip
+    assert f"output: {copy.with_stem(copy.stem + '_2')}" in out and f"copy: {copy}" in out
 
 
 def test_of_many_pairs_there_is_no_single_page(command, tmp_path):

@@ -72,5 +72,33 @@ def test_nothing_stays(minute, tmp_path, script, folder, begun):
     assert running.returncode == 130 and out == "" and err.strip().endswith("stopped")
     assert "Traceback" not in err and "error" not in err
     assert time.monotonic() - pressed < 20
-    left = [path.name for name in ("temporary", "out") for path in (tmp_path / name).iterdir()]
-    assert not set(left) - {".ses"}  # onnxruntime leaves that one anywhere
+    assert left_in(tmp_path) == set()
+
+
+def left_in(folder: Path) -> set[str]:
+    left = [path.name for name in ("temporary", "out") for path in (folder / name).iterdir()]
+    return set(left) - {".ses"}  # onnxruntime leaves that one anywhere
+
+
+def test_nothing_stays_of_a_batch(minute, tmp_path):
+    """The processes of a batch are told by the first one, and remove what is theirs."""
+    for name in ("temporary", "out", "videos"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        (tmp_path / "videos" / f"{number}.mp4").hardlink_to(minute)
+    arguments = ["--checkpoint", "pretrained/best_model.pth", "--video-dir", tmp_path / "videos",
+                 "--device", "cpu", "--output", tmp_path / "out", "--workers", "2"]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "src/inference.py", *map(str, arguments)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+    ) as running:  # fmt: skip
+        deadline = time.monotonic() + 240
+        while not list((tmp_path / "temporary").rglob("*.rows")):
+            assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and err.strip().endswith("stopped")
+    assert "Traceback" not in out + err
+    assert left_in(tmp_path) == set()

@@ -39,6 +39,7 @@ def test_a_drift_is_found_though_its_mean_curve_is_blurred(calibration):
     assert piece["offset_ms"] == pytest.approx(-100, abs=8)
     assert piece["end_offset_ms"] == pytest.approx(80, abs=8)
     assert details["offset_ms"] == pytest.approx(-10, abs=8)
+    assert re.match(r"audio drifts by \+\d+ ppm, from -\d+ to \+\d+ ms: ", details["verdict"])
     times = [stretch["time_s"] for stretch in details["offsets"]]
     assert times == sorted(times) and times[0] == 2 and times[-1] <= 180
 
@@ -47,6 +48,9 @@ def test_a_drift_through_zero_is_in_sync_for_a_part_of_the_time(calibration):
     """One curve over all of it is highest at zero: it would be taken for in sync."""
     score, details = judged(calibration, lambda s: -225 + 2.5 * s, 180)
     assert details["timeline"]["kind"] == "drift" and abs(details["offset_ms"]) < 8
+    # Its median is 0, but it is not in sync.
+    assert details["verdict"].startswith("audio drifts by +")
+    assert details["bt1359"] == "unacceptable"
     assert 2 * 40 / 450 < score < 0.6
 
 
@@ -56,6 +60,35 @@ def test_a_jump(calibration):
     assert details["timeline"]["kind"] == "jumps"
     assert [round(p["offset_ms"], -1) for p in details["timeline"]["pieces"]] == [0, 200]
     assert details["offset_ms"] == pytest.approx(0, abs=8), "most of the time"
+    assert details["bt1359"] == "unacceptable"
+    assert re.match(r"audio jumps \(.\d, \+\d+ ms\): not acceptable", details["verdict"])
+
+
+@pytest.mark.parametrize("offset", [600, 610, -605])
+def test_one_offset_out_of_reach_is_no_drift(calibration, offset):
+    _, details = judged(calibration, lambda s: offset, 10, strength=0.5)
+    assert details["status"] == "edge"
+    assert details["undetermined"] == (
+        "the offset may lie beyond what was looked at (±600 ms): raise inference.max_offset_frames"
+    )
+
+
+def test_what_is_minded_most_of_a_course():
+    def course(kind, *ends):
+        return {"kind": kind, "pieces": [{"offset_ms": one, "end_offset_ms": other}
+                                         for one, other in ends]}  # fmt: skip
+
+    assert judgement.worst_ms(-70.0, course("constant", (-70.0, -70.0))) == -70
+    # Early sound is minded sooner.
+    assert judgement.worst_ms(0.0, course("drift", (-120.0, 50.0))) == 50
+    assert judgement.worst_ms(0.0, course("jumps", (20.0, 20.0), (-30.0, -30.0))) == -30
+
+
+@pytest.mark.parametrize(
+    ("chance", "said"), [(1.0, 0.99), (0.9999, 0.99), (0.29, 0.29), (0.57, 0.57), (0.0, 0.0)]
+)
+def test_a_chance_in_percent_is_never_certain(chance, said):
+    assert judgement.percent_sure(chance) == said
 
 
 def test_nothing_is_told_without_a_relation(calibration):

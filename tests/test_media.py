@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import struct
 import wave
 from pathlib import Path
 
@@ -46,6 +47,30 @@ def test_sound_files(tmp_path, suffix, rate, channels):
     assert len(sound) == pytest.approx(SECONDS * RATE, abs=0.14 * RATE)
     if suffix in ("wav", "flac"):
         assert np.corrcoef(sound, bursts(RATE)[: len(sound)])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 1e20])
+def test_samples_that_are_no_numbers_are_silence(tmp_path, damage):
+    sound = bursts(RATE)
+    sound[1000] = damage
+    path = write_floats(tmp_path / "damaged.wav", sound)
+    found = media.read_audio(path)
+    sound[1000] = 0
+    assert np.isfinite(found).all() and np.array_equal(found, sound)
+
+
+def test_floats_on_the_scale_of_whole_numbers_are_kept(tmp_path):
+    sound = 32767 * bursts(RATE)
+    assert np.array_equal(media.read_audio(write_floats(tmp_path / "loud.wav", sound)), sound)
+
+
+def write_floats(path: Path, samples: np.ndarray) -> Path:
+    """A wav of 32-bit floats, whatever they are."""
+    content = samples.astype("<f4").tobytes()
+    head = struct.pack("<IHHIIHH", 16, 3, 1, RATE, 4 * RATE, 4, 32)
+    sizes = [struct.pack("<I", size) for size in (36 + len(content), len(content))]
+    path.write_bytes(b"RIFF" + sizes[0] + b"WAVEfmt " + head + b"data" + sizes[1] + content)
+    return path
 
 
 def test_two_channels_are_averaged(tmp_path):

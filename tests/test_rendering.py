@@ -111,6 +111,24 @@ def test_a_folder_that_is_not_there_is_a_readable_error(tmp_path, details):
         plot_result(0.5, details, tmp_path / "none" / "result.png")
 
 
+def test_of_a_long_sound_only_what_is_drawn_is_read(details, monkeypatch):
+    read = []
+
+    def long(path):
+        for second in range(2000):
+            read.append(second)
+            yield np.full(16000, 0.1, np.float32)
+
+    monkeypatch.setattr(rendering, "stream_audio", long)
+    _, (axis,) = rendering.new_figure(4, 3)
+    rendering.draw_sound(axis, details)
+    assert len(read) <= details["duration_s"] + 2
+    (drawn,) = axis.collections
+    assert drawn.get_paths()[0].vertices[:, 0].max() == pytest.approx(
+        details["duration_s"], abs=0.1
+    )
+
+
 def test_pictures_do_not_pile_up(tmp_path, details):
     import matplotlib.pyplot as plt
 

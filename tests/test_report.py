@@ -177,6 +177,7 @@ def test_each_kind_of_fault_in_words(details, offset, timeline, bt1359, said, ad
                                                   and timeline["kind"] == "constant")  # fmt: skip
     if timeline["kind"] == "drift":
         assert "+1000 parts in a million" in answers[0] and "80 ms late" in answers[0]
+        assert "early sound is noticed from 45 ms" in answers[1], "where it is worst"
     if timeline["kind"] == "jumps":
         assert "from 1.0 to 2.0 s it is 200 ms early" in answers[0] and "in time" in answers[0]
 
@@ -199,8 +200,23 @@ def test_how_sure_is_said_as_it_was_measured(details, chance, word):
 
 
 def test_never_rounded_up_to_certainty(details):
-    answer = dict(sentences(0.1, details | {"offset_probability": 0.9999}))["How sure is that?"]
-    assert "99%" in answer and "100%" not in answer
+    for chance in (0.9999, 1.0):
+        certain = details | {"offset_probability": chance}
+        answer = dict(sentences(chance, certain))["How sure is that?"]
+        assert answer.count("99%") == 2 and "100%" not in answer
+
+
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [
+        ("it may lie beyond: raise inference.max_offset_frames", "max_offset_frames=30"),
+        ("it drifts: set inference.max_offset_frames=72", "max_offset_frames=72"),
+        ("it drifts: cut the video into parts", "Cut the video into parts"),
+    ],
+)
+def test_how_to_look_further(details, why, advice):
+    beyond = undetermined(details) | {"status": "edge", "undetermined": why}
+    assert advice in dict(sentences(0.1, beyond))["What to do"]
 
 
 def test_it_takes_the_name_only_when_it_is_whole(tmp_path, details, monkeypatch):

@@ -36,6 +36,18 @@ def test_people_take_turns(calibration):
     assert numbers(speaking(faces, calibration, 0.5)) == [0, 3]
 
 
+def test_a_face_that_was_lost_and_found_again_in_a_shot_is_judged_in_all_its_parts(calibration):
+    faces = [person(0, 0, 3, 80), person(1, 0, 20, 80, 4), person(2, 0, 20, None, 4),
+             person(3, 0, 1, 80, 26), person(4, 0, 4, None, 28)]  # fmt: skip
+    found = speaking(faces, calibration, 0.9)
+    assert numbers(found) == [0, 1, 3] and found.voice_over == []
+
+
+def test_two_who_speak_one_after_the_other_in_a_shot(calibration):
+    faces = [person(0, 0, 6, 40), person(1, 0, 6, None, 0), person(2, 0, 6, 40, 6)]
+    assert numbers(speaking(faces, calibration, 0.5)) == [0, 2]
+
+
 def test_a_voice_from_elsewhere_is_left_out(calibration):
     faces = [person(0, 0, 5, 120), person(1, 1, 5, None, 5), person(2, 2, 5, 120, 10)]
     found = speaking(faces, calibration, 0.5)

@@ -161,3 +161,9 @@ def test_long_clips_are_told_in_seconds():
     assert time.process_time() - began < 20  # 2 on a slow core; it was minutes
     assert story.kind == "jumps" and len(story.pieces) == 2
     assert story.pieces[1].start_s == pytest.approx(701, abs=1)
+
+
+@pytest.mark.parametrize("length_s", [0.2, 0.48, 0.5, 1.0])
+def test_short_clips_have_a_middle(length_s):
+    line = Timeline("constant", (Piece(0.0, length_s, 80.0),))
+    assert line.middle(length_s) == 80

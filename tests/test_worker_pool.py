@@ -54,6 +54,18 @@ def lasting(folder: Path, job: int) -> int:
     return job
 
 
+def tidying(folder: Path, job: int) -> int:
+    """Removes what it made, however it ends."""
+    made = folder / f"half-done {job}"
+    made.touch()
+    (folder / f"{os.getpid()}").touch()
+    try:
+        time.sleep(60 * (job > 0))
+    finally:
+        made.unlink()
+    return job
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -156,6 +168,15 @@ def test_results_that_nobody_wants_any_more_end_the_processes(tmp_path):
         wait_for(lambda: (tmp_path / "at 1").exists())
         began = time.monotonic()
     assert time.monotonic() - began < 10
+    assert not any(alive(pid) for pid in workers_in(tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_jobs_that_are_dropped_remove_what_they_made(tmp_path):
+    with closing(results_of(tidying, tmp_path, [0, 1, 2, 3, 4, 5], 2)) as results:
+        assert next(results) == (0, 0)
+        wait_for(lambda: len(list(tmp_path.glob("half-done *"))) == 2)
+    assert list(tmp_path.glob("half-done *")) == []
     assert not any(alive(pid) for pid in workers_in(tmp_path))
 
 
