@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from pathlib import Path
 
+from src.files import shown_path
 from src.judgement import (
     ACCEPTABLE_MS,
     DETECTABLE_MS,
@@ -129,7 +131,8 @@ def mending_command(details: dict) -> str | None:
     kind = (details["timeline"] or {"kind": "constant"})["kind"]
     if details["undetermined"] or (kind == "constant" and abs(details["offset_ms"]) < IN_SYNC_MS):
         return None
-    parts = ["python", "src/inference.py", "--video", details["video"]]
+    model = str(shown_path(Path(details["model"]["file"])))
+    parts = ["python", "src/inference.py", "--checkpoint", model, "--video", details["video"]]
     if details["audio"] != details["video"]:
         parts += ["--audio", details["audio"]]
     return shlex.join(parts)

@@ -81,7 +81,7 @@ def test_the_first_lines_say_what_is_wrong_and_what_to_do(tmp_path, details):
     assert "viewers find so much disturbing" in first and "ITU-R BT.1359" in first
     assert "125 ms" in first and "185 ms" in first and "97%" in first
     assert "Advance the sound by 200 ms" in first
-    assert "python src/inference.py --video" in first
+    assert "python src/inference.py --checkpoint" in first
 
 
 def test_nothing_is_asked_of_the_network_nor_of_other_files(tmp_path, details):
@@ -185,9 +185,10 @@ def test_each_kind_of_fault_in_words(details, offset, timeline, bt1359, said, ad
 def test_the_command_can_be_typed_as_it_is(details):
     import shlex
 
-    details |= {"video": "my clips/it's.mp4", "audio": "a b.wav"}
+    details |= {"video": "my clips/it's.mp4", "audio": "a b.wav", "model": {"file": "my own.pth"}}
     assert shlex.split(mending_command(details)) == [
-        "python", "src/inference.py", "--video", "my clips/it's.mp4", "--audio", "a b.wav",
+        "python", "src/inference.py", "--checkpoint", "my own.pth",
+        "--video", "my clips/it's.mp4", "--audio", "a b.wav",
     ]  # fmt: skip
 
 
