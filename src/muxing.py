@@ -31,6 +31,8 @@ from src.output_check import check_output
 from src.retiming import retimed
 from src.timeline import Piece, Timeline
 
+WORTH_SAYING_S = 0.5  # of sound that is cut: less of it goes whenever sound is delayed
+
 
 def write_clip(
     path: str | Path,
@@ -138,7 +140,7 @@ def lay_sound(
     blocks = sound_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
     sound = sound.decoded(rate, len(block))
-    end_s = sound_end(source, rate, timeline) if fit != "pad" else 0.0
+    end_s = sound_end(source, rate, timeline)
     with written_aside(output_path) as aside, _folder_beside(aside) as folder:
         container, held = container_of(output_path, aside)
         copied = can_copy(film, container, held, repeated=False)
@@ -157,6 +159,11 @@ def lay_sound(
         laid = retimed(chain([(start, block)], blocks), rate, timeline, total)
         _run(command.line(aside), interleaved(laid), output_path)
         missing = check_output(aside, output_path, film, length, copied)
+    cut_s = end_s - length.length_s
+    if cut_s > WORTH_SAYING_S:
+        missing.append(
+            tr("the last {s:.1f} s of the sound are cut, as the picture ends before them", s=cut_s)
+        )
     return command.notes + missing
 
 
