@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import wave
@@ -198,5 +199,10 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
             lines = said.read().decode(errors="replace").strip().splitlines()
             full = os.strerror(errno.ENOSPC)
             why = full if any(full in line for line in lines) else " ".join(lines[:1])
-            why = re.sub(r"^(\[[^]]*\] )+", "", why) or f"ffmpeg: {process.returncode}"
+            why = re.sub(r"^(\[[^]]*\] )+", "", why) or _end_of(process.returncode)
             raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))
+
+
+def _end_of(code: int) -> str:
+    """How ffmpeg ended that said nothing: a signal by its name, as for a limit of the shell."""
+    return (signal.strsignal(-code) if code < 0 else None) or f"ffmpeg: {code}"
