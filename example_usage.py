@@ -1,56 +1,117 @@
-"""How the API is used, on talking faces the project makes itself.
+"""How the API is used: on a video of yours, or on a talking face that the project draws itself.
 
-Run ``make demo`` (or ``python tools/demo.py``) first: it trains the checkpoint used here. With a
-model of your own, set CHECKPOINT to ``checkpoints/best_model.pth`` and use your own files.
+python example_usage.py --video v.mp4
+python example_usage.py --video v.mp4 --steps score live
+python example_usage.py          # after ``make demo``, which trains the model it uses
 """
 
 from pathlib import Path
 
-from src.cli import run
+from src.annotation import annotate
+from src.cli import add_checkpoint, make_parser, run
 from src.errors import LipSyncError
+from src.files import made_folder
 from src.inference import LipSyncInference
+from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
+from src.messages import tr
+from src.muxing import move_sound, write_wav
 from src.rendering import plot_result
-from tools.synthetic_talker import make_clip
+from src.report import write_report
+from src.stream import LipSyncStream
 
-CHECKPOINT = Path("checkpoints/demo/best_model.pth")
-CLIPS = Path("outputs/example")
+DEMO = Path("checkpoints/demo/best_model.pth")
+OUTPUT = Path("outputs/example")
 
 
-def main() -> int:
-    CLIPS.mkdir(parents=True, exist_ok=True)
+def score(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Score a pair. Without audio_path the video's own sound is judged."""
+    value, details = inference.compute_sync_score(video_path=video)
+    print(value, details["offset_ms"], details["verdict"])
+    for track in details["tracks"]:
+        print("face", track["number"], track["score"], track["chosen"])
 
-    # Two clips whose true offset is known: the sound of the second is 120 ms late.
-    good, late = CLIPS / "good.mp4", CLIPS / "late.mp4"
-    make_clip(good, seed=71_001, duration_s=4)
-    make_clip(late, seed=71_002, duration_s=4, shift_ms=-120)
 
-    inference = LipSyncInference(checkpoint_path=CHECKPOINT)
-
-    # 1. Score a pair. Without audio_path the video's own sound is judged.
-    for clip in (good, late):
-        score, details = inference.compute_sync_score(video_path=clip)
-        print(f"{clip}: score {score:.2f}, offset {details['offset_ms']} ms, {details['verdict']}")
-    plot_result(score, details, CLIPS / "late.png")
-
-    # 2. Mend one: the picture is kept, the sound is moved.
+def mend(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Mend a sound that is 200 ms late: the picture is kept, the sound is moved."""
+    move_sound(video, None, folder / "late.mkv", 200)
     success, message = inference.sync_video_audio(
-        video_path=late, audio_path=None, output_path=CLIPS / "late_synced.mp4"
+        video_path=folder / "late.mkv", audio_path=None, output_path=folder / "mended.mkv"
     )
-    print(f"{success}: {message}")
+    print(success, message)
 
-    # 3. Many pairs; one that cannot be read does not stop the rest.
-    results = inference.batch_process(
-        [(good, None), (late, None), (CLIPS / "missing.mp4", None)], output_dir=CLIPS / "batch"
-    )
-    for result in results:
-        print(f"{result['video']}: {result['success']}, {result['message']}")
 
-    # 4. What goes wrong is an exception of src/errors.py with one readable line.
+def report(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """A page that explains the result, a picture of it, and a copy with all drawn into it."""
+    value, details = inference.compute_sync_score(video)
+    write_report(value, details, folder / "report.html")
+    plot_result(value, details, folder / "result.png")
+    annotate(video, None, details, folder / "seen.mp4")
+    print(folder / "report.html", folder / "result.png", folder / "seen.mp4")
+
+
+def batch(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Many pairs; one that cannot be read does not stop the rest."""
+    pairs = [(video, None), (folder / "missing.mp4", None)]
+    for result in inference.batch_process(pairs, output_dir=folder / "batch"):
+        print(result["video"], result["success"], result["message"])
+
+
+def rank(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Which of several sounds belongs to the video: its own, or that played backwards."""
+    own, backwards = folder / "own.wav", folder / "backwards.wav"
+    sound = read_audio(video)
+    write_wav(own, sound)
+    write_wav(backwards, sound[::-1])
+    for result in inference.rank_sounds(video, [backwards, own]):
+        details = result["details"] or {}
+        print(result["audio"], details.get("offset_probability"), details.get("confidence"))
+
+
+def live(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Pictures and sound as they come, with a running result."""
+    stream, sound, block = LipSyncStream(inference), read_audio(video), SAMPLE_RATE // FPS
+    for number, picture in enumerate(read_pictures(video)):
+        now = number / FPS
+        stream.push_frames(picture.bgr, now)
+        result = stream.push_audio(sound[number * block : (number + 1) * block], now)
+        if number % (2 * FPS) == 0:
+            print(f"{now:.0f} s", result.latest.status, result.latest.score)
+    result = stream.flush()
+    print(result.so_far.status, result.so_far.score, result.so_far.offset_ms)
+
+
+def errors(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """What goes wrong is an exception of src/errors.py with one readable line."""
     try:
         inference.compute_sync_score("no_such_video.mp4")
     except LipSyncError as error:
         print(f"{type(error).__name__}: {error}")
-    return 0
+
+
+STEPS = {step.__name__: step for step in (score, mend, report, batch, rank, live, errors)}
+
+
+def main() -> None:
+    parser = make_parser(
+        tr("Show what the API can do."), "python example_usage.py --video v.mp4", settings=False
+    )
+    parser.add_argument("--video", type=Path, help=tr("the video (default: a drawn talking face)"))
+    add_checkpoint(parser)
+    parser.add_argument("--output", type=Path, default=OUTPUT,
+                        help=tr("the folder (default: {path})", path=OUTPUT))  # fmt: skip
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP",
+                        help=", ".join(STEPS))  # fmt: skip
+    args = parser.parse_args()
+    folder, video, checkpoint = made_folder(args.output), args.video, args.checkpoint
+    if video is None:
+        from tools.synthetic_talker import make_clip
+
+        video, checkpoint = folder / "talker.mp4", checkpoint or DEMO
+        make_clip(video, seed=71_001, duration_s=4)
+    inference = LipSyncInference(checkpoint_path=checkpoint)
+    for name in args.steps:
+        print(f"\n{name}")
+        STEPS[name](inference, video, folder)
 
 
 if __name__ == "__main__":

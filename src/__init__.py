@@ -6,3 +6,8 @@ import os
 # long that another busy program makes a training step five times as slow. On free cores this
 # costs nothing (measured on 2 cores: 2,690 frames/s against 2,660).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# Read when onnxruntime is imported. Newer releases (1.31 does) report their use to their maker over
+# the network, and leave files for that in the temporary folder and in ~/.cache. Here nothing is
+# told to anybody.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,11 +1,12 @@
 """A copy of a video for people to look at: who is judged, and how the result comes about."""
 
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from src.annotation_panel import Panel, score_colour
+from src.annotation_panel import HERE, Panel, score_colour
 from src.box_path import BoxPath
 from src.containers import probe
 from src.errors import OutputError
@@ -18,6 +19,7 @@ from src.progress import Progress, unseen
 
 OTHERS = (200, 200, 200)  # BGR, of faces that are not judged
 DARK = (20, 16, 12)
+GAP_S = 1.0  # without any face for that long is said; a blink of the detector is not
 
 
 def annotate(
@@ -29,7 +31,8 @@ def annotate(
 ) -> None:
     """Write the pair as it was given, with the result drawn into it.
 
-    Every face has its box; the speaker's is thick and has the colour of the second's score. A
+    Every face has its box; the speaker's is thick and has the colour of the second's score. In
+    the corner it is said while the voice is not of anybody in the picture, or no face is seen. A
     panel under the picture shows the score and the offset at that time, the verdict, the
     similarity over offsets, and the sound with a moving time mark. Pictures keep their size (a side
     of odd length gets one pixel more), their number and their times; the sound is that of the pair.
@@ -60,7 +63,7 @@ def annotate(
 
 
 def _draw(pictures, details: dict, sound: str | Path, film: FilmWriter, fps: float) -> None:
-    faces, panel = FaceBoxes(details), None
+    faces, banner, panel = FaceBoxes(details), Banner(details), None
     for at, picture, tick in pictures:
         pixels = picture.bgr.copy()
         if panel is None:
@@ -68,6 +71,7 @@ def _draw(pictures, details: dict, sound: str | Path, film: FilmWriter, fps: flo
             panel = Panel(details, sound, width)
             film.tick = tick
         faces.draw(pixels, at, panel.score_at(at))
+        banner.draw(pixels, at)
         if pixels.shape[:2] != (height, width):
             pixels = _fitted(pixels, height, width)
         film.add(at, np.vstack([pixels, panel.at(at)]), fps)
@@ -114,8 +118,7 @@ class FaceBoxes:
             self._box(pixels, path.at(at_s), track, colour)
 
     def _box(self, pixels: np.ndarray, box: np.ndarray, track: dict, colour: tuple) -> None:
-        height, width = pixels.shape[:2]
-        size = max(10, round(min(height, width) / 30))
+        size = _letters(pixels)
         thick = max(1, round(size / 5)) * (2 if track["chosen"] else 1)
         x0, y0, x1, y1 = (round(float(side)) for side in box)
         cv2.rectangle(pixels, (x0, y0), (x1, y1), DARK, thick + 2, cv2.LINE_AA)
@@ -126,6 +129,45 @@ class FaceBoxes:
         label = text_picture(f" {name} ", size, DARK, colour)
         top = y0 - thick - label.shape[0]
         put(pixels, label, x0 - thick // 2, top if top >= 0 else y1 + thick)
+
+
+class Banner:
+    """Words in the corner of the picture while nobody in it is compared with the sound.
+
+    Args:
+        details: what ``LipSyncInference.compute_sync_score`` returned.
+    """
+
+    def __init__(self, details: dict):
+        say, tracks = sayer(), details["tracks"]
+        self._spans: list[tuple[float, float, str]] = []
+        for shot in details["voice_over"]:
+            seen = [track for track in tracks if track["shot"] == shot]
+            start, end = min(t["start_s"] for t in seen), max(t["end_s"] for t in seen)
+            self._spans.append((start, end, say("voice-over")))
+        at = 0.0
+        for start, end in [*sorted((t["start_s"], t["end_s"]) for t in tracks),
+                           (details["duration_s"], math.inf)]:  # fmt: skip
+            if start - at >= GAP_S:
+                self._spans.append((at, start, say("no face")))
+            at = max(at, end)
+
+    def at(self, at_s: float) -> str | None:
+        """What is said at a time, in seconds after the first picture; None: nothing."""
+        place = at_s + 0.5 / FPS
+        return next((text for start, end, text in self._spans if start <= place < end), None)
+
+    def draw(self, pixels: np.ndarray, at_s: float) -> None:
+        """Draw it into a picture: uint8 BGR [height, width, 3]."""
+        text = self.at(at_s)
+        if text is not None:
+            size = round(1.3 * _letters(pixels))
+            put(pixels, text_picture(f" {text} ", size, DARK, HERE), size // 2, size // 2)
+
+
+def _letters(pixels: np.ndarray) -> int:
+    """The height of letters in a picture, in pixels."""
+    return max(10, round(min(pixels.shape[:2]) / 30))
 
 
 def put(pixels: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:

@@ -1,6 +1,7 @@
 """What all commands share: the settings options, and how errors and Ctrl+C end."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from src.config import Config, load_config
 from src.errors import LipSyncError
 from src.messages import tr, use_utf8_console
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def make_parser(description: str, example: str, settings: bool = True) -> argparse.ArgumentParser:
@@ -86,7 +89,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a command: a user's mistake ends in one line and status 2, Ctrl+C in status 130."""
     use_utf8_console()
     try:
-        sys.exit(main() or 0)
+        status = main() or 0
+        sys.stdout.flush()  # a full disk under what was printed shows here at the latest
+        sys.exit(status)
     except LipSyncError as error:
         print(tr("error: {text}", text=error), file=sys.stderr)
         sys.exit(2)
@@ -94,5 +99,18 @@ def run(main: Callable[[], int | None]) -> None:
         print("\n" + tr("stopped"), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = error.filename or "stdout"
+        text = tr("cannot write {path}: {why}", path=where, why=error.strerror)
+        print(tr("error: {text}", text=text), file=sys.stderr)
+        _drop_output()
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """What could not be printed is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -324,6 +324,6 @@ def _notes(
     if missing_s > MISSING_S:
         notes.append(tr("the sound ends {s:.1f} s before the picture", s=missing_s))
     elif missing_s < -MISSING_S:
-        notes.append(tr("the last {s:.1f} s of the sound have no picture and are left out",
-                        s=-missing_s))  # fmt: skip
+        notes.append(tr("the last {s:.1f} s of the sound come after the picture and are not "
+                        "compared", s=-missing_s))  # fmt: skip
     return notes

@@ -87,8 +87,11 @@ CATALOGUE: dict[str, str] = {
     ),
     "{n} of {pictures} pictures are damaged": "{pictures} 帧画面中有 {n} 帧损坏",
     "the sound ends {s:.1f} s before the picture": "声音比画面早结束 {s:.1f} 秒",
-    "the last {s:.1f} s of the sound have no picture and are left out": (
-        "声音最后 {s:.1f} 秒没有画面，未使用"
+    "the last {s:.1f} s of the sound come after the picture and are not compared": (
+        "声音最后 {s:.1f} 秒在画面结束之后，未参与比对"
+    ),
+    "the last {s:.1f} s of the sound are cut, as the picture ends before them": (
+        "声音最后 {s:.1f} 秒已截去，因为画面在此之前结束"
     ),
     "data.detector: face_alignment could not download its weights ({why}); connect to the "
     "internet once, or set data.detector to retinaface": (

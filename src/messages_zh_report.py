@@ -12,6 +12,8 @@ OF_REPORT: dict[str, str] = {
     "drawing the result": "绘制结果",
     "face {number}": "人脸 {number}",
     "face {number}: speaker": "人脸 {number}：说话人",
+    "voice-over": "画外音",
+    "no face": "没有人脸",
     "similarity, if the sound is delayed": "声音延后不同时间时的相似度",
     "sound · green: in sync, red: not, grey: not judged": "声音 · 绿：同步，红：不同步，灰：未判断",
     "score of this second {score}": "本秒分数 {score}",

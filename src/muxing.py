@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import wave
@@ -30,6 +31,8 @@ from src.mux_command import MuxCommand, can_copy, interleaved
 from src.output_check import check_output
 from src.retiming import retimed
 from src.timeline import Piece, Timeline
+
+WORTH_SAYING_S = 0.5  # of sound that is cut: less of it goes whenever sound is delayed
 
 
 def write_clip(
@@ -138,7 +141,7 @@ def lay_sound(
     blocks = sound_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
     sound = sound.decoded(rate, len(block))
-    end_s = sound_end(source, rate, timeline) if fit != "pad" else 0.0
+    end_s = sound_end(source, rate, timeline)
     with written_aside(output_path) as aside, _folder_beside(aside) as folder:
         container, held = container_of(output_path, aside)
         copied = can_copy(film, container, held, repeated=False)
@@ -157,6 +160,11 @@ def lay_sound(
         laid = retimed(chain([(start, block)], blocks), rate, timeline, total)
         _run(command.line(aside), interleaved(laid), output_path)
         missing = check_output(aside, output_path, film, length, copied)
+    cut_s = end_s - length.length_s
+    if cut_s > WORTH_SAYING_S:
+        missing.append(
+            tr("the last {s:.1f} s of the sound are cut, as the picture ends before them", s=cut_s)
+        )
     return command.notes + missing
 
 
@@ -191,5 +199,10 @@ def _run(command: list[str], sound: Iterator[bytes], output_path: str | Path) ->
             lines = said.read().decode(errors="replace").strip().splitlines()
             full = os.strerror(errno.ENOSPC)
             why = full if any(full in line for line in lines) else " ".join(lines[:1])
-            why = re.sub(r"^(\[[^]]*\] )+", "", why) or f"ffmpeg: {process.returncode}"
+            why = re.sub(r"^(\[[^]]*\] )+", "", why) or _end_of(process.returncode)
             raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=why))
+
+
+def _end_of(code: int) -> str:
+    """How ffmpeg ended that said nothing: a signal by its name, as for a limit of the shell."""
+    return (signal.strsignal(-code) if code < 0 else None) or f"ffmpeg: {code}"

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from src.annotation import annotate
+from src.annotation import Banner, annotate
 from src.annotation_panel import GOOD, HERE, POOR, QUIET, Panel, clock
 from src.errors import NoAudioError, OutputError
+from src.fonts import drawable
 from src.media import read_audio, read_pictures
 from src.muxing import write_clip, write_wav
 from tests.films import (
@@ -27,6 +28,7 @@ from tests.made_details import made_details, undetermined
 
 pytest_plugins = ("tests.training_fixtures",)
 
+BARE = {"tracks": [], "duration_s": 0.0}  # so that nothing is drawn over the pictures
 VARIABLE = ["-vf", r"select=not(eq(mod(n\,5)\,3))+lt(n\,9)", "-fps_mode", "vfr"]
 
 
@@ -53,7 +55,7 @@ def annotated(tmp_path, video, audio=None, name="seen.mp4", **changes):
 def test_every_picture_is_there_at_its_time(tmp_path, fps, suffix, options):
     source = film(tmp_path / f"source{suffix}", fps=fps, options=options)
     wanted = pictures(source)
-    found = annotated(tmp_path, source, tracks=[])
+    found = annotated(tmp_path, source, **BARE)
     assert len(found) == len(wanted)
     assert max(abs(a - b) for (a, _), (b, _) in zip(found, wanted, strict=True)) < 0.001
     codes = [[read_code(cv2.cvtColor(p[:HEIGHT], cv2.COLOR_BGR2GRAY)) for _, p in film_]
@@ -88,7 +90,7 @@ def test_turned_pictures_are_upright(tmp_path, turn):
     write_clip(tmp_path / "plain.mp4", [corner_picture()] * 12, 25, speech)
     turned = tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", turn, "-i", tmp_path / "plain.mp4", "-c", "copy", turned)
-    (_, first), *others = annotated(tmp_path, turned, tracks=[])
+    (_, first), *others = annotated(tmp_path, turned, **BARE)
     upright = np.rot90(corner_picture()[..., 0], turn // 90)
     height, width = upright.shape
     assert first.shape[1] == width and len(others) == 11
@@ -98,7 +100,7 @@ def test_turned_pictures_are_upright(tmp_path, turn):
 def test_odd_sides_and_pixels_that_are_not_square(tmp_path):
     source = film(tmp_path / "odd.mkv", options=["-vf", "crop=127:95,setsar=2/1", "-c:v", "ffv1"])
     assert next(read_pictures(source)).width == 254
-    (_, first), *_ = annotated(tmp_path, source, tracks=[])
+    (_, first), *_ = annotated(tmp_path, source, **BARE)
     assert first.shape[1] == 254 and first.shape[0] % 2 == 0
 
 
@@ -140,6 +142,43 @@ def test_the_speaker_is_named_only_where_somebody_speaks(tmp_path, grey):
     named, unnamed = (annotated(tmp_path, grey, **told)[5][1] for told in ({}, quiet))
     label = slice(0, 20)
     assert near(named[label], POOR).any() and not near(unnamed, POOR).any()
+
+
+def shots(details: dict) -> dict:
+    """Three shots: one speaks, one has a voice from elsewhere over two faces, one has no face."""
+    one, other = details["tracks"]
+    tracks = [
+        one | {"start_s": 0.0, "end_s": 1.0},
+        one | {"number": 1, "shot": 1, "chosen": False, "start_s": 1.0, "end_s": 1.8},
+        other | {"number": 2, "shot": 1, "start_s": 1.2, "end_s": 2.0},
+    ]
+    return {"tracks": tracks, "voice_over": [1]}
+
+
+def test_it_is_said_while_the_voice_is_from_elsewhere_or_nobody_is_seen(tmp_path, grey, speaks):
+    details = made_details(grey, grey, SECONDS)
+    told = shots(details)
+    drawn = {}
+    for language, words in (("en", ["voice-over", "no face"]), ("zh", ["画外音", "没有人脸"])):
+        speaks(language)
+        banner = Banner(details | told)
+        said = [banner.at(frame / 25) for frame in range(90)]
+        if drawable():
+            assert said == [None] * 25 + words[:1] * 25 + words[1:] * 40
+        found = annotated(tmp_path, grey, **told)
+        drawn[language] = found[30][1][:30, :120]
+        there = [bool((np.abs(p[8, 8:12].astype(int) - HERE) < 40).all()) for _, p in found]
+        assert there == [False] * 25 + [True] * 65
+    assert drawable() == (np.abs(drawn["en"].astype(int) - drawn["zh"]).max() > 100)
+
+
+def test_a_short_time_without_a_face_is_not_worth_a_word(grey):
+    details = made_details(grey, grey, SECONDS)
+    apart = [details["tracks"][0] | {"start_s": start, "end_s": end}
+             for start, end in ((0.5, 1.0), (1.9, 3.6))]  # fmt: skip
+    banner = Banner(details | {"tracks": apart})
+    assert not any(banner.at(frame / 25) for frame in range(90))
+    assert Banner(details | {"tracks": []}).at(2.0) == "no face"
 
 
 def test_the_panel_shows_the_numbers_of_its_time(grey):

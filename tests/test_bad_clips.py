@@ -67,7 +67,7 @@ IN_PART = {
     "a third": rf"{FRAMES - FACE[1] + FACE[0]} of {FRAMES} frames without a face are left out",
     "leaves": rf"\d\d of {FRAMES} frames without a face are left out",
     "two": "other faces left out: 1",
-    "sound 10 s longer": "the last 10.0 s of the sound have no picture",
+    "sound 10 s longer": "the last 10.0 s of the sound come after the picture",
     "sound 10 s shorter": "the sound ends 10.0 s before the picture",
     "flipped every 64 KiB": rf"\d+ of {FRAMES} pictures are damaged",
     "sound is damaged": r"^\d+ % of the sound is damaged",

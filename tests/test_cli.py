@@ -1,5 +1,7 @@
 """How commands start and end."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,25 @@ def test_a_reader_that_goes_away_is_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(20) == 1
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_full_disk_under_what_is_printed_is_one_line(lines):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from src.cli import run\n"
+        f"def main():\n    for _ in range({lines}): print('line')\n"
+        "run(main)"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True,
+            check=False, env=os.environ | {"LIPSYNC_LANG": "en"},
+        )  # fmt: skip
+    why = os.strerror(errno.ENOSPC)
+    assert (done.returncode, done.stderr) == (2, f"error: cannot write stdout: {why}\n")
 
 
 def test_chinese_on_a_console_that_lacks_it_is_no_crash():

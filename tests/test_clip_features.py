@@ -276,7 +276,7 @@ def test_sound_that_goes_on_for_ten_seconds_is_said(tmp_path, extracted):
     write_wav(tmp_path / "long.wav", samples)
     features = extracted(clip(tmp_path / "a.mp4", 50), tmp_path / "long.wav")
     assert features.notes == [
-        "the last 10.0 s of the sound have no picture and are left out"
+        "the last 10.0 s of the sound come after the picture and are not compared"
     ]  # fmt: skip
     assert features.n_frames == 50 and features.mfcc.shape == (200, 40)
 

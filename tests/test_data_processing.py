@@ -166,7 +166,7 @@ def test_what_was_used_in_part_is_listed(tmp_path, here, talking_clip):
         report = processed(tmp_path)
         assert sorted(report.in_part) == [
             ("a.mp4", "30 of 130 frames without a face are left out"),
-            ("b.mp4", "the last 10.0 s of the sound have no picture and are left out"),
+            ("b.mp4", "the last 10.0 s of the sound come after the picture and are not compared"),
         ]
         rows = table(tmp_path / "processed" / "used_in_part.csv")
         assert sorted(map(tuple, rows)) == sorted(report.in_part)

@@ -54,7 +54,11 @@ LENGTHS = [
 def test_lengths(tmp_path, suffix, fit, seconds, delay_ms, expected):
     source, target = film(tmp_path / "film.mp4"), tmp_path / f"target.{suffix}"
     sound = write_sound(tmp_path / "sound.wav", 48000, 1, (0.9,), seconds)
-    muxing.lay_sound(source, sound, target, constant(delay_ms), fit)
+    notes = muxing.lay_sound(source, sound, target, constant(delay_ms), fit)
+    cut_s = seconds + delay_ms / 1000 - expected
+    assert [note for note in notes if "are cut" in note] == [
+        f"the last {cut_s:.1f} s of the sound are cut, as the picture ends before them"
+    ] * (cut_s > 0.5)  # never where the picture is shown until the sound ends
     picture_s, sound_s = lengths(target)
     # B-frames: pictures that are copied end up to three pictures later.
     assert expected - 0.002 <= picture_s <= expected + 0.16

@@ -65,8 +65,10 @@ def test_pictures_and_sound_are_cut_together(judge, tmp_path):
 
 def test_a_film_stays_as_long_as_it_is(judge, tmp_path):
     sound = write_sound(tmp_path / "sound.wav", seconds=9.0)
-    assert judge.mend(film(tmp_path / "film.mp4"), sound, tmp_path / "out.mp4")[0]
-    assert lengths(tmp_path / "out.mp4") == (90, pytest.approx(SECONDS, abs=0.03))
+    success, _, found = judge.mend(film(tmp_path / "film.mp4"), sound, tmp_path / "out.mp4")
+    assert success and lengths(tmp_path / "out.mp4") == (90, pytest.approx(SECONDS, abs=0.03))
+    cut = "the last 5.6 s of the sound are cut, as the picture ends before them"
+    assert found["notes"] == [cut]  # 9 s and the 0.2 s by which they are delayed
 
 
 def test_what_was_not_kept_is_said(judge, tmp_path):

@@ -11,6 +11,7 @@ delayed) and the chance that this offset is right.
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 def encoders(folder: Path, backend: str):
     """The two encoders as functions of arrays."""
     if backend == "onnx":
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it is read at the import
         import onnxruntime
 
         def load(name):
