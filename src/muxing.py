@@ -23,6 +23,7 @@ import numpy as np
 from src.errors import OutputError
 from src.files import written_aside
 from src.film import read_film, read_sound
+from src.film_writer import PICTURE_OPTIONS
 from src.fitting import check_fit, fitted, sound_end
 from src.kept_tracks import container_of
 from src.media import SAMPLE_RATE, sound_blocks
@@ -56,7 +57,7 @@ def write_clip(
     """
     with written_aside(path) as aside, av.open(str(aside), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        video = container.add_stream("libx264", rate=rate, options={"crf": "18"})
+        video = container.add_stream("libx264", rate=rate, options=PICTURE_OPTIONS)
         video.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", rate=sample_rate) if samples is not None else None
         if sound is not None:

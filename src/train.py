@@ -166,7 +166,10 @@ def train_step(state: State, batch: Batch, augmentation: Augmentation | None) ->
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.note_step()
-    state.scheduler.step()
+    if state.optimizer.state:
+        state.scheduler.step()
+    else:  # the rate begins to change after the first step there is
+        state.idle += 1
     state.tally.add(loss.item(), int(right), asked)
     state.batch += 1
     state.step += 1

@@ -45,6 +45,7 @@ class State:
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished steps of the epoch under way
     step: int = 0  # finished steps of all
+    idle: int = 0  # the first of them, before there was anything to learn from
     tally: "Tally" = field(default_factory=lambda: Tally())  # of the epoch under way
     clips: str = ""  # digest of the clips and how they are split
     trained_on: list[str] = field(default_factory=list)  # fingerprints, of earlier runs, too
@@ -81,7 +82,7 @@ class State:
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "sampler": {"batch": self.batch, "tally": vars(self.tally)},
+            "sampler": {"batch": self.batch, "tally": vars(self.tally), "idle": self.idle},
             "model_state_dict": self.judged.state_dict(),
             "trained_state_dict": self.model.state_dict() if self.average else None,
             "averaged_steps": int(self.average.n_averaged) if self.average else 0,
@@ -336,7 +337,8 @@ def _restore(state: State, content: dict, in_order: bool) -> None:
     state.batch = content["sampler"]["batch"] if in_order else 0
     state.tally = Tally(**content["sampler"]["tally"])
     # The schedule of this run, which may have other steps to an epoch and another rate.
-    steps = state.epoch * len(state.train) + state.batch
+    state.idle = content["sampler"].get("idle", 0)
+    steps = max(0, state.epoch * len(state.train) + state.batch - state.idle)
     state.scheduler.last_epoch, state.scheduler._step_count = steps, steps + 1
     for group in state.optimizer.param_groups:
         group["initial_lr"] = settings.learning_rate

@@ -104,7 +104,7 @@ def write_broken(folder: Path, workplace: Path) -> None:
         cut(other, folder / f"cut{suffix}")
     zeroed(front, folder / "zeros.mp4")
     flipped(large, folder / "flipped every 64 KiB.mp4", 1 << 16)
-    flipped(front, folder / "flipped every 4 KiB.mp4", 1 << 12)
+    flipped(front, folder / "flipped every 2 KiB.mp4", 1 << 11)
     flipped(large, folder / "flipped in every picture.mp4", 1 << 12)
     ffmpeg("-i", whole, "-vn", "-c", "copy", folder / "sound only.mp4")
     ffmpeg("-i", whole, "-vn", "-f", "mp3", folder / "mp3 by another name.mp4")

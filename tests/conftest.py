@@ -2,13 +2,32 @@
 
 import os
 import signal
+from pathlib import Path
 
 os.environ["LIPSYNC_LANG"] = "en"  # before anything asks for it; commands inherit it
 # The processes of pytest-xdist ignore Ctrl+C, and commands inherit that; some tests send it them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# As many test at a time as there are cores: threads would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+
+# What takes minutes begins first, or one process would be left with it in the end. The first needs
+# no corpus: the process that has the second makes it meanwhile.
+LONGEST = (
+    "real/test_one_speaker.py", "test_resuming.py", "real/test_made_offsets.py",
+    "real/test_strangers.py", "test_clean_offsets.py", "test_killed_trainings.py",
+    "test_length.py", "test_train.py", "real/test_two_people.py", "tools/test_demo.py",
+    "test_bad_clips.py", "test_fuzz.py", "real/test_live.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,13 @@ from src.errors import DatasetError
 from src.own_offsets import median_by_speaker, read_found
 from src.sample_index import INDEX_NAME, read_index, write_index
 from src.samples import load_samples
-from tests.training_helpers import assert_one_line, config_of, run_script, settings_for
+from tests.training_helpers import (
+    assert_one_line,
+    call_script,
+    config_of,
+    run_script,
+    settings_for,
+)
 from tools.synthetic_talker import make_clip
 
 pytestmark = pytest.mark.slow
@@ -184,5 +190,5 @@ def test_nothing_found_leaves_the_index_as_it_is(copied, monkeypatch):
 
 
 def test_too_few_speakers_are_one_line(talkers):
-    done = run_script("src/clean_offsets.py", *settings_for(talkers, **{"cleaning.folds": 4}))
+    done = call_script("src/clean_offsets.py", *settings_for(talkers, **{"cleaning.folds": 4}))
     assert_one_line(done, "3 speakers")

@@ -32,12 +32,9 @@ finally:
 """
 
 
-def peaks_mib(folder: Path, minutes: int) -> tuple[float, float]:
+def peaks_mib(small: Path, folder: Path, minutes: int) -> tuple[float, float]:
     """Peak memory of the command and of its worker, MiB."""
     (folder / "videos").mkdir(parents=True)
-    talker, small = folder / "talker.mp4", folder / "small.mp4"
-    make_clip(talker, 5, 20.0)
-    ffmpeg("-i", talker, "-vf", "scale=160:160", "-c:a", "copy", small)
     ffmpeg("-stream_loop", minutes * 3 - 1, "-i", small, "-c", "copy",
            folder / "videos" / "long.mp4")  # fmt: skip
     folders = [f"data.{key}_dir={folder / (key + 's')}" for key in ("video", "audio")]
@@ -55,7 +52,10 @@ def peaks_mib(folder: Path, minutes: int) -> tuple[float, float]:
 
 
 def test_an_hour_takes_the_memory_of_two_minutes(tmp_path):
-    short, long = (peaks_mib(tmp_path / str(m), m) for m in (SHORT_MIN, LONG_MIN))
+    talker, small = tmp_path / "talker.mp4", tmp_path / "small.mp4"
+    make_clip(talker, 5, 20.0)
+    ffmpeg("-i", talker, "-vf", "scale=160:160", "-c:a", "copy", small)
+    short, long = (peaks_mib(small, tmp_path / str(m), m) for m in (SHORT_MIN, LONG_MIN))
     for name, one, other in zip(("command", "worker"), short, long, strict=True):
         print(f"PEAK of the {name}: {one:.0f} MiB for {SHORT_MIN} min, {other:.0f} for {LONG_MIN}")
         an_hour = one + (other - one) / (LONG_MIN - SHORT_MIN) * (60 - SHORT_MIN)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from src import train
 from src.checkpoint import load_checkpoint
@@ -21,22 +22,24 @@ from tests.training_helpers import ROOT, differences, losses
 
 pytest_plugins = ("tests.training_fixtures",)
 
+ZERO_CLIPS = train.ZERO_CLIPS
+
 
 def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_path):
     settings = {
-        "training__num_epochs": 4, "training__save_interval": 2, "training__augment": True,
+        "training__num_epochs": 2, "training__save_interval": 1, "training__augment": True,
         "model__dropout": 0.3,
     }  # fmt: skip
     _, straight, _ = trainer(*arguments(**settings))
     first = tmp_path / "checkpoints"
     content = load_checkpoint(first / "last.pth")
-    middle = first / "checkpoint_epoch_2.pth"
+    middle = first / "checkpoint_epoch_1.pth"
     again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
     _, resumed, _ = trainer(*again, "--resume", middle)
-    assert "after epoch 2" in resumed and "Epoch 3/4" in resumed and "Epoch 2/4" not in resumed
-    assert losses(straight)[2:] == losses(resumed)
+    assert "after epoch 1" in resumed and "Epoch 2/2" in resumed and "Epoch 1/2" not in resumed
+    assert losses(straight)[1:] == losses(resumed)
     found = load_checkpoint(tmp_path / "again" / "last.pth")
-    assert found["epoch"] == 4 and differences(content, load_checkpoint(middle))
+    assert found["epoch"] == 2 and differences(content, load_checkpoint(middle))
     assert found["best_val_loss"] == content["best_val_loss"]
     assert differences(content, found) == []
 
@@ -44,7 +47,7 @@ def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_p
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, tmp_path, ema):
     settings = {
-        "training__num_epochs": 4, "training__augment": True, "model__dropout": 0.3,
+        "training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3,
         "training__save_steps": 5, "training__keep_checkpoint_max": 0, "training__ema": ema,
     }  # fmt: skip
     _, straight, _ = trainer(*arguments(**settings))
@@ -57,6 +60,33 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, 
     assert differences(load_checkpoint(folder / "last.pth"),
                          load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
     assert losses(straight)[content["epoch"] :] == losses(resumed), "also of the epoch it was in"
+
+
+def test_resuming_after_steps_without_anything_to_learn_changes_nothing(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    """Neither before the first step that there was, nor after it."""
+    forward = train.forward
+
+    def quiet(state, *rest):
+        loss, right, asked = forward(state, *rest)
+        training = torch.is_grad_enabled()
+        return loss, right, 0 if training and state.step < 2 else asked
+
+    monkeypatch.setattr(train, "forward", quiet)
+    settings = {"training__num_epochs": 2, "training__save_steps": 1,
+                "training__keep_checkpoint_max": 0}  # fmt: skip
+    trainer(*arguments(**settings))
+    folder = tmp_path / "checkpoints"
+    straight = load_checkpoint(folder / "last.pth")
+    rates = straight["scheduler_state_dict"]
+    assert straight["sampler"]["idle"] == 2 and rates["last_epoch"] == straight["step"] - 2
+    for step in (1, 4):
+        (middle,) = folder.glob(f"checkpoint_epoch_*_step_{step}.pth")
+        again = arguments(**settings, paths__checkpoint_dir=tmp_path / f"from {step}")
+        trainer(*again, "--resume", middle)
+        found = load_checkpoint(tmp_path / f"from {step}" / "last.pth")
+        assert differences(straight, found) == []
 
 
 def test_resume_auto_goes_on_with_the_last_run(trainer, arguments, tmp_path):
@@ -163,7 +193,8 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
-def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path):
+def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "ZERO_CLIPS", ZERO_CLIPS)  # as in a process of its own
     settings = {"training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3}
     _, _, _ = trainer(*arguments(**settings))
     again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")

@@ -215,6 +215,7 @@ def test_running_out_of_gpu_memory_names_the_settings(trainer, arguments, monkey
     assert "training.batch_size (now 4)" in text and "data.input_size (now 48)" in text
 
 
+@pytest.mark.filterwarnings("error:.*lr_scheduler")
 def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tmp_path):
     """Nothing can be learned or measured, and that is said without a crash."""
     import numpy as np
@@ -227,3 +228,6 @@ def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tm
         np.save(path, records)
     status, said, _ = trainer(*arguments(data__processed_dir=quiet, training__num_epochs=1))
     assert status == 0 and "nan" in said
+    content = load_checkpoint(tmp_path / "checkpoints" / "last.pth")
+    assert content["sampler"]["idle"] == content["step"] > 0
+    assert content["scheduler_state_dict"]["last_epoch"] == 0, "nothing was learned at any rate"

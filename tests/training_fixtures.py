@@ -1,16 +1,20 @@
-"""Fixtures that need a corpus or a trained model: made once a session, of drawn talkers."""
+"""Fixtures that need a corpus or a trained model: made once a run, of drawn talkers."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from src import data_processing, messages, train
 from tests.training_helpers import config_of, run_script, settings_for
 from tools.synthetic_talker import make_corpus
 
 CLIPS, SECONDS = 14, 4.0
+FEW_CLIPS = 2
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,6 +46,8 @@ def speaks(monkeypatch):
 @pytest.fixture
 def trainer(monkeypatch, capsys):
     """``trainer(*arguments)`` runs train.py here; its status, what it printed, its errors."""
+    # Looking for what a network calls zero takes as long as all else in so short an epoch.
+    monkeypatch.setattr(train, "ZERO_CLIPS", FEW_CLIPS)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
@@ -53,23 +59,47 @@ def trainer(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory) -> Path:
-    """A folder with processed samples of one drawn talker."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_corpus(folder, CLIPS, SECONDS, n_speakers=1)
-    config = config_of(settings_for(folder))
-    report = data_processing.process(config, data_processing.find_clips(config.data))
-    assert len(report.samples) == CLIPS and not report.skipped
-    return folder
+def once(tmp_path_factory):
+    """``once(name, make)`` calls ``make(folder)`` in one of the processes of pytest-xdist; the
+    others wait for it. The folder, the same for all."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        (place / "made").mkdir(exist_ok=True)
+        with FileLock(place / f"{name}.lock"):
+            if not (place / f"{name}.made").exists():
+                make(place / "made")
+                (place / f"{name}.made").touch()
+        return place / "made"
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def trained(corpus) -> Path:
+def corpus(once) -> Path:
+    """A folder with processed samples of one drawn talker: to read, not to write to."""
+
+    def make(folder: Path) -> None:
+        make_corpus(folder, CLIPS, SECONDS, n_speakers=1)
+        config = config_of(settings_for(folder))
+        report = data_processing.process(config, data_processing.find_clips(config.data))
+        assert len(report.samples) == CLIPS and not report.skipped
+
+    return once("corpus", make)
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, once) -> Path:
     """A checkpoint that knows this talker."""
-    done = run_script("src/train.py", *settings_for(corpus))
-    assert done.returncode == 0, done.stderr
-    (corpus / "train.log").write_text(done.stdout, encoding="utf-8")
-    return corpus / "checkpoints" / "best_model.pth"
+
+    def make(folder: Path) -> None:
+        done = run_script("src/train.py", *settings_for(folder))
+        assert done.returncode == 0, done.stderr
+        (folder / "train.log").write_text(done.stdout, encoding="utf-8")
+
+    return once("trained", make) / "checkpoints" / "best_model.pth"
 
 
 @pytest.fixture

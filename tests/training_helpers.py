@@ -1,15 +1,20 @@
 """Running the commands on a small corpus with a small network."""
 
+import importlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
 import torch
 
-from src.cli import make_parser, settings_of
+from src import messages
+from src.cli import make_parser, run, settings_of
 from src.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +67,24 @@ def run_script(script: str, *arguments, language: str = "en", **options):
         capture_output=True, text=True, encoding="utf-8", env=environment, cwd=ROOT,
         timeout=280, **options,
     )  # fmt: skip
+
+
+def call_script(script: str, *arguments, language: str = "en") -> subprocess.CompletedProcess:
+    """The same in this process, which need not start and import torch first."""
+    main = importlib.import_module(script.removesuffix(".py").replace("/", ".")).main
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", [script, *map(str, arguments)])
+        patch.setenv("LIPSYNC_LANG", language)
+        messages.language.cache_clear()
+        try:
+            with pytest.raises(SystemExit) as end:
+                run(main)
+        finally:
+            patch.undo()
+            messages.language.cache_clear()
+    said = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+    return subprocess.CompletedProcess(arguments, end.value.code, *said)
 
 
 def assert_one_line(done, *words: str) -> None:

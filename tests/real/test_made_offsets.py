@@ -6,6 +6,7 @@ free cores.
 """
 
 import csv
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -63,9 +64,25 @@ def film(tmp_path_factory):
     return made
 
 
+class Remembering:
+    """A detector that looks at each picture once: those of a film that is shown eight times, and
+    judged before and after, come back all the time."""
+
+    def __init__(self, detector):
+        self.detector, self.known = detector, {}
+
+    def detect(self, pictures: np.ndarray) -> list:
+        key = pictures.shape, sha256(pictures).digest()
+        if key not in self.known:
+            self.known[key] = self.detector.detect(pictures)
+        return self.known[key]
+
+
 @pytest.fixture(scope="module")
 def judge() -> LipSyncInference:
-    return LipSyncInference("pretrained/best_model.pth", device="cpu")
+    judge = LipSyncInference("pretrained/best_model.pth", device="cpu")
+    judge.detector = Remembering(judge.detector)
+    return judge
 
 
 def taken(sound: np.ndarray, first_ms: float) -> np.ndarray:

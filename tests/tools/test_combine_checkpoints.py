@@ -10,7 +10,7 @@ from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
 from src.errors import CheckpointError
 from src.model import SyncModel, made_input
 from src.sample_index import INDEX_NAME
-from tests.training_helpers import assert_one_line, run_script
+from tests.training_helpers import assert_one_line, call_script, run_script
 from tools.combine_checkpoints import combine
 
 pytest_plugins = ("tests.training_fixtures",)
@@ -31,8 +31,8 @@ def both(trained):
 
 
 def combined(how: str, both, index, output) -> str:
-    done = run_script("tools/combine_checkpoints.py", *both, "--as", how, "--index", index,
-                      "-o", output)  # fmt: skip
+    done = call_script("tools/combine_checkpoints.py", *both, "--as", how, "--index", index,
+                       "-o", output)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -105,5 +105,5 @@ def test_inputs_stay_as_they_are(trained, index):
     script = ("tools/combine_checkpoints.py", trained)
     rest = ("--as", "mean", "--index", index, "-o")
     assert_one_line(run_script(*script, trained, *rest, trained), str(trained), "is an input")
-    done = run_script(*script, *rest, "x.pth")
+    done = call_script(*script, *rest, "x.pth")
     assert done.returncode == 2 and "two or more" in done.stderr

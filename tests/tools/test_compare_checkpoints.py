@@ -8,7 +8,7 @@ import pytest
 
 from src.checkpoint import load_checkpoint
 from src.sample_index import INDEX_NAME
-from tests.training_helpers import assert_one_line, run_script
+from tests.training_helpers import assert_one_line, call_script, run_script
 
 pytest_plugins = ("tests.training_fixtures",)
 
@@ -33,8 +33,8 @@ def test_the_best_is_marked(trained, corpus, tmp_path):
 
 
 def test_a_folder_without_checkpoints(tmp_path):
-    done = run_script("tools/compare_checkpoints.py", tmp_path, "--index", "x.pkl",
-                      "--plot", tmp_path / "p.png")  # fmt: skip
+    done = call_script("tools/compare_checkpoints.py", tmp_path, "--index", "x.pkl",
+                       "--plot", tmp_path / "p.png")  # fmt: skip
     assert_one_line(done, str(tmp_path), "no checkpoints")
 
 

@@ -15,7 +15,7 @@ from src.embedding import evidence_of
 from src.export import made_inputs
 from src.judgement import judge
 from src.sample_index import INDEX_NAME, read_index
-from tests.training_helpers import run_script
+from tests.training_helpers import call_script, run_script
 
 pytest_plugins = ("tests.training_fixtures",)
 
@@ -23,7 +23,7 @@ pytest_plugins = ("tests.training_fixtures",)
 @pytest.fixture(scope="module")
 def exported(trained, corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    done = run_script(
+    done = call_script(
         "tools/export_models.py", "--checkpoint", trained, "--output-dir", folder,
         "--format", "pth,onnx,torchscript", "--create-inference-script", "--quantize", "int8",
         "--index", corpus / "processed" / INDEX_NAME,
@@ -102,6 +102,8 @@ def test_heads_can_be_left_out(trained, tmp_path):
      (["--quantize", "int8", "--index", "x.pkl", "--format", "pth"], "onnx")],
 )  # fmt: skip
 def test_wrong_wishes_are_told(tmp_path, arguments, words):
-    done = run_script("tools/export_models.py", "x.pth", "--output-dir", tmp_path / "o", *arguments)
+    done = call_script(
+        "tools/export_models.py", "x.pth", "--output-dir", tmp_path / "o", *arguments
+    )
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o").exists()

@@ -12,7 +12,7 @@ from src.errors import CheckpointError, NotACheckpointError
 from src.inference import LipSyncInference
 from src.model import made_input
 from src.training_state import begin_with, new_model
-from tests.training_helpers import assert_one_line, run_script
+from tests.training_helpers import assert_one_line, call_script, run_script
 from tools import extract_weights
 
 pytest_plugins = ("tests.training_fixtures",)
@@ -25,7 +25,7 @@ def copy(trained, tmp_path):
 
 
 def extracted(*arguments) -> str:
-    done = run_script("tools/extract_weights.py", *arguments)
+    done = call_script("tools/extract_weights.py", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -90,10 +90,11 @@ def test_the_original_is_deleted_only_when_asked_and_compared(copy, tmp_path, mo
         written["log_scale"] = written["log_scale"] + 1
         read(weights, written, path)
 
-    monkeypatch.setattr(extract_weights, "compare", damaged)
-    monkeypatch.setattr("sys.argv", ["extract_weights.py", str(copy), "--delete-original"])
-    with pytest.raises(CheckpointError, match="does not hold what was written"):
-        extract_weights.main()
+    with monkeypatch.context() as patch:
+        patch.setattr(extract_weights, "compare", damaged)
+        patch.setattr("sys.argv", ["extract_weights.py", str(copy), "--delete-original"])
+        with pytest.raises(CheckpointError, match="does not hold what was written"):
+            extract_weights.main()
     assert copy.exists()
     said = extracted(copy, "--delete-original")
     assert f"deleted: {copy}" in said and not copy.exists()
@@ -110,11 +111,11 @@ def test_it_never_writes_over_its_input(copy):
 @pytest.mark.parametrize("name", ["none.pth", "text.pth"])
 def test_what_is_no_checkpoint_is_refused(tmp_path, name):
     (tmp_path / "text.pth").write_text("no checkpoint")
-    assert_one_line(run_script("tools/extract_weights.py", tmp_path / name), name)
+    assert_one_line(call_script("tools/extract_weights.py", tmp_path / name), name)
     assert not (tmp_path / "text_inference.pth").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.pth", "--ckpt", "b.pth"]])
 def test_one_checkpoint_is_named(arguments):
-    done = run_script("tools/extract_weights.py", *arguments)
+    done = call_script("tools/extract_weights.py", *arguments)
     assert done.returncode == 2 and "name one checkpoint" in done.stderr

@@ -5,7 +5,7 @@ import torch
 
 from src.checkpoint import load_checkpoint, save_checkpoint
 from src.sample_index import INDEX_NAME, read_index, write_index
-from tests.training_helpers import run_script
+from tests.training_helpers import call_script, run_script
 
 pytest_plugins = ("tests.training_fixtures",)
 
@@ -22,7 +22,7 @@ def verified(tmp_path):
     def verify(content: dict, *arguments):
         path = tmp_path / "model.pth"
         save_checkpoint(path, content)
-        done = run_script("tools/verify_model.py", "--ckpt", path, *arguments)
+        done = call_script("tools/verify_model.py", "--ckpt", path, *arguments)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout
 
@@ -38,7 +38,7 @@ def test_a_sound_one_with_its_figures(trained, corpus):
         "embeddings of length 1", "validation loss", "the checkpoint is sound",
     ):  # fmt: skip
         assert words in done.stdout
-    chinese = run_script("tools/verify_model.py", trained, language="zh")
+    chinese = call_script("tools/verify_model.py", trained, language="zh")
     assert chinese.returncode == 0 and "检查点完好" in chinese.stdout
 
 
@@ -82,7 +82,7 @@ def test_figures_that_are_not_true(content, verified, corpus, tmp_path):
 def test_files_that_are_none(trained, tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(trained.read_bytes()[:50_000])
-    said = run_script("tools/verify_model.py", path)
+    said = call_script("tools/verify_model.py", path)
     assert (said.returncode, "cut off" in said.stdout) == (1, True)
     for foreign, status, words in (
         ({"state_dict": {}}, 2, "not a checkpoint of this project"),
@@ -90,12 +90,12 @@ def test_files_that_are_none(trained, tmp_path):
         ({**torch.load(trained, weights_only=True), "format_version": 1}, 1, "format version 1"),
     ):
         torch.save(foreign, path)
-        done = run_script("tools/verify_model.py", path)
+        done = call_script("tools/verify_model.py", path)
         assert done.returncode == status and words in done.stdout + done.stderr, words
     path.write_text("no checkpoint")
-    done = run_script("tools/verify_model.py", path)
+    done = call_script("tools/verify_model.py", path)
     assert done.returncode == 2 and "is not a checkpoint" in done.stderr
-    assert run_script("tools/verify_model.py", tmp_path / "none.pth").returncode == 2
+    assert call_script("tools/verify_model.py", tmp_path / "none.pth").returncode == 2
 
 
 def test_one_that_would_run_code(tmp_path):
@@ -106,6 +106,6 @@ def test_one_that_would_run_code(tmp_path):
             return Path.touch, (tmp_path / "was_run",)
 
     torch.save({"format": "lipsync-checkpoint", "x": Payload()}, tmp_path / "evil.pth")
-    done = run_script("tools/verify_model.py", tmp_path / "evil.pth")
+    done = call_script("tools/verify_model.py", tmp_path / "evil.pth")
     assert done.returncode == 2 and "could run code" in done.stderr
     assert not (tmp_path / "was_run").exists()
