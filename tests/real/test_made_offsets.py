@@ -1,7 +1,6 @@
 """Sounds that were moved, stretched or cut on purpose, mended by the weights that come along.
 
-Needs ``../shared/data`` (see its README). How well they are mended is measured on the sound alone,
-by cross-correlation with the sound before anything was done to it. About three minutes on two
+Needs ``../shared/data`` (see its README). About three minutes on two
 free cores.
 """
 
@@ -14,18 +13,16 @@ import av
 import numpy as np
 import pytest
 import soxr
-from scipy.signal import correlate
 
 from src.inference import LipSyncInference
 from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
-from src.muxing import write_clip, write_wav
+from src.muxing import write_clip
 from tests.films import ffmpeg
+from tests.made_sounds import MOST_LEFT_MS, RATE, check, cut, left_ms, mended, stretched, taken
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLIP = "test/webspokes/websitetalkingheads__Tatum.mp4"  # of the longest whose own offset is known
 PICTURES = 550  # 22 s of it, at 25 a second
-RATE = 48000  # Hz, of the sounds that are given
-MOST_LEFT_MS = 40
 
 pytestmark = [
     pytest.mark.slow,
@@ -85,49 +82,6 @@ def judge() -> LipSyncInference:
     return judge
 
 
-def taken(sound: np.ndarray, first_ms: float) -> np.ndarray:
-    """The sound from a time on, in its length: > 0: it comes early."""
-    first = round(first_ms * RATE / 1000)
-    moved = sound[max(0, first) :]
-    moved = np.concatenate([np.zeros(max(0, -first), np.float32), moved])[: len(sound)]
-    return np.pad(moved, (0, len(sound) - len(moved)))
-
-
-def left_ms(mended: Path, sound: np.ndarray, leave_out=()) -> list[float]:
-    """By how much the mended sound comes later than it was, each second: cross-correlation of
-    stretches of 1 s with the second around. Silent ones, and those within 0.5 s of the times
-    to leave out, say nothing."""
-    after, before = read_audio(mended), soxr.resample(sound, RATE, SAMPLE_RATE)
-    found = []
-    for middle in np.arange(1.5, min(len(after), len(before)) / SAMPLE_RATE - 1.5):
-        if any(abs(middle - time) < 1 for time in leave_out):
-            continue
-        first, last = (round((middle + side) * SAMPLE_RATE) for side in (-0.5, 0.5))
-        part, around = after[first:last], before[first - SAMPLE_RATE // 2 : last + SAMPLE_RATE // 2]
-        if np.sqrt((around**2).mean()) < 0.1 * np.sqrt((before**2).mean()):
-            continue
-        match = correlate(around, part, "valid")
-        assert match.max() > 0.5 * np.linalg.norm(part) ** 2, "it is another sound"
-        found.append((SAMPLE_RATE // 2 - int(match.argmax())) / SAMPLE_RATE * 1000)
-    assert len(found) > 0.5 * len(after) / SAMPLE_RATE
-    return found
-
-
-def mended(judge, video: Path, sound: np.ndarray, folder: Path) -> tuple[Path, dict]:
-    given, output = folder / "given.wav", folder / "mended.mp4"
-    write_wav(given, sound, RATE)
-    success, message, measured = judge.mend(video, given, output)
-    print(f"\n{message}", end=" ")
-    assert success, message
-    return output, measured["details"]
-
-
-def check(left: list[float], own_ms: float) -> None:
-    off = np.array(left) - own_ms
-    print(f"left: {off.min():+.1f} to {off.max():+.1f} ms", end=" ")
-    assert np.abs(off).max() <= MOST_LEFT_MS
-
-
 @pytest.mark.parametrize("ms", [-400, -160, 217, 400])
 def test_a_constant_offset(judge, film, own_ms, tmp_path, ms):
     video, sound = film(1)
@@ -139,12 +93,8 @@ def test_a_constant_offset(judge, film, own_ms, tmp_path, ms):
 
 @pytest.mark.parametrize("ppm", [-1000, 1000])
 def test_a_clock_that_drifts_over_three_minutes(judge, film, own_ms, tmp_path, ppm):
-    """Early at first by 90 ms and late at the end, or the other way round."""
     video, sound = film(8)
-    start_ms = -np.sign(ppm) * 90
-    stretched = soxr.resample(sound, RATE * (1 + ppm / 1e6), RATE)
-    given = taken(np.pad(stretched, (0, max(0, len(sound) - len(stretched)))), start_ms)
-    output, details = mended(judge, video, given[: len(sound)], tmp_path)
+    output, details = mended(judge, video, stretched(sound, ppm), tmp_path)
     assert details["timeline"]["kind"] == "drift"
     assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=100)
     check(left_ms(output, sound), own_ms)
@@ -153,8 +103,7 @@ def test_a_clock_that_drifts_over_three_minutes(judge, film, own_ms, tmp_path, p
 def test_a_jump_in_the_middle(judge, film, own_ms, tmp_path):
     """As where 200 ms of sound were cut out."""
     video, sound = film(2)
-    half = len(sound) // 2 + 3 * RATE
-    given = np.concatenate([taken(sound, -60)[:half], taken(sound, 140)[half:]])
+    given, at = cut(sound)
     output, details = mended(judge, video, given, tmp_path)
     assert details["timeline"]["kind"] == "jumps" and len(details["timeline"]["pieces"]) == 2
-    check(left_ms(output, sound, [half / RATE]), own_ms)
+    check(left_ms(output, sound, [at]), own_ms)
