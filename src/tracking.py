@@ -30,6 +30,7 @@ from src.tracks import CropSink, OpenTrack, Sight, Track, choose, look_of
 CUT_PICTURE = 128  # px: cuts are looked for at this size or down to half of it
 SEARCH_EVERY = 12  # frames between two looks at the whole picture
 SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
+# The face is 80 px large in it (the detector relies on that, see ``Detector.detect``).
 CLOSE_UP = 144  # px: side of the picture of one face …
 CLOSE_UP_BOXES = 1.8  # … and of what it shows, in boxes
 
@@ -262,7 +263,7 @@ class _Shot:
         if not boxes:
             return []
         pictures, scales, corners = zip(*(close_up(picture, box) for box in boxes), strict=True)
-        found = self._detector.detect(np.stack(pictures))
+        found = self._detector.detect(np.stack(pictures), close=True)
         seen = [
             (
                 np.abs(face.middle - (CLOSE_UP - 1) / 2).max(),
