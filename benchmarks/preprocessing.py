@@ -98,10 +98,10 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
     found = [
         ("decode", lambda: sum(1 for _ in read_pictures(video, 1)), 1),
         ("scale the whole picture", each(lambda p: p.small_bgr(settings.detection_size)), search),
-        ("find cuts (with scaling)", each(lambda picture: cuts.is_cut(0, picture)), 1),
+        ("find cuts (with scaling)", each(cuts.is_cut), 1),
         ("detect, whole picture", lambda: 20 * bool([detector.detect(small[None])
                                                      for _ in range(20)]), search),
-        ("detect, close-up", lambda: 40 * bool([detector.detect(shown[None])
+        ("detect, close-up", lambda: 40 * bool([detector.detect(shown[None], close=True)
                                                 for _ in range(40)]), look),
         ("cut out the close-up", each(lambda picture: close_up(picture, box)), look),
         ("align the crop", each(lambda p: p.levelled(align(p.luma, points,

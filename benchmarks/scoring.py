@@ -83,6 +83,7 @@ def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
         ("decode", clip_features, "read_pictures", True),
         ("find cuts", tracking.CutDetector, "is_cut", False),
         ("detect", judge.detector, "detect", False),
+        ("follow", clip_features, "follow_faces", True),
         ("cut out close-ups", tracking, "close_up", False),
         ("cut out close-ups", tracking, "reduced", False),
         ("crop", OpenTrack, "_crop", False),
@@ -91,9 +92,9 @@ def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
         ("decode the sound", clip_features, "stream_audio", True),
         ("MFCC", audio_features, "_mfcc_of", False),
         ("speech", audio_features._Speech, "of", False),
-        ("embed", embedding, "_brightness", False),
-        ("embed", embedding, "_video_part", False),
-        ("embed", embedding, "_audio_parts", True),
+        ("embed the picture", embedding, "_brightness", False),
+        ("embed the picture", embedding, "_video_part", False),
+        ("embed the sound", embedding, "_audio_parts", True),
         ("compare", embedding, "compare", False),
         ("judge", speakers, "choose_faces", False),
         ("judge", inference, "judge", False),
@@ -107,8 +108,10 @@ def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
     return stack
 
 
-STAGES = ("decode", "find cuts", "detect", "cut out close-ups", "crop", "decode the sound", "MFCC",
-          "speech", "embed", "compare", "judge")  # fmt: skip
+STAGES = (
+    "decode", "find cuts", "detect", "cut out close-ups", "follow", "crop", "decode the sound",
+    "MFCC", "speech", "embed the picture", "embed the sound", "compare", "judge",
+)  # fmt: skip
 
 
 @dataclass
@@ -126,6 +129,12 @@ def score_once(judge: LipSyncInference, video: Path) -> Times:
         began = time.perf_counter(), time.process_time()
         judge.compute_sync_score(video)
         return Times(time.perf_counter() - began[0], time.process_time() - began[1], clocks)
+
+
+def largest_shares(rows: list[tuple[str, float, float]], busy: float) -> str:
+    """What dominates, in words: the three stages with most processor time, of ``busy`` in all."""
+    first = sorted(rows, key=lambda row: row[2], reverse=True)[:3]
+    return ", ".join(f"{stage} {100 * spent / busy:.0f} %" for stage, _, spent in first)
 
 
 def table(times: list[Times]) -> list[tuple[str, float, float]]:
@@ -162,10 +171,14 @@ def main() -> int:
               f"{cores()} cores, load {os.getloadavg()[0]:.1f}")  # fmt: skip
         times = [score_once(judge, video) for _ in range(args.runs)]
     print(f"{'stage':22s} {'s':>7s} {'processor s':>12s}")
-    for stage, wall, busy in table(times):
-        print(f"{stage:22s} {wall:7.2f} {busy:12.2f}")
+    rows = table(times)
     wall, busy = (statistics.median(getattr(one, name) for one in times) for name in
                   ("wall", "busy"))  # fmt: skip
+    named = sum(spent for _, _, spent in rows)
+    for stage, passed, spent in rows:
+        print(f"{stage:22s} {passed:7.2f} {spent:12.2f}")
+    print(f"{'threads of the decoder':22s} {'':7s} {busy - named:12.2f}")
+    print(tr("most of the processor time: {shares}", shares=largest_shares(rows, busy)))
     print(tr("in all: {wall:.1f} s, {speed:.1f} × real time; processor time {busy:.1f} s",
              wall=wall, busy=busy, speed=info.duration_s / wall))  # fmt: skip
     return 0

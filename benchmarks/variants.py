@@ -51,9 +51,9 @@ class CropSize(ModelSize):
 class FewMfcc(AudioEncoder):
     """Hears the first 13 MFCC: bands smoothed to as much."""
 
-    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+    def steps(self, bands: torch.Tensor) -> torch.Tensor:
         dct = create_dct(SYNCNET_MFCC, N_MELS, norm="ortho").to(bands)
-        return super().forward(bands @ dct @ dct.T)
+        return super().steps(bands @ dct @ dct.T)
 
 
 class WithDeltas(AudioEncoder):
@@ -64,12 +64,11 @@ class WithDeltas(AudioEncoder):
         first = self.front[0][0]
         self.front[0][0] = nn.Conv1d(2 * N_MELS, first.out_channels, 3, bias=False)
 
-    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+    def steps(self, bands: torch.Tensor) -> torch.Tensor:
         before = [torch.cat([bands[:, :1]] * n + [bands[:, :-n]], 1) for n in (1, 2)]
         after = [torch.cat([bands[:, n:]] + [bands[:, -1:]] * n, 1) for n in (1, 2)]
         slope = sum(n * (after[n - 1] - before[n - 1]) for n in (1, 2)) / 10
-        x = self.temporal(self.front(torch.cat([bands, 3 * slope], 2).transpose(1, 2)))
-        return nn.functional.normalize(x.transpose(1, 2), dim=-1)
+        return super().steps(torch.cat([bands, 3 * slope], 2))
 
 
 class _OverWindows(nn.Module):

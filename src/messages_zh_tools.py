@@ -230,6 +230,7 @@ OF_TOOLS: dict[str, str] = {
         "验证集: {clips} 个片段，{speakers} 位说话人"
     ),
     "Measure how long it takes to score a clip.": "测量为一段视频打分需要多长时间。",
+    "most of the processor time: {shares}": "处理器时间最多的阶段：{shares}",
     "in all: {wall:.1f} s, {speed:.1f} × real time; processor time {busy:.1f} s": (
         "合计：{wall:.1f} 秒，{speed:.1f} 倍实时；处理器时间 {busy:.1f} 秒"
     ),

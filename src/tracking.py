@@ -18,18 +18,20 @@ at less than a seventh of the time.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from src.config import DataConfig
 from src.face_detectors import Detector, Face
 from src.faces import overlap
-from src.media import FPS
 from src.picture import Picture
 from src.tracks import CropSink, OpenTrack, Sight, Track, choose, look_of
 
 CUT_PICTURE = 128  # px: cuts are looked for at this size or down to half of it
+CUT = 27.0  # brightness, 0…255, by which the picture changes in a cut, on average of its pixels
 SEARCH_EVERY = 12  # frames between two looks at the whole picture
 SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
+# The face is 80 px large in it (the detector relies on that, see ``Detector.detect``).
 CLOSE_UP = 144  # px: side of the picture of one face …
 CLOSE_UP_BOXES = 1.8  # … and of what it shows, in boxes
 
@@ -135,7 +137,7 @@ class Follower:
         self._last = picture
         frozen = self._standing > self._longest_still
         self._count.standing += frozen
-        if not self._standing and self._cuts.is_cut(index, picture):  # so is the first picture
+        if not self._standing and self._cuts.is_cut(picture):  # so is the first picture
             ended = self.end()
             self._shots += self._shot is not None
             self._shot = self._new_shot(index)
@@ -155,24 +157,20 @@ class Follower:
 
 
 class CutDetector:
-    """scenedetect's content detector, fed picture by picture.
+    """Tells where a shot begins, fed picture by picture: PySceneDetect's content detector.
 
     On brightness only: the hue of a grey, white or black background is noise, and jumps with it.
     """
 
     def __init__(self):
-        self._detector, self._shape = None, None
+        self._before = None  # brightness of the picture before, uint8 [h, w]
 
-    def is_cut(self, index: int, picture: Picture) -> bool:
-        from scenedetect.common import FrameTimecode
-        from scenedetect.detectors import ContentDetector
-
-        small = picture.halved_bgr(CUT_PICTURE)
-        changed, self._shape = small.shape != self._shape, small.shape
-        if changed:  # the first picture; a stream may change its size on the way
-            self._detector = ContentDetector(min_scene_len=0, luma_only=True)
-        cut = self._detector.process_frame(FrameTimecode(index, float(FPS)), small)
-        return changed or bool(cut)
+    def is_cut(self, picture: Picture) -> bool:
+        hsv = cv2.cvtColor(picture.halved_bgr(CUT_PICTURE), cv2.COLOR_BGR2HSV)
+        before, self._before = self._before, cv2.extractChannel(hsv, 2)
+        if before is None or before.shape != self._before.shape:
+            return True  # the first picture; a stream may change its size on the way
+        return cv2.norm(self._before, before, cv2.NORM_L1) >= CUT * before.size
 
 
 def reduced(picture: Picture, longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -216,8 +214,7 @@ class _Shot:
             for track in self._open:
                 track.wait(picture)
             return
-        faces = self._look(index, picture)
-        assigned = assign(self._open, faces, index)
+        faces, assigned = self._look(index, picture)
         for track, face in list(zip(self._open, assigned, strict=True)):
             if face is not None:
                 track.add(index, picture, face)
@@ -234,24 +231,26 @@ class _Shot:
             pause = self._settings.detect_every * (1 if self._open else 2)
             self._next_look = index + pause
 
-    def _look(self, index: int, picture: Picture) -> list[Sight]:
-        """The faces of a picture: close-ups of those that are followed, and the whole picture
-        when it is time or one of them is not there."""
+    def _look(self, index: int, picture: Picture) -> tuple[list[Sight], list[Sight | None]]:
+        """The faces of a picture, and which of them continues each track: close-ups of those that
+        are followed, and the whole picture when it is time or one of them is not there."""
         if picture is self._looked_at:  # a picture that stands shows the same faces
-            return self._faces
+            return self._faces, assign(self._open, self._faces, index)
         faces = self._close_ups(picture, [track.expected(index) for track in self._open])
-        missing = None in assign(self._open, faces, index)
-        if missing or index >= self._next_search or not self._open:
+        assigned = assign(self._open, faces, index)
+        if None in assigned or index >= self._next_search or not self._open:
             self._next_search = index + SEARCH_EVERY
             seen = self._whole(picture)
             new = [one for one in seen if all(overlap(one.box, f.box) < SAME for f in faces)]
             closer = self._close_ups(picture, [face.box for face in new])
             far = [one for one in new if all(overlap(one.box, f.box) < SAME for f in closer)]
-            faces = _distinct([*faces, *closer, *far])
+            if new:
+                faces = _distinct([*faces, *closer, *far])
+                assigned = assign(self._open, faces, index)
         self._count.looked += 1
         self._count.found += bool(faces)
         self._looked_at, self._faces = picture, faces
-        return faces
+        return faces, assigned
 
     def _whole(self, picture: Picture) -> list[Sight]:
         small, scale = reduced(picture, self._settings.detection_size)
@@ -262,7 +261,7 @@ class _Shot:
         if not boxes:
             return []
         pictures, scales, corners = zip(*(close_up(picture, box) for box in boxes), strict=True)
-        found = self._detector.detect(np.stack(pictures))
+        found = self._detector.detect(np.stack(pictures), close=True)
         seen = [
             (
                 np.abs(face.middle - (CLOSE_UP - 1) / 2).max(),

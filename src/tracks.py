@@ -171,8 +171,9 @@ class OpenTrack:
         track = self._track
         last = len(self._points) - 1
         for frame in range(track.n_frames, until):
-            around = np.arange(frame - REACH, frame + REACH + 1) - self._forgotten
-            places = [self._points[place] for place in np.clip(around, 0, last)]
+            middle = frame - self._forgotten
+            around = range(middle - REACH, middle + REACH + 1)
+            places = [self._points[min(max(place, 0), last)] for place in around]
             points = np.tensordot(SMOOTHING, np.stack(places), 1)
             picture, box = self._placed.pop(0)
             crop = picture.levelled(align(picture.luma, points, self._settings.input_size))

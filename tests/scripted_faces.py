@@ -112,7 +112,7 @@ class ColourDetector:
     def __init__(self):
         self.batches: list[tuple[int, ...]] = []
 
-    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
         self.batches.append(pictures.shape)
         return [self._faces(picture.astype(float)) for picture in pictures]
 

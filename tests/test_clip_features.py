@@ -36,7 +36,7 @@ MIDDLE = (130, 80, 60)  # x, y and side of a face in a picture of 320×240
 class Blobs:
     """A detector that takes each bright square for a face, in whole pictures and in close-ups."""
 
-    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
         assert pictures.ndim == 4 and pictures.dtype == np.uint8 and pictures.shape[3] == 3
         return [self._faces(picture) for picture in pictures]
 

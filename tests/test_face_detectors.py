@@ -128,9 +128,21 @@ def test_retinaface_gives_in_a_batch_what_it_gives_one_by_one(retinaface):
             assert face.score == pytest.approx(same.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("scale", [0.85, 1.0, 1.2, 1.6])
+def test_retinaface_finds_the_same_in_a_close_up_by_one_grid(retinaface, scale):
+    pictures = np.concatenate([drawn(144, scale=scale, x=x) for x in (-6, 0, 9)])
+    found = retinaface.detect(pictures)
+    height = np.ptp(found[1][0].box[[1, 3]])
+    assert 60 < height < 140
+    for (all_grids,), (one_grid,) in zip(found, retinaface.detect(pictures, True), strict=True):
+        assert np.array_equal(one_grid.points, all_grids.points)
+        assert np.array_equal(one_grid.box, all_grids.box)
+        assert one_grid.score == pytest.approx(all_grids.score, abs=1e-6)
+
+
 def test_retinaface_finds_nobody_in_noise(retinaface):
     noise = np.random.default_rng(1).integers(0, 255, (4, 240, 320, 3)).astype(np.uint8)
-    assert retinaface.detect(noise) == [[], [], [], []]
+    assert retinaface.detect(noise) == retinaface.detect(noise, close=True) == [[], [], [], []]
 
 
 def test_a_score_below_the_least_is_no_face(retinaface):

@@ -29,12 +29,11 @@ import resource, sys
 import numpy as np, torch
 from src.face_detectors import Face
 from src.inference import LipSyncInference
-from src.tracking import CLOSE_UP
 from tests.scripted_faces import face_at
 
 class Middle:
-    def detect(self, pictures):
-        side = 80 if pictures.shape[1] == CLOSE_UP else 60
+    def detect(self, pictures, close=False):
+        side = 80 if close else 60
         return [[face_at(p.shape[1] / 2 - 0.5, p.shape[0] / 2 - 0.5, side)] for p in pictures]
 
 torch.set_num_threads(1)

@@ -100,6 +100,18 @@ def test_fine_audio_embeddings_are_the_window_at_every_step():
         assert torch.allclose(fine[:, step], alone, atol=1e-5), step
 
 
+@pytest.mark.parametrize("members", [1, 2])
+@torch.no_grad()
+def test_fine_audio_embeddings_are_those_of_four_passes(members):
+    model = make_model(members=members)
+    _, bands = make_input(model, 30)
+    fine = fine_audio_embeddings(model.audio, bands)
+    for phase in range(4):
+        one_pass = model.audio(bands[:, phase : 120 - 4 + phase])
+        assert torch.allclose(fine[:, phase::4][:, : one_pass.shape[1]], one_pass, atol=1e-5)
+    assert (fine.norm(dim=-1) - 1).abs().max() < 1e-5
+
+
 @torch.no_grad()
 def test_fine_audio_embeddings_of_a_single_window():
     model = make_model()

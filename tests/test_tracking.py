@@ -7,11 +7,21 @@ from collections.abc import Iterable
 import av
 import numpy as np
 import pytest
+from scenedetect.common import FrameTimecode
+from scenedetect.detectors import ContentDetector
 
 from src.config import DataConfig
 from src.face_detectors import Face
 from src.picture import Picture
-from src.tracking import CLOSE_UP, SEARCH_EVERY, CutDetector, FaceCount, close_up, follow_faces
+from src.tracking import (
+    CLOSE_UP,
+    CUT_PICTURE,
+    SEARCH_EVERY,
+    CutDetector,
+    FaceCount,
+    close_up,
+    follow_faces,
+)
 from tests.crossing_films import (
     KeptCrops,
     picture_of,
@@ -112,12 +122,28 @@ def test_the_hue_of_a_plain_background_is_no_cut(luma):
     """A grey wall turns from bluish to reddish by one step with every key picture of the coder."""
     cuts = CutDetector()
     found = []
-    for index, tint in enumerate([0, 0, 1, 1, -1, -1, 0]):
+    for tint in [0, 0, 1, 1, -1, -1, 0]:
         planes = np.full((240 * 3 // 2, 320), luma, np.uint8)
         planes[240:300], planes[300:] = 128 + tint, 128 - tint
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        found.append(cuts.is_cut(index, Picture(frame, None)))
+        found.append(cuts.is_cut(Picture(frame, None)))
     assert found == [True] + 6 * [False]
+
+
+def test_cuts_are_scenedetects():
+    """Noise that changes by 20 to 34 of 255 from picture to picture, in squares of 8 px."""
+    reference = ContentDetector(min_scene_len=0, luma_only=True)
+    random, cuts, found = np.random.default_rng(0), CutDetector(), []
+    noise = random.integers(0, 255, (30, 40, 3)).astype(float)
+    for index in range(60):
+        noise = np.abs(noise + random.choice([-1, 1], noise.shape) * random.uniform(20, 34)) % 255
+        shown = np.kron(noise, np.ones((8, 8, 1))).astype(np.uint8)
+        film = picture_of(shown)
+        time = FrameTimecode(index, 25.0)
+        expected = bool(reference.process_frame(time, film.halved_bgr(CUT_PICTURE)))
+        found.append((cuts.is_cut(film), expected or index == 0))
+    assert all(ours == expected for ours, expected in found)
+    assert 10 < sum(expected for _, expected in found) < 50
 
 
 def test_a_jump_within_a_shot_is_somebody_else():
@@ -138,9 +164,9 @@ def test_nobody():
 class FarSighted(ColourDetector):
     """Finds nothing in close-ups."""
 
-    def detect(self, pictures: np.ndarray) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
         faces = super().detect(pictures)
-        return faces if pictures.shape[1] != CLOSE_UP else [[] for _ in faces]
+        return [[] for _ in faces] if close else faces
 
 
 def test_a_face_that_is_found_in_the_whole_picture_only_is_followed_there():
