@@ -177,7 +177,7 @@ def main() -> int:
     named = sum(spent for _, _, spent in rows)
     for stage, passed, spent in rows:
         print(f"{stage:22s} {passed:7.2f} {spent:12.2f}")
-    print(f"{'threads of the decoder':22s} {'':7s} {busy - named:12.2f}")
+    print(f"{'other threads':22s} {'':7s} {busy - named:12.2f}")
     print(tr("most of the processor time: {shares}", shares=largest_shares(rows, busy)))
     print(tr("in all: {wall:.1f} s, {speed:.1f} × real time; processor time {busy:.1f} s",
              wall=wall, busy=busy, speed=info.duration_s / wall))  # fmt: skip
