@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.fonts import drawable, sayer, text_picture, text_width, wrapped
+from src.fonts import drawable, sayer, text_drawn, text_picture, text_width, wrapped
 from src.media import SAMPLE_RATE, stream_audio
 from src.rendering import plain_verdict
 from src.waveform import sound_columns
@@ -201,14 +201,14 @@ class Panel:
     def _draw_numbers(self, panel: np.ndarray, at_s: float) -> None:
         score, offset = self.score_at(at_s), self.offset_at(at_s)
         x, y = self._margin, self._margin // 2
+        self._put(panel, text_drawn(clock(at_s, True), self._size, INK, GROUND), x, y)
         numbers = (
-            (clock(at_s, True), INK),
             (self._score_text(score), score_colour(score)),
             (self._offset_text(offset), QUIET if offset is None else HERE),
         )
-        for (text, colour), wide in zip(numbers, self._widest, strict=True):
-            self._write(panel, text, x, y, colour)
+        for (text, colour), wide in zip(numbers, self._widest, strict=False):
             x, y = (x + wide, y) if self._beside else (x, y + self._line)
+            self._write(panel, text, x, y, colour)
 
     def _score_text(self, score: float | None) -> str:
         shown = "–" if score is None else f"{score:.2f}"
@@ -219,7 +219,10 @@ class Panel:
         return self._say("offset around here {offset}", offset=shown)
 
     def _write(self, panel, text: str, x: int, y: int, colour: tuple, size: int = 0) -> None:
-        patch = text_picture(text, size or self._size, colour, GROUND)
+        self._put(panel, text_picture(text, size or self._size, colour, GROUND), x, y)
+
+    @staticmethod
+    def _put(panel: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
         patch = patch[: max(0, panel.shape[0] - y), : max(0, panel.shape[1] - x)]
         panel[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
 

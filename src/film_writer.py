@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from src.errors import OutputError
 from src.media import gapless, sound_blocks
@@ -33,6 +34,7 @@ class FilmWriter:
     def __init__(self, container, sound_path: str | Path):
         self.tick = USUAL_TICK
         self._container, self._sound_path = container, sound_path
+        self._reformatter = VideoReformatter()  # a frame's own would be prepared anew each time
         self._video = self._audio = self._waiting = None
         self._sound: Iterator[np.ndarray] = iter(())
         self._left = np.zeros((1, 0), np.float32)  # read, but not yet under a picture
@@ -74,7 +76,7 @@ class FilmWriter:
         if self._video is None:
             self._begin(*pixels.shape[:2], fps)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace="ITU709")
         frame.pts, frame.time_base = round(at_s / self.tick), self.tick
         before, self._waiting = self._waiting, frame
         if before is not None:

@@ -74,8 +74,7 @@ def text_width(text: str, size: int) -> int:
     return int(np.ceil(_font(size, _chinese(text)).getlength(text)))
 
 
-@lru_cache(maxsize=512)
-def text_picture(text: str, size: int, colour: Colour, ground: Colour) -> np.ndarray:
+def text_drawn(text: str, size: int, colour: Colour, ground: Colour) -> np.ndarray:
     """A line of text, uint8 BGR [about 1.4 size, width, 3].
 
     Args:
@@ -89,6 +88,11 @@ def text_picture(text: str, size: int, colour: Colour, ground: Colour) -> np.nda
     draw = ImageDraw.Draw(picture)
     draw.text((0, round(1.1 * size)), text, fill=colour[::-1], font=font, anchor="ls")
     return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+
+
+# Few are kept: each is a small block of memory among the large ones of the pictures that are drawn
+# meanwhile, and holds one of these open (with 512 it came to 4 MB each).
+text_picture = lru_cache(maxsize=32)(text_drawn)  # what stays for more than a picture
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:

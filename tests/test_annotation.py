@@ -1,5 +1,7 @@
 """The annotated copy: pictures, times and sound of the source, and the result drawn in."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -25,6 +27,7 @@ from tests.films import (
     read_code,
 )
 from tests.made_details import made_details, undetermined
+from tests.training_helpers import ROOT
 
 pytest_plugins = ("tests.training_fixtures",)
 
@@ -238,6 +241,43 @@ def test_undetermined_results_and_both_languages_are_drawn(grey, speaks):
 def test_times_are_told_as_on_a_clock():
     assert [clock(7.96), clock(754.2), clock(3723.5)] == ["0:07", "12:34", "1:02:03"]
     assert [clock(7.96, True), clock(59.999, True)] == ["0:07.96", "0:59.99"]
+
+
+GROWN = """
+import sys
+import numpy as np
+from src import annotation
+from src.film_writer import FilmWriter
+from tests.made_details import made_details
+
+def watched(items, *_):
+    for number, item in enumerate(items):
+        if number in (60, 460):
+            pages = int(open("/proc/self/statm").read().split()[1])
+            print(pages * 4096 / 2**20)
+        yield item
+
+FilmWriter._show = lambda *_: None  # encoding takes the time, and has no part in it
+FilmWriter.finish = lambda *_: None
+source, target = sys.argv[1:]
+annotation.annotate(source, None, made_details(source, source, 20.0), target, watched)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory is held")
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000 * 20).astype(np.float32)
+    grey = np.full((360, 640, 3), 90, np.uint8)
+    write_clip(tmp_path / "long.mp4", (grey for _ in range(500)), 25, noise)
+    done = subprocess.run(
+        [sys.executable, "-c", GROWN, tmp_path / "long.mp4", tmp_path / "seen.mp4"], cwd=ROOT,
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    early, late = map(float, done.stdout.split())
+    print(f"HELD: {early:.0f} MiB after 60 pictures, {late:.0f} after 460")
+    assert late - early < 100  # it was 380 while every text was kept
 
 
 # --- whole or not at all
