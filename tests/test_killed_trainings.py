@@ -1,50 +1,74 @@
 """A training that is killed in the middle leaves files that can be read, always."""
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from src.checkpoint import load_checkpoint
-from tests.training_helpers import ROOT, settings_for
+from tests.training_helpers import settings_for
 
 pytest_plugins = ("tests.training_fixtures",)
 KILLS = 30
 
 
+def training(arguments: list[str], moment_s: float) -> None:
+    """``train.py`` in this process, which is killed so long after it begins to train.
+
+    By the processor's time: on a busy machine nothing happens in a second of the clock.
+    """
+    from src import cli, train
+
+    fit = train.fit_model
+
+    def watched(*state):
+        def kill():
+            while time.process_time() < end:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        end = time.process_time() + moment_s
+        threading.Thread(target=kill, daemon=True).start()
+        fit(*state)
+
+    train.fit_model = watched
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
+    sys.argv = ["train.py", *arguments]
+    cli.run(train.main)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Processes forked off one that has imported torch: that takes longer than all the rest."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["src.train", "torch.utils.tensorboard", "torchvision.utils"])
+    return context
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-def test_no_file_is_ever_half_written(corpus, tmp_path):
+def test_no_file_is_ever_half_written(corpus, tmp_path, processes):
     """Thirty times: a real training, saving after every step, killed at a random moment."""
     changes = {
         "training__num_epochs": 1000, "training__save_steps": 1, "training__save_interval": 1,
         "training__keep_checkpoint_max": 3, "data__processed_dir": corpus / "processed",
     }  # fmt: skip
-    script = [sys.executable, "-u", str(ROOT / "src/train.py"), *settings_for(tmp_path, **changes)]
-    environment = os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}
+    arguments = settings_for(tmp_path, **changes)
     folder, dice = tmp_path / "checkpoints", random.Random(0)
     saved = set()
     for number in range(KILLS):
         resume = ["--resume", "auto"] if saved else []
-        with subprocess.Popen(
-            [*script, *resume],
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env=environment,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        ) as process:
-            for line in process.stdout:
-                if line.startswith("Epoch"):  # it learns now, and saves all the time
-                    time.sleep(dice.uniform(0, 1.5))
-                    process.send_signal(signal.SIGKILL)
-                    break
-            rest = process.stdout.read()
-            assert process.wait(60) == -signal.SIGKILL, (number, rest)
+        # It learns then, and saves all the time.
+        given = ([*arguments, *resume], dice.uniform(0, 1.5))
+        process = processes.Process(target=training, args=given)
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, number
         found = [path for path in folder.iterdir() if path.suffix == ".pth"]
         for path in found:
             load_checkpoint(path)
