@@ -68,10 +68,10 @@ class Remembering:
     def __init__(self, detector):
         self.detector, self.known = detector, {}
 
-    def detect(self, pictures: np.ndarray) -> list:
-        key = pictures.shape, sha256(pictures).digest()
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list:
+        key = pictures.shape, close, sha256(pictures).digest()
         if key not in self.known:
-            self.known[key] = self.detector.detect(pictures)
+            self.known[key] = self.detector.detect(pictures, close)
         return self.known[key]
 
 
