@@ -123,8 +123,8 @@ class Attention(_OverWindows):
 
 
 def looking_at(kind: type[ModelSize]) -> Callable[[ModelSize], SyncModel]:
-    """Our network with another view."""
-    return lambda size: SyncModel(kind(*astuple(size)))
+    """Our network with another view, all of it."""
+    return lambda size: SyncModel(kind(*astuple(replace(size, view_of="lower_face"))))
 
 
 def hearing(kind: type[AudioEncoder]) -> Callable[[ModelSize], SyncModel]:
@@ -152,7 +152,7 @@ def joining(kind: type[nn.Module]) -> Callable[[ModelSize], SyncModel]:
 
 VARIANTS: dict[str, Callable[[ModelSize], SyncModel]] = {
     "as it is": SyncModel,
-    "the mouth alone": lambda size: SyncModel(replace(size, view_of="mouth")),
+    "the lower face": lambda size: SyncModel(replace(size, view_of="lower_face")),
     "the whole crop": looking_at(CropSize),
     "13 MFCC": hearing(FewMfcc),
     "with deltas": hearing(WithDeltas),

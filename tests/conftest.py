@@ -18,7 +18,7 @@ import pytest
 # What takes minutes begins first, or one process would be left with it in the end. The first needs
 # no corpus: the process that has the second makes it meanwhile.
 LONGEST = (
-    "real/test_one_speaker.py", "test_resuming.py", "real/test_made_offsets.py",
+    "real/test_one_speaker.py", "test_resuming.py", "real/test_mended_offsets.py",
     "real/test_strangers.py", "test_clean_offsets.py", "test_killed_trainings.py",
     "test_length.py", "test_train.py", "real/test_two_people.py", "tools/test_demo.py",
     "test_bad_clips.py", "test_fuzz.py", "real/test_live.py",

@@ -53,7 +53,7 @@ def test_what_is_looked_at():
         view = central_view(crops, model.size)
         seen[name] = view[:, model.video.rows, model.video.columns]
     assert seen["the whole crop"].shape == (1, 96, 96)
-    assert seen["as it is"].shape == (1, 64, 80) and seen["the mouth alone"].shape == (1, 48, 64)
+    assert seen["as it is"].shape == (1, 48, 64) and seen["the lower face"].shape == (1, 64, 80)
     lips = {50 * 96 + 31, 50 * 96 + 65}  # mouth corners
     assert all(lips <= set(view.flatten().tolist()) for view in seen.values())
 
