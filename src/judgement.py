@@ -184,12 +184,13 @@ def _told(timeline: Timeline, length_s: float) -> dict:
     """A timeline in plain numbers."""
     return {
         "kind": timeline.kind,
-        "drift_ppm": round(timeline.ppm, 1) if timeline.kind == "drift" else None,
+        "drift_ppm": round(float(timeline.ppm), 1) if timeline.kind == "drift" else None,
         "pieces": [
             {
-                "start_s": round(piece.start_s, 3), "end_s": round(min(piece.end_s, length_s), 3),
-                "offset_ms": round(piece.at(piece.start_s), 1),
-                "end_offset_ms": round(piece.at(min(piece.end_s, length_s)), 1),
+                "start_s": round(float(piece.start_s), 3),
+                "end_s": round(float(min(piece.end_s, length_s)), 3),
+                "offset_ms": round(float(piece.at(piece.start_s)), 1),
+                "end_offset_ms": round(float(piece.at(min(piece.end_s, length_s))), 1),
             }
             for piece in timeline.pieces
         ],
@@ -258,7 +259,9 @@ def _by_second(tracks: list[Evidence], n_frames: int, calibration: dict) -> list
 
 
 def perceived(offset_ms: float) -> str:
-    """What viewers make of an offset, by ITU-R BT.1359-1: one of ``KINDS``."""
+    """What viewers make of an offset, by ITU-R BT.1359-1: one of ``KINDS``. Of the offset in whole
+    ms, as it is told."""
+    offset_ms = round(offset_ms)
     if DETECTABLE_MS[0] < offset_ms < DETECTABLE_MS[1]:
         return "undetectable"
     return "detectable" if ACCEPTABLE_MS[0] < offset_ms < ACCEPTABLE_MS[1] else "unacceptable"
@@ -292,7 +295,7 @@ def verdict(offset_ms: float, timeline: dict | None = None) -> str:
         offsets = ", ".join(f"{piece['offset_ms']:+.0f}" for piece in pieces)
         moved = tr("audio jumps ({offsets} ms)", offsets=offsets)
     elif abs(offset_ms) < IN_SYNC_MS:
-        return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
+        moved = tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
     elif offset_ms > 0:
         moved = tr("audio leads by {ms:.0f} ms", ms=offset_ms)
     else:

@@ -155,7 +155,7 @@ class VideoEncoder(nn.Module):
         views = views[..., self.rows, self.columns]
         batch, windows = views.shape[0], views.shape[1] - FRONT_FRAMES + 1
         # Squares become channels before the three frames are put together: a third of the work.
-        # (Not as [B, T, 1, height, width]: the exporter to ONNX knows squares in 4 dimensions only.)
+        # (As single pictures: the exporter to ONNX knows squares in 4 dimensions only.)
         squares = self.stem[0](views.flatten(0, 1)[:, None])
         x = squares.reshape(batch, -1, *squares.shape[1:])
         x = torch.cat([x[:, i : i + windows] for i in range(FRONT_FRAMES)], 2).flatten(0, 1)

@@ -114,6 +114,21 @@ def test_more_evidence_makes_surer(fitted):
     assert chances == sorted(chances) and chances[0] < chances[-1]
 
 
+@pytest.mark.parametrize(
+    ("off_ms", "low", "high"),
+    [(0, 0.97, 1), (40, 0.9, 1), (60, 0.2, 0.8), (80, 0, 0.1), (110, 0, 0.02)],
+)
+def test_the_score_ends_where_being_in_sync_does(fitted, off_ms, low, high):
+    """Within ±1 frame, rounded to frames: up to 60 ms. From 3 frames on the readings tell."""
+    for sign in (-1, 1):
+        curves = [
+            curve_of([clip(np.random.default_rng(seed), 250, True).shifted(steps, REACH)])
+            for seed in range(6)
+            for steps in [sign * off_ms // 10]
+        ]
+        assert low <= np.mean([sync_probability(curve, fitted) for curve in curves]) <= high
+
+
 def test_readings_of_a_curve():
     offsets = np.arange(-20, 21)
     similarity = np.zeros(41)

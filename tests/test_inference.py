@@ -97,7 +97,9 @@ def test_verdicts():
     assert verdict(-120.4) == said
     assert verdict(80.0) == "audio leads by 80 ms: noticeable, but acceptable (ITU-R BT.1359)"
     assert verdict(-190.0) == "audio lags by 190 ms: not acceptable (ITU-R BT.1359)"
-    assert verdict(39.0) == "in sync (offset +39 ms)" and verdict(0.0).startswith("in sync")
+    assert verdict(39.0) == ("in sync (offset +39 ms): too little to be noticed (ITU-R BT.1359)")
+    assert verdict(44.6) == "audio leads by 45 ms: noticeable, but acceptable (ITU-R BT.1359)"
+    assert verdict(0.0).startswith("in sync")
 
 
 def blinking(read, shown: int):

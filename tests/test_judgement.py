@@ -8,6 +8,7 @@ import pytest
 from src import judgement
 from src.judgement import judge
 from src.media import FPS
+from src.report_words import headline, sentences
 from tests.simulated_evidence import evidence
 
 pytest_plugins = ("tests.evidence_fixtures",)
@@ -16,6 +17,24 @@ pytest_plugins = ("tests.evidence_fixtures",)
 def judged(calibration, offset_at, seconds, **more):
     shown = evidence(offset_at, seconds, **more)
     return judge([shown], seconds * FPS, calibration, 0.5)
+
+
+def plain(value) -> bool:
+    """Whether a value holds plain builtins only: numbers of NumPy break what reads details."""
+    if isinstance(value, dict):
+        return all(plain(part) for part in value.values())
+    if isinstance(value, list):
+        return all(plain(part) for part in value)
+    return type(value) in (str, int, float, bool, type(None))
+
+
+@pytest.mark.parametrize(
+    "course", [lambda s: 60, lambda s: -100 + s, lambda s: 0 if s < 90 else 200]
+)
+def test_details_are_plain_and_can_be_put_into_words(calibration, course):
+    score, details = judged(calibration, course, 180)
+    assert plain(details) and plain(score)
+    assert headline(details) and all(answer for _, answer in sentences(score, details))
 
 
 def test_a_constant_offset(calibration):
