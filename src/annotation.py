@@ -1,12 +1,11 @@
 """A copy of a video for people to look at: who is judged, and how the result comes about."""
 
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from src.annotation_panel import HERE, Panel, score_colour
+from src.annotation_panel import HERE, Panel, not_compared, score_colour, why_not
 from src.box_path import BoxPath
 from src.containers import probe
 from src.errors import OutputError
@@ -19,7 +18,6 @@ from src.progress import Progress, unseen
 
 OTHERS = (200, 200, 200)  # BGR, of faces that are not judged
 DARK = (20, 16, 12)
-GAP_S = 1.0  # without any face for that long is said; a blink of the detector is not
 
 
 def annotate(
@@ -139,23 +137,13 @@ class Banner:
     """
 
     def __init__(self, details: dict):
-        say, tracks = sayer(), details["tracks"]
-        self._spans: list[tuple[float, float, str]] = []
-        for shot in details["voice_over"]:
-            seen = [track for track in tracks if track["shot"] == shot]
-            start, end = min(t["start_s"] for t in seen), max(t["end_s"] for t in seen)
-            self._spans.append((start, end, say("voice-over")))
-        at = 0.0
-        for start, end in [*sorted((t["start_s"], t["end_s"]) for t in tracks),
-                           (details["duration_s"], math.inf)]:  # fmt: skip
-            if start - at >= GAP_S:
-                self._spans.append((at, start, say("no face")))
-            at = max(at, end)
+        say, self._spans = sayer(), not_compared(details)
+        self._words = {"voice-over": say("voice-over"), "no face": say("no face")}
 
     def at(self, at_s: float) -> str | None:
         """What is said at a time, in seconds after the first picture; None: nothing."""
-        place = at_s + 0.5 / FPS
-        return next((text for start, end, text in self._spans if start <= place < end), None)
+        why = why_not(self._spans, at_s)
+        return why and self._words[why]
 
     def draw(self, pixels: np.ndarray, at_s: float) -> None:
         """Draw it into a picture: uint8 BGR [height, width, 3]."""

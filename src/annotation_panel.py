@@ -1,5 +1,6 @@
 """The panel under an annotated picture: numbers, verdict, similarity and the sound."""
 
+import math
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import cv2
 import numpy as np
 
 from src.fonts import drawable, sayer, text_drawn, text_picture, text_width, wrapped
-from src.media import SAMPLE_RATE, stream_audio
-from src.rendering import plain_verdict
+from src.media import FPS, SAMPLE_RATE, stream_audio
+from src.rendering import plain_verdict, score_shown
 from src.waveform import sound_columns
 
 # BGR
@@ -18,11 +19,40 @@ CURVE, HERE = (235, 180, 110), (80, 210, 255)
 PAGE_S = 20  # of sound are seen at once
 SMALLEST, LARGEST = 12, 64  # px, of letters
 TRUSTED = 0.5  # a stretch's own offset is shown if it is more likely right than not
+GAP_S = 1.0  # without any face for that long is said; a blink of the detector is not
+Span = tuple[float, float, str]
 
 
 def score_colour(score: float | None) -> tuple[int, int, int]:
     """Green, red, or grey where nothing is known; BGR."""
     return QUIET if score is None else GOOD if score >= 0.5 else POOR
+
+
+def not_compared(details: dict) -> list[Span]:
+    """While nobody in the picture is compared with the sound: (start, end, why) each, in seconds;
+    ``why`` is "voice-over" or "no face", to be translated.
+
+    Args:
+        details: what ``LipSyncInference.compute_sync_score`` returned.
+    """
+    spans, tracks = [], details["tracks"]
+    for shot in details["voice_over"]:
+        seen = [track for track in tracks if track["shot"] == shot]
+        start, end = min(t["start_s"] for t in seen), max(t["end_s"] for t in seen)
+        spans.append((start, end, "voice-over"))
+    at = 0.0
+    for start, end in [*sorted((t["start_s"], t["end_s"]) for t in tracks),
+                       (details["duration_s"], math.inf)]:  # fmt: skip
+        if start - at >= GAP_S:
+            spans.append((at, start, "no face"))
+        at = max(at, end)
+    return spans
+
+
+def why_not(spans: list[Span], at_s: float) -> str | None:
+    """What ``not_compared`` says of a time, in seconds after the first picture; None: nothing."""
+    place = at_s + 0.5 / FPS
+    return next((why for start, end, why in spans if start <= place < end), None)
 
 
 class Panel:
@@ -39,6 +69,7 @@ class Panel:
 
     def __init__(self, details: dict, sound_path: str | Path, width: int):
         self._details, self._say = details, sayer()
+        self._not_compared = not_compared(details)
         self._size = int(np.clip(round(width / 48), SMALLEST, LARGEST))
         self._small = max(10, round(0.8 * self._size))
         self._margin = round(0.8 * self._size)
@@ -58,9 +89,10 @@ class Panel:
 
     def offset_at(self, at_s: float) -> float | None:
         """The offset in ms that the stretch around a time shows by itself; None where it shows
-        none that is more likely right than not."""
+        none that is more likely right than not, or nobody is compared at that time."""
         stretches = self._details["offsets"]
-        if not stretches:
+        # A stretch takes in what is before and after it, and would speak for another shot.
+        if not stretches or why_not(self._not_compared, at_s):
             return None
         nearest = min(stretches, key=lambda stretch: abs(stretch["time_s"] - at_s))
         certain = (nearest["probability"] or 0) >= TRUSTED
@@ -91,31 +123,41 @@ class Panel:
 
     def _lay_out(self, width: int) -> None:
         size, margin = self._size, self._margin
-        self._widest = [
-            text_width(text, size) + 2 * size
-            for text in ("00:00:00.00", self._score_text(0.0), self._offset_text(-1000.0))
-        ]
-        beside = sum(self._widest) <= self._inner + 2 * size
+        texts = ("00:00:00.00", self._score_text(0.0), self._offset_text(-1000.0))
+        self._widest = [text_width(text, size) + 2 * size for text in texts]
+        self._beside = sum(self._widest) <= self._inner + 2 * size
+        self._lines = [len(wrapped(text, size, self._inner)) for text in texts]
         text = self._details["verdict"] if drawable() else plain_verdict(self._details)
         self._verdict = wrapped(text, size, self._inner)
-        self._beside = beside
-        at = margin // 2 + (1 if beside else len(self._widest)) * self._line
+        at = margin // 2 + (1 if self._beside else sum(self._lines)) * self._line
         self._verdict_top = at
         at += len(self._verdict) * self._line + margin // 2
-        caption, ticks = round(1.6 * self._small), round(1.5 * self._small)
-        tall = 6 * size
-        curve_top = wave_top = at + caption
+        ticks, tall = round(1.5 * self._small), 6 * size
         left, right = margin, width - margin
-        if width >= 40 * size:  # curve and sound beside each other
+        beside = width >= 40 * size  # curve and sound beside each other
+        if beside:
             middle = left + round(0.36 * (right - left))
             self._curve, self._wave = (left, middle - 2 * size), (middle, right)
         else:
             self._curve = self._wave = (left, right)
-            wave_top = curve_top + tall + ticks + caption
+        texts = (self._say("similarity, if the sound is delayed"),
+                 self._say("sound · green: in sync, red: not, grey: not judged"))  # fmt: skip
+        self._captions = [
+            wrapped(text, self._small, end - begin)
+            for text, (begin, end) in zip(texts, (self._curve, self._wave), strict=True)
+        ]
+        above = [self._caption_height(lines) for lines in self._captions]
+        curve_top = wave_top = at + max(above)
+        if not beside:
+            curve_top = at + above[0]
+            wave_top = curve_top + tall + ticks + above[1]
         self._rows = (curve_top, wave_top), (curve_top + tall, wave_top + tall)
         height = wave_top + tall + ticks + margin // 2
         self.height = height + height % 2
-        self._caption, self._tick_gap = caption, round(0.2 * self._small)
+        self._tick_gap = round(0.2 * self._small)
+
+    def _caption_height(self, lines: list[str]) -> int:
+        return (len(lines) - 1) * round(1.4 * self._small) + round(1.6 * self._small)
 
     # --- what stays
 
@@ -124,14 +166,13 @@ class Panel:
         for number, line in enumerate(self._verdict):
             self._write(panel, line, self._margin, self._verdict_top + number * self._line, INK)
         (curve_top, wave_top), (curve_low, wave_low) = self._rows
-        for (left, right), top, low, text in (
-            (self._curve, curve_top, curve_low, self._say("similarity, if the sound is delayed")),
-            (self._wave, wave_top, wave_low,
-             self._say("sound · green: in sync, red: not, grey: not judged")),
-        ):  # fmt: skip
+        places = (self._curve, curve_top, curve_low), (self._wave, wave_top, wave_low)
+        for ((left, right), top, low), lines in zip(places, self._captions, strict=True):
             cv2.rectangle(panel, (left, top), (right, low), PLOT, cv2.FILLED)
-            text = wrapped(text, self._small, right - left)[0]
-            self._write(panel, text, left, top - self._caption, QUIET, self._small)
+            y = top - self._caption_height(lines)
+            for number, line in enumerate(lines):
+                at = y + number * round(1.4 * self._small)
+                self._write(panel, line, left, at, QUIET, self._small)
         self._draw_curve(panel)
         return panel
 
@@ -188,7 +229,10 @@ class Panel:
             ends = (round(middle - half * value / loudest) for value in (highest, deepest))
             high, deep = ends
             cv2.line(page, (left + x, high), (left + x, deep), colour, 1)
-        step = next(s for s in (1, 2, 5, 10, 20) if s >= self._page_s / 5)
+        # Times of hours are long: fewer of them stand below a narrow sound.
+        widest = text_width(clock(begin + self._page_s), self._small)
+        fit = max(1, (right - left) / (1.5 * widest + self._small // 5))
+        step = next((s for s in (1, 2, 5, 10) if s >= self._page_s / min(5, fit)), PAGE_S)
         for second in range(0, int(self._page_s) + 1, step):
             x = round(left + second / self._page_s * (right - left))
             text = clock(begin + second)
@@ -206,16 +250,21 @@ class Panel:
             (self._score_text(score), score_colour(score)),
             (self._offset_text(offset), QUIET if offset is None else HERE),
         )
-        for (text, colour), wide in zip(numbers, self._widest, strict=False):
-            x, y = (x + wide, y) if self._beside else (x, y + self._line)
-            self._write(panel, text, x, y, colour)
+        for (text, colour), wide, above in zip(numbers, self._widest, self._lines, strict=False):
+            if self._beside:
+                x += wide
+                self._write(panel, text, x, y, colour)
+                continue
+            y += above * self._line
+            for number, line in enumerate(wrapped(text, self._size, self._inner)):
+                self._write(panel, line, x, y + number * self._line, colour)
 
     def _score_text(self, score: float | None) -> str:
-        shown = "–" if score is None else f"{score:.2f}"
+        shown = "–" if score is None else score_shown(score)
         return self._say("score of this second {score}", score=shown)
 
     def _offset_text(self, offset_ms: float | None) -> str:
-        shown = "–" if offset_ms is None else f"{offset_ms:+.0f} ms"
+        shown = "–" if offset_ms is None else f"{offset_ms:+.0f}\N{NO-BREAK SPACE}ms"
         return self._say("offset around here {offset}", offset=shown)
 
     def _write(self, panel, text: str, x: int, y: int, colour: tuple, size: int = 0) -> None:

@@ -198,7 +198,7 @@ def extract_clip(
         sound, loudness = hearing.result()
     if count.frames < WINDOW_FRAMES:
         raise ClipTooShortError(
-            tr("{path} has only {n} frames; at least {least} are needed",
+            tr("{path} has only {n} of the {least} frames that are needed",
                path=video_path, n=count.frames, least=WINDOW_FRAMES)
         )  # fmt: skip
     own_sound_s = loudness.samples / SAMPLE_RATE if audio_path is None else None
@@ -209,7 +209,7 @@ def extract_clip(
                n=report.n_damaged, pictures=report.n_all, path=video_path)
         )  # fmt: skip
     if not tracks:
-        raise _no_face(info, count, settings, shortest)
+        raise _no_face(info, count, report.pictures, settings, shortest)
     ready = []
     for place, track in enumerate(tracks):
         path, rows = folder / f"track-{place}.npy", track.sink.rows
@@ -273,7 +273,14 @@ def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: 
         )  # fmt: skip
 
 
-def _no_face(info: MediaInfo, count: FaceCount, settings: DataConfig, shortest: int) -> NoFaceError:
+def _no_face(
+    info: MediaInfo, count: FaceCount, pictures: int, settings: DataConfig, shortest: int
+) -> NoFaceError:
+    """Why nobody can be judged.
+
+    Args:
+        pictures: of the file, which is what a user counts: faces are looked for in some of them.
+    """
     path = info.path
     if count.standing > count.frames / 2:
         return NoFaceError(
@@ -282,8 +289,8 @@ def _no_face(info: MediaInfo, count: FaceCount, settings: DataConfig, shortest: 
         )  # fmt: skip
     if count.longest:
         return NoFaceError(
-            tr("no face stays long enough in {path}: the longest stretch is {longest} frames, "
-               "{shortest} are needed",
+            tr("no face stays long enough in {path}: the longest stretch has {longest} of the "
+               "{shortest} frames that are needed",
                path=path, longest=count.longest, shortest=shortest)
         )  # fmt: skip
     if count.widest_small:
@@ -292,11 +299,12 @@ def _no_face(info: MediaInfo, count: FaceCount, settings: DataConfig, shortest: 
                "needed (data.min_face_size)",
                path=path, width=round(count.widest_small), least=settings.min_face_size)
         )  # fmt: skip
+    missed = round(pictures * (count.looked - count.found) / max(count.looked, 1))
     shrunk = max(1.0, max(info.width, info.height) / settings.detection_size)
     return NoFaceError(
-        tr("no face found in {missed} of {looked} frames of {path}; is the face visible, "
+        tr("no face found in {missed} of {frames} frames of {path}; is the face visible, "
            "upright and at least {least} pixels wide?",
-           missed=count.looked - count.found, looked=count.looked, path=path,
+           missed=missed, frames=pictures, path=path,
            least=max(settings.min_face_size, round(SMALLEST_SEEN * shrunk)))
     )  # fmt: skip
 

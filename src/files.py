@@ -34,14 +34,36 @@ def folder_made(folder: str | Path):
     """
     folder = Path(folder)
     new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    made_folder(folder)
     try:
-        yield folder
+        yield made_folder(folder)
     except BaseException:
-        with suppress(OSError):  # somebody else put something there
-            for parent in new:
+        for parent in new:
+            with suppress(OSError):  # it was not made, or somebody else put something there
                 parent.rmdir()
         raise
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a file that cannot be written, before the work that is to fill it. Leaves nothing: a
+    folder that is missing is tried beside where it would be.
+
+    Raises:
+        OutputError.
+    """
+    path = Path(path)
+    try:
+        path.exists()  # a name that is too long shows here
+        if path.parent.exists():
+            with tempfile.TemporaryFile(dir=path.parent):
+                return
+        there = next(filter(Path.exists, path.parents), path.parent)
+        with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=there) as tried:
+            folder = tried / path.parent.relative_to(there)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def shown_path(path: Path) -> Path:

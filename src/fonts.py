@@ -1,6 +1,7 @@
 """Which letters pictures are written in: Chinese where a font of this machine has it."""
 
 import logging
+import sys
 from contextlib import suppress
 from functools import cache, lru_cache
 
@@ -36,8 +37,22 @@ def _among(fonts: list) -> list[str]:
 
 
 def drawable() -> bool:
-    """Whether pictures can show the language of the messages."""
-    return language() != "zh" or bool(_chinese_fonts())
+    """Whether pictures can show the language of the messages; where not, it is said once."""
+    if language() != "zh" or _chinese_fonts():
+        return True
+    _say_why_english()
+    return False
+
+
+@cache
+def _say_why_english() -> None:
+    print(
+        tr("note: {text}",
+           text=tr("no font of this machine has Chinese letters: pictures are in short English "
+                   "words; install one of these: {fonts} (Debian, Ubuntu: apt install "
+                   "fonts-noto-cjk)", fonts=", ".join(CHINESE_FONTS))),
+        file=sys.stderr,
+    )  # fmt: skip
 
 
 def sayer():
@@ -96,7 +111,8 @@ text_picture = lru_cache(maxsize=32)(text_drawn)  # what stays for more than a p
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """A text in lines of at most ``width`` pixels; broken at spaces, or between Chinese signs."""
+    """A text in lines of at most ``width`` pixels; broken at spaces, or between Chinese signs, and
+    within a word that has no room in a line of its own."""
     lines, line = [], ""
     pieces = []
     for letter in text:
@@ -111,4 +127,9 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
             lines.append(line.rstrip())
             line = ""
         line += piece
+        while text_width(line.rstrip(), size) > width and len(line) > 1:
+            fits = next(n for n in range(len(line) - 1, 0, -1)
+                        if n == 1 or text_width(line[:n], size) <= width)  # fmt: skip
+            lines.append(line[:fits])
+            line = line[fits:]
     return [*lines, line.rstrip()] if line.strip() else lines

@@ -11,7 +11,7 @@ from src.cli import run
 from src.config import DEFAULT_CONFIG, Config, load_config, overridden
 from src.containers import VIDEO_SUFFIXES
 from src.errors import ConfigError, OutputError
-from src.files import folder_made, made_folder, written_aside
+from src.files import check_writable, folder_made, made_folder, written_aside
 from src.judgement import correction, judge, tracks_in_numbers
 from src.messages import tr
 from src.progress import Progress, unseen
@@ -331,6 +331,7 @@ def checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) ->
         OutputError.
     """
     output = Path(output_path)
+    check_writable(output)
     for given in inputs:
         if given is None:
             continue

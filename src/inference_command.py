@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import re
+import sys
 from pathlib import Path
 
 from src.batch import Judge, free_name, pairs_in, read_list, run_batch, with_outputs
 from src.cli import add_checkpoint, make_parser, settings_of
 from src.config import Config
-from src.errors import MissingFileError
-from src.files import made_folder
+from src.errors import ConfigError, MissingFileError
+from src.files import folder_made, made_folder
 from src.film_writer import SUFFIXES
 from src.fitting import FITS
 from src.inference import LipSyncInference, checked_output
@@ -106,6 +108,11 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--fit: only where a video is written"))
     if args.workers < 0:
         parser.error(tr("--workers: 0 or more"))
+    if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
+        raise ConfigError(
+            tr("--face {face}: give speaking, largest, or a number that --json lists",
+               face=args.face)
+        )  # fmt: skip
 
 
 def main() -> int:
@@ -131,9 +138,8 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     for path, suffixes in drawn:
         if path:
             checked_output(path, taken, suffixes)
-            made_folder(Path(path).parent)
             taken.append(path)
-    inference = LipSyncInference(args.checkpoint, args.device, given, args.overrides)
+    inference, output = LipSyncInference(args.checkpoint, args.device, given, args.overrides), None
     if args.score_only:
         score, details = inference.compute_sync_score(args.video, args.audio, args.face, bars)
         result, success, message = {"score": score, "details": details}, True, None
@@ -147,40 +153,53 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
                   "notes": found["notes"], "output": str(output) if success else None}  # fmt: skip
-    _show(args, score, details)
+    mended = output if success else None
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
-        return 0 if success else 1
-    print_result(score, details)
-    if message:
-        print(message)
-    for note in result.get("notes", []):
-        print(tr("note: {text}", text=note))
-    if not args.score_only and success:
-        print(tr("output: {path}", path=output))
-    if args.plot:
-        print(tr("picture: {path}", path=args.plot))
-    if args.report:
-        print(tr("report: {path}", path=args.report))
-    if args.annotate:
-        print(tr("annotated copy: {path}", path=args.annotate))
+    else:
+        print_result(score, details)
+        if message:
+            print(message)
+        for note in result.get("notes", []):
+            print(tr("note: {text}", text=note))
+        if mended:
+            print(tr("output: {path}", path=mended))
+    sys.stdout.flush()  # what took minutes is told before drawing, which may fail or be stopped
+    try:
+        _show(args, score, details)
+    except KeyboardInterrupt:
+        if mended:
+            text = tr("the mended video is there already: {path}", path=mended)
+            print("\n" + text, file=sys.stderr, end="")
+        raise
     return 0 if success else 1
 
 
 def _show(args: argparse.Namespace, score: float | None, details: dict) -> None:
-    """Write what was asked for to look at."""
+    """Write what was asked for to look at, and say where it is."""
+
+    def said(text: str) -> None:
+        if not args.json:
+            print(text, flush=True)
+
     if args.plot:
         from src.rendering import plot_result
 
-        plot_result(score, details, args.plot)
+        with folder_made(Path(args.plot).parent):
+            plot_result(score, details, args.plot)
+        said(tr("picture: {path}", path=args.plot))
     if args.report:
         from src.report import write_report
 
-        write_report(score, details, args.report)
+        with folder_made(Path(args.report).parent):
+            write_report(score, details, args.report)
+        said(tr("report: {path}", path=args.report))
     if args.annotate:
         from src.annotation import annotate
 
-        annotate(args.video, args.audio, details, args.annotate, bars)
+        with folder_made(Path(args.annotate).parent):
+            annotate(args.video, args.audio, details, args.annotate, bars)
+        said(tr("annotated copy: {path}", path=args.annotate))
 
 
 def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
@@ -248,7 +267,8 @@ def _fit_in_words(result: dict) -> str:
 
 def print_result(score: float | None, details: dict) -> None:
     """The result for a person."""
-    shown = tr("undetermined") if score is None else f"{score:.4f}"
+    # Never rounded up to certainty.
+    shown = tr("undetermined") if score is None else f"{min(score, 0.9999):.4f}"
     print(tr("sync score: {score}", score=shown))
     print(tr("verdict: {text}", text=details["verdict"]))
     if details["offset_ms"] is not None:

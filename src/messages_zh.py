@@ -99,19 +99,21 @@ CATALOGUE: dict[str, str] = {
         "或把 data.detector 改为 retinaface"
     ),
     "the sound of {path} is silent throughout": "{path} 的声音全程静音",
-    "{path} has only {n} frames; at least {least} are needed": (
+    "{path} has only {n} of the {least} frames that are needed": (
         "{path} 只有 {n} 帧；至少需要 {least} 帧"
     ),
     "the sound of {path} lasts only {ms} ms; at least 200 ms are needed": (
         "{path} 的声音只有 {ms} 毫秒；至少需要 200 毫秒"
     ),
-    "no face found in {missed} of {looked} frames of {path}; is the face visible, upright and at "
+    "no face found in {missed} of {frames} frames of {path}; is the face visible, upright and at "
     "least {least} pixels wide?": (
-        "未检测到人脸: {path} 检查的 {looked} 帧中有 {missed} 帧没有人脸；"
+        "未检测到人脸: {path} 的 {frames} 帧中有 {missed} 帧没有人脸；"
         "请换用人脸清晰、正立且宽度不小于 {least} 像素的视频"
     ),
-    "no face stays long enough in {path}: the longest stretch is {longest} frames, {shortest} are "
-    "needed": ("{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧"),
+    "no face stays long enough in {path}: the longest stretch has {longest} of the {shortest} "
+    "frames that are needed": (
+        "{path} 中人脸连续出现的时间太短: 最长 {longest} 帧，需要 {shortest} 帧"
+    ),
     "{n} of {pictures} pictures of {path} are damaged: export or download it again": (
         "{path} 的 {pictures} 帧画面中有 {n} 帧损坏: 请重新导出或下载"
     ),

@@ -8,6 +8,10 @@ OF_REPORT: dict[str, str] = {
     "also write a page that explains the result (.html)": "同时输出说明结果的网页（.html）",
     "report: {path}": "报告: {path}",
     "annotated copy: {path}": "标注版视频: {path}",
+    "--face {face}: give speaking, largest, or a number that --json lists": (
+        "--face {face}: 请给出 speaking、largest，或 --json 列出的编号"
+    ),
+    "the mended video is there already: {path}": "校正后的视频已经写好: {path}",
     # --- the annotated copy and the picture
     "drawing the result": "绘制结果",
     "face {number}": "人脸 {number}",
@@ -19,6 +23,11 @@ OF_REPORT: dict[str, str] = {
     "score of this second {score}": "本秒分数 {score}",
     "offset around here {offset}": "此处偏移 {offset}",
     "offset in ms": "偏移（毫秒）",
+    "no font of this machine has Chinese letters: pictures are in short English words; install one "
+    "of these: {fonts} (Debian, Ubuntu: apt install fonts-noto-cjk)": (
+        "本机没有中文字体，图片中的文字改为简短的英文；请安装其中一种字体: {fonts}"
+        "（Debian、Ubuntu: apt install fonts-noto-cjk）"
+    ),
     # --- the report, its first lines
     "Lip-sync report": "口型同步报告",
     "The sound comes {ms:.0f} ms too late.": "声音晚了 {ms:.0f} 毫秒。",
@@ -40,8 +49,8 @@ OF_REPORT: dict[str, str] = {
     "{ms:.0f} ms late": "晚 {ms:.0f} 毫秒",
     "{ms:.0f} ms early": "早 {ms:.0f} 毫秒",
     "in time": "准时",
-    "The lips and the sound move together: {ms:+.0f} ms apart, less than one picture of {frame} "
-    "ms.": "口型与声音一致：相差 {ms:+.0f} 毫秒，不到一帧（{frame} 毫秒）。",
+    "The lips and the sound move together: {ms:.0f} ms apart, less than one picture of {frame} "
+    "ms.": "口型与声音一致：相差 {ms:.0f} 毫秒，不到一帧（{frame} 毫秒）。",
     "The sound runs at another speed than the picture: by {ppm:+.0f} parts in a million. At the "
     "start it is {first}, at the end {last}.": (
         "声音与画面的速度不同：相差百万分之 {ppm:+.0f}。开头声音{first}，结尾{last}。"
@@ -102,9 +111,10 @@ OF_REPORT: dict[str, str] = {
         "结果就可靠。"
     ),
     "The offset over time": "偏移随时间的变化",
-    "Each dot is what a few seconds show by themselves, the darker the surer; the line is the "
-    "course they have in common.": (
-        "每个点是几秒钟的片段单独得出的偏移，颜色越深越可靠；线是它们共同的走势。"
+    "Each dot is what a few seconds show by themselves, the darker the surer (a triangle lies "
+    "beyond the edge); the line is the course they have in common.": (
+        "每个点是几秒钟的片段单独得出的偏移，颜色越深越可靠（三角形表示超出图的边缘）；"
+        "线是它们共同的走势。"
     ),
     "Second by second": "逐秒结果",
     "Above, how likely each second is in sync as it is: green yes, red no; grey seconds have too "

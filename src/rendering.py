@@ -10,6 +10,7 @@ import numpy as np
 
 from src.figures import save_figure
 from src.fonts import drawable, sayer, use_in_figures
+from src.judgement import percent_sure
 from src.media import SAMPLE_RATE, stream_audio
 from src.waveform import sound_columns
 
@@ -30,7 +31,7 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
     """
     say = sayer()
     figure, (top, course, middle, low) = new_figure(9, 9.5, (3, 1.6, 1.2, 1.2))
-    shown = say("undetermined") if score is None else f"{score:.2f}"
+    shown = say("undetermined") if score is None else score_shown(score)
     words = details["verdict"] if drawable() else plain_verdict(details)
     figure.suptitle(f"{say('sync score')} {shown} · {words}", fontsize=13, color=INK)
     draw_curve(top, details)
@@ -80,23 +81,32 @@ def draw_curve(axis, details: dict) -> None:
 def draw_course(axis, details: dict) -> None:
     """The offset over time: what stretches show by themselves, and the course that was found."""
     say = sayer()
-    shown = [stretch for stretch in details["offsets"] if stretch["offset_ms"] is not None]
-    sure = np.array([stretch["probability"] or 0 for stretch in shown])
-    # The surer, the darker: what is likely wrong is there, but does not catch the eye.
-    if shown:
-        places = np.array([(stretch["time_s"], stretch["offset_ms"]) for stretch in shown])
-        strength = 0.12 + 0.88 * sure**2
-        axis.scatter(*places.T, s=28, color=INK, alpha=strength, linewidth=0, zorder=3)
-    for piece in (details["timeline"] or {"pieces": []})["pieces"]:
+    pieces = (details["timeline"] or {"pieces": []})["pieces"]
+    for piece in pieces:
         axis.plot(
             [piece["start_s"], piece["end_s"]], [piece["offset_ms"], piece["end_offset_ms"]],
             color=GOOD, linewidth=2,
         )  # fmt: skip
-    reach = max(map(abs, details["curve"]["offset_ms"]), default=0)
-    believed = [abs(each["offset_ms"]) for each in shown if (each["probability"] or 0) > 0.5]
-    believed.append(abs(details["offset_ms"] or 0))
-    most = min(max(100.0, 1.4 * max(believed)), max(reach, 100.0))
+    shown = [stretch for stretch in details["offsets"] if stretch["offset_ms"] is not None]
+    places = np.array([(each["time_s"], each["offset_ms"]) for each in shown]).reshape(-1, 2)
+    sure = np.array([stretch["probability"] or 0 for stretch in shown])
+    believed = [abs(offset) for offset in places[sure > 0.5, 1]]
+    believed += [abs(piece[end]) for piece in pieces for end in ("offset_ms", "end_offset_ms")]
+    # Where nothing is believed, all are shown: how far they scatter says why.
+    most = max(100.0, 1.4 * max(believed or np.abs(places[:, 1]), default=0))
     axis.set_ylim(-most, most)
+    # The surer, the darker: what is likely wrong is there, but does not catch the eye. Nor does it
+    # make the rest small: what lies beyond the axis is a triangle at its edge.
+    strength, beyond = 0.12 + 0.88 * sure**2, np.abs(places[:, 1]) > 0.97 * most
+    for marker, which in (
+        ("o", ~beyond), ("^", beyond & (places[:, 1] > 0)), ("v", beyond & (places[:, 1] < 0)),
+    ):  # fmt: skip
+        if which.any():
+            at, offset = places[which].T
+            axis.scatter(
+                at, np.clip(offset, -0.94 * most, 0.94 * most), s=28, color=INK,
+                alpha=strength[which], linewidth=0, zorder=3, marker=marker,
+            )  # fmt: skip
     axis.axhline(0, color=QUIET, linestyle=":", linewidth=1)
     _in_time(axis, details)
     axis.set_ylabel(say("offset in ms"))
@@ -147,6 +157,11 @@ def draw_sound(axis, details: dict) -> None:
 def _in_time(axis, details: dict) -> None:
     axis.set_xlim(0, max(details["duration_s"], 0.2))
     axis.set_xlabel(sayer()("time in s"))
+
+
+def score_shown(score: float) -> str:
+    """A score in two digits, never rounded up to certainty."""
+    return f"{percent_sure(score):.2f}"
 
 
 def plain_verdict(details: dict) -> str:

@@ -21,6 +21,7 @@ from src.rendering import (
     draw_seconds,
     draw_sound,
     new_figure,
+    score_shown,
 )
 from src.report_words import headline, mending_command, sentences
 
@@ -74,8 +75,8 @@ def _figures(details: dict) -> list[dict]:
     if any(stretch["offset_ms"] is not None for stretch in details["offsets"]):
         figures.append((
             tr("The offset over time"),
-            tr("Each dot is what a few seconds show by themselves, the darker the surer; the line "
-               "is the course they have in common."),
+            tr("Each dot is what a few seconds show by themselves, the darker the surer (a "
+               "triangle lies beyond the edge); the line is the course they have in common."),
             (draw_course,), 2.4, (1,),
         ))  # fmt: skip
     figures.append((
@@ -110,7 +111,7 @@ def _faces(details: dict) -> dict:
                 track["number"],
                 track["shot"],
                 f"{clock(track['start_s'], True)}–{clock(track['end_s'], True)}",
-                _shown(track["score"], ".2f"),
+                "–" if track["score"] is None else score_shown(track["score"]),
                 _shown(track["offset_ms"], "+.0f"),
                 _shown(track["confidence"], ".2f"),
                 tr("yes") if track["chosen"] else "",
@@ -182,7 +183,8 @@ def _about(score: float | None, details: dict) -> dict:
         (tr("video"), details["video"]),
         (tr("sound"), details["audio"]),
         (tr("verdict"), details["verdict"]),
-        (tr("score (0–1: the chance that the pair is in sync as it is)"), _shown(score, ".4f")),
+        (tr("score (0–1: the chance that the pair is in sync as it is)"),
+         _shown(score and min(score, 0.9999), ".4f")),
         (tr("offset in ms (> 0: the sound must be delayed)"), _shown(details["offset_ms"], "+.1f")),
         (tr("confidence (LSE-C), minimum distance (LSE-D)"),
          f"{_shown(details['confidence'], '.3f')}, {_shown(details['min_distance'], '.3f')}"),

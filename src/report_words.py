@@ -68,8 +68,8 @@ def _found(details: dict) -> str:
         ]  # fmt: skip
         return tr("Something was cut or is missing: {parts}.", parts=tr("; ").join(parts))
     if abs(offset) < IN_SYNC_MS:
-        return tr("The lips and the sound move together: {ms:+.0f} ms apart, less than one picture "
-                  "of {frame} ms.", ms=offset, frame=FRAME_MS)  # fmt: skip
+        return tr("The lips and the sound move together: {ms:.0f} ms apart, less than one picture "
+                  "of {frame} ms.", ms=abs(offset), frame=FRAME_MS)  # fmt: skip
     return tr(
         "What one hears is {moved} against what the lips say, about {n:.1f} pictures at 25 a "
         "second.", moved=_moved(offset), n=abs(offset) / FRAME_MS,

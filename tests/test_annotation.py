@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+from src import annotation_panel
 from src.annotation import Banner, annotate
 from src.annotation_panel import GOOD, HERE, POOR, QUIET, Panel, clock
 from src.errors import NoAudioError, OutputError
@@ -195,6 +197,87 @@ def test_the_panel_shows_the_numbers_of_its_time(grey):
     assert pixels.shape == (panel.height, 640, 3) and panel.height % 2 == 0
     assert near(pixels, POOR, 20).any() and near(pixels, GOOD, 20).any()
     assert near(pixels, QUIET, 20).any()
+
+
+def test_no_offset_is_shown_while_nobody_is_compared(grey):
+    """The stretches around a voice-over reach into it."""
+    details = made_details(grey, grey, SECONDS)
+    details["offsets"] = [{"time_s": at, "offset_ms": 7.0, "probability": 0.9} for at in (1, 2, 3)]
+    told, banner = details | shots(details), Banner(details | shots(details))
+    panel = Panel(told, grey, 320)
+    for frame in range(90):
+        shown = panel.offset_at(frame / 25)
+        assert (shown == 7.0) == (banner.at(frame / 25) is None), frame
+    assert panel.offset_at(0.5) == 7.0 and panel.offset_at(1.5) is panel.offset_at(3.0) is None
+    assert (near(panel.at(1.5)[: panel._verdict_top], HERE, 20)).sum() == 0
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """The texts that a panel draws from now on, each of which must have room."""
+    said, drawn, placed = [], {}, Panel._put
+
+    def remembered(draw):
+        def call(text, *rest):
+            patch = draw(text, *rest)
+            drawn[id(patch)] = text, patch  # kept, so that no other gets its number
+            return patch
+
+        return call
+
+    def watched(panel, patch, x, y):
+        text = drawn[id(patch)][0]
+        assert x >= 0 and x + patch.shape[1] <= panel.shape[1], text
+        assert y >= 0 and y + patch.shape[0] <= panel.shape[0], text
+        said.append((text, x, y, x + patch.shape[1], y + patch.shape[0]))
+        placed(panel, patch, x, y)
+
+    for name in ("text_drawn", "text_picture"):
+        monkeypatch.setattr(annotation_panel, name, remembered(getattr(annotation_panel, name)))
+    monkeypatch.setattr(Panel, "_put", staticmethod(watched))
+    return said
+
+
+@pytest.mark.parametrize("width", [160, 224, 320, 640])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_all_that_is_said_can_be_read(grey, put, speaks, width, language):
+    speaks(language)
+    why = "the offset may lie beyond what was looked at: raise inference.max_offset_frames"
+    details = made_details(grey, grey, SECONDS) | {"per_second": [0.49] * 4, "verdict": why}
+    panel = Panel(details, grey, width)
+    panel.at(1.0)
+    lines = [text for text, *_ in put]
+    together = "".join("".join(lines).split())
+    say = panel._say
+    for text in (
+        say("similarity, if the sound is delayed"),
+        say("sound · green: in sync, red: not, grey: not judged"),
+        say("score of this second {score}", score="0.49"),
+        say("offset around here {offset}", offset="-197 ms"),
+        why if drawable() else "offset -200 ms", "0:01.00", "-600 ms", "+600 ms",
+    ):  # fmt: skip
+        assert "".join(text.split()) in together, text
+    for number, one in enumerate(put):  # and nothing is drawn over something else
+        for other in put[:number]:
+            apart = one[1] >= other[3] or other[1] >= one[3]
+            assert apart or one[2] >= other[4] - 1 or other[2] >= one[4] - 1, (one, other)
+
+
+def test_times_of_hours_have_room_below_a_narrow_sound(grey, put):
+    panel = Panel(made_details(grey, grey, 4000.0), grey, 160)
+    put.clear()
+    panel._page_number = 189
+    panel._turn_page()
+    below = [each for each in put if each[0].startswith("1:03:")]
+    assert [text for text, *_ in below] == ["1:03:20", "1:03:30", "1:03:40"]
+    assert all(one[3] < other[1] for one, other in pairwise(below))
+
+
+@pytest.mark.parametrize("score", [0.995, 0.999, 1.0])
+def test_no_score_is_rounded_up_to_certainty(grey, put, score):
+    panel = Panel(made_details(grey, grey, SECONDS) | {"per_second": [score] * 4}, grey, 640)
+    panel.at(1.0)
+    assert "score of this second 0.99" in [text for text, *_ in put]
 
 
 @pytest.mark.parametrize("width", [160, 320, 1920])

@@ -196,7 +196,7 @@ def test_the_shortest_track_is_as_long_as_was_asked_for(tmp_path, extracted):
     path = clip(tmp_path / "brief.mp4", 60, faces=lambda n: [MIDDLE] if n % 20 < 8 else [])
     settings = STRICT.model_copy(update={"max_lost_frames": 0})
     assert places(extracted(path, settings=settings)) == [(0, 8), (20, 8), (40, 8)]
-    with pytest.raises(NoFaceError, match=r"brief\.mp4: the longest stretch is 8 frames, 9 are"):
+    with pytest.raises(NoFaceError, match=r"brief\.mp4: .* has 8 of the 9 frames"):
         extracted(path, settings=settings, shortest=9)
 
 
@@ -312,7 +312,7 @@ def test_silent_sound(tmp_path, extracted):
 @pytest.mark.parametrize("frames", [1, 4])
 def test_less_than_a_window_of_pictures(tmp_path, extracted, frames):
     path = clip(tmp_path / "short.mp4", frames, seconds=1)
-    with pytest.raises(ClipTooShortError, match=rf"short\.mp4 has only {frames} frames.*5"):
+    with pytest.raises(ClipTooShortError, match=rf"short\.mp4 has only {frames} of the 5 frames"):
         extracted(path)
 
 
@@ -342,7 +342,7 @@ def test_a_file_that_breaks_off_is_refused(tmp_path, suffix, talking_clip, retin
 def test_no_face(tmp_path, retinaface, extracted):
     path = clip(tmp_path / "nobody.mp4", 30, faces=lambda n: [])
     for detector in (retinaface, None):
-        with pytest.raises(NoFaceError, match=r"no face found in \d+ of \d+ frames of .*nobody"):
+        with pytest.raises(NoFaceError, match=r"no face found in 30 of 30 frames of .*nobody"):
             extracted(path, detector=detector)
 
 

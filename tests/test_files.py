@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from src.errors import OutputError
-from src.files import written_aside
+from src.files import check_writable, folder_made, written_aside
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -61,3 +61,48 @@ def test_long_and_odd_names(tmp_path):
         with written_aside(tmp_path / name) as aside:
             aside.write_text(name)
         assert (tmp_path / name).read_text() == name
+
+
+@pytest.mark.parametrize("name", ["out.txt", "new/out.txt", "new/deeper/../out.txt", "old.txt"])
+def test_what_can_be_written_leaves_nothing_when_it_is_tried(tmp_path, name):
+    (tmp_path / "old.txt").write_text("old")
+    check_writable(tmp_path / name)
+    assert list(tmp_path.iterdir()) == [tmp_path / "old.txt"]
+    assert (tmp_path / "old.txt").read_text() == "old"
+
+
+def test_a_file_of_the_current_folder_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_writable("out.txt")
+    check_writable("new/out.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["file/out.txt", "file/new/out.txt", "x" * 300 + ".txt", "x" * 300 + "/out.txt"]
+)
+def test_what_cannot_be_written_is_told_before(tmp_path, name):
+    (tmp_path / "file").write_text("a file, not a folder")
+    with pytest.raises(OutputError, match="cannot write") as caught:
+        check_writable(tmp_path / name)
+    assert name in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder nobody can write to")
+@pytest.mark.parametrize("name", ["/proc/r.html", "/proc/new/r.html"])
+def test_a_folder_that_takes_no_files_is_told_before(name):
+    with pytest.raises(OutputError, match="cannot write /proc/"):
+        check_writable(name)
+
+
+def test_folders_that_were_not_filled_are_gone_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt), folder_made(tmp_path / "a" / "b"):
+        raise KeyboardInterrupt
+    long = tmp_path / "a" / ("x" * 300)  # the first part can be made, the second not
+    with pytest.raises(OutputError), folder_made(long):
+        pytest.fail("it cannot be made")
+    assert list(tmp_path.iterdir()) == []
+    with folder_made(tmp_path / "a" / "b") as folder:
+        (folder / "file").write_text("")
+    assert (tmp_path / "a" / "b" / "file").exists()

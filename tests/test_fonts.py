@@ -24,6 +24,14 @@ def test_lines_fit_and_lose_nothing(text, width):
         assert text_width(line, 12) <= width or one_word
 
 
+def test_a_word_without_room_in_a_line_is_broken():
+    lines = wrapped("raise inference.max_offset_frames now", 12, 100)
+    assert lines[0] == "raise" and lines[-1].endswith("now")
+    assert "".join(lines).replace(" ", "") == "raiseinference.max_offset_framesnow"
+    assert all(text_width(line, 12) <= 100 for line in lines)
+    assert wrapped("WW", 12, 1) == ["W", "W"]
+
+
 def test_words_of_other_letters_are_not_broken():
     assert wrapped("not acceptable here", 12, text_width("not acceptable", 12)) == [
         "not acceptable", "here",
@@ -46,3 +54,17 @@ def test_chinese_is_drawn_where_there_is_a_font_and_english_where_not(speaks, mo
         assert fonts.sayer()("sound") == "声音"
     monkeypatch.setattr(fonts, "_chinese_fonts", lambda: [])
     assert not fonts.drawable() and fonts.sayer()("face {number}", number=2) == "face 2"
+
+
+def test_that_pictures_turn_english_is_said_once(speaks, monkeypatch, capsys):
+    monkeypatch.setattr(fonts, "_chinese_fonts", lambda: [])
+    fonts._say_why_english.cache_clear()
+    speaks("en")
+    fonts.sayer()
+    assert capsys.readouterr().err == ""
+    speaks("zh")
+    for _ in range(2):
+        assert fonts.sayer()("sound") == "sound" and not fonts.drawable()
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1
+    assert "没有中文字体" in said.err and "Noto Sans CJK SC" in said.err

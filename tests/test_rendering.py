@@ -164,3 +164,50 @@ def test_the_sound_is_drawn_with_its_loud_parts_where_they_are(tmp_path, details
     loud = corners[corners[:, 1] > 0.4, 0]
     assert loud.min() == pytest.approx(2.0, abs=0.01)
     assert loud.max() == pytest.approx(2.5, abs=0.01)
+
+
+@pytest.mark.parametrize("surest", [0.2, 0.9])
+def test_every_stretch_lies_within_the_axis(details, surest):
+    """Also those nobody believes: they are few, but were cut off."""
+    found = [(0.5, -118.0, surest), (1.0, 540.0, 0.1), (1.5, -590.0, 0.1), (2.0, 20.0, None)]
+    keys = ("time_s", "offset_ms", "probability")
+    details |= {"offsets": [dict(zip(keys, stretch, strict=True)) for stretch in found]}
+    _, (axis,) = rendering.new_figure(4, 3)
+    rendering.draw_course(axis, details)
+    axis.figure.canvas.draw()
+    low, high = axis.get_ylim()
+    places = np.concatenate([dots.get_offsets() for dots in axis.collections])
+    assert len(places) == len(found) and high < 300, "those who are believed are not made small"
+    assert (np.abs(places[:, 1]) < 0.96 * high).all() and low == -high
+    by_time = dict(places.tolist())
+    assert by_time[0.5] == -118 and by_time[2.0] == 20
+    assert by_time[1.0] == -by_time[1.5] > 0.9 * high
+
+
+def test_where_nothing_is_believed_all_stretches_are_at_their_place(details):
+    found = [(1.0, 540.0, 0.1), (1.5, -590.0, 0.3)]
+    keys = ("time_s", "offset_ms", "probability")
+    stretches = {"offsets": [dict(zip(keys, stretch, strict=True)) for stretch in found]}
+    _, (axis,) = rendering.new_figure(4, 3)
+    rendering.draw_course(axis, undetermined(details) | stretches)
+    (dots,) = axis.collections
+    assert dots.get_offsets().tolist() == [[1.0, 540.0], [1.5, -590.0]]
+    assert axis.get_ylim()[1] > 600
+
+
+def test_a_course_that_goes_far_is_seen_as_a_whole(details):
+    piece = {"start_s": 0.0, "end_s": 3.0, "offset_ms": -500.0, "end_offset_ms": 600.0}
+    drift = {"kind": "drift", "drift_ppm": 1e3, "pieces": [piece]}
+    _, (axis,) = rendering.new_figure(4, 3)
+    rendering.draw_course(axis, details | {"timeline": drift, "offset_ms": 50.0})
+    assert axis.get_ylim()[1] > 600
+
+
+def test_the_title_is_never_rounded_up_to_certainty(tmp_path, details, monkeypatch):
+    from matplotlib.figure import Figure
+
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    for score in (0.999, 1.0, 0.5):
+        plot_result(score, details, tmp_path / "result.png")
+    assert [title.split(" · ")[0].split()[-1] for title in titles] == ["0.99", "0.99", "0.50"]

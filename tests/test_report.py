@@ -207,6 +207,20 @@ def test_never_rounded_up_to_certainty(details):
         assert answer.count("99%") == 2 and "100%" not in answer
 
 
+def test_no_score_is_rounded_up_to_certainty(tmp_path, details):
+    details["tracks"][0]["score"] = 0.9999
+    page = written(tmp_path, 0.99999, details)
+    assert "1.00" not in page.texts and "0.99" in page.texts
+    assert "1.0000" not in page.texts and "0.9999" in page.texts
+
+
+@pytest.mark.parametrize(("offset", "said"), [(-7.3, "7 ms apart"), (12.0, "12 ms apart")])
+def test_a_distance_has_no_sign(details, offset, said):
+    details |= {"offset_ms": offset, "timeline": course("constant", offset)}
+    answer = dict(sentences(0.9, details))["What was found"]
+    assert f" {said}" in answer
+
+
 @pytest.mark.parametrize(
     ("why", "advice"),
     [
