@@ -6,6 +6,8 @@ date after every pair, so that a run that was stopped goes on where it was.
 """
 
 import csv
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ COLUMNS = (
     "video", "audio", "success", "score", "offset_ms", "offset_probability", "status", "verdict",
     "message", "output", "fingerprint",
 )  # fmt: skip
+NUMBERS = ("score", "offset_ms", "offset_probability")
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,19 @@ class Pair:
     options: tuple[tuple[str, object], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash: each is itself alone
 class Judge:
-    """What the processes make their ``LipSyncInference`` of: its arguments."""
+    """What the processes make their ``LipSyncInference`` of: its arguments.
+
+    Attributes:
+        sha256: of a model that is in memory already; None: that of the file counts.
+    """
 
     checkpoint: Path
     device: str | None
     config: Config | None
     overrides: tuple[str, ...]
+    sha256: str | None = None
 
 
 def free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
@@ -122,11 +130,13 @@ def done(inference, pair: Pair) -> dict:
 def run_batch(
     judge: Judge,
     pairs: list[Pair],
-    summary: Path,
+    summary: Path | None,
     workers: int = 0,
     progress: Callable[[], object] = lambda: None,
+    inference=None,
+    details: bool = False,
 ) -> list[dict]:
-    """Work on many pairs, in processes, and keep the table of what came of them.
+    """Work on many pairs, in processes or here, and keep the table of what came of them.
 
     A pair that the table tells the result of is not worked on again, unless one of its files,
     the model or the settings have changed, its output is gone, or it could not be read.
@@ -134,24 +144,32 @@ def run_batch(
     Args:
         judge: what to work with.
         pairs: what to do.
-        summary: the table (CSV).
+        summary: the table (CSV); None: none is kept, and all pairs are worked on.
         workers: processes; 0: one for each core.
         progress: called after each pair.
+        inference: a ``LipSyncInference`` made of the ``judge``, to work with in this process, one
+            pair after the other, whatever ``workers`` says; None: processes make their own.
+        details: whether to keep them, which takes memory for each pair.
 
     Returns:
-        the rows of the table, by ``COLUMNS``, in the order of the pairs.
+        a dict a pair, in order: the row of the table by ``COLUMNS``, as ``values_of`` gives it,
+        and, where it is asked for, ``details`` (None where an earlier run worked on the pair: the
+        table does not hold them).
 
     Raises:
         OutputError: the table cannot be written.
+        DatasetError: another file has the name of the table.
     """
-    made_folder(summary.parent)
-    model = sha256(judge.checkpoint.read_bytes()).hexdigest()
+    model = judge.sha256 or sha256(judge.checkpoint.read_bytes()).hexdigest()
     # Without settings of its own, those of how to judge are the usual ones.
     told = judge.config.model_dump_json() if judge.config else None
     judging = (judge.config or load_config()).inference.model_dump_json()
     settings = [model, list(judge.overrides), told, judging]
     names = [_fingerprint(pair, settings) for pair in pairs]
-    rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
+    rows, kept = {}, {}
+    if summary is not None:
+        made_folder(summary.parent)
+        rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
     rows = {name: rows[name] for name in names if name in rows}
     waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
                if name not in rows]  # fmt: skip
@@ -159,17 +177,27 @@ def run_batch(
         progress()
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
-        for (name, pair), result in results_of(_work, (judge, folder), waiting, workers):
+        if inference is None:
+            results = results_of(_work, (judge, folder), waiting, workers)
+        else:
+            results = ((job, done(inference, job[1])) for job in waiting)
+        for (name, pair), result in results:
             if isinstance(result, Crashed):
                 result = {"video": pair.video, "audio": pair.audio, "success": False,
                           "output": None, "score": None, "details": None,
                           "message": tr("unreadable: the decoder crashed on {path}",
                                         path=pair.video)}  # fmt: skip
             rows[name] = _row(result, name)
-            _write(summary, [rows[name] for name in names if name in rows])
+            if details:
+                kept[name] = result["details"]
+            if summary is not None:
+                _write(summary, [rows[name] for name in names if name in rows])
             progress()
-    _write(summary, found := [rows[name] for name in names])
-    return found
+    if summary is not None:
+        _write(summary, [rows[name] for name in names])
+    return [
+        values_of(rows[name]) | ({"details": kept.get(name)} if details else {}) for name in names
+    ]
 
 
 def _work(context: tuple[Judge, str], job: tuple[str, Pair]) -> dict:
@@ -200,6 +228,19 @@ def _row(result: dict, fingerprint: str) -> dict:
     details = result["details"] or {}
     told = {**{name: details.get(name) for name in COLUMNS}, **result, "fingerprint": fingerprint}
     return {name: "" if told[name] is None else str(told[name]) for name in COLUMNS}
+
+
+def values_of(row: dict) -> dict:
+    """A line of the table as values: numbers, a bool for ``success``, and None where nothing stands
+    or no number (JSON knows no NaN). Spreadsheets write TRUE, and what they like."""
+    values = {name: row[name] or None for name in COLUMNS}
+    for name in NUMBERS:
+        try:
+            value = float(row[name])
+        except ValueError:
+            value = math.nan
+        values[name] = value if math.isfinite(value) else None
+    return values | {"success": row["success"].lower() == "true"}
 
 
 def _holds(row: dict) -> bool:
@@ -296,13 +337,36 @@ def pairs_in(
     Args:
         audio_dir: None: the videos' own sound.
 
+    Returns:
+        (video, sound) each; None: the video's own, also where the other folder has none of its
+        name.
+
     Raises:
-        DatasetError: there is no video.
+        MissingFileError: there is no such folder.
+        DatasetError: there is no video, or no sound of the name of any.
     """
-    folders = {"video_dir": str(video_dir), "audio_dir": str(audio_dir or video_dir)}
+    if not os.path.isdir(video_dir):
+        raise MissingFileError(
+            tr("there is no folder {path}: name with --video-dir the one with the videos",
+               path=video_dir)
+        )  # fmt: skip
+    if audio_dir is not None and not os.path.isdir(audio_dir):
+        raise MissingFileError(
+            tr("there is no folder {path}: name with --audio-dir the one with the sounds, or leave "
+               "it out to use the videos' own", path=audio_dir)
+        )  # fmt: skip
+    sounds = video_dir if audio_dir is None else audio_dir
+    folders = {"video_dir": str(video_dir), "audio_dir": str(sounds)}
     clips = find_clips(config.data.model_copy(update=folders))
+    if audio_dir is not None and not any(clip.audio for clip in clips):
+        raise DatasetError(
+            tr("no sound in {audios} has the name of a video in {videos}, such as {example}.wav: "
+               "rename them, or leave out --audio-dir to use the videos' own",
+               audios=audio_dir, videos=video_dir, example=clips[0].video.stem)
+        )  # fmt: skip
     return [
-        (str(clip.video), str(clip.audio) if audio_dir and clip.audio else None) for clip in clips
+        (str(clip.video), str(clip.audio) if audio_dir is not None and clip.audio else None)
+        for clip in clips
     ]
 
 

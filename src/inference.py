@@ -1,6 +1,7 @@
 """LipSyncInference: score a pair, find its offset, mend it. The command is inference_command."""
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,6 +73,7 @@ class LipSyncInference:
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
         self._model = {"file": str(checkpoint_path), "sha256": file_sha256(checkpoint_path)}
+        self._made_of = Path(checkpoint_path), device, given, tuple(overrides)
 
     def compute_sync_score(
         self,
@@ -268,29 +270,69 @@ class LipSyncInference:
 
     def batch_process(
         self,
-        pairs: list[tuple[str | Path, str | Path | None]],
-        output_dir: str | Path,
-        progress=iter,
+        pairs: Iterable[tuple[str | Path, str | Path | None]],
+        output_dir: str | Path | None = None,
+        progress: Callable[[list], Iterable] = iter,
+        *,
+        workers: int = 1,
+        summary: str | Path | None = None,
+        score_only: bool = False,
+        face: str | int = "speaking",
+        fit: str = "pad",
     ) -> list[dict]:
-        """Mend many pairs; one that cannot be used does not stop the rest.
+        """Mend many pairs, or judge them; one that cannot be used does not stop the rest.
 
         Args:
             pairs: (video, sound or None) each.
-            output_dir: where ``<video name>_synced<suffix>`` go; made if it is missing.
-            progress: wraps the pairs, for example ``tqdm.tqdm``.
+            output_dir: where ``<video name>_synced<suffix>`` go; made if it is missing. None:
+                ``paths.output_dir``. Not used with ``score_only``.
+            progress: wraps the pairs, for example ``tqdm.tqdm``; it is asked for the next one as
+                each gets done.
+            workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
+                one for each core. Each loads the model anew from its file, and a file on which a
+                decoder crashes costs only itself. Call it then from a script below
+                ``if __name__ == "__main__":``, which the processes import.
+            summary: a table (.csv) as ``--summary`` of the command writes it, brought up to date
+                after each pair. What it tells the result of is not worked on again, unless one of
+                the files, the model or the settings have changed, the output is gone, or the pair
+                could not be read. None: no table, all pairs are worked on.
+            score_only: judge the pairs and write no videos.
+            face, fit: as in ``sync_video_audio``, for all pairs.
 
         Returns:
-            a dict a pair, in order: ``video``, ``audio``, ``success`` (bool), ``message``,
-            ``output`` (path or None), ``score`` (of the pair as given, or None), ``details``
-            (as in ``compute_sync_score``, or None where the pair could not be read).
+            a dict a pair, in order: ``video``, ``audio`` (None: the video's own), ``success``
+            (bool: a video was written, or, with ``score_only``, an offset was found), ``message``,
+            ``output`` (path or None), ``score`` (float 0…1 of the pair as given, or None),
+            ``details`` (as in ``compute_sync_score``, or None where the pair could not be read, or
+            where an earlier run worked on it: ``summary`` does not hold them).
 
         Raises:
-            OutputError: the folder cannot be made.
+            ConfigError: no such ``fit`` or ``workers``.
+            OutputError: the folder cannot be made, or the table cannot be written.
+            DatasetError: ``summary`` is a file of another kind.
         """
-        from src.batch import done, with_outputs
+        from src.batch import Judge, run_batch, with_outputs
+        from src.fitting import check_fit
 
-        folder = made_folder(output_dir)
-        return [done(self, pair) for pair in progress(with_outputs(pairs, folder))]
+        check_fit(fit)
+        if type(workers) is not int or workers < 0:
+            raise ConfigError(tr("workers = {n}: 0 or more, in whole numbers", n=workers))
+        if summary is not None:
+            summary = checked_output(summary, [], {".csv"})
+        folder, options = None, {"face": face}
+        if not score_only:
+            folder = made_folder(output_dir or self.config.paths.output_dir)
+            options["fit"] = fit
+        work = with_outputs(pairs, folder, **options)
+        here = workers == 1
+        judge = Judge(*self._made_of, self._model["sha256"] if here else None)
+        turns = iter(progress(work))
+        next(turns, None)  # shown before the first pair is done
+        results = run_batch(
+            judge, work, summary, workers, lambda: next(turns, None), self if here else None, True
+        )
+        keys = ("video", "audio", "success", "message", "output", "score", "details")
+        return [{key: result[key] for key in keys} for result in results]
 
     def rank_sounds(
         self,

@@ -19,6 +19,7 @@ from src.messages import tr
 from src.progress import bars
 
 SUMMARY_NAME = "summary.csv"
+NAMED = 5  # so many of a long list of files are named
 
 
 def parsed() -> argparse.Namespace:
@@ -212,6 +213,7 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         pairs = read_list(args.batch)
     else:
         pairs = pairs_in(config, args.video_dir, args.audio_dir)
+        _say_own_sounds(pairs, args.audio_dir)
     folder = Path(args.output or config.paths.output_dir)
     summary = Path(args.summary or folder / SUMMARY_NAME)
     checked_output(summary, [args.batch], {".csv"})
@@ -234,9 +236,20 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     else:
         for row in rows:
             print(f"{row['video']}: {row['message']}")
-        done = sum(row["success"] == "True" for row in rows)
+        done = sum(row["success"] for row in rows)
         print(tr("{done} of {n} pairs, table: {path}", done=done, n=len(rows), path=summary))
-    return 0 if all(row["success"] == "True" for row in rows) else 1
+    return 0 if all(row["success"] for row in rows) else 1
+
+
+def _say_own_sounds(pairs: list[tuple[str, str | None]], audio_dir: str | None) -> None:
+    """Nobody should take the videos' own sound for the one that was meant."""
+    own = [Path(video).name for video, audio in pairs if audio is None]
+    if audio_dir is None or not own:
+        return
+    names = ", ".join(own[:NAMED]) + (", …" if len(own) > NAMED else "")
+    print(tr("{n} of {all} videos have no sound of their name in {folder} and are taken with their "
+             "own: {names}", n=len(own), all=len(pairs), folder=audio_dir, names=names),
+          file=sys.stderr)  # fmt: skip
 
 
 def ranking(args: argparse.Namespace, inference: LipSyncInference) -> int:

@@ -415,6 +415,21 @@ CATALOGUE: dict[str, str] = {
     "{path} is not a summary of this program: choose another --summary": (
         "{path} 不是本程序的结果表: 请用 --summary 另选文件名"
     ),
+    "there is no folder {path}: name with --video-dir the one with the videos": (
+        "没有文件夹 {path}: 请用 --video-dir 给出视频所在的文件夹"
+    ),
+    "there is no folder {path}: name with --audio-dir the one with the sounds, or leave it out to "
+    "use the videos' own": (
+        "没有文件夹 {path}: 请用 --audio-dir 给出声音所在的文件夹，或去掉它以使用视频自带的声音"
+    ),
+    "no sound in {audios} has the name of a video in {videos}, such as {example}.wav: rename them, "
+    "or leave out --audio-dir to use the videos' own": (
+        "{audios} 中没有与 {videos} 中视频同名的声音（例如 {example}.wav）: 请改名，或去掉 "
+        "--audio-dir 以使用视频自带的声音"
+    ),
+    "{n} of {all} videos have no sound of their name in {folder} and are taken with their own: "
+    "{names}": "{all} 个视频中有 {n} 个在 {folder} 中没有同名的声音，使用其自带的声音: {names}",
+    "workers = {n}: 0 or more, in whole numbers": "workers = {n}: 应为不小于 0 的整数",
     "judge, write no video": "只打分，不写视频",
     "also draw the result as this picture (.png)": "同时把结果画成图片（.png）",
     "print one JSON object": "输出一个 JSON 对象",

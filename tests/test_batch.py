@@ -2,10 +2,11 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
-from src import batch
+from src import batch, inference_command
 from src.batch import (
     COLUMNS,
     Judge,
@@ -15,10 +16,13 @@ from src.batch import (
     read_list,
     read_summary,
     run_batch,
+    values_of,
     with_outputs,
 )
-from src.config import Config
-from src.errors import DatasetError, MissingFileError
+from src.checkpoint import PRETRAINED
+from src.config import Config, load_config
+from src.errors import ConfigError, DatasetError, MissingFileError, OutputError
+from src.inference import LipSyncInference
 from tests.inference_helpers import SEED, sha256, write_sound
 
 pytest_plugins = ("tests.training_fixtures", "tests.inference_fixtures")
@@ -102,6 +106,74 @@ def test_folders_of_videos_and_sounds(tmp_path):
         pairs_in(Config(), tmp_path / "a", None)
 
 
+def test_a_folder_that_is_missing_is_said_to_be(tmp_path):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v/one.mp4").write_bytes(b"")
+    for wrong in (tmp_path / "nodir", tmp_path / "v/one.mp4", ""):
+        with pytest.raises(MissingFileError, match=r"there is no folder .*--video-dir") as caught:
+            pairs_in(Config(), wrong, None)
+        assert str(wrong) in str(caught.value)
+        with pytest.raises(MissingFileError, match=r"there is no folder .*--audio-dir"):
+            pairs_in(Config(), tmp_path / "v", wrong)
+
+
+def test_a_folder_without_a_sound_of_the_name_of_any_video_is_an_error(tmp_path):
+    for name in ("v/one.mp4", "v/two.mp4", "a/other.wav", "a/one.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"no sound in .*such as one\.wav"):
+        pairs_in(Config(), tmp_path / "v", tmp_path / "a")
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """``folders(n, m)``: n videos, the first m with a sound; judging them is scripted."""
+
+    def make(videos: int, sounds: int) -> tuple:
+        for folder, suffix, count in (("v", "mp4", videos), ("a", "wav", sounds)):
+            (tmp_path / folder).mkdir()
+            for number in range(count):
+                (tmp_path / folder / f"{number}.{suffix}").write_bytes(b"")
+        return ("--video-dir", tmp_path / "v", "--audio-dir", tmp_path / "a", "--score-only",
+                "--summary", tmp_path / "summary.csv", "--checkpoint", PRETRAINED)  # fmt: skip
+
+    monkeypatch.setattr(inference_command, "LipSyncInference", lambda *_: None)
+    monkeypatch.setattr(batch, "results_of", scripted_results)
+    return make
+
+
+def scripted_results(work, context, jobs, workers):
+    for job in jobs:
+        yield job, {"video": job[1].video, "audio": job[1].audio, "success": True, "output": None,
+                    "score": 0.75, "message": "a verdict", "details": {"status": "ok"}}  # fmt: skip
+
+
+def test_what_is_wrong_with_folders_is_one_line_and_status_2(command, folders, tmp_path):
+    arguments = folders(1, 0)
+    for number, wrong in ((1, "nodir"), (3, "nodir"), (3, "a")):
+        given = [*arguments[:number], tmp_path / wrong, *arguments[number + 1 :]]
+        status, out, err = command(*given)
+        assert (status, out, len(err.splitlines())) == (2, "", 1), err
+        assert err.startswith("error: ") and str(tmp_path / wrong) in err
+        assert arguments[number - 1] in err, "what to do"
+    assert not (tmp_path / "summary.csv").exists()
+
+
+def test_videos_without_a_sound_of_their_name_are_named(command, folders, tmp_path):
+    status, out, err = command(*folders(9, 2), "--json")
+    said = [line for line in err.splitlines() if "their own" in line]
+    assert status == 0 and said == [
+        f"7 of 9 videos have no sound of their name in {tmp_path / 'a'} and are taken with their "
+        "own: 2.mp4, 3.mp4, 4.mp4, 5.mp4, 6.mp4, …"
+    ]
+    assert [row["audio"] is None for row in json.loads(out)] == [False] * 2 + [True] * 7
+
+
+def test_where_every_video_has_a_sound_nothing_is_said(command, folders):
+    status, _, err = command(*folders(2, 2))
+    assert status == 0 and "their own" not in err
+
+
 # --- all of it
 
 
@@ -132,7 +204,8 @@ def test_a_batch_goes_on_where_it_was(trained, clips, tmp_path, command):
     outputs[1].unlink()
     status, out, _ = command(*arguments, "--json")
     again = json.loads(out)
-    assert status == 0 and [row["success"] for row in again] == ["True"] * 3
+    assert status == 0 and [row["success"] for row in again] == [True] * 3
+    assert again[0]["offset_ms"] == float(rows[0]["offset_ms"]) and again[0]["audio"] is None
     assert (sha256(outputs[0]), outputs[0].stat().st_mtime_ns) == before[0]
     assert sha256(outputs[1]) == before[1][0] and outputs[1].stat().st_mtime_ns != before[1][1]
     assert [tuple(row) for row in again] == [COLUMNS] * 3
@@ -189,6 +262,112 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
     assert again(overrides=("inference.max_offset_frames=9",)) and again(config=Config())
     checkpoint.write_bytes(b"others")
     assert again()
+
+
+def test_a_line_of_the_table_as_values():
+    line = dict.fromkeys(COLUMNS, "") | {
+        "video": "v.mp4", "success": "True", "score": "0.25", "offset_ms": "-40.0", "message": "m",
+        "offset_probability": "nan",
+    }  # fmt: skip
+    values = values_of(line)
+    assert tuple(values) == COLUMNS and values["success"] is True
+    assert (values["score"], values["offset_ms"]) == (0.25, -40.0)
+    for name in ("audio", "output", "status", "verdict", "offset_probability"):
+        assert values[name] is None
+    other = values_of(line | {"success": "TRUE", "score": "0,25", "offset_ms": "inf"})
+    assert (other["success"], other["score"], other["offset_ms"]) == (True, None, None)
+    assert values_of(line | {"success": "False"})["success"] is False
+
+
+@pytest.mark.slow
+def test_processes_take_settings_of_their_own(trained, clips, tmp_path):
+    """``--config`` with many pairs: settings hold lists, which have no hash."""
+    config = load_config(None, ["inference.max_offset_frames=8"])
+    judge = Judge(trained, "cpu", config, ())
+    work = with_outputs([(clips(240), None)], None, face="speaking")
+    (row,) = run_batch(judge, work, tmp_path / "summary.csv", 1)
+    assert row["success"] is True and row["offset_ms"] == pytest.approx(240, abs=20)
+
+
+# --- the same from Python
+
+
+@pytest.mark.slow
+def test_the_batch_of_the_api_goes_on_where_it_was(trained, clips, tmp_path, monkeypatch):
+    judge = LipSyncInference(trained, device="cpu")
+    table, pairs = tmp_path / "summary.csv", [(clips(-240), None), (tmp_path / "none.mp4", None)]
+    steps = []
+
+    def steady(work):
+        for number, pair in enumerate(work):
+            steps.append(number)
+            yield pair
+
+    first = judge.batch_process(
+        pairs, tmp_path / "out", steady, summary=table, face="largest", fit="trim"
+    )
+    assert steps == [0, 1] and [result["success"] for result in first] == [True, False]
+    assert first[0]["details"]["status"] == "ok" and first[1]["details"] is None
+    assert [row["success"] for row in read_summary(table)] == ["True", "False"]
+    before = Path(first[0]["output"]).stat().st_mtime_ns
+    again = judge.batch_process(pairs, tmp_path / "out", summary=table, face="largest", fit="trim")
+    # The table holds no details; what could not be read is tried again.
+    assert again == [first[0] | {"details": None}, first[1]]
+    assert Path(first[0]["output"]).stat().st_mtime_ns == before
+    # Other arguments are other work, and a table that is not asked for is not looked at.
+    mended = []
+    monkeypatch.setattr(batch, "done", lambda inference, pair: mended.append(pair.options) or {
+        "video": pair.video, "audio": None, "success": False, "output": None, "score": None,
+        "details": None, "message": "why"})  # fmt: skip
+    judge.batch_process(pairs[:1], tmp_path / "out", summary=table, face="0", fit="trim")
+    judge.batch_process(pairs[:1], tmp_path / "out")
+    assert mended == [(("face", "0"), ("fit", "trim")), (("face", "speaking"), ("fit", "pad"))]
+
+
+@pytest.mark.slow
+def test_the_api_and_the_command_share_their_tables(trained, clips, tmp_path, command):
+    judge, table = LipSyncInference(trained, device="cpu"), tmp_path / "summary.csv"
+    (found,) = judge.batch_process([(clips(-240), None)], score_only=True, summary=table)
+    assert found["output"] is None and found["details"]["status"] == "ok"
+    before = table.read_bytes()
+    (tmp_path / "list.csv").write_text(f"{clips(-240)}\n")
+    status, out, _ = command("--checkpoint", trained, "--batch", tmp_path / "list.csv", "--json",
+                             "--score-only", "--summary", table, "--device", "cpu")  # fmt: skip
+    (row,) = json.loads(out)
+    assert status == 0 and table.read_bytes() == before
+    assert {key: row[key] for key in ("score", "message", "success", "output", "audio")} == {
+        key: found[key] for key in ("score", "message", "success", "output", "audio")
+    }
+
+
+@pytest.mark.slow
+def test_the_api_works_in_processes_too(trained, clips, tmp_path):
+    """The model comes from its file again, with the same settings, and details come back."""
+    overrides = ["inference.max_offset_frames=8"]
+    judge = LipSyncInference(trained, "cpu", overrides=overrides)
+    pairs = [(clips(-240), None), (tmp_path / "none.mp4", None), (clips(160), None)]
+    there = set(tmp_path.iterdir())
+    here = judge.batch_process(pairs, score_only=True)
+    apart = judge.batch_process(pairs, score_only=True, workers=2)
+    assert set(tmp_path.iterdir()) == there
+    for one, other in zip(here, apart, strict=True):
+        assert one.keys() == other.keys() and one["video"] == other["video"]
+        assert one["message"] == other["message"]
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)  # of other threads
+    assert [result["success"] for result in apart] == [True, False, True]
+    assert apart[0]["details"]["curve"]["offset_ms"] == list(range(-320, 321, 10))
+
+
+def test_what_the_api_cannot_do_is_said_before_anything_is_judged(judge, tmp_path):
+    for wrong in ({"workers": -1}, {"workers": 1.5}, {"fit": "stretch"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            judge.batch_process([("v.mp4", None)], tmp_path / "out", **wrong)
+    with pytest.raises(OutputError, match=r"must end in one of \.csv"):
+        judge.batch_process([("v.mp4", None)], tmp_path / "out", summary=tmp_path / "table.txt")
+    (tmp_path / "mine.csv").write_text("my,own,table\n1,2,3\n")
+    with pytest.raises(DatasetError, match="not a summary"):
+        judge.batch_process([("v.mp4", None)], score_only=True, summary=tmp_path / "mine.csv")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_pair_that_cannot_be_used_is_told(judge, tmp_path):

@@ -18,6 +18,8 @@ pytest_plugins = ("tests.training_fixtures", "tests.inference_fixtures")
 ROOT = Path(__file__).resolve().parents[1]
 SEED, SECONDS, SHIFT_MS = 90_008, 6.0, -240
 KINDS = ("score only", "mended", "undetermined", "failed")
+LISTS = {"batch": "batch", "batch, again": "batch", "mended batch": "batch", "folder": "batch",
+         "sounds": "ranking", "videos": "ranking"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,44 @@ def results(kept, pair, command, tmp_path) -> dict:
             assert status == (1 if kind == "failed" else 0), (kind, err)
             kept[kind] = json.loads(out, parse_constant=lambda name: pytest.fail(name))
     return kept
+
+
+@pytest.fixture(scope="module")
+def kept_lists() -> dict:
+    """Lists of results of the module so far, by kind."""
+    return {}
+
+
+@pytest.fixture
+def lists(kept_lists, pair, command, tmp_path) -> dict:
+    """What the command prints of several pairs, one of which cannot be read; run once."""
+    if not kept_lists:
+        video, noise = pair
+        (tmp_path / "list.csv").write_text(f"{video}\n{video},{noise}\nnone.mp4\n")
+        (tmp_path / "one.csv").write_text(f"{video}\n")
+        (tmp_path / "v").mkdir()
+        (tmp_path / "v" / "noise.mp4").write_bytes(video.read_bytes())
+        judged = ("--checkpoint", PRETRAINED, "--json", "--device", "cpu")
+        runs = {
+            "batch": (1, "--batch", tmp_path / "list.csv", "--score-only"),
+            "batch, again": (1, "--batch", tmp_path / "list.csv", "--score-only"),
+            "mended batch": (0, "--batch", tmp_path / "one.csv", "--summary", tmp_path / "2.csv"),
+            "folder": (1, "--video-dir", tmp_path / "v", "--audio-dir", noise.parent,
+                       "--score-only", "--summary", tmp_path / "3.csv"),
+            "sounds": (0, "--find-audio", video, noise, video, tmp_path / "none.wav"),
+            "videos": (1, "--find-video", noise, video, tmp_path / "none.mp4"),
+        }  # fmt: skip
+        for kind, (expected, *options) in runs.items():
+            batch = ("--workers", 1, "--output", tmp_path) if LISTS[kind] == "batch" else ()
+            status, out, err = command(*judged, *options, *batch)
+            assert status == expected and len(out.splitlines()) == 1, (kind, err)
+            kept_lists[kind] = json.loads(out, parse_constant=lambda name: pytest.fail(name))
+    return kept_lists
+
+
+def list_schema(schema: dict, name: str) -> dict:
+    """The schema of one of the lists."""
+    return {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": f"#/$defs/{name}"}
 
 
 def numbers(value) -> list[float]:
@@ -130,6 +170,52 @@ def test_the_schema_refuses_what_is_no_result(results, schema, spoil):
     spoilt = copy.deepcopy(results["score only"])
     spoil(spoilt)
     assert not Draft202012Validator(schema).is_valid(spoilt)
+
+
+def test_the_lists_that_the_command_prints_are_as_described(lists, schema):
+    for kind, name in LISTS.items():
+        validator = Draft202012Validator(list_schema(schema, name))
+        found = [error.message for error in validator.iter_errors(lists[kind])]
+        assert found == [], kind
+        assert undescribed(lists[kind], schema["$defs"][name], schema) == [], kind
+        assert all(math.isfinite(number) for number in numbers(lists[kind])), kind
+
+
+def test_the_lists_hold_values_and_not_texts(lists, pair):
+    video, noise = map(str, pair)
+    right, undetermined, unreadable = rows = lists["batch"]
+    assert rows == lists["batch, again"], "out of the table of the first run"
+    assert (right["video"], right["audio"], right["success"]) == (video, None, True)
+    assert type(right["score"]) is float and right["offset_ms"] == pytest.approx(SHIFT_MS, abs=80)
+    assert (undetermined["audio"], undetermined["status"]) == (noise, "no_speech")
+    assert undetermined["success"] is False and undetermined["score"] is None
+    assert unreadable["status"] is None and "none.mp4" in unreadable["message"]
+    assert Path(lists["mended batch"][0]["output"]).name == "late_synced.mp4"
+    assert lists["folder"][0]["audio"] == noise
+    assert lists["sounds"][0]["audio"] == video
+    assert lists["sounds"][0]["details"]["offset_ms"] == pytest.approx(SHIFT_MS, abs=80)
+    assert lists["videos"][-1]["details"] is None and not lists["videos"][0]["success"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        ("batch", lambda row: row.update(success="True")),
+        ("batch", lambda row: row.update(score="0.5")),
+        ("batch", lambda row: row.update(audio="")),
+        ("batch", lambda row: row.update(offset_ms=None)),
+        ("batch", lambda row: row.update(status="fine")),
+        ("batch", lambda row: row.update(success=False, output="v.mp4")),
+        ("batch", lambda row: row.pop("fingerprint")),
+        ("sounds", lambda row: row.update(details=None)),
+        ("sounds", lambda row: row.update(output="v.mp4")),
+        ("sounds", lambda row: row.pop("message")),
+    ],
+)
+def test_the_schema_refuses_what_is_no_list_of_results(lists, schema, kind, spoil):
+    spoilt = copy.deepcopy(lists[kind])
+    spoil(spoilt[0])
+    assert not Draft202012Validator(list_schema(schema, LISTS[kind])).is_valid(spoilt)
 
 
 @pytest.mark.parametrize("page", ["result.md", "result.zh-CN.md"])
