@@ -35,6 +35,7 @@ OF_REPORT: dict[str, str] = {
     "It could not be determined whether picture and sound belong together.": (
         "无法判断画面与声音是否同步。"
     ),
+    "Not sure, but likely: {text}": "不太确定，但很可能：{text}",
     "Picture and sound drift apart.": "画面与声音逐渐错开。",
     "The sound jumps: its offset changes within the film.": "声音有跳变：片中偏移发生了变化。",
     "Picture and sound are in sync.": "画面与声音同步。",

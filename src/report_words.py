@@ -21,9 +21,15 @@ SURE, LIKELY = 0.95, 0.8  # chances from which an offset is called so
 
 def headline(details: dict) -> str:
     """What is wrong, in one sentence."""
-    offset, timeline = details["offset_ms"], details["timeline"]
     if details["undetermined"]:
         return tr("It could not be determined whether picture and sound belong together.")
+    if details["offset_probability"] < LIKELY:
+        return tr("Not sure, but likely: {text}", text=_wrong(details))
+    return _wrong(details)
+
+
+def _wrong(details: dict) -> str:
+    offset, timeline = details["offset_ms"], details["timeline"]
     if timeline and timeline["kind"] == "drift":
         return tr("Picture and sound drift apart.")
     if timeline and timeline["kind"] == "jumps":

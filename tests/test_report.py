@@ -76,6 +76,8 @@ def test_the_first_lines_say_what_is_wrong_and_what_to_do(tmp_path, details):
     page = written(tmp_path, 0.013, details)
     assert page.texts[0].startswith("Lip-sync report")
     assert page.texts[1] == "The sound comes 200 ms too late."
+    details["offset_probability"] = 0.63
+    assert headline(details) == "Not sure, but likely: The sound comes 200 ms too late."
     first = " ".join(page.texts[:12])
     assert "What one hears is 200 ms late" in first and "5.0 pictures" in first
     assert "viewers find so much disturbing" in first and "ITU-R BT.1359" in first
