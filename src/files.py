@@ -18,9 +18,7 @@ def made_folder(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror)
-        ) from None
+        raise _unmakable(folder, error) from None
     return Path(folder)
 
 
@@ -53,17 +51,17 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     try:
         path.exists()  # a name that is too long shows here
-        if path.parent.exists():
+        if path.parent.is_dir():
             with tempfile.TemporaryFile(dir=path.parent):
-                return
-        there = next(filter(Path.exists, path.parents), path.parent)
-        with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=there) as tried:
-            folder = tried / path.parent.relative_to(there)
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
                 return
     except OSError as error:
         raise _unwritable(path, error) from None
+    try:
+        there = next(filter(Path.exists, path.parents), path.parent)
+        with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=there) as tried:
+            (tried / path.parent.relative_to(there)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unmakable(path.parent, error) from None
 
 
 def shown_path(path: Path) -> Path:
@@ -113,6 +111,12 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def _unmakable(folder: str | Path, error: OSError) -> OutputError:
+    return OutputError(
+        tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror or error)
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

@@ -83,16 +83,19 @@ def test_a_file_of_the_current_folder_can_be_written(tmp_path, monkeypatch):
 )
 def test_what_cannot_be_written_is_told_before(tmp_path, name):
     (tmp_path / "file").write_text("a file, not a folder")
-    with pytest.raises(OutputError, match="cannot write") as caught:
+    with pytest.raises(OutputError, match=r"cannot (write|make the folder)") as caught:
         check_writable(tmp_path / name)
-    assert name in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert (
+        str(tmp_path / name.split("/")[0]) in str(caught.value)
+        and len(str(caught.value).splitlines()) == 1
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder nobody can write to")
 @pytest.mark.parametrize("name", ["/proc/r.html", "/proc/new/r.html"])
 def test_a_folder_that_takes_no_files_is_told_before(name):
-    with pytest.raises(OutputError, match="cannot write /proc/"):
+    with pytest.raises(OutputError, match=r"cannot (write|make the folder) /proc/"):
         check_writable(name)
 
 
