@@ -139,7 +139,7 @@ class LipSyncInference:
         """
         from src.clip_features import extract_clip
         from src.embedding import evidence_of_faces
-        from src.speakers import Face, choose_faces, voices_over
+        from src.speakers import Face, choose_faces, cuts_between, voices_over
 
         reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
@@ -156,8 +156,9 @@ class LipSyncInference:
         least = self.config.inference.min_offset_probability
         speakers = choose_faces(faces, face, calibration, least)
         score, details = judge(
-            [face.evidence for face in speakers.chosen], clip.n_frames, calibration, least
-        )
+            [face.evidence for face in speakers.chosen], clip.n_frames, calibration, least,
+            cuts_between(faces),
+        )  # fmt: skip
         return score, details | {
             "tracks": tracks_in_numbers(faces, speakers, calibration),
             "voice_over": speakers.voice_over,
@@ -224,6 +225,7 @@ class LipSyncInference:
         """
         from src.fitting import check_fit
         from src.muxing import lay_sound
+        from src.off_course import left_notes
         from src.timeline import Timeline
 
         check_fit(fit)
@@ -264,6 +266,7 @@ class LipSyncInference:
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
+        notes += left_notes(mended["offsets"], mended["timeline"])
         measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured

@@ -1,12 +1,14 @@
 """Evidence of all tracks of a clip -> score, offset and verdict, in numbers and words."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from src.audio_features import STEP_MS
 from src.box_path import key_boxes
 from src.calibration import peak_probability, probability_at, sync_probability
+from src.drift import MOST_PPM
 from src.media import FPS
 from src.messages import tr
 from src.metrics import (
@@ -19,8 +21,10 @@ from src.metrics import (
     lse,
     peak_ms,
 )
+from src.off_course import off_course_notes
 from src.speakers import Face, Speakers
-from src.timeline import Timeline, by_second, find_timeline, jumps_placed, straightened
+from src.stories import beyond, find_timeline
+from src.timeline import Timeline, by_second, jumps_placed, straightened
 
 FRAME_MS = 1000 // FPS
 STRETCH_S, HOP_S = 4, 2  # the offset over time is read off stretches so long, so far apart
@@ -35,7 +39,11 @@ KINDS = ("undetectable", "detectable", "unacceptable")
 
 
 def judge(
-    tracks: list[Evidence], n_frames: int, calibration: dict, least_probability: float
+    tracks: list[Evidence],
+    n_frames: int,
+    calibration: dict,
+    least_probability: float,
+    cuts: Sequence[float] = (),
 ) -> tuple[float | None, dict]:
     """Score and details of a clip, as ``LipSyncInference.compute_sync_score`` documents them.
 
@@ -44,14 +52,15 @@ def judge(
         n_frames: length of the clip.
         calibration: of the checkpoint.
         least_probability: an offset less likely right than this is undetermined.
+        cuts: seconds at which the picture is cut: there the offset may step.
     """
     curve = curve_of(tracks)
     score = sync_probability(curve, calibration)
-    timeline = find_timeline(by_second(tracks, n_frames), n_frames / FPS)
+    timeline = find_timeline(by_second(tracks, n_frames), n_frames / FPS, cuts)
     length_s = n_frames / FPS
     leaves, strange = None, []
     if timeline is not None:
-        timeline = jumps_placed(timeline, tracks)
+        timeline = jumps_placed(timeline, tracks, cuts)
         leaves = _beyond(timeline, tracks[0].reach * STEP_MS, length_s)
         strange, share = _strange(tracks, timeline, n_frames, calibration)
     if timeline is not None and timeline.kind != "constant":
@@ -70,14 +79,21 @@ def judge(
     status = status_of(curve, score, certainty, least_probability)
     if status in ("ok", "edge") and strange and share > 0.5:
         status = "weak"
-    elif status == "ok" and leaves:
+    elif status == "ok" and (leaves or beyond(timeline)):
         status = "edge"
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
     if status == "edge" and leaves and timeline.kind == "drift":
         why = leaves
+    if status == "edge" and timeline is not None and beyond(timeline):
+        why = tr(
+            "the sound drifts by {ppm:+.0f} ppm or more; clocks that are wrong by more than "
+            "{most} ppm cannot be told",
+            ppm=timeline.ppm, most=MOST_PPM,
+        )  # fmt: skip
     told = None if why else _told(timeline, length_s)
     if status in ("no_speech", "too_short"):
         score = None
+    offsets = _over_time(tracks, n_frames, calibration)
     return score, {
         "status": status,
         "offset_ms": None if why else round(offset, 1),
@@ -92,10 +108,10 @@ def judge(
             "similarity": [rounded(value) for value in curve.similarity],
         },
         "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
-        "offsets": _over_time(tracks, n_frames, calibration),
+        "offsets": offsets,
         "timeline": told,
         "undetermined": why,
-        "notes": [] if why else strange,
+        "notes": [] if why else strange + off_course_notes(offsets, told),
     }
 
 

@@ -475,6 +475,13 @@ CATALOGUE: dict[str, str] = {
     "verdict: {text}": "结论: {text}",
     "in sync (offset {ms:+.0f} ms)": "同步（偏移 {ms:+.0f} 毫秒）",
     "audio leads by {ms:.0f} ms": "音频超前 {ms:.0f} 毫秒",
+    "the sound drifts by {ppm:+.0f} ppm or more; clocks that are wrong by more than {most} ppm "
+    "cannot be told": ("声音的漂移为 {ppm:+.0f} ppm 或更多；时钟误差超过 {most} ppm 时无法测定"),
+    "{first:.0f}–{last:.0f} s: these seconds show {ms:+.0f} ms by themselves, not the offset that "
+    "is told": "{first:.0f}–{last:.0f} 秒: 这几秒单独测得 {ms:+.0f} 毫秒，与给出的偏移不符",
+    "{first:.0f}–{last:.0f} s: these seconds still measure {ms:+.0f} ms after the correction": (
+        "{first:.0f}–{last:.0f} 秒: 校正后这几秒测得仍有 {ms:+.0f} 毫秒"
+    ),
     "audio drifts by {ppm:+.0f} ppm, from {first:+.0f} to {last:+.0f} ms": (
         "音频时钟漂移 {ppm:+.0f} ppm，偏移从 {first:+.0f} 到 {last:+.0f} 毫秒"
     ),

@@ -132,6 +132,14 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
     return Speakers(sorted(chosen, key=lambda face: face.first_frame), voice_over)
 
 
+def cuts_between(faces: list[Face]) -> list[float]:
+    """Seconds at which a shot begins after one before, rising."""
+    begins: dict[int, int] = {}
+    for face in faces:
+        begins[face.shot] = min(face.first_frame, begins.get(face.shot, face.first_frame))
+    return [first / FPS for first in sorted(begins.values())[1:]]
+
+
 def largest(faces: list[Face]) -> Speakers:
     """Of faces that share frames the largest (area times duration)."""
     chosen: list[Face] = []

@@ -1,12 +1,9 @@
 """The offset over time: one for all, a clock that drifts, or jumps where something was cut.
 
-Evidence is summed by second. Three stories are told of it, each the best of its kind: one offset;
-an offset that grows in a line (a clock that is wrong by so many parts in a million); offsets that
-stay until they jump. The simplest is believed until a richer one fits seconds it was not fitted to
-better, by more than chance explains (cross-validation, as in Stone 1974, with paired differences).
+Which of them it is, is found from evidence summed by second (``stories.py``).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -17,16 +14,7 @@ from src.clip_features import WINDOW_FRAMES
 from src.media import FPS
 from src.metrics import FIT_STEPS, Evidence
 
-MOST_PPM = 3000  # clocks that are wrong by more are not looked for
-SURE = 3.0  # standard errors by which a richer story must fit better
-FOLDS = 4  # every fourth second judges what is fitted to the others
-LEAST_PIECE_S = 3  # shorter stretches are no piece of their own
-LEAST_DRIFT_MS = 20  # over the whole length: less is not told from none
-LEAST_JUMP_MS = 20  # pieces that differ by less are one
-STRETCHES, STRETCH_S = 6, 20  # a line is laid through so many, each so long at least
-NEAR_STEPS = 8  # what a stretch shows is looked for within ± so many steps of the line
 PLACING_S = 4  # a jump is placed within ± this of where seconds show it
-JUMP_COST = 3.0  # of a jump, in deviations of what a second shows by chance
 
 
 @dataclass(frozen=True)
@@ -135,6 +123,11 @@ class Seconds:
         """The middles of the seconds."""
         return np.arange(len(self.gain)) + 0.5
 
+    @property
+    def heard(self) -> np.ndarray:
+        """Whether somebody speaks in the second, bool [N]."""
+        return self.windows > 0
+
 
 def by_second(tracks: Iterable[Evidence], n_frames: int) -> Seconds:
     """Sum the evidence of the windows that begin in each second.
@@ -178,11 +171,19 @@ def straightened(
         yield Evidence(similarity, usable, part.first_frame)
 
 
-def jumps_placed(timeline: Timeline, tracks: list[Evidence]) -> Timeline:
+def jumps_placed(
+    timeline: Timeline, tracks: list[Evidence], cuts: Sequence[float] = ()
+) -> Timeline:
     """Jumps found by the second, placed to the frame: where the windows change sides; in a pause
-    between, in its middle."""
+    between, where the picture is cut, else in its middle.
+
+    Args:
+        cuts: seconds at which the picture is cut. Jumps that are there already stay.
+    """
     pieces = list(timeline.pieces)
     for number, (before, after) in enumerate(pairwise(timeline.pieces)):
+        if before.end_s in cuts:
+            continue
         at = round(before.end_s * FPS)
         first = max(at - PLACING_S * FPS, round((before.start_s + before.end_s) / 2 * FPS))
         stop = min(at + PLACING_S * FPS, round((after.start_s + after.end_s) / 2 * FPS))
@@ -196,7 +197,17 @@ def jumps_placed(timeline: Timeline, tracks: list[Evidence]) -> Timeline:
         against = np.concatenate([[0.0], change.cumsum()])  # what a cut there would give away
         best = np.flatnonzero(against <= against.min() + 1e-6)
         best = best[: 1 + int(np.argmax(np.diff(best, append=best[-1] + 2) > 1))]
-        cut = (first + best.mean() + WINDOW_FRAMES / 2 - 0.5) / FPS
+        half = WINDOW_FRAMES / 2 - 0.5
+        cut = (first + best.mean() + half) / FPS
+        edges = (first + best[[0, -1]] + half) / FPS
+        # A window of a cut has both sides in it, and shows neither well.
+        at_cut = [
+            one
+            for one in cuts
+            if edges[0] - WINDOW_FRAMES / FPS <= one <= edges[1] + WINDOW_FRAMES / FPS
+        ]
+        if at_cut:
+            cut = min(at_cut, key=lambda one: abs(one - cut))
         pieces[number] = replace(pieces[number], end_s=cut)
         pieces[number + 1] = replace(after, start_s=cut, offset_ms=after.at(cut))
     return replace(timeline, pieces=tuple(pieces))
@@ -208,58 +219,7 @@ def _column(part: Evidence, offset_ms: float) -> np.ndarray:
     return part.similarity[:, place] * part.usable[:, place]
 
 
-def find_timeline(seconds: Seconds, length_s: float) -> Timeline | None:
-    """The simplest story that the evidence does not contradict; None without any evidence.
-
-    Args:
-        length_s: of the picture.
-    """
-    if not seconds.windows.any():
-        return None
-    stories = {"constant": _constant, "drift": _drift, "jumps": _jumps}
-    kind = "constant"
-    if (seconds.windows > 0).sum() >= 4 * LEAST_PIECE_S:
-        held_out = {name: _held_out(seconds, fit, length_s) for name, fit in stories.items()}
-        for name in ("drift", "jumps"):
-            if _better(held_out[name], held_out[kind]):
-                kind = name
-    found = stories[kind](seconds, np.ones(len(seconds.gain), bool), length_s)
-    flat = kind == "drift" and abs(found[0].slope) * length_s < LEAST_DRIFT_MS
-    if flat or (kind == "jumps" and len(found) == 1):
-        kind = "constant"
-        found = _constant(seconds, np.ones(len(seconds.gain), bool), length_s)
-    return Timeline(kind, found)
-
-
-def _held_out(seconds: Seconds, fit, length_s: float) -> np.ndarray:
-    """What each second shows for a story that was fitted to others, float [N]."""
-    number = np.arange(len(seconds.gain))
-    shown = np.zeros(len(number))
-    for fold in range(FOLDS):
-        kept = number % FOLDS != fold
-        story = Timeline("", fit(seconds, kept, length_s))
-        for second in number[~kept]:
-            shown[second] = _gain_at(seconds.gain[second], story.at(second + 0.5))
-    return shown
-
-
-def _gain_at(gain: np.ndarray, offset_ms: float) -> float:
-    """What a second shows for an offset; nothing for or against one that was not looked at."""
-    place = offset_ms / STEP_MS + len(gain) // 2
-    return float(np.interp(place, np.arange(len(gain)), gain, left=0, right=0))
-
-
-def _better(rich: np.ndarray, simple: np.ndarray) -> bool:
-    """Whether a story fits better than another by more than chance explains."""
-    more = rich - simple
-    return more.sum() > SURE * np.sqrt((more**2).sum())
-
-
-def _constant(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
-    return (Piece(0.0, length_s, _peak(seconds.gain[kept].sum(0)) * STEP_MS),)
-
-
-def _peak(total: np.ndarray) -> float:
+def peak_steps(total: np.ndarray) -> float:
     """Where a curve over offsets is highest, in steps, refined by a parabola."""
     reach = len(total) // 2
     best = int(total.argmax())
@@ -267,121 +227,3 @@ def _peak(total: np.ndarray) -> float:
     bend, slope, _ = np.polyfit(np.arange(low, high) - best, total[low:high], 2)
     refined = -slope / (2 * bend) if bend < 0 else 0.0
     return best - reach + float(np.clip(refined, -FIT_STEPS, FIT_STEPS))
-
-
-def _drift(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
-    """The line, in offset over time, along which most is shown. It may leave what was looked at."""
-    lines = _Lines(seconds.gain[kept], seconds.times[kept] - length_s / 2)
-    finest = 1000 * STEP_MS / max(length_s, 1.0)  # ppm that move the ends by half a step
-    slopes = np.arange(-MOST_PPM, MOST_PPM + finest, finest) / 1000
-    heights = np.array([lines.shown(slope / STEP_MS).max() for slope in slopes])
-    at = int(np.argmax(heights))
-    slope = slopes[at]
-    near = slice(max(0, at - 3), at + 4)
-    if len(slopes[near]) >= 3:
-        bend, lean, _ = np.polyfit(slopes[near] - slope, heights[near], 2)
-        step = slopes[1] - slopes[0]
-        slope += float(np.clip(-lean / (2 * bend), -step, step)) if bend < 0 else 0.0
-    middle = _peak(lines.shown(slope / STEP_MS)) * STEP_MS
-    line = Piece(0.0, length_s, middle - slope * length_s / 2, slope)
-    return (_straight_through(line, seconds, kept),)
-
-
-def _straight_through(line: Piece, seconds: Seconds, kept: np.ndarray) -> Piece:
-    """The line through what stretches of the time show near it (least squares, each stretch
-    weighed by its evidence): finer than lines that are tried one by one."""
-    for _ in range(2):
-        steps = line.at(seconds.times) / STEP_MS
-        near = kept & (seconds.windows > 0) & (np.abs(steps) < seconds.reach - NEAR_STEPS)
-        count = min(STRETCHES, int(near.sum()) // STRETCH_S)
-        if count < 3:
-            return line
-        columns = np.arange(-NEAR_STEPS, NEAR_STEPS + 1) + seconds.reach
-        times, offsets, weights = [], [], []
-        for rows in np.array_split(np.flatnonzero(near), count):
-            whole = np.round(steps[rows]).astype(int)
-            total = seconds.gain[rows[:, None], columns + whole[:, None]].sum(0)
-            if 0 < total.argmax() < len(total) - 1 and total.max() > 0:
-                times.append(seconds.times[rows].mean())
-                offsets.append((whole.mean() + _peak(total)) * STEP_MS)
-                weights.append(total.max())
-        if len(times) < 3:
-            return line
-        slope, start = np.polyfit(times, offsets, 1, w=np.sqrt(weights))
-        line = Piece(line.start_s, line.end_s, float(start), float(slope))
-    return line
-
-
-class _Lines:
-    """What is shown along lines through the evidence, between steps in proportion.
-
-    Times at which a line lies between the same two steps are summed at once, from running sums
-    of the evidence and of its product with time: a line costs no more in an hour than it has
-    steps.
-
-    Args:
-        gain: float [N, 2 M + 1].
-        times: float [N], rising.
-    """
-
-    def __init__(self, gain: np.ndarray, times: np.ndarray):
-        self._times, self._reach = times, gain.shape[1] // 2
-        nothing = np.zeros((1, gain.shape[1]))
-        self._sums = np.vstack([nothing, gain.cumsum(0)])
-        self._moments = np.vstack([nothing, (gain * times[:, None]).cumsum(0)])
-
-    def shown(self, pace: float) -> np.ndarray:
-        """The sums along all lines of so many steps a second; float [2 C + 1], the line at ``c``
-        passes ``c − C`` steps at time 0."""
-        below = np.floor(pace * self._times).astype(int)
-        edges = np.flatnonzero(np.diff(below, prepend=below[0] - 1, append=below[-1] + 1))
-        if len(edges) < 2:
-            edges = np.array([0, len(below)])
-        steps = below[edges[:-1]][:, None]
-        total, moment = (np.diff(sums[edges], axis=0) for sums in (self._sums, self._moments))
-        upper = pace * moment - steps * total  # the shares of the step above
-        far = self._reach + 1 + int(np.abs(below).max(initial=0))
-        place = np.arange(2 * self._reach + 1) - self._reach - steps + far
-        size = 2 * far + 1
-        return np.bincount(place.ravel(), (total - upper).ravel(), size) + np.bincount(
-            place.ravel() - 1, upper.ravel(), size
-        )
-
-
-def _jumps(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
-    """The course of constant pieces along which most is shown, less the cost of each jump
-    (dynamic programming; a piece has at least ``LEAST_PIECE_S`` seconds of speech)."""
-    number = np.flatnonzero(kept & (seconds.windows > 0))
-    gain = seconds.gain[number]
-    count, width = gain.shape
-    least = max(1, -(-LEAST_PIECE_S * kept.sum() // len(kept)))
-    by_chance = np.median(np.abs(gain)) * 1.4826
-    cost = JUMP_COST * by_chance * np.sqrt(2 * np.log(max(2, count * width)))
-    sums = np.vstack([np.zeros(width), gain.cumsum(0)])
-    score = np.full(count + 1, -np.inf)
-    score[0], before = 0.0, np.zeros(count + 1, int)
-    # The best begin of a piece depends on its offset, but not on its end: it is kept for each.
-    best, begin = np.full(width, -np.inf), np.zeros(width, int)
-    for end in range(least, count + 1):
-        start = end - least
-        if np.isfinite(score[start]):
-            shown = score[start] - (cost if start else 0) - sums[start]
-            begin[shown > best] = start
-            best = np.maximum(best, shown)
-        offset = int((sums[end] + best).argmax())
-        score[end], before[end] = sums[end, offset] + best[offset], begin[offset]
-    if not np.isfinite(score[count]):
-        return _constant(seconds, kept, length_s)
-    edges = [count]
-    while edges[0]:
-        edges.insert(0, int(before[edges[0]]))
-    offsets = [_peak(total) * STEP_MS for total in np.diff(sums[edges], axis=0)]
-    while len(offsets) > 1 and np.abs(np.diff(offsets)).min() < LEAST_JUMP_MS:
-        del edges[1 + int(np.abs(np.diff(offsets)).argmin())]
-        offsets = [_peak(total) * STEP_MS for total in np.diff(sums[edges], axis=0)]
-    pieces = []
-    for (start, end), offset in zip(pairwise(edges), offsets, strict=True):
-        first = 0.0 if start == 0 else (number[start - 1] + 1 + number[start]) / 2
-        last = length_s if end == count else (number[end - 1] + 1 + number[end]) / 2
-        pieces.append(Piece(float(first), float(last), offset))
-    return tuple(pieces)

@@ -15,6 +15,8 @@ from src.muxing import write_wav
 
 RATE = 48000  # Hz, of the sounds that are given
 MOST_LEFT_MS = 40
+STEP = SAMPLE_RATE // 100
+QUIET = -60.0  # dB
 
 
 def taken(sound: np.ndarray, first_ms: float) -> np.ndarray:
@@ -45,12 +47,32 @@ def left_ms(mended: Path, sound: np.ndarray, leave_out=()) -> list[float]:
     return found
 
 
-def stretched(sound: np.ndarray, ppm: float) -> np.ndarray:
+def loudness(sound: np.ndarray) -> np.ndarray:
+    """Of a sound at SAMPLE_RATE, in dB, every 10 ms: of the 50 ms around."""
+    power = np.convolve(sound.astype(float) ** 2, np.ones(5 * STEP) / (5 * STEP), "same")[::STEP]
+    return np.maximum(10 * np.log10(power + 1e-9), QUIET)
+
+
+def left_by_loudness_ms(output: Path, sound: np.ndarray) -> list[float]:
+    """As ``left_ms``, of stretches of 3 s, in steps of 10 ms: where the pitch was kept, waveforms
+    do not survive, but the course of the loudness does."""
+    after, before = loudness(read_audio(output)), loudness(soxr.resample(sound, RATE, SAMPLE_RATE))
+    found = []
+    for first in range(100, min(len(after), len(before)) - 400, 100):
+        part = after[first : first + 300]
+        match = [np.corrcoef(part, before[first + by : first + by + 300])[0, 1]
+                 for by in range(-50, 51)]  # fmt: skip
+        assert max(match) > 0.6, "it is another sound"
+        found.append((50 - int(np.argmax(match))) * 10.0)
+    return found
+
+
+def stretched(sound: np.ndarray, ppm: float, first_ms: float = 90) -> np.ndarray:
     """The sound of a clock that is wrong by so much, early at first by 90 ms and late at the end,
     or the other way round: in three minutes a drift of 1000 ppm is 180 ms."""
     longer = soxr.resample(sound, RATE * (1 + ppm / 1e6), RATE)
     longer = np.pad(longer, (0, max(0, len(sound) - len(longer))))
-    return taken(longer, -np.sign(ppm) * 90)[: len(sound)]
+    return taken(longer, -np.sign(ppm) * first_ms)[: len(sound)]
 
 
 def cut(sound: np.ndarray) -> tuple[np.ndarray, float]:

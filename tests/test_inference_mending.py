@@ -109,6 +109,22 @@ def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monk
     assert reason == "nothing written: the corrected sound still measures -200 ms"
 
 
+def test_seconds_that_are_left_apart_are_told(judge, clips, tmp_path, monkeypatch):
+    """The summary of the result is right, but some seconds of it are not."""
+    real = judge.compute_sync_score
+
+    def summed_up(video, audio=None, *_, **__):
+        score, details = real(video, audio)
+        stretches = [{"time_s": 2.0 + 2 * n, "offset_ms": ms, "probability": 0.95}
+                     for n, ms in enumerate((1.0, -64.0, -66.0))]  # fmt: skip
+        return score, details | {"offsets": stretches}
+
+    monkeypatch.setattr(judge, "compute_sync_score", summed_up)
+    success, message = judge.sync_video_audio(clips(), None, tmp_path / "out.mp4")
+    assert success
+    assert "; 4–6 s: these seconds still measure -65 ms after the correction" in message
+
+
 def test_an_input_is_never_overwritten(judge, clips, tmp_path):
     video = tmp_path / "in.mp4"
     video.write_bytes(clips(-240).read_bytes())

@@ -20,22 +20,26 @@ from src.inference import LipSyncInference
 from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
 from src.metrics import Evidence, compare
 from src.muxing import write_clip, write_wav
-from tests.made_sounds import MOST_LEFT_MS, RATE, check, cut, left_ms, mended, stretched, taken
+from tests.made_sounds import (
+    MOST_LEFT_MS,
+    QUIET,
+    RATE,
+    check,
+    cut,
+    left_by_loudness_ms,
+    left_ms,
+    loudness,
+    mended,
+    stretched,
+    taken,
+)
 from tools.synthetic_talker import SAMPLE_RATE as SPOKEN
 from tools.synthetic_talker import clip_parts
 
 pytest_plugins = ("tests.evidence_fixtures",)
 
 SECONDS = 180
-STEP = SAMPLE_RATE // FPS // STEPS_PER_FRAME
 SIDE = 5  # frames on both sides of a moment that its embedding tells of
-QUIET = -60.0  # dB
-
-
-def loudness(sound: np.ndarray) -> np.ndarray:
-    """Of a sound at SAMPLE_RATE, in dB, every 10 ms: of the 50 ms around."""
-    power = np.convolve(sound.astype(float) ** 2, np.ones(5 * STEP) / (5 * STEP), "same")[::STEP]
-    return np.maximum(10 * np.log10(power + 1e-9), QUIET)
 
 
 def embeddings(course: np.ndarray, first: int, every: int, count: int) -> np.ndarray:
@@ -123,6 +127,18 @@ def test_a_clock_that_drifts_over_three_minutes(judge, film, tmp_path, ppm):
     assert details["timeline"]["kind"] == "drift"
     assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=100)
     check(left_ms(output, sound), 0.0)
+
+
+@pytest.mark.parametrize("ppm", [5000, -8000, 15000])
+def test_a_clock_that_is_wrong_by_half_a_percent_and_more(judge, film, tmp_path, ppm):
+    """Up to 5000 ppm by resampling; above, the pitch is kept, which waveforms do not survive, but
+    the course of the loudness."""
+    video, sound = film(60)
+    given = stretched(sound, ppm, abs(ppm) * 0.03)
+    output, details = mended(judge, video, given, tmp_path)
+    assert details["timeline"]["kind"] == "drift"
+    assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=300)
+    check(left_by_loudness_ms(output, sound), 0.0)
 
 
 def test_a_jump_in_the_middle(judge, film, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from src.errors import ConfigError
 from src.media import FPS
-from src.speakers import Face, choose_faces, largest, speaking, voices_over
+from src.speakers import Face, choose_faces, cuts_between, largest, speaking, voices_over
 from tests.simulated_evidence import evidence
 
 pytest_plugins = ("tests.evidence_fixtures",)
@@ -29,6 +29,12 @@ def test_of_those_in_a_shot_the_speaker_is_found(calibration, speaker):
     faces = [person(n, 0, 5, 80 if n == speaker else None) for n in range(3)]
     found = speaking(faces, calibration, 0.5)
     assert numbers(found) == [speaker] and found.voice_over == []
+
+
+def test_the_picture_is_cut_where_shots_begin():
+    faces = [person(0, 0, 4), person(1, 0, 2, first_s=1), person(2, 2, 4, first_s=6),
+             person(3, 2, 4, first_s=5), person(4, 3, 4, first_s=9)]  # fmt: skip
+    assert cuts_between(faces) == [5.0, 9.0] and cuts_between(faces[:2]) == []
 
 
 def test_people_take_turns(calibration):

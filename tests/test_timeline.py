@@ -5,15 +5,15 @@ import time
 import numpy as np
 import pytest
 
-from src import timeline
+from src import drift
 from src.media import FPS
 from src.metrics import curve_of, peak_ms
+from src.stories import find_timeline
 from src.timeline import (
     Piece,
     Seconds,
     Timeline,
     by_second,
-    find_timeline,
     jumps_placed,
     straightened,
 )
@@ -63,6 +63,15 @@ def test_a_jump_is_placed_to_the_frame(at):
     # A window is known by its begin in the simulation, and counts at its middle.
     assert first.end_s == second.start_s == pytest.approx(at + 0.1, abs=0.2)
     assert (first.offset_ms, second.offset_ms) == tuple(p.offset_ms for p in story.pieces)
+
+
+def test_a_jump_in_a_pause_is_placed_where_the_picture_is_cut():
+    shown = evidence(lambda second: 40 if second < 24 else 240, 50)
+    shown.usable[23 * FPS : 25 * FPS] = False
+    story = Timeline("jumps", (Piece(0, 22.0, 40.0), Piece(22.0, 50, 240.0)))
+    placed = jumps_placed(story, [shown], [10.0, 24.64, 40.0])
+    assert placed.pieces[0].end_s == placed.pieces[1].start_s == 24.64
+    assert jumps_placed(placed, [shown], [24.64]) == placed
 
 
 def test_a_jump_in_a_pause_is_placed_in_its_middle():
@@ -136,7 +145,7 @@ def test_a_drift_is_followed_beyond_what_was_looked_at(start, ppm):
 def test_what_is_shown_along_lines_equals_a_plain_sum():
     dice = np.random.default_rng(0)
     gain, times = dice.normal(0, 1, (40, 21)), np.sort(dice.uniform(-50, 50, 40))
-    lines = timeline._Lines(gain, times)
+    lines = drift.Lines(gain, times)
     for pace in (-0.73, 0.0, 0.021, 0.4):
         shown = lines.shown(pace)
         far = len(shown) // 2

@@ -18,7 +18,17 @@ from src.inference import LipSyncInference
 from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
 from src.muxing import write_clip
 from tests.films import ffmpeg
-from tests.made_sounds import MOST_LEFT_MS, RATE, check, cut, left_ms, mended, stretched, taken
+from tests.made_sounds import (
+    MOST_LEFT_MS,
+    RATE,
+    check,
+    cut,
+    left_by_loudness_ms,
+    left_ms,
+    mended,
+    stretched,
+    taken,
+)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLIP = "test/webspokes/websitetalkingheads__Tatum.mp4"  # of the longest whose own offset is known
@@ -98,6 +108,16 @@ def test_a_clock_that_drifts_over_three_minutes(judge, film, own_ms, tmp_path, p
     assert details["timeline"]["kind"] == "drift"
     assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=100)
     check(left_ms(output, sound), own_ms)
+
+
+@pytest.mark.parametrize("ppm", [5000, -8000, 15000])
+def test_a_clock_that_is_wrong_by_half_a_percent_and_more(judge, film, own_ms, tmp_path, ppm):
+    video, sound = film(1)
+    given = stretched(sound, ppm, abs(ppm) * 0.011)
+    output, details = mended(judge, video, given, tmp_path)
+    assert details["timeline"]["kind"] == "drift"
+    assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=1000)
+    check(left_by_loudness_ms(output, sound), own_ms)
 
 
 def test_a_jump_in_the_middle(judge, film, own_ms, tmp_path):

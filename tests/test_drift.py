@@ -1,0 +1,56 @@
+"""Clocks that are wrong by much, on simulated evidence."""
+
+import numpy as np
+import pytest
+
+from src.drift import BEYOND, MOST_PPM, slopes_tried
+from src.judgement import judge
+from src.media import FPS
+from src.stories import beyond, find_timeline
+from src.timeline import by_second
+from tests.simulated_evidence import evidence
+
+pytest_plugins = ("tests.evidence_fixtures",)
+
+
+def found(start: float, ppm: float, seconds: int, **more):
+    shown = evidence(lambda s: start + ppm / 1000 * s, seconds, speech=0.8, **more)
+    return find_timeline(by_second([shown], seconds * FPS), seconds)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seconds", [20, 60])
+@pytest.mark.parametrize("ppm", [5000, -8000, 15000, -25000, 40000, -41667])
+def test_a_steep_drift_is_measured(ppm, seconds, seed):
+    start = -ppm / 2000 * seconds
+    story = found(start, ppm, seconds, seed=seed)
+    assert story.kind == "drift" and not beyond(story)
+    for second in np.arange(seconds + 1):
+        offset = start + ppm / 1000 * second
+        if abs(offset) <= 600:
+            assert story.at(second) == pytest.approx(offset, abs=20)
+
+
+def test_a_steeper_drift_is_no_number(calibration):
+    shown = evidence(lambda s: -300 + 60 * s, 15, strength=0.5)
+    _, details = judge([shown], 15 * FPS, calibration, 0.5)
+    assert details["status"] == "edge" and details["timeline"] is None
+    assert f"by more than {MOST_PPM} ppm cannot be told" in details["undetermined"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seconds", [12, 25])
+def test_what_is_constant_does_not_drift(seconds, seed):
+    story = found(-50, 0, seconds, seed=seed, noise=0.6)
+    assert story.kind == "constant"
+
+
+def test_the_slopes_cover_all_and_are_few():
+    few = len(slopes_tried(3600, 60))
+    for length_s in (1, 12, 60, 3600):
+        slopes = slopes_tried(length_s, 60)
+        assert 0 in slopes and (np.diff(slopes) > 0).all()
+        assert slopes[-1] == -slopes[0] >= 0.999 * BEYOND * MOST_PPM / 1000
+        seen_s = np.minimum(length_s, 1200 / np.maximum(np.abs(slopes), 1e-9))
+        assert (np.diff(slopes) * seen_s[1:] < 10.2).all()
+        assert len(slopes) <= few + 2
