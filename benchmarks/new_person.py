@@ -24,7 +24,7 @@ from src.errors import DatasetError
 from src.messages import tr
 from src.samples import Sample
 from src.train import train_epoch
-from src.training_state import begin_with, new_model, new_state
+from src.training_state import begin_with, new_model, new_state, with_shape_of
 
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "AUC shifted 1 s")
 
@@ -53,9 +53,11 @@ def clips_of(samples: list[Sample], person: str, clips: int) -> tuple[list[Sampl
 
 
 def trained_on(
-    config: Config, samples: list[Sample], device: torch.device, origin: str | None
+    config: Config, samples: list[Sample], device: torch.device, origin: Path | None
 ) -> torch.nn.Module:
-    """A network trained on these samples, from nothing or from the weights of ``origin``."""
+    """A network trained on these samples, from nothing or from the weights of ``origin`` (as many
+    networks side by side as there)."""
+    config = with_shape_of(config, origin) if origin else config
     model = new_model(config, device)
     if origin:
         begin_with(model, origin)
@@ -84,7 +86,7 @@ def main() -> int:
     device = choose_device(config.training.device)
     few, rest = clips_of(evaluate.measured_samples(args, config.data), args.person, args.clips)
     models = {"pretrained": load_trained(PRETRAINED, device).model}
-    for name, origin in (("from nothing", None), ("from the pretrained", "pretrained")):
+    for name, origin in (("from nothing", None), ("from the pretrained", PRETRAINED)):
         models[f"{args.clips} clips, {name}"] = trained_on(config, few, device, origin)
     print(tr("measured on {n} other clips of {name}", n=len(rest), name=rest[0].person))
     print(f"| network | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")

@@ -356,8 +356,8 @@ def percent_sure(chance: float) -> float:
 
 
 def shown(score: float | None) -> str:
-    """A score for a person."""
-    return "–" if score is None else f"{score:.2f}"
+    """A score for a person, never rounded up to certainty."""
+    return "–" if score is None else f"{percent_sure(score):.2f}"
 
 
 def rounded(value: float | None) -> float | None:

@@ -56,7 +56,7 @@ BAD = {
     "nobody.mp4": "no face found in",
     "dumb.mp4": "no matching audio file",
     "quiet.mp4": "silent",
-    "short.mp4": "only 3 frames",
+    "short.mp4": "only 3 of the 5 frames",
     "text.mp4": "cannot read",
     "empty.mkv": "is empty",
     "folder.mp4": "is a folder",

@@ -14,7 +14,7 @@ from tests.films import SECONDS, ffmpeg, film, write_sound
 def told(offset_ms: float) -> dict:
     piece = {"start_s": 0.0, "end_s": SECONDS, "offset_ms": offset_ms, "end_offset_ms": offset_ms}
     return {
-        "undetermined": None, "duration_s": SECONDS, "offset_ms": offset_ms,
+        "undetermined": None, "duration_s": SECONDS, "offset_ms": offset_ms, "offsets": [],
         "timeline": {"kind": "constant", "drift_ppm": None, "pieces": [piece]},
     }  # fmt: skip
 

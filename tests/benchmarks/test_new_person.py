@@ -1,12 +1,17 @@
-"""Which clips of a person are trained on, and which are measured."""
+"""Which clips of a person are trained on, and which are measured; what trainings begin with."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
+from benchmarks import new_person
 from benchmarks.new_person import clips_of
+from src.checkpoint import PRETRAINED, load_trained
+from src.config import load_config
 from src.errors import DatasetError
 from src.samples import Sample
+from src.training_state import Tally
 
 
 def sample(clip: str, shot: int = 0, known: bool = True, length: int = 50) -> Sample:
@@ -38,3 +43,15 @@ def test_clips_without_a_known_offset_or_too_short_are_left_out():
 def test_who_cannot_be_measured_is_told(person, clips):
     with pytest.raises(DatasetError, match=person):
         clips_of([*OTHERS, *OWN], person, clips)
+
+
+def test_trainings_begin_with_the_pretrained_networks_or_with_nothing(monkeypatch):
+    """However many networks the file holds, and whatever the settings say of one."""
+    monkeypatch.setattr(new_person, "train_epoch", lambda state: Tally(1.0, 1, 2))
+    config, device = load_config(None, ["training.num_epochs=1"]), torch.device("cpu")
+    begun = new_person.trained_on(config, OWN, device, PRETRAINED).state_dict()
+    pretrained = load_trained(PRETRAINED, device).model.state_dict()
+    assert begun.keys() == pretrained.keys()
+    assert all(torch.equal(tensor, pretrained[name]) for name, tensor in begun.items())
+    nothing = new_person.trained_on(config, OWN, device, None).state_dict()
+    assert not any("members" in name for name in nothing)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT.parent / "shared" / "data" / "manifest.tsv"
-# What the file reached (59.4 % at K = 5), less a little for other decoders; else the bars.
+# The bars; the file reached 63.0, 90.4, 97.5, 100 and 98.5 %.
 AT_LEAST = {
-    "K = 5": 0.585, "K = 15": 0.89, "1 s": 0.97, "3 s": 0.995, "whole clip": 0.97,
+    "K = 5": 0.60, "K = 15": 0.89, "1 s": 0.97, "3 s": 0.995, "whole clip": 0.97,
     "AUC shifted 1 s": 0.98, "AUC shifted 3 s": 0.995,
 }  # fmt: skip
 AT_MOST = {"ECE": 0.05, "median error ms": 12}
