@@ -6,9 +6,11 @@ date after every pair, so that a run that was stopped goes on where it was.
 """
 
 import csv
+import io
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -173,8 +175,10 @@ def run_batch(
     rows = {name: rows[name] for name in names if name in rows}
     waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
                if name not in rows]  # fmt: skip
-    for _ in rows:
-        progress()
+    times = Counter(names)  # of pairs that are alike one is worked on
+    for name in rows:
+        for _ in range(times[name]):
+            progress()
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
         if inference is None:
@@ -192,12 +196,16 @@ def run_batch(
                 kept[name] = result["details"]
             if summary is not None:
                 _write(summary, [rows[name] for name in names if name in rows])
-            progress()
+            for _ in range(times[name]):
+                progress()
     if summary is not None:
         _write(summary, [rows[name] for name in names])
+    # A table cannot hold every name as it is: names that are no text stand there escaped.
     return [
-        values_of(rows[name]) | ({"details": kept.get(name)} if details else {}) for name in names
-    ]
+        values_of(rows[name]) | {"video": pair.video, "audio": pair.audio}
+        | ({"details": kept.get(name)} if details else {})
+        for name, pair in zip(names, pairs, strict=True)
+    ]  # fmt: skip
 
 
 def _work(context: tuple[Judge, str], job: tuple[str, Pair]) -> dict:
@@ -316,7 +324,7 @@ def _read_csv(path: Path) -> list[list[str]]:
     content = path.read_bytes()
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return list(csv.reader(content.decode(encoding).splitlines()))
+            return list(csv.reader(io.StringIO(content.decode(encoding), newline="")))
         except UnicodeDecodeError:
             continue
         except csv.Error:

@@ -38,6 +38,7 @@ class TrackFeatures:
         spoken: frames in which somebody speaks.
         shot: number of its shot, from 0.
         area: mean area of its boxes, pixels².
+        shot_begin: index of its shot's first frame, which may be before anybody was seen.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class TrackFeatures:
     spoken: int
     shot: int = 0
     area: float = 0.0
+    shot_begin: int = 0
 
     @property
     def crops(self) -> np.ndarray:
@@ -218,7 +220,9 @@ def extract_clip(
         spoken = int(sound.speech_of(track.first_frame, track.stop).sum())
         area = track.area / track.n_frames
         ready.append(
-            TrackFeatures(path, track.first_frame, track.n_frames, spoken, track.shot, area)
+            TrackFeatures(
+                path, track.first_frame, track.n_frames, spoken, track.shot, area, track.shot_begin
+            )
         )
     seen = np.zeros(count.frames, bool)
     for track in ready:

@@ -17,19 +17,22 @@ MOST_PPM = 45000
 BEYOND = 1.1  # times MOST_PPM: the steepest lines
 STRETCHES, STRETCH_S = 6, 20  # a line is laid through so many, each so long at least
 NEAR_STEPS = 8  # what a stretch shows is looked for within ± so many steps of the line
+# More steps than this to either side are looked at by groups: time would grow with their square.
+COARSE = 60
 # The best of the slopes that were tried is refined within ± so many of them, each parted so.
 WIDE, FINE = 6, 4
 
 
-def slopes_tried(length_s: float, reach: int) -> np.ndarray:
+def slopes_tried(length_s: float, reach: int, step_ms: float = STEP_MS) -> np.ndarray:
     """Slopes in ms a second, rising, 0 among them.
 
     Args:
         length_s: of the picture.
         reach: largest offset looked at, in steps.
+        step_ms: how long these are.
     """
     most = BEYOND * MOST_PPM / 1000
-    apart = STEP_MS / max(length_s, 1.0)  # moves the ends by half a step, away from the middle
+    apart = step_ms / max(length_s, 1.0)  # moves the ends by half a step, away from the middle
     crossing = 2 * reach * apart  # steeper lines leave what was looked at
     flat = np.arange(0, min(most, crossing) + apart, apart)
     share = 1 + 1 / (2 * reach)
@@ -45,14 +48,28 @@ def drifting(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece
         kept: bool [N], the seconds that are asked.
         length_s: of the picture.
     """
-    lines = Lines(seconds.gain[kept], seconds.times[kept] - length_s / 2)
-    slopes = slopes_tried(length_s, seconds.reach)
-    heights = np.array([lines.shown(slope / STEP_MS).max() for slope in slopes])
+    group = -(-seconds.reach // COARSE)
+    gain, step_ms = grouped(seconds.gain[kept], group), STEP_MS * group
+    lines = Lines(gain, seconds.times[kept] - length_s / 2)
+    slopes = slopes_tried(length_s, gain.shape[1] // 2, step_ms)
+    heights = np.array([lines.shown(slope / step_ms).max() for slope in slopes])
     at = int(np.argmax(heights))
     slope, apart = slopes[at], np.gradient(slopes)[at]
-    middle = peak_steps(lines.shown(slope / STEP_MS)) * STEP_MS
+    middle = peak_steps(lines.shown(slope / step_ms)) * step_ms
     line = Piece(0.0, length_s, float(middle - slope * length_s / 2), float(slope))
-    return (_straight_through(_refined(line, apart, seconds, kept), seconds, kept),)
+    for _ in range(1 if group == 1 else 2):
+        line = _refined(line, apart, seconds, kept)
+        apart /= FINE
+    return (_straight_through(line, seconds, kept),)
+
+
+def grouped(gain: np.ndarray, group: int) -> np.ndarray:
+    """Sums of so many steps next to each other, those around 0 in the middle; what is left at
+    the edges is dropped. float [N, 2 M + 1] -> [N, 2 m + 1]."""
+    reach = gain.shape[1] // 2
+    few = (reach - group // 2) // group
+    first, count = reach - few * group - group // 2, 2 * few + 1
+    return gain[:, first : first + count * group].reshape(len(gain), count, group).sum(2)
 
 
 def _refined(line: Piece, apart: float, seconds: Seconds, kept: np.ndarray) -> Piece:

@@ -48,20 +48,23 @@ def check_writable(path: str | Path) -> None:
     Raises:
         OutputError.
     """
-    path = Path(path)
+    given, path = Path(path), Path(os.path.abspath(path))  # ".." would lead out of what is tried
     try:
         path.exists()  # a name that is too long shows here
         if path.parent.is_dir():
             with tempfile.TemporaryFile(dir=path.parent):
                 return
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _unwritable(given, error) from None
     try:
-        there = next(filter(Path.exists, path.parents), path.parent)
+        # What is there, links that lead nowhere included: no folder can be made in those.
+        there = next(filter(os.path.lexists, path.parents), path.parent)
         with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=there) as tried:
-            (tried / path.parent.relative_to(there)).mkdir(parents=True, exist_ok=True)
+            folder = tried / path.parent.relative_to(there)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / path.name).touch()
     except OSError as error:
-        raise _unmakable(path.parent, error) from None
+        raise _unmakable(given.parent, error) from None
 
 
 def shown_path(path: Path) -> Path:

@@ -149,7 +149,7 @@ class LipSyncInference:
             )  # fmt: skip
             found = evidence_of_faces(self.trained.model, clip, reach, progress)
             faces = [
-                Face(number, track.shot, track.first_frame, track.boxes, evidence)
+                Face(number, track.shot, track.shot_begin, track.first_frame, track.boxes, evidence)
                 for number, (track, evidence) in enumerate(zip(clip.tracks, found, strict=True))
             ]
         calibration = self.trained.calibration

@@ -117,7 +117,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run the command: status 0, or 1 where something remains undetermined or not mended."""
+    """Run the command: status 0, or 1 where a video was not mended, or one of many pairs is not
+    determined or not mended."""
     args = parsed()
     config = settings_of(args)
     # Without --config nobody has said that these settings are those of bare weights.

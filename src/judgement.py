@@ -79,7 +79,7 @@ def judge(
     status = status_of(curve, score, certainty, least_probability)
     if status in ("ok", "edge") and strange and share > 0.5:
         status = "weak"
-    elif status == "ok" and (leaves or beyond(timeline)):
+    elif status == "ok" and timeline is not None and (leaves or beyond(timeline)):
         status = "edge"
     why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
     if status == "edge" and leaves and timeline.kind == "drift":

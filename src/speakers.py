@@ -21,6 +21,7 @@ class Face:
     Attributes:
         number: in ``details["tracks"]``, from 0.
         shot: number of its shot, from 0.
+        shot_begin: first frame of its shot, before which the picture is cut.
         first_frame: of the clip.
         boxes: float32 [T, 4], pixels x0 y0 x1 y1.
         evidence: its windows against the sound.
@@ -28,6 +29,7 @@ class Face:
 
     number: int
     shot: int
+    shot_begin: int
     first_frame: int
     boxes: np.ndarray
     evidence: Evidence
@@ -133,10 +135,8 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
 
 
 def cuts_between(faces: list[Face]) -> list[float]:
-    """Seconds at which a shot begins after one before, rising."""
-    begins: dict[int, int] = {}
-    for face in faces:
-        begins[face.shot] = min(face.first_frame, begins.get(face.shot, face.first_frame))
+    """Seconds at which a shot with a face begins after one before, rising."""
+    begins = {face.shot: face.shot_begin for face in faces}
     return [first / FPS for first in sorted(begins.values())[1:]]
 
 

@@ -205,6 +205,7 @@ class _Shot:
         self._shortest, self._new_sink, self._count = shortest, new_sink, count
         self._open: list[OpenTrack] = []
         self._ended: list[Track] = []
+        self._first_frame = first_frame
         self._next_look = self._next_search = first_frame
         self._looked_at, self._faces = None, []
 
@@ -317,7 +318,7 @@ class _Shot:
         else:
             best = choose(self._ended, self._settings.track, self._settings.min_frames)
         for track in self._ended:
-            track.shot = number
+            track.shot, track.shot_begin = number, self._first_frame
             if track not in best:
                 track.sink.discard()
         return best

@@ -48,6 +48,7 @@ class Track:
         n_frames: its length.
         area: sum of the areas of its boxes, pixels².
         shot: number of the shot it is in, from 0.
+        shot_begin: index of that shot's first frame.
     """
 
     sink: CropSink
@@ -55,6 +56,7 @@ class Track:
     n_frames: int = 0
     area: float = 0.0
     shot: int = 0
+    shot_begin: int = 0
 
     @property
     def stop(self) -> int:

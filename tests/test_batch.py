@@ -264,6 +264,26 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
     assert again()
 
 
+def test_names_and_texts_are_the_same_when_they_are_taken_up(tmp_path, monkeypatch):
+    """Line breaks of other kinds, and names that are no text; alike pairs count each."""
+    names = ["a\u2028b.mp4", "a\x0bb.mp4", "b\udc80.mp4", "c.mp4", "c.mp4"]
+
+    def results(work, judge, jobs, workers):
+        for job in jobs:
+            yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
+                        "score": 0.5, "message": "v\nw", "details": {"status": "ok"}}  # fmt: skip
+
+    monkeypatch.setattr(batch, "results_of", results)
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    judge = Judge(tmp_path / "model.pth", "cpu", None, ())
+    found, steps = [], []
+    for _ in range(2):
+        pairs = with_outputs([(name, None) for name in names], None)
+        found.append(run_batch(judge, pairs, tmp_path / "t.csv", 1, lambda: steps.append(1)))
+    assert found[0] == found[1] and [row["video"] for row in found[0]] == names
+    assert {row["message"] for row in found[0]} == {"v\nw"} and len(steps) == 2 * len(names)
+
+
 def test_a_line_of_the_table_as_values():
     line = dict.fromkeys(COLUMNS, "") | {
         "video": "v.mp4", "success": "True", "score": "0.25", "offset_ms": "-40.0", "message": "m",

@@ -1,13 +1,15 @@
 """Clocks that are wrong by much, on simulated evidence."""
 
+import time
+
 import numpy as np
 import pytest
 
-from src.drift import BEYOND, MOST_PPM, slopes_tried
+from src.drift import BEYOND, MOST_PPM, drifting, grouped, slopes_tried
 from src.judgement import judge
 from src.media import FPS
 from src.stories import beyond, find_timeline
-from src.timeline import by_second
+from src.timeline import Seconds, by_second
 from tests.simulated_evidence import evidence
 
 pytest_plugins = ("tests.evidence_fixtures",)
@@ -54,3 +56,30 @@ def test_the_slopes_cover_all_and_are_few():
         seen_s = np.minimum(length_s, 1200 / np.maximum(np.abs(slopes), 1e-9))
         assert (np.diff(slopes) * seen_s[1:] < 10.2).all()
         assert len(slopes) <= few + 2
+
+
+@pytest.mark.parametrize("ppm", [1000, -9000, 40000])
+def test_looking_far_costs_no_more_than_it_must(ppm):
+    """Five minutes and ±4 s, which the messages may ask for."""
+    reach, length_s = 400, 300
+    offsets, times = np.arange(-reach, reach + 1), np.arange(length_s) + 0.5
+    true = ppm / 10000 * (times - length_s / 2)
+    gain = np.random.default_rng(0).normal(0, 2.5, (length_s, len(offsets)))
+    gain += 7.5 * np.exp(-0.5 * ((offsets - true[:, None]) / 4) ** 2)
+    seconds = Seconds(gain, np.full(length_s, 25))
+    began = time.process_time()
+    (line,) = drifting(seconds, np.ones(length_s, bool), length_s)
+    assert time.process_time() - began < 6, "17 s without groups, 0.5 with them"
+    assert 1000 * line.slope == pytest.approx(ppm, rel=0.01, abs=20)
+    assert line.at(length_s / 2) == pytest.approx(0, abs=10)
+
+
+@pytest.mark.parametrize(("reach", "group"), [(60, 1), (61, 2), (400, 7), (7, 2)])
+def test_groups_lie_around_zero(reach, group):
+    gain = np.zeros((2, 2 * reach + 1))
+    gain[:, reach] = 1
+    gain[:, reach + 2 * group] = 2
+    found = grouped(gain, group)
+    middle = found.shape[1] // 2
+    assert found.shape[1] % 2 == 1 and found.shape[1] * group <= gain.shape[1]
+    assert found[0, middle] == 1 and found[0, middle + 2] == 2 and found.sum() == 6

@@ -79,8 +79,10 @@ def test_a_file_of_the_current_folder_can_be_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["file/out.txt", "file/new/out.txt", "x" * 300 + ".txt", "x" * 300 + "/out.txt"]
-)
+    "name",
+    ["file/out.txt", "file/new/out.txt", "x" * 300 + ".txt", "x" * 300 + "/out.txt",
+     "new/" + "x" * 300 + ".txt"],
+)  # fmt: skip
 def test_what_cannot_be_written_is_told_before(tmp_path, name):
     (tmp_path / "file").write_text("a file, not a folder")
     with pytest.raises(OutputError, match=r"cannot (write|make the folder)") as caught:
@@ -90,6 +92,20 @@ def test_what_cannot_be_written_is_told_before(tmp_path, name):
         and len(str(caught.value).splitlines()) == 1
     )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_leads_nowhere_is_told_before(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="link"):
+        check_writable(tmp_path / "link" / "out.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_nothing_is_made_where_dots_lead(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    check_writable("new/../../elsewhere/out.txt")
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder nobody can write to")

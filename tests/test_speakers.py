@@ -11,13 +11,14 @@ from tests.simulated_evidence import evidence
 pytest_plugins = ("tests.evidence_fixtures",)
 
 
-def person(number, shot, seconds, offset=None, first_s=0.0, side=10.0, speech=1.0) -> Face:
+def person(number, shot, seconds, offset=None, first_s=0.0, side=10.0, speech=1.0, cut_s=None):
     """Somebody whose mouth fits the sound at ``offset`` ms; None: never."""
     shown = evidence(lambda s: offset or 0, seconds, 0.0 if offset is None else 0.3,
                      seed=number + 7, speech=speech)  # fmt: skip
     shown.first_frame = first = round(first_s * FPS)
     boxes = np.tile(np.array([5, 5, 5 + side, 5 + side], np.float32), (seconds * FPS, 1))
-    return Face(number, shot, first, boxes, shown)
+    begin = first if cut_s is None else round(cut_s * FPS)
+    return Face(number, shot, begin, first, boxes, shown)
 
 
 def numbers(speakers) -> list[int]:
@@ -32,9 +33,11 @@ def test_of_those_in_a_shot_the_speaker_is_found(calibration, speaker):
 
 
 def test_the_picture_is_cut_where_shots_begin():
-    faces = [person(0, 0, 4), person(1, 0, 2, first_s=1), person(2, 2, 4, first_s=6),
-             person(3, 2, 4, first_s=5), person(4, 3, 4, first_s=9)]  # fmt: skip
-    assert cuts_between(faces) == [5.0, 9.0] and cuts_between(faces[:2]) == []
+    """Also where nobody is seen yet."""
+    faces = [person(0, 0, 4, cut_s=0), person(1, 0, 2, first_s=1, cut_s=0),
+             person(2, 2, 4, first_s=6, cut_s=4), person(3, 2, 4, first_s=5, cut_s=4),
+             person(4, 3, 4, first_s=9, cut_s=9)]  # fmt: skip
+    assert cuts_between(faces) == [4.0, 9.0] and cuts_between(faces[:2]) == []
 
 
 def test_people_take_turns(calibration):
