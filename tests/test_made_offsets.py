@@ -65,7 +65,7 @@ def known(video: Path, audio: Path | None, *_, **__) -> SimpleNamespace:
     heard = np.full(STEPS_PER_FRAME * n_frames, QUIET)
     found = loudness(read_audio(audio or video))[: len(heard)]
     heard[: len(found)] = found
-    track = SimpleNamespace(shot=0, first_frame=0, boxes=np.zeros((n_frames, 4)))
+    track = SimpleNamespace(shot=0, shot_begin=0, first_frame=0, boxes=np.zeros((n_frames, 4)))
     return SimpleNamespace(
         tracks=[track], n_frames=n_frames, duration_s=n_frames / FPS, face_share=1.0, faces=1,
         notes=[], seen=steps, heard=heard,
