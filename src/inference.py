@@ -225,7 +225,7 @@ class LipSyncInference:
         """
         from src.fitting import check_fit
         from src.muxing import lay_sound
-        from src.off_course import left_notes
+        from src.off_course import off_course_notes
         from src.timeline import Timeline
 
         check_fit(fit)
@@ -266,7 +266,7 @@ class LipSyncInference:
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        notes += left_notes(mended["offsets"], mended["timeline"])
+        notes += off_course_notes(mended["offsets"], mended["timeline"], mended=True)
         measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured

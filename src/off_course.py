@@ -54,19 +54,20 @@ def off_course(offsets: list[dict], timeline: dict | None) -> list[OffCourse]:
     return found
 
 
-def off_course_notes(offsets: list[dict], timeline: dict | None) -> list[str]:
-    """The same in words, of a pair as it was given."""
-    return [
-        tr("{first:.0f}–{last:.0f} s: these seconds show {ms:+.0f} ms by themselves, not the "
-           "offset that is told", first=one.first_s, last=one.last_s, ms=one.offset_ms)
-        for one in off_course(offsets, timeline)
-    ]  # fmt: skip
+def off_course_notes(offsets: list[dict], timeline: dict | None, mended: bool = False) -> list[str]:
+    """The same in words.
 
-
-def left_notes(offsets: list[dict], timeline: dict | None) -> list[str]:
-    """The same in words, of a mended result."""
-    return [
+    Args:
+        mended: it was measured in a mended result.
+    """
+    text = (
         tr("{first:.0f}–{last:.0f} s: these seconds still measure {ms:+.0f} ms after the "
-           "correction", first=one.first_s, last=one.last_s, ms=one.offset_ms)
+           "correction")
+        if mended
+        else tr("{first:.0f}–{last:.0f} s: these seconds show {ms:+.0f} ms by themselves, not the "
+                "offset that is told")
+    )  # fmt: skip
+    return [
+        text.format(first=one.first_s, last=one.last_s, ms=one.offset_ms)
         for one in off_course(offsets, timeline)
-    ]  # fmt: skip
+    ]

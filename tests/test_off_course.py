@@ -1,6 +1,6 @@
 """Stretches that say another offset than what is told."""
 
-from src.off_course import left_notes, off_course, off_course_notes
+from src.off_course import off_course, off_course_notes
 
 COURSE = {"kind": "constant", "drift_ppm": None, "pieces": [
     {"start_s": 0.0, "end_s": 60.0, "offset_ms": -40.0, "end_offset_ms": -40.0}]}  # fmt: skip
@@ -18,7 +18,7 @@ def test_those_in_a_row_are_told():
     assert (second.first_s, second.last_s, second.offset_ms) == (18.0, 20.0, -125)
     (one, _) = off_course_notes(shown, COURSE)
     assert one == "8–12 s: these seconds show +7 ms by themselves, not the offset that is told"
-    assert left_notes(shown, COURSE)[0] == (
+    assert off_course_notes(shown, COURSE, mended=True)[0] == (
         "8–12 s: these seconds still measure +7 ms after the correction"
     )
 
