@@ -7,17 +7,19 @@ python example_usage.py          # after ``make demo``, which trains the model i
 
 from pathlib import Path
 
-from src.annotation import annotate
-from src.cli import add_checkpoint, make_parser, run
-from src.errors import LipSyncError
-from src.files import made_folder
-from src.inference import LipSyncInference
-from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
-from src.messages import tr
-from src.muxing import move_sound, write_wav
-from src.rendering import plot_result
-from src.report import write_report
-from src.stream import LipSyncStream
+from src.core.cli import add_checkpoint, make_parser, run
+from src.core.constants import FPS, SAMPLE_RATE
+from src.core.errors import LipSyncError
+from src.core.files import made_folder
+from src.correction.remux import move_sound
+from src.i18n.messages import tr
+from src.live.stream import LipSyncStream
+from src.media.reader import read_audio, read_pictures
+from src.media.writer import write_wav
+from src.pipeline.engine import LipSyncInference
+from src.report.annotated_video import annotate
+from src.report.html_report import write_report
+from src.report.plots import plot_result
 
 DEMO = Path("checkpoints/demo/best_model.pth")
 OUTPUT = Path("outputs/example")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.cli import run
-from src.files import made_folder
-from src.messages import tr
+from src.core.cli import run
+from src.core.files import made_folder
+from src.i18n.messages import tr
 
 FOLDERS = ("data/videos", "data/audios", "data/processed", "checkpoints", "logs", "outputs")
 

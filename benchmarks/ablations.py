@@ -15,16 +15,17 @@ if not __package__:  # started as a script
 
 import yaml
 
-from src import evaluate
-from src.checkpoint import load_trained
-from src.cli import make_parser, run, settings_of
-from src.config import Config, overridden
-from src.device import choose_device, reuse_freed_memory
-from src.errors import ConfigError, LipSyncError
-from src.files import made_folder, written_aside
-from src.messages import tr
-from src.sample_index import INDEX_NAME
-from src.samples import load_samples, split_samples
+from src.checkpoints.checkpoint import load_trained
+from src.core.cli import make_parser, run, settings_of
+from src.core.config import Config, overridden
+from src.core.device import choose_device, reuse_freed_memory
+from src.core.errors import ConfigError, LipSyncError
+from src.core.files import made_folder, written_aside
+from src.dataset.index import INDEX_NAME
+from src.dataset.samples import load_samples
+from src.dataset.splits import split_samples
+from src.evaluation import summary
+from src.i18n.messages import tr
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = Path(__file__).with_suffix(".yaml")
@@ -86,14 +87,14 @@ def measured(config: Config, folder: Path) -> dict:
     index = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index, config.data, config.training.split_by)
     _, val, _ = split_samples(samples, config.training)
-    clips = evaluate.evaluate(trained, val, config.inference.min_offset_probability)
-    return evaluate.summary_of(clips)
+    clips = summary.evaluate(trained, val, config.inference.min_offset_probability)
+    return summary.summary_of(clips)
 
 
 def line(name: str, summary: dict) -> str:
     """A row of the table."""
     figures = summary["figures"]
-    cells = [evaluate.value_text(column, figures[column]["value"]) for column in COLUMNS]
+    cells = [summary.value_text(column, figures[column]["value"]) for column in COLUMNS]
     return f"| {name} | {' | '.join(cells)} |"
 
 

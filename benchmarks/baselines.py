@@ -25,30 +25,31 @@ from tqdm import tqdm
 
 from benchmarks.ablations import same_settings
 from benchmarks.networks import syncnet, wav2lip_expert
-from src import evaluate
-from src.augmentation import Augmentation
-from src.calibration import fit
-from src.checkpoint import Trained
-from src.cli import make_parser, run, settings_of
-from src.config import Config
-from src.dataset import Batch, Pieces, network_input, windows_of
-from src.device import choose_device, reuse_freed_memory
-from src.embedding import measure, measure_strange
-from src.files import made_folder, written_aside
-from src.losses import NEIGHBOURS, n_way_loss
-from src.messages import tr
-from src.metrics import SEARCH_REACH
-from src.model import (
+from src.checkpoints.checkpoint import Trained
+from src.core.cli import make_parser, run, settings_of
+from src.core.config import Config
+from src.core.device import choose_device, reuse_freed_memory
+from src.core.files import made_folder, written_aside
+from src.dataset.index import INDEX_NAME
+from src.dataset.samples import Sample, load_samples
+from src.dataset.splits import others_of, split_samples
+from src.evaluation import summary
+from src.evaluation.measure import measure, measure_strange
+from src.i18n.messages import tr
+from src.models.spec import ModelSize
+from src.models.sync_model import (
     AudioEncoder,
-    ModelSize,
     SyncModel,
     VideoEncoder,
     count_parameters,
     made_input,
 )
-from src.sample_index import INDEX_NAME
-from src.samples import Sample, load_samples, others_of, split_samples
-from src.training_state import seed_all
+from src.scoring.calibration import fit
+from src.scoring.evidence import SEARCH_REACH
+from src.training.augmentation import Augmentation
+from src.training.batches import Batch, Pieces, network_input, windows_of
+from src.training.loss import NEIGHBOURS, n_way_loss
+from src.training.reproducibility import seed_all
 
 QUARTER = 0.25  # width of the others' networks that are trained
 WARM_UP = 0.06  # share of the time
@@ -197,7 +198,7 @@ def figures_of(
     calibration = fit(measure(model, val, reach), strange, SEARCH_REACH)
     trained = Trained(model.eval(), config, calibration)
     least = config.inference.min_offset_probability
-    return evaluate.summary_of(evaluate.evaluate(trained, test, least))
+    return summary.summary_of(summary.evaluate(trained, test, least))
 
 
 def asked(
@@ -231,10 +232,10 @@ def main() -> int:
         "python benchmarks/baselines.py --index data/test/dataset_index.pkl --minutes 20 "
         "--output outputs/baselines",
     )
-    evaluate.add_measured(parser)
+    summary.add_measured(parser)
     args, config, (train_samples, val) = asked(parser, NETWORKS, 20)
     device = choose_device(config.training.device)
-    test = evaluate.measured_samples(args, config.data)
+    test = summary.measured_samples(args, config.data)
     folder = made_folder(args.output)
     given = {"minutes": args.minutes, "index": str(args.index), "reference": str(args.reference)}
     same_settings(folder, json.dumps(given) + config.model_dump_json())
@@ -273,7 +274,7 @@ def print_table(models: dict[str, torch.nn.Module], rows: dict[str, dict], minut
         if name in rows:
             cells.append(f"{rows[name]['frames'] / 1e3:.0f} k")
             figures = rows[name]["figures"]
-            cells += [evaluate.value_text(column, figures[column]["value"]) for column in COLUMNS]
+            cells += [summary.value_text(column, figures[column]["value"]) for column in COLUMNS]
         else:
             cells += ["–"] * (1 + len(COLUMNS))
         print(f"| {name} | {' | '.join(cells)} |")

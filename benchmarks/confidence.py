@@ -17,16 +17,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.undetermined import OWN, asked, pairs_of
-from src.audio_features import STEPS_PER_FRAME
-from src.checkpoint import Trained
-from src.cli import make_parser, run
-from src.clip_features import WINDOW_FRAMES
-from src.config import InferenceConfig
-from src.embedding import evidence_of
-from src.judgement import FRAME_MS, judge
-from src.messages import tr
-from src.metrics import TOLERANCE_FRAMES
-from src.samples import Sample, Track, strangers_of
+from src.checkpoints.checkpoint import Trained
+from src.core.cli import make_parser, run
+from src.core.config import InferenceConfig
+from src.core.constants import FRAME_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from src.dataset.samples import Sample, Track
+from src.dataset.splits import strangers_of
+from src.i18n.messages import tr
+from src.scoring.clip_evidence import evidence_of
+from src.scoring.evidence import TOLERANCE_FRAMES
+from src.scoring.result import judge
 
 FOREIGN = "another speaker's"
 CHANCES = (0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.001)

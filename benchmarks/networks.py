@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.audio_features import N_MELS, STEPS_PER_FRAME
-from src.clip_features import WINDOW_FRAMES
-from src.model import ModelSize
+from src.core.constants import N_MELS, STEPS_PER_FRAME, WINDOW_FRAMES
+from src.models.spec import ModelSize
 
 WINDOW_STEPS = WINDOW_FRAMES * STEPS_PER_FRAME
 SYNCNET_MFCC = 13  # coefficients SyncNet hears

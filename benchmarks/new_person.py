@@ -2,6 +2,7 @@
 
 Three networks are measured on clips of a person none of them has seen before: the pretrained one as
 it is, one trained on some of that person's clips from nothing, and one trained on the same clips
+
 from the pretrained weights (``training.init_from``). Clips and epochs are the same.
 """
 
@@ -13,18 +14,19 @@ if not __package__:  # started as a script
 
 import torch
 
-from src import evaluate
-from src.calibration import UNFITTED
-from src.checkpoint import PRETRAINED, Trained, load_trained
-from src.cli import make_parser, run, settings_of
-from src.clip_features import WINDOW_FRAMES
-from src.config import Config
-from src.device import choose_device, reuse_freed_memory
-from src.errors import DatasetError
-from src.messages import tr
-from src.samples import Sample
-from src.train import train_epoch
-from src.training_state import begin_with, new_model, new_state, with_shape_of
+from src.checkpoints.checkpoint import PRETRAINED, Trained, load_trained
+from src.core.cli import make_parser, run, settings_of
+from src.core.config import Config
+from src.core.constants import WINDOW_FRAMES
+from src.core.device import choose_device, reuse_freed_memory
+from src.core.errors import DatasetError
+from src.dataset.samples import Sample
+from src.evaluation import summary
+from src.i18n.messages import tr
+from src.scoring.calibration import UNFITTED
+from src.training.loop import train_epoch
+from src.training.resume import begin_with, with_shape_of
+from src.training.state import new_model, new_state
 
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "AUC shifted 1 s")
 
@@ -77,14 +79,14 @@ def main() -> int:
         "python benchmarks/new_person.py --index data/test/dataset_index.pkl --person anna "
         "--set training.num_epochs=40",
     )
-    evaluate.add_measured(parser)
+    summary.add_measured(parser)
     parser.add_argument("--person", required=True, help=tr("the speaker, or part of the name"))
     parser.add_argument("--clips", type=int, default=20, help=tr("clips to train on"))
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
     device = choose_device(config.training.device)
-    few, rest = clips_of(evaluate.measured_samples(args, config.data), args.person, args.clips)
+    few, rest = clips_of(summary.measured_samples(args, config.data), args.person, args.clips)
     models = {"pretrained": load_trained(PRETRAINED, device).model}
     for name, origin in (("from nothing", None), ("from the pretrained", PRETRAINED)):
         models[f"{args.clips} clips, {name}"] = trained_on(config, few, device, origin)
@@ -92,9 +94,9 @@ def main() -> int:
     print(f"| network | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
     for name, model in models.items():
         measured = Trained(model, config, UNFITTED)  # too few clips to fit another on
-        clips = evaluate.evaluate(measured, rest, config.inference.min_offset_probability)
-        figures = evaluate.summary_of(clips)["figures"]
-        cells = [evaluate.value_text(column, figures[column]["value"]) for column in COLUMNS]
+        clips = summary.evaluate(measured, rest, config.inference.min_offset_probability)
+        figures = summary.summary_of(clips)["figures"]
+        cells = [summary.value_text(column, figures[column]["value"]) for column in COLUMNS]
         print(f"| {name} | {' | '.join(cells)} |")
     return 0
 

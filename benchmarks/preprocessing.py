@@ -22,22 +22,24 @@ from multiprocessing import get_context
 import cv2
 import numpy as np
 
-from src.audio_features import feature_blocks
-from src.cli import make_parser, run, settings_of
-from src.clips import Clip
-from src.config import DataConfig
-from src.containers import probe
-from src.data_processing import process_clip
-from src.errors import DatasetError
-from src.face_detectors import make_detector
-from src.faces import align
-from src.files import made_folder
-from src.media import FPS, SAMPLES_PER_FRAME, read_audio, read_pictures
-from src.messages import tr
-from src.muxing import write_clip
-from src.sample_index import SAMPLES_FOLDER
-from src.tracking import SEARCH_EVERY, CutDetector, close_up, reduced
-from src.worker_pool import cores
+from src.audio.features import feature_blocks
+from src.core.cli import make_parser, run, settings_of
+from src.core.config import DataConfig
+from src.core.constants import FPS, SAMPLES_PER_FRAME
+from src.core.errors import DatasetError
+from src.core.files import made_folder
+from src.core.workers import cores
+from src.dataset.build import process_clip
+from src.dataset.clips import Clip
+from src.dataset.index import SAMPLES_FOLDER
+from src.faces.alignment import align
+from src.faces.detection import make_detector
+from src.faces.shot_boundary import CutDetector
+from src.faces.tracker import SEARCH_EVERY, close_up, reduced
+from src.i18n.messages import tr
+from src.media.container import probe
+from src.media.reader import read_audio, read_pictures
+from src.media.writer import write_clip
 
 HELD = 60  # pictures held in memory for the stages after decoding
 

@@ -24,13 +24,19 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 from benchmarks.preprocessing import make_test_clip
-from src import audio_features, clip_features, embedding, inference, speakers, tracking
-from src.cli import add_checkpoint, make_parser, run
-from src.containers import probe
-from src.inference import LipSyncInference
-from src.messages import tr
-from src.tracks import OpenTrack
-from src.worker_pool import cores
+from src.audio import features as audio_features
+from src.audio import vad
+from src.core.cli import add_checkpoint, make_parser, run
+from src.core.workers import cores
+from src.faces import tracker as tracking
+from src.faces.track import OpenTrack
+from src.i18n.messages import tr
+from src.media.container import probe
+from src.models import embedding
+from src.pipeline import engine
+from src.pipeline.engine import LipSyncInference
+from src.preprocessing import extract
+from src.scoring import clip_evidence, speakers
 
 WARM_S = 3  # a clip so long is scored before the clock is started
 
@@ -80,25 +86,25 @@ class Clocks:
 def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
     """All stages with clocks, while it is entered."""
     places = [
-        ("decode", clip_features, "read_pictures", True),
+        ("decode", extract, "read_pictures", True),
         ("find cuts", tracking.CutDetector, "is_cut", False),
         ("detect", judge.detector, "detect", False),
-        ("follow", clip_features, "follow_faces", True),
+        ("follow", extract, "follow_faces", True),
         ("cut out close-ups", tracking, "close_up", False),
         ("cut out close-ups", tracking, "reduced", False),
         ("crop", OpenTrack, "_crop", False),
         ("crop", tracking, "look_of", False),
-        ("crop", clip_features, "write_sample", False),
-        ("decode the sound", clip_features, "stream_audio", True),
+        ("crop", extract, "write_sample", False),
+        ("decode the sound", extract, "stream_audio", True),
         ("MFCC", audio_features, "_mfcc_of", False),
-        ("speech", audio_features._Speech, "of", False),
+        ("speech", vad._Speech, "of", False),
         ("embed the picture", embedding, "_brightness", False),
         ("embed the picture", embedding, "_video_part", False),
         ("embed the sound", embedding, "_audio_parts", True),
-        ("compare", embedding, "compare", False),
+        ("compare", clip_evidence, "compare", False),
         ("judge", speakers, "choose_faces", False),
-        ("judge", inference, "judge", False),
-        ("judge", inference, "tracks_in_numbers", False),
+        ("judge", engine, "judge", False),
+        ("judge", engine, "tracks_in_numbers", False),
     ]
     stack = ExitStack()
     for stage, owner, name, by_item in places:

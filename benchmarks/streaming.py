@@ -17,12 +17,13 @@ if not __package__:  # started as a script
 import numpy as np
 
 from benchmarks.preprocessing import make_test_clip
-from src.cli import add_checkpoint, make_parser, run, settings_of
-from src.containers import probe
-from src.inference import LipSyncInference
-from src.media import FPS, read_pictures, sound_blocks
-from src.messages import tr
-from src.stream import LipSyncStream
+from src.core.cli import add_checkpoint, make_parser, run, settings_of
+from src.core.constants import FPS
+from src.i18n.messages import tr
+from src.live.stream import LipSyncStream
+from src.media.container import probe
+from src.media.reader import read_pictures, sound_blocks
+from src.pipeline.engine import LipSyncInference
 
 RATE = 48000  # Hz
 BLOCK = RATE // 50  # samples: 20 ms

@@ -22,20 +22,20 @@ import torch
 from torchaudio.functional import create_dct
 from tqdm import tqdm
 
-from src import evaluate
-from src.audio_features import N_MELS, SAMPLE_RATE, STEPS_PER_FRAME, features_of
-from src.checkpoint import Trained, load_trained, own_or_pretrained
-from src.cli import add_checkpoint, make_parser, run, settings_of
-from src.clip_features import WINDOW_FRAMES
-from src.config import InferenceConfig
-from src.device import choose_device, reuse_freed_memory
-from src.embedding import evidence_of
-from src.judgement import FRAME_MS, judge
-from src.media import FPS
-from src.messages import tr
-from src.metrics import TOLERANCE_FRAMES
-from src.model import bands_of
-from src.samples import Sample, Track, strangers_of
+from src.audio.features import features_of
+from src.checkpoints.checkpoint import Trained, load_trained, own_or_pretrained
+from src.core.cli import add_checkpoint, make_parser, run, settings_of
+from src.core.config import InferenceConfig
+from src.core.constants import FPS, FRAME_MS, N_MELS, SAMPLE_RATE, STEPS_PER_FRAME, WINDOW_FRAMES
+from src.core.device import choose_device, reuse_freed_memory
+from src.dataset.samples import Sample, Track
+from src.dataset.splits import strangers_of
+from src.evaluation import summary
+from src.i18n.messages import tr
+from src.models.normalization import bands_of
+from src.scoring.clip_evidence import evidence_of
+from src.scoring.evidence import TOLERANCE_FRAMES
+from src.scoring.result import judge
 
 LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
 BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames
@@ -145,7 +145,7 @@ def asked(
         MissingFileError, CheckpointError, DatasetError.
     """
     add_checkpoint(parser)
-    evaluate.add_measured(parser)
+    summary.add_measured(parser)
     args = parser.parse_args()
     given = settings_of(args)
     reuse_freed_memory()
@@ -153,7 +153,7 @@ def asked(
         own_or_pretrained(args.checkpoint, given.paths.checkpoint_dir),
         choose_device(given.training.device),
     )
-    samples = evaluate.measured_samples(args, trained.config.data)
+    samples = summary.measured_samples(args, trained.config.data)
     samples = [sample for sample in samples if sample.known] or samples
     long_enough = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
     return trained, given.inference, long_enough

@@ -24,14 +24,14 @@ from torchaudio.functional import create_dct
 from benchmarks.ablations import COLUMNS, line, same_settings
 from benchmarks.baselines import asked, figures_of, train
 from benchmarks.networks import SYNCNET_MFCC
-from src.audio_features import N_MELS
-from src.cli import make_parser, run
-from src.clip_features import WINDOW_FRAMES
-from src.device import choose_device
-from src.files import made_folder, written_aside
-from src.messages import tr
-from src.model import FRONT_FRAMES, AudioEncoder, ModelSize, SyncModel, count_parameters
-from src.training_state import seed_all
+from src.core.cli import make_parser, run
+from src.core.constants import N_MELS, WINDOW_FRAMES
+from src.core.device import choose_device
+from src.core.files import made_folder, written_aside
+from src.i18n.messages import tr
+from src.models.spec import ModelSize
+from src.models.sync_model import FRONT_FRAMES, AudioEncoder, SyncModel, count_parameters
+from src.training.reproducibility import seed_all
 
 JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # pictures, or stretches of sound, of a window
 

@@ -14,19 +14,18 @@ if not __package__:  # started as a script
 import numpy as np
 from tqdm import tqdm
 
-from src import evaluate
-from src.audio_features import STEPS_PER_FRAME
-from src.checkpoint import Trained, load_trained
-from src.cli import make_parser, run, settings_of
-from src.clip_features import WINDOW_FRAMES
-from src.config import InferenceConfig
-from src.device import choose_device, reuse_freed_memory
-from src.embedding import evidence_of
-from src.errors import DatasetError
-from src.judgement import judge
-from src.messages import tr
-from src.own_offsets import median_by_speaker
-from src.samples import Sample
+from src.checkpoints.checkpoint import Trained, load_trained
+from src.cleaning.clip_offsets import median_by_speaker
+from src.core.cli import make_parser, run, settings_of
+from src.core.config import InferenceConfig
+from src.core.constants import STEPS_PER_FRAME, WINDOW_FRAMES
+from src.core.device import choose_device, reuse_freed_memory
+from src.core.errors import DatasetError
+from src.dataset.samples import Sample
+from src.evaluation import summary
+from src.i18n.messages import tr
+from src.scoring.clip_evidence import evidence_of
+from src.scoring.result import judge
 
 
 def offset_of(trained: Trained, settings: InferenceConfig, sample: Sample) -> float | None:
@@ -47,7 +46,7 @@ def main() -> int:
         "python benchmarks/zero.py --index data/test/dataset_index.pkl "
         "--checkpoints checkpoints/best_model.pth pretrained/best_model.pth",
     )
-    evaluate.add_measured(parser)
+    summary.add_measured(parser)
     parser.add_argument(
         "--checkpoints", type=Path, nargs=2, required=True, help=tr("the two models")
     )
@@ -57,7 +56,7 @@ def main() -> int:
     device = choose_device(given.training.device)
     models = [load_trained(path, device) for path in args.checkpoints]
     for model in models:  # both must have been trained on what the index holds
-        samples = evaluate.measured_samples(args, model.config.data)
+        samples = summary.measured_samples(args, model.config.data)
     samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
     moved = {}
     for sample in tqdm(samples):

@@ -18,11 +18,20 @@ import pytest
 # What takes minutes begins first, or one process would be left with it in the end. The first needs
 # no corpus: the process that has the second makes it meanwhile.
 LONGEST = (
-    "real/test_one_speaker.py", "test_resuming.py", "real/test_mended_offsets.py",
-    "real/test_strangers.py", "test_clean_offsets.py", "test_killed_trainings.py",
-    "test_length.py", "test_train.py", "real/test_two_people.py", "tools/test_demo.py",
-    "test_bad_clips.py", "test_fuzz.py", "real/test_live.py",
-)  # fmt: skip
+    "real/test_one_speaker.py",
+    "training/test_resume.py",
+    "real/test_mended_offsets.py",
+    "real/test_strangers.py",
+    "cleaning/test_cross_fitting.py",
+    "training/test_killed_trainings.py",
+    "preprocessing/test_length.py",
+    "training/test_loop.py",
+    "real/test_two_people.py",
+    "tools/test_demo.py",
+    "preprocessing/test_bad_clips.py",
+    "pipeline/test_fuzz.py",
+    "real/test_live.py",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -42,7 +51,7 @@ def talking_clip(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def retinaface():
-    from src.config import DataConfig
-    from src.face_detectors import make_detector
+    from src.core.config import DataConfig
+    from src.faces.detection import make_detector
 
     return make_detector(DataConfig())

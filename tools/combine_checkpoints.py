@@ -18,9 +18,9 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run
-from src.errors import CheckpointError, OutputError
-from src.messages import tr
+from src.core.cli import make_parser, run
+from src.core.errors import CheckpointError, OutputError
+from src.i18n.messages import tr
 
 
 def mean_of(weights: list[dict]) -> dict:
@@ -49,12 +49,13 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
         MissingFileError, CheckpointError, DatasetError: also where their networks differ, or they
             were trained on other clips than each other, or than the index holds.
     """
-    from src.checkpoint import config_of, for_inference, load_checkpoint, load_weights
-    from src.device import choose_device
-    from src.model import ModelSize, side_by_side, view_of
-    from src.train import judge_epoch
-    from src.training_state import Tally, new_model, new_state
-    from src.verification import training_samples
+    from src.checkpoints.checkpoint import config_of, for_inference, load_checkpoint, load_weights
+    from src.core.device import choose_device
+    from src.models.ensemble import side_by_side
+    from src.models.spec import ModelSize, view_of
+    from src.training.loop import judge_epoch
+    from src.training.state import Tally, new_model, new_state
+    from src.training.verification import training_samples
 
     contents = [load_checkpoint(path) for path in paths]
     configs = [config_of(content, path) for content, path in zip(contents, paths, strict=True)]
@@ -92,7 +93,7 @@ def see_one_kind(content, config, first, first_config, how: str, path: Path) -> 
     Raises:
         CheckpointError: its network is another, or it saw clips that the first one is judged by.
     """
-    from src.model import ModelSize
+    from src.models.spec import ModelSize
 
     free = {"dropout": 0.0}
     if how == "members":
@@ -128,7 +129,7 @@ def main() -> int:
         raise OutputError(
             tr("the output {path} is an input: choose another name", path=args.output)
         )
-    from src.checkpoint import save_checkpoint
+    from src.checkpoints.checkpoint import save_checkpoint
 
     content, measured = combine(args.paths, args.index, args.how)
     save_checkpoint(args.output, content)

@@ -7,11 +7,11 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run, settings_of
-from src.errors import LipSyncError, MissingFileError
-from src.figures import save_figure
-from src.files import made_folder
-from src.messages import tr
+from src.core.cli import make_parser, run, settings_of
+from src.core.errors import LipSyncError, MissingFileError
+from src.core.files import made_folder
+from src.i18n.messages import tr
+from src.plotting.figures import save_figure
 
 COLUMNS = ("val_loss", "val_acc", "K = 5", "K = 15", "whole clips", "median error")
 
@@ -22,8 +22,8 @@ def measured(path: Path, index: Path) -> dict:
     Raises:
         LipSyncError: it cannot be read, or the index is not that of its training.
     """
-    from src.checkpoint import config_of
-    from src.verification import figures_of, inspect, training_samples
+    from src.checkpoints.checkpoint import config_of
+    from src.training.verification import figures_of, inspect, training_samples
 
     found, content, model = inspect(path)
     if model is None:

@@ -13,9 +13,9 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run, settings_of
-from src.errors import LipSyncError
-from src.messages import tr
+from src.core.cli import make_parser, run, settings_of
+from src.core.errors import LipSyncError
+from src.i18n.messages import tr
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS, SECONDS, SPEAKERS, EPOCHS = 40, 4.0, 6, 40

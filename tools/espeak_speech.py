@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import LipSyncError
-from src.messages import tr
+from src.core.errors import LipSyncError
+from src.i18n.messages import tr
 
 WORDS = {
     "command": "bin|lay|place|set|put|move",

@@ -6,8 +6,8 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import checkpoint_of, make_checkpoint_parser, run
-from src.messages import tr
+from src.core.cli import checkpoint_of, make_checkpoint_parser, run
+from src.i18n.messages import tr
 
 FORMATS = ("pth", "onnx", "torchscript")
 CALIBRATION_SAMPLES = 50  # of the index, for int8
@@ -43,10 +43,10 @@ def main() -> int:
     if args.quantize and (not args.index or "onnx" not in formats):
         parser.error(tr("--quantize needs --index and onnx in --format"))
 
-    from src import export
-    from src.checkpoint import load_checkpoint, load_trained
-    from src.device import choose_device
-    from src.files import made_folder
+    from src.checkpoints.checkpoint import load_checkpoint, load_trained
+    from src.core.device import choose_device
+    from src.core.files import made_folder
+    from src.training import export
 
     content, trained = load_checkpoint(path), load_trained(path, choose_device("cpu"))
     folder, model = made_folder(args.output_dir), trained.model
@@ -68,11 +68,12 @@ def main() -> int:
 
 def quantized(folder: Path, trained, index: Path) -> list[Path]:
     """Write int8 encoders and print what they lose, on samples they were not calibrated on."""
-    from src import export
-    from src.embedding import measure
-    from src.errors import DatasetError
-    from src.metrics import SEARCH_REACH, offset_report
-    from src.samples import load_samples
+    from src.core.errors import DatasetError
+    from src.dataset.samples import load_samples
+    from src.evaluation.measure import measure
+    from src.evaluation.metrics import offset_report
+    from src.scoring.evidence import SEARCH_REACH
+    from src.training import export
 
     samples = load_samples(index, trained.config.data)
     few, rest = samples[::2][:CALIBRATION_SAMPLES], samples[1::2]
@@ -92,7 +93,7 @@ def quantized(folder: Path, trained, index: Path) -> list[Path]:
 
 def print_table(made: list[Path], trained) -> None:
     """File, size, parameters."""
-    from src.model import count_parameters
+    from src.models.sync_model import count_parameters
 
     counts = {
         "video_encoder": count_parameters(trained.model.video),

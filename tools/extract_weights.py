@@ -13,9 +13,9 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import checkpoint_of, make_checkpoint_parser, run
-from src.errors import CheckpointError, OutputError
-from src.messages import tr
+from src.core.cli import checkpoint_of, make_checkpoint_parser, run
+from src.core.errors import CheckpointError, OutputError
+from src.i18n.messages import tr
 
 
 def extract(
@@ -34,8 +34,8 @@ def extract(
     Raises:
         MissingFileError, CheckpointError, OutputError.
     """
-    from src.checkpoint import for_inference, load_checkpoint, save_checkpoint
-    from src.checkpoint_file import read_file, write_file
+    from src.checkpoints.checkpoint import for_inference, load_checkpoint, save_checkpoint
+    from src.checkpoints.file_format import read_file, write_file
 
     content = load_checkpoint(checkpoint)
     if output.exists() and output.samefile(checkpoint):

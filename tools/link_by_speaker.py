@@ -12,11 +12,11 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import make_parser, run, settings_of
-from src.errors import DatasetError, MissingFileError, OutputError
-from src.files import made_folder
-from src.messages import tr
-from src.reference import read_table
+from src.core.cli import make_parser, run, settings_of
+from src.core.errors import DatasetError, MissingFileError, OutputError
+from src.core.files import made_folder
+from src.dataset.reference import read_table
+from src.i18n.messages import tr
 
 
 def link_clips(table: Path, root: Path, only: str, folder: Path) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from src.media import FPS
+from src.core.constants import FPS
 from tools.drawn_face import smooth_step
 from tools.espeak_speech import Phoneme
 

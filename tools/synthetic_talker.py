@@ -24,12 +24,12 @@ from tqdm import tqdm
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import run
-from src.errors import LipSyncError
-from src.files import made_folder, written_aside
-from src.media import FPS
-from src.messages import tr
-from src.muxing import write_clip
+from src.core.cli import run
+from src.core.constants import FPS
+from src.core.errors import LipSyncError
+from src.core.files import made_folder, written_aside
+from src.i18n.messages import tr
+from src.media.writer import write_clip
 from tools.drawn_face import SIZE, Colour, Look, Pose, draw_face, smooth_step
 from tools.espeak_speech import VOICES, Phoneme, Voice, make_sentence, synthesise_speech
 from tools.mouth_shapes import mouth_track

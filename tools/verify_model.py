@@ -6,9 +6,9 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import checkpoint_of, make_checkpoint_parser, run
-from src.errors import CheckpointError, NotACheckpointError
-from src.messages import tr
+from src.core.cli import checkpoint_of, make_checkpoint_parser, run
+from src.core.errors import CheckpointError, NotACheckpointError
+from src.i18n.messages import tr
 
 
 def main() -> int:
@@ -20,13 +20,8 @@ def main() -> int:
     parser.add_argument("--index", type=Path, help=tr("dataset_index.pkl it was trained on"))
     path = checkpoint_of(parser, args := parser.parse_args())
 
-    from src.verification import (
-        compare_figures,
-        config_of,
-        figures_of,
-        inspect,
-        training_samples,
-    )
+    from src.checkpoints.checkpoint import config_of
+    from src.training.verification import compare_figures, figures_of, inspect, training_samples
 
     try:
         found, content, model = inspect(path)

@@ -6,9 +6,9 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.cli import checkpoint_of, make_checkpoint_parser, run
-from src.errors import DatasetError
-from src.messages import tr
+from src.core.cli import checkpoint_of, make_checkpoint_parser, run
+from src.core.errors import DatasetError
+from src.i18n.messages import tr
 
 
 def main() -> int:
@@ -28,11 +28,11 @@ def main() -> int:
     if args.num_samples < 1:
         parser.error(tr("--num-samples: at least 1"))
 
-    from src.checkpoint import load_trained
-    from src.device import choose_device
-    from src.files import made_folder
-    from src.sample_pictures import chosen_windows, draw_windows
-    from src.samples import load_samples
+    from src.checkpoints.checkpoint import load_trained
+    from src.core.device import choose_device
+    from src.core.files import made_folder
+    from src.dataset.samples import load_samples
+    from src.evaluation.sample_plots import chosen_windows, draw_windows
 
     trained = load_trained(path, choose_device("cpu"))
     samples = load_samples(args.index, trained.config.data)

@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks import ablations
 from benchmarks.ablations import ROWS, read_rows, same_settings
-from src.config import load_config
-from src.errors import ConfigError
-from tests.training_helpers import settings_for
+from src.core.config import load_config
+from src.core.errors import ConfigError
+from tests.support.training_helpers import settings_for
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 
 def test_every_row_of_the_project_is_a_setting():

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from benchmarks import baselines
-from src.errors import ConfigError
-from tests.training_helpers import settings_for
+from src.core.errors import ConfigError
+from tests.support.training_helpers import settings_for
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 
 def test_the_table(corpus, tmp_path, monkeypatch, capsys):

@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks import confidence
 from benchmarks.confidence import CHANCES, CONFIDENCES, answered, collect, table
-from src.config import load_config
-from src.samples import Track
+from src.core.config import load_config
+from src.dataset.samples import Track
 from tests.benchmarks.test_undetermined import fake
 
 

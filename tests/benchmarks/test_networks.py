@@ -7,7 +7,8 @@ from sklearn.metrics import log_loss
 
 from benchmarks.baselines import NETWORKS, scaled, wrong_windows
 from benchmarks.networks import contrastive_loss, cosine_bce, syncnet, wav2lip_expert
-from src.model import ModelSize, count_parameters
+from src.models.spec import ModelSize
+from src.models.sync_model import count_parameters
 
 SIZE = ModelSize(96, 40, 64, 64, 2, 0.0)
 

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks import new_person
 from benchmarks.new_person import clips_of
-from src.checkpoint import PRETRAINED, load_trained
-from src.config import load_config
-from src.errors import DatasetError
-from src.samples import Sample
-from src.training_state import Tally
+from src.checkpoints.checkpoint import PRETRAINED, load_trained
+from src.core.config import load_config
+from src.core.errors import DatasetError
+from src.dataset.samples import Sample
+from src.training.state import Tally
 
 
 def sample(clip: str, shot: int = 0, known: bool = True, length: int = 50) -> Sample:

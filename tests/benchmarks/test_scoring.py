@@ -6,7 +6,7 @@ import time
 import pytest
 
 from benchmarks.scoring import STAGES, Clocks, Times, clocked, largest_shares, table
-from src import embedding
+from src.scoring import clip_evidence
 
 
 def spend(seconds: float) -> None:
@@ -60,11 +60,11 @@ def test_every_stage_has_a_clock_and_leaves_it_again():
         class detector:
             detect = staticmethod(lambda pictures: [])
 
-    clocks, before = Clocks(), embedding.compare
+    clocks, before = Clocks(), clip_evidence.compare
     with clocked(clocks, Judge):
-        assert embedding.compare is not before
+        assert clip_evidence.compare is not before
         assert Judge.detector.detect([]) == []
-    assert embedding.compare is before and set(clocks.wall) == {"detect"}
+    assert clip_evidence.compare is before and set(clocks.wall) == {"detect"}
     assert [stage for stage, _, _ in table([Times(1.0, 1.0, clocks)])] == list(STAGES)
 
 

@@ -16,10 +16,11 @@ from benchmarks.undetermined import (
     print_table,
     together,
 )
-from src.audio_features import N_MELS, features_of
-from src.checkpoint import Trained
-from src.config import load_config
-from src.samples import Sample, Track
+from src.audio.features import features_of
+from src.checkpoints.checkpoint import Trained
+from src.core.config import load_config
+from src.core.constants import N_MELS
+from src.dataset.samples import Sample, Track
 
 
 class FakeSample(Sample):

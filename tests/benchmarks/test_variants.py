@@ -7,11 +7,13 @@ from librosa.feature import delta
 
 from benchmarks import variants
 from benchmarks.variants import VARIANTS, WithDeltas
-from src.config import load_config
-from src.model import ModelSize, central_view, fine_audio_embeddings, made_input
-from tests.training_helpers import settings_for
+from src.core.config import load_config
+from src.models.normalization import central_view
+from src.models.spec import ModelSize
+from src.models.sync_model import fine_audio_embeddings, made_input
+from tests.support.training_helpers import settings_for
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 SIZE = ModelSize.of(load_config(None, ["model.hidden_dim=32", "model.embedding_dim=16"]))
 

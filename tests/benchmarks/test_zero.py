@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import zero
-from src.config import load_config
-from src.errors import DatasetError
-from src.samples import Sample
+from src.core.config import load_config
+from src.core.errors import DatasetError
+from src.dataset.samples import Sample
 
 INFERENCE = load_config(None, []).inference
 
@@ -28,7 +28,7 @@ def compared(monkeypatch, capsys):
         samples = [Sample(name, name, name.split("/")[0], name, Path(), 50) for name in first]
         models = iter([Trained(first), Trained(second)])
         monkeypatch.setattr(zero, "load_trained", lambda path, device: next(models))
-        monkeypatch.setattr(zero.evaluate, "measured_samples", lambda *args: samples)
+        monkeypatch.setattr(zero.summary, "measured_samples", lambda *args: samples)
         monkeypatch.setattr(zero, "offset_of", lambda model, settings, one: model.found[one.id])
         monkeypatch.setattr(
             sys, "argv", ["zero.py", "--index", "i.pkl", "--checkpoints", "a.pth", "b.pth",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.streaming import BLOCK, RATE, played
-from src.inference import LipSyncInference
-from src.stream import LipSyncStream
+from src.live.stream import LipSyncStream
+from src.pipeline.engine import LipSyncInference
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "test"
 NAMES = (

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soxr
 
-from src.inference import LipSyncInference
-from src.media import FPS, SAMPLE_RATE, read_audio, read_pictures
-from src.muxing import write_clip
-from tests.films import ffmpeg
-from tests.made_sounds import (
+from src.core.constants import FPS, SAMPLE_RATE
+from src.media.reader import read_audio, read_pictures
+from src.media.writer import write_clip
+from src.pipeline.engine import LipSyncInference
+from tests.support.films import ffmpeg
+from tests.support.made_sounds import (
     MOST_LEFT_MS,
     RATE,
     check,

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.inference import LipSyncInference
-from src.media import SAMPLE_RATE, read_audio, read_pictures
-from src.muxing import write_wav
-from src.samples import load_samples, split_samples
+from src.core.constants import SAMPLE_RATE
+from src.dataset.samples import load_samples
+from src.dataset.splits import split_samples
+from src.media.reader import read_audio, read_pictures
+from src.media.writer import write_wav
+from src.pipeline.engine import LipSyncInference
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT.parent / "shared" / "data" / "train" / "grid_s1"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.config import DataConfig
-from src.media import read_pictures
-from tests.crossing_films import Person, film, follow_all, judge, meetings
+from src.core.config import DataConfig
+from src.media.reader import read_pictures
+from tests.support.crossing_films import Person, film, follow_all, judge, meetings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 N_PAIRS = int(os.environ.get("PAIRS", "2"))

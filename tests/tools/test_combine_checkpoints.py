@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from src.checkpoint import load_checkpoint, load_trained, save_checkpoint
-from src.errors import CheckpointError
-from src.model import SyncModel, made_input
-from src.sample_index import INDEX_NAME
-from tests.training_helpers import assert_one_line, call_script, run_script
+from src.checkpoints.checkpoint import load_checkpoint, load_trained, save_checkpoint
+from src.core.errors import CheckpointError
+from src.dataset.index import INDEX_NAME
+from src.models.sync_model import SyncModel, made_input
+from tests.support.training_helpers import assert_one_line, call_script, run_script
 from tools.combine_checkpoints import combine
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 CPU = torch.device("cpu")
 
 

@@ -6,11 +6,11 @@ import shutil
 import cv2
 import pytest
 
-from src.checkpoint import load_checkpoint
-from src.sample_index import INDEX_NAME
-from tests.training_helpers import assert_one_line, call_script, run_script
+from src.checkpoints.checkpoint import load_checkpoint
+from src.dataset.index import INDEX_NAME
+from tests.support.training_helpers import assert_one_line, call_script, run_script
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 
 def test_the_best_is_marked(trained, corpus, tmp_path):

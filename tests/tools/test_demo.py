@@ -9,7 +9,7 @@ import sys
 import av
 import pytest
 
-from tests.training_helpers import ROOT, run_script
+from tests.support.training_helpers import ROOT, run_script
 
 
 @pytest.mark.slow

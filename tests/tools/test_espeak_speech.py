@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.errors import LipSyncError
+from src.core.errors import LipSyncError
 from tools import espeak_speech
 from tools.espeak_speech import OTHERS, VOICES, Voice, make_sentence, synthesise_speech
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from src.checkpoint import load_trained
-from src.embedding import evidence_of
-from src.export import made_inputs
-from src.judgement import judge
-from src.sample_index import INDEX_NAME, read_index
-from tests.training_helpers import call_script, run_script
+from src.checkpoints.checkpoint import load_trained
+from src.dataset.index import INDEX_NAME, read_index
+from src.scoring.clip_evidence import evidence_of
+from src.scoring.result import judge
+from src.training.export import made_inputs
+from tests.support.training_helpers import call_script, run_script
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 
 @pytest.fixture(scope="module")

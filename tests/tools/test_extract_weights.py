@@ -6,16 +6,17 @@ import shutil
 import pytest
 import torch
 
-from src.checkpoint import load_checkpoint, load_trained
-from src.config import load_config
-from src.errors import CheckpointError, NotACheckpointError
-from src.inference import LipSyncInference
-from src.model import made_input
-from src.training_state import begin_with, new_model
-from tests.training_helpers import assert_one_line, call_script, run_script
+from src.checkpoints.checkpoint import load_checkpoint, load_trained
+from src.core.config import load_config
+from src.core.errors import CheckpointError, NotACheckpointError
+from src.models.sync_model import made_input
+from src.pipeline.engine import LipSyncInference
+from src.training.resume import begin_with
+from src.training.state import new_model
+from tests.support.training_helpers import assert_one_line, call_script, run_script
 from tools import extract_weights
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 CPU = torch.device("cpu")
 
 

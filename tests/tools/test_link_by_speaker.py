@@ -2,10 +2,10 @@
 
 import pytest
 
-from src.clips import find_clips
-from src.config import load_config
-from src.errors import DatasetError, MissingFileError, OutputError
-from tests.training_helpers import run_script
+from src.core.config import load_config
+from src.core.errors import DatasetError, MissingFileError, OutputError
+from src.dataset.clips import find_clips
+from tests.support.training_helpers import run_script
 from tools.link_by_speaker import link_clips
 
 

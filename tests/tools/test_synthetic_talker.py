@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from src.errors import LipSyncError
-from src.media import FPS
+from src.core.constants import FPS
+from src.core.errors import LipSyncError
 from tools.drawn_face import SIZE
 from tools.synthetic_talker import SAMPLE_RATE as RATE
 from tools.synthetic_talker import clip_parts, main, make_clip, make_corpus, make_speaker

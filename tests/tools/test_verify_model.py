@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from src.checkpoint import load_checkpoint, save_checkpoint
-from src.sample_index import INDEX_NAME, read_index, write_index
-from tests.training_helpers import call_script, run_script
+from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from src.dataset.index import INDEX_NAME, read_index, write_index
+from tests.support.training_helpers import call_script, run_script
 
-pytest_plugins = ("tests.training_fixtures",)
+pytest_plugins = ("tests.support.training_fixtures",)
 
 
 @pytest.fixture

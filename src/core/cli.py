@@ -1,0 +1,116 @@
+"""What all commands share: the settings options, and how errors and Ctrl+C end."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..i18n.messages import tr, use_utf8_console
+from .config import Config, load_config
+from .errors import LipSyncError
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def make_parser(description: str, example: str, settings: bool = True) -> argparse.ArgumentParser:
+    """A parser; ``example`` is shown under the options.
+
+    Args:
+        settings: with ``--config`` and ``--set``.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=tr("example: {command}", command=example),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if not settings:
+        return parser
+    parser.add_argument("--config", metavar="FILE", help=tr("settings (default: config.yaml)"))
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE",
+        help=tr("override one setting, for example training.batch_size=4; may be repeated"),
+    )  # fmt: skip
+    return parser
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The option ``--checkpoint`` of what needs a model to judge with."""
+    parser.add_argument(
+        "--checkpoint",
+        help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
+    )
+
+
+def make_checkpoint_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose checkpoint is given by position, or with ``--ckpt`` or ``--checkpoint``."""
+    parser = make_parser(description, example, settings=False)
+    parser.add_argument("path", nargs="?", type=Path, metavar="CKPT", help=tr("the checkpoint"))
+    parser.add_argument(
+        "--ckpt", "--checkpoint", type=Path, dest="named", metavar="CKPT", help=tr("the same")
+    )
+    return parser
+
+
+def checkpoint_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """The checkpoint that was given; the command ends where there is none, or two."""
+    given = {path for path in (args.path, args.named) if path is not None}
+    if len(given) != 1:
+        parser.error(tr("name one checkpoint"))
+    return given.pop()
+
+
+def settings_of(args: argparse.Namespace) -> Config:
+    """The settings that ``--config`` and ``--set`` name."""
+    return load_config(args.config, args.overrides)
+
+
+@contextmanager
+def uninterrupted():
+    """Ctrl+C inside takes effect at the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread only
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command: a user's mistake ends in one line and status 2, Ctrl+C in status 130."""
+    use_utf8_console()
+    try:
+        status = main() or 0
+        sys.stdout.flush()  # a full disk under what was printed shows here at the latest
+        sys.exit(status)
+    except LipSyncError as error:
+        print(tr("error: {text}", text=error), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\n" + tr("stopped"), file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
+        _drop_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = error.filename or "stdout"
+        text = tr("cannot write {path}: {why}", path=where, why=error.strerror)
+        print(tr("error: {text}", text=text), file=sys.stderr)
+        _drop_output()
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """What could not be printed is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,289 @@
+"""config.yaml -> typed settings.
+
+Every setting has a type and a range here and a comment in ``config.yaml``. Unknown keys, wrong
+types and impossible values are refused with the key's name and what is allowed.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..i18n.messages import tr
+from .errors import ConfigError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+
+
+# What training changes at random (``augmentation``).
+Change = Literal[
+    "place", "stretch", "warp", "flip", "gamma", "shade", "blur", "coarse", "patch", "grain",
+    "voice", "tilt", "hiss", "babble", "reverb", "masks",
+]  # fmt: skip
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, nothing is coerced, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(Section):
+    """Where clips lie and how they become samples."""
+
+    video_dir: str = "data/videos"
+    audio_dir: str = "data/audios"
+    processed_dir: str = "data/processed"
+    input_size: int = Field(96, ge=48, le=256, multiple_of=16)
+    fps: Literal[25] = 25
+    sample_rate: Literal[16000] = 16000
+    n_mfcc: int = Field(40, ge=13, le=40)
+    detector: Literal["retinaface", "face_alignment"] = "retinaface"
+    detection_size: int = Field(320, ge=160, le=1920)
+    detect_every: int = Field(2, ge=1, le=10)
+    min_score: float = Field(0.8, gt=0, lt=1)
+    min_face_size: int = Field(20, ge=8, le=2000)
+    max_faces: int = Field(4, ge=1, le=20)
+    track: Literal["largest", "longest"] = "largest"
+    max_lost_frames: int = Field(10, ge=0, le=50)
+    min_frames: int = Field(15, ge=12)
+    num_workers: int = Field(0, ge=0, le=256)
+
+
+class ModelConfig(Section):
+    """The size of the network."""
+
+    embedding_dim: int = Field(256, ge=8, le=2048)
+    hidden_dim: int = Field(512, ge=8, le=4096)
+    num_layers: int = Field(2, ge=1, le=8)
+    dropout: float = Field(0.4, ge=0, lt=1)
+    members: int = Field(1, ge=1, le=8)
+    view: str = Field("mouth", pattern=r"^(lower_face|mouth)(\+(lower_face|mouth))*$")
+
+    @model_validator(mode="after")
+    def _one_view_for_all_or_for_each(self):
+        if self.view.count("+") + 1 not in (1, self.members):
+            raise ValueError(tr("view names one part, or one for each of the members"))
+        return self
+
+
+class TrainingConfig(Section):
+    """The learning recipe."""
+
+    batch_size: int = Field(16, ge=1)
+    num_epochs: int = Field(100, ge=1)
+    learning_rate: float = Field(0.001, gt=0, le=1)
+    weight_decay: float = Field(0.1, ge=0, le=10)
+    warmup_epochs: float = Field(5.0, ge=0)
+    clip_frames: int = Field(32, ge=16, le=1000)
+    speaker_balance: float = Field(0.5, ge=0, le=1)
+    augment: bool = True
+    augment_without: list[Change] = ["warp", "shade", "coarse", "babble", "reverb"]
+    negatives: Literal["clip", "batch"] = "clip"
+    ema: float = Field(0.0, ge=0, lt=1)
+    device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    save_interval: int = Field(10, ge=1)
+    save_steps: int = Field(0, ge=0)
+    keep_checkpoint_max: int = Field(5, ge=0)
+    monitor: Literal["val_loss", "val_acc", "val_offset_acc"] = "val_loss"
+    train_split: float = Field(0.8, gt=0, lt=1)
+    val_split: float = Field(0.1, gt=0, lt=1)
+    test_split: float = Field(0.1, gt=0, lt=1)
+    split_by: Literal["clip", "speaker"] = "clip"
+    split_seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0)
+    init_from: str = "none"
+
+    @model_validator(mode="after")
+    def _splits_sum_to_one(self):
+        if abs(self.train_split + self.val_split + self.test_split - 1) > 1e-6:
+            raise ValueError(tr("train_split + val_split + test_split must be 1"))
+        return self
+
+
+class CleaningConfig(Section):
+    """How own offsets are found."""
+
+    folds: int = Field(3, ge=2, le=20)
+    rounds: int = Field(3, ge=1, le=20)
+    epochs: int = Field(8, ge=1)
+    still_ms: float = Field(3.0, ge=0)
+
+
+class PathsConfig(Section):
+    """Where results go."""
+
+    checkpoint_dir: str = "checkpoints"
+    log_dir: str = "logs"
+    output_dir: str = "outputs"
+
+
+class InferenceConfig(Section):
+    """How a pair is judged."""
+
+    max_offset_frames: int = Field(15, ge=4, le=100)
+    min_offset_probability: float = Field(0.5, ge=0, le=1)
+
+
+class Config(Section):
+    """All settings of the project, one section a room."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    cleaning: CleaningConfig = CleaningConfig()
+    paths: PathsConfig = PathsConfig()
+    inference: InferenceConfig = InferenceConfig()
+
+
+def load_config(path: str | Path | None = None, overrides: list[str] | None = None) -> Config:
+    """Read the settings.
+
+    Args:
+        path: a YAML file; the project's ``config.yaml`` if left out.
+        overrides: ``["training.batch_size=4", …]``, applied on top; values are read as YAML.
+
+    Raises:
+        ConfigError: the file is missing or not YAML; a key is unknown; a value is impossible.
+    """
+    path = Path(path) if path else DEFAULT_CONFIG
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(
+            tr("cannot read the settings {path}: {why}", path=path, why=error.strerror)
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why=why)) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why="no sections"))
+    for override in overrides or []:
+        _apply(tree, override)
+    return parse_config(tree, str(path))
+
+
+def overridden(config: Config, overrides: list[str], origin: str) -> Config:
+    """Settings with ``["section.key=value", …]`` applied on top.
+
+    Raises:
+        ConfigError.
+    """
+    tree = config.model_dump()
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree, origin)
+
+
+def parse_config(tree: dict, origin: str) -> Config:
+    """Check a nested dict of settings; ``origin`` names it in messages.
+
+    Raises:
+        ConfigError: naming the first offending key and what is allowed there.
+    """
+    try:
+        return Config.model_validate(_whole_floats(tree))
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_explain(error.errors()[0])}") from None
+
+
+def _apply(tree: dict, override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) != 2:
+        raise ConfigError(
+            tr(
+                "--set {override}: write section.key=value, for example training.batch_size=4",
+                override=override,
+            )
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if tree.get(parts[0]) is None:
+        tree[parts[0]] = {}
+    if isinstance(tree[parts[0]], dict):
+        tree[parts[0]][parts[1]] = value
+
+
+def _whole_floats(tree: dict) -> dict:
+    """Let ``weight_decay: 0`` and ``learning_rate: 1e-4`` (a string in YAML 1.1) be numbers."""
+    fixed = {}
+    for name, section in tree.items():
+        field = Config.model_fields.get(name)
+        if field is None or not isinstance(section, dict):
+            fixed[name] = {} if section is None else section
+            continue
+        fields = field.annotation.model_fields
+        fixed[name] = {
+            key: _as_float(value) if key in fields and fields[key].annotation is float else value
+            for key, value in section.items()
+        }
+    return fixed
+
+
+def _as_float(value):
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _explain(error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section = Config if len(error["loc"]) == 1 else _section(error["loc"][0])
+        known = list(section.model_fields)
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        text = tr("unknown setting {key}; allowed: {known}", key=key, known=", ".join(known))
+        return text + (tr(" — did you mean {near}?", near=near[0]) if near else "")
+    if error["type"] == "value_error":
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    return tr("{key} = {value!r}: {why}", key=key, value=error["input"], why=_why(error))
+
+
+def _why(error: dict) -> str:
+    context = error.get("ctx", {})
+    kinds = {
+        "int_type": "a whole number is needed",
+        "float_type": "a number is needed",
+        "bool_type": "true or false is needed",
+        "string_type": "a text is needed",
+        "list_type": "a list is needed, such as [flip, blur]",
+        "model_type": "a section with settings is needed",
+    }
+    if error["type"] in kinds:
+        return ", ".join([tr(kinds[error["type"]]), *_limits(error["loc"])])
+    if error["type"] == "literal_error":
+        return tr("allowed: {expected}", expected=context["expected"])
+    if error["type"] == "string_pattern_mismatch":
+        return tr("allowed: auto, cpu, cuda, cuda:N")
+    return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
+
+
+def _limits(place: tuple) -> list[str]:
+    """Everything that limits the value of a setting, not only what was violated."""
+    if len(place) != 2 or place[1] not in _section(place[0]).model_fields:
+        return []
+    rules = _section(place[0]).model_fields[place[1]].metadata
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    limits = [
+        f"{sign} {getattr(rule, name)}"
+        for name, sign in signs.items()
+        for rule in rules
+        if hasattr(rule, name)
+    ]
+    return limits + [
+        tr("multiple of {step}", step=rule.multiple_of)
+        for rule in rules
+        if hasattr(rule, "multiple_of")
+    ]
+
+
+def _section(name: str) -> type[Section]:
+    return Config.model_fields[name].annotation

@@ -1,0 +1,11 @@
+"""The common clock: rates and lengths of time that preprocessing, training and scoring share."""
+
+FPS = 25  # frames per second of the grid
+SAMPLE_RATE = 16000  # Hz
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+HOP = 160  # samples a step: 10 ms
+STEPS_PER_FRAME = SAMPLE_RATE // HOP // FPS  # 4
+STEP_MS = 1000 * HOP // SAMPLE_RATE  # 10
+N_MELS = 40  # bands; with as many coefficients the DCT loses nothing
+WINDOW_FRAMES = 5  # what one embedding sees
+FRAME_MS = 1000 // FPS

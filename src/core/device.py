@@ -1,0 +1,47 @@
+"""Where the network runs."""
+
+import ctypes
+import sys
+
+import torch
+
+from ..i18n.messages import tr
+from .errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; without CUDA, one line and the CPU.
+
+    Raises:
+        ConfigError: the name is none of these, or there is no GPU of that number.
+    """
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
+        raise ConfigError(tr("device {name}: allowed: auto, cpu, cuda, cuda:N", name=name))
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        if kind == "cuda":
+            print(tr("CUDA is not available on this machine: using the CPU"), file=sys.stderr)
+        return torch.device("cpu")
+    if number and int(number) >= torch.cuda.device_count():
+        raise ConfigError(
+            tr("device {name}: this machine has {n} GPU(s), counted from 0",
+               name=name, n=torch.cuda.device_count())
+        )  # fmt: skip
+    return torch.device("cuda", int(number or 0))
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the system.
+
+    By default every large tensor is mapped anew and its pages are cleared one by one; on 2 CPU
+    cores keeping them made a training step 1.5 times as fast. Elsewhere this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        m_mmap_max, m_trim_threshold = -4, -1  # malloc.h
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,59 @@
+"""A film that was written is read again: whether it is what it should be, and what it lost."""
+
+from pathlib import Path
+
+from ..core.errors import MediaError, OutputError
+from ..i18n.messages import tr
+from ..media.streams import Film, read_film
+from .duration import Fitted
+
+SLACK_S = 0.15  # the last block of a sound may be longer than what is in it
+
+
+def check_output(
+    path: Path, output_path: str | Path, film: Film, length: Fitted, copied: bool
+) -> list[str]:
+    """Compare a written film with what it was made from.
+
+    Args:
+        path: the file that was written.
+        output_path: the name it will get.
+        film: where its pictures come from.
+        length: what it should have.
+        copied: whether the pictures were taken over as they are.
+
+    Returns:
+        notes: what of the film the container could not hold.
+
+    Raises:
+        OutputError: pictures or seconds are missing.
+    """
+    try:
+        made = read_film(path)
+        wrong = _wrong(made, film, length, copied)
+    except MediaError as error:
+        wrong = str(error)
+    if wrong:
+        raise OutputError(
+            tr("cannot write {path}: {why}", path=output_path, why=wrong)
+        )  # fmt: skip
+    notes = []
+    if film.chapters and not made.chapters:
+        notes.append(tr("the chapters are left out: the output cannot hold them"))
+    if film.title and not made.title:
+        notes.append(tr("the title is left out: the output cannot hold it"))
+    return notes
+
+
+def _wrong(made: Film, film: Film, length: Fitted, copied: bool) -> str | None:
+    # Where pictures are damaged, or encoded anew, a decoder may drop some.
+    slack = 0 if copied and film.whole else 2 + length.n_pictures // 50
+    fewest = length.n_pictures - slack - (film.hidden if copied else 0)
+    if not fewest <= made.n_pictures <= length.n_pictures + slack:
+        return tr("it came out with {found} pictures instead of {expected}",
+                  found=made.n_pictures, expected=length.n_pictures)  # fmt: skip
+    for found in (made.length_s, made.sounds[0].end_s - made.first_s if made.sounds else 0.0):
+        if abs(found - length.length_s) > SLACK_S + (2 + slack) / film.fps:
+            return tr("it came out {found:.2f} s long instead of {expected:.2f} s",
+                      found=found, expected=length.length_s)  # fmt: skip
+    return None

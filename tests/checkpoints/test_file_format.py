@@ -1,0 +1,280 @@
+"""Files nobody vouches for: cut off, damaged, swollen, with code; and writing that fails."""
+
+import ast
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.checkpoints import file_format as checkpoint_file
+from src.checkpoints.file_format import foreign_names, read_file, tensors_of, write_file
+from src.core.errors import CheckpointError, MissingFileError, OutputError
+from tests.support.training_helpers import ROOT
+
+CONTENT = {
+    "epoch": 3, "share": 0.5, "name": "ä", "nothing": None, "yes": True,
+    "weights": {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(40_000)},
+    "list": [1, (2, 3), torch.ones(2, dtype=torch.uint8)],
+}  # fmt: skip
+
+
+RISKY = {
+    f"{module}.{name}" for module in ("torch", "pickle", "joblib", "dill")
+    for name in ("load", "loads", "Unpickler")
+}  # fmt: skip
+SAFE = {"weights_only": "True", "allow_pickle": "False"}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "model.pth"
+    write_file(path, CONTENT)
+    return path
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_file(path)
+    text = str(caught.value)
+    assert str(path) in text and len(text.splitlines()) == 1
+    for word in words:
+        assert word in text
+
+
+def said_by(code: str, path: Path) -> list[str]:
+    """The lines that a program prints; its argument is the path."""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def repacked(path: Path, change, compression=zipfile.ZIP_STORED) -> None:
+    """Write a checkpoint's zip anew, with ``change(name, data)`` as its entries."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, change(name, data))
+
+
+def test_what_is_written_is_read(saved):
+    found = read_file(saved)
+    assert torch.equal(found["weights"]["a"], CONTENT["weights"]["a"])
+    assert {key: found[key] for key in ("epoch", "share", "name", "nothing", "yes")} == {
+        key: CONTENT[key] for key in ("epoch", "share", "name", "nothing", "yes")
+    }
+    assert [tuple(tensor.shape) for tensor in tensors_of(found["weights"])] == [(40_000,), (2, 3)]
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_list_that_holds_itself_is_walked_once():
+    loop = [torch.zeros(1)]
+    loop.append(loop)
+    assert len(list(tensors_of(loop))) == 1
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
+def test_a_file_that_is_cut_off_is_told(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: max(4, int(len(data) * share))])
+    refused(saved, "cut off")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(MissingFileError, match=r"src/train\.py"):
+            read_file(path)
+
+
+# --- code
+
+
+class _Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_file_is_never_run(tmp_path, legacy):
+    target = tmp_path / "was_run"
+    path = tmp_path / "evil.pth"
+    torch.save(
+        {**CONTENT, "payload": _Payload(target)}, path, _use_new_zipfile_serialization=not legacy
+    )  # fmt: skip
+    refused(path, *([] if legacy else ["could run code", "pathlib"]))
+    path.write_bytes(pickle.dumps(_Payload(target)))
+    refused(path)
+    assert not target.exists()
+    pickle.loads(path.read_bytes())  # the payload is real
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"cos\nsystem\n(S'true'\ntR.", b"(S'true'\nios\nsystem\n.",
+     b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.",
+     b"c__builtin__\nbytearray\n(I99\ntR.", b"\x80\x02\x82\x01."],
+    ids=["GLOBAL", "INST", "STACK_GLOBAL", "bytearray", "EXT1"],
+)  # fmt: skip
+def test_every_way_to_name_something_is_seen(saved, data):
+    assert foreign_names(data)
+    repacked(saved, lambda name, old: data if name.endswith("/data.pkl") else old)
+    refused(saved, "could run code")
+
+
+def risks(code: str) -> set[str]:
+    """What in a program could open a pickle: calls, imported names, and unsafe arguments."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            found |= {name} & RISKY or ({name} if name.endswith("read_pickle") else set())
+            found |= {
+                f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords
+                if word.arg in SAFE and ast.unparse(word.value) != SAFE[word.arg]
+            }  # fmt: skip
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{name.name}" for name in node.names} & RISKY
+    return found
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import torch\ntorch.load(p, weights_only=False)", "from pickle import loads",
+     "import numpy\nnumpy.load(p, allow_pickle=True)", "import pandas\npandas.read_pickle(p)",
+     "from torch import load as f", "torch.load(p, weights_only=flag)"],
+)  # fmt: skip
+def test_the_search_finds_what_it_is_for(code):
+    assert risks(code)
+
+
+def test_no_file_of_the_project_opens_pickles_unguarded():
+    """One module reads .pth files, one the index, with an unpickler of its own."""
+    allowed = {"src/checkpoints/file_format.py": {"torch.load"}}
+    files = [*ROOT.glob("*.py")]
+    files += [
+        path for name in ("src", "tools", "benchmarks") for path in (ROOT / name).rglob("*.py")
+    ]
+    assert len(files) > 50
+    found = {path.relative_to(ROOT).as_posix(): risks(path.read_text(encoding="utf-8"))
+             for path in files}  # fmt: skip
+    assert {name: calls for name, calls in found.items() if calls} == allowed
+
+
+# --- sizes that are not true
+
+
+def test_a_compressed_file_is_not_unpacked(saved):
+    """A few kilobytes of zip can hold gigabytes of zeros."""
+    repacked(saved, lambda name, data: data, zipfile.ZIP_DEFLATED)
+    refused(saved)
+
+
+def test_entries_that_share_their_bytes_are_refused(saved):
+    """Overlapping entries make a zip larger than its file (Fifield 2019)."""
+    data = bytearray(saved.read_bytes())
+    with zipfile.ZipFile(saved) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    # Its size in the central directory, twice (compressed and not), says more than there is.
+    start = data.rindex(largest.filename.encode()) - 46
+    for place in (start + 20, start + 24):
+        data[place : place + 4] = (0x7FFFFFFF).to_bytes(4, "little")
+    saved.write_bytes(bytes(data))
+    refused(saved)
+
+
+@pytest.mark.parametrize("claimed", [40_001, 2**31 - 1, 2**40])
+def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
+    """As a process that may use only so much memory sees it."""
+
+    def swollen(name: str, data: bytes) -> bytes:
+        if not name.endswith("/data.pkl"):
+            return data
+        old = b"M@\x9c"  # BININT2 40,000: the elements of the storage, and the size of the tensor
+        assert data.count(old) >= 2
+        new = b"\x8a\x08" + claimed.to_bytes(8, "little")  # LONG1
+        return data.replace(old, new)
+
+    repacked(saved, swollen)
+    code = (
+        "import resource, sys, torch\n"
+        "from src.checkpoints.file_format import read_file\n"
+        "from src.core.errors import CheckpointError\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
+    )
+    said, more = said_by(code, saved)
+    assert str(saved) in said and int(more) < 100_000, "kilobytes"
+
+
+def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
+    """Views with a stride of 0 need no memory, but copies of them do."""
+    path = tmp_path / "view.pth"
+    write_file(path, {"weights": torch.zeros(1).expand(2**40)})
+    refused(path, "damaged")
+
+
+def test_a_huge_pickle_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint_file, "MOST_PICKLE", 100)
+    refused(saved, "damaged")
+
+
+# --- writing
+
+
+def test_a_failing_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def fails(content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_file.torch, "save", fails)
+    with pytest.raises(OutputError, match="No space left"):
+        write_file(saved, {"epoch": 4})
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_full_disk_leaves_the_old_file(saved):
+    """What torch itself makes of it: a process may write 50 kB only."""
+    old = saved.read_bytes()
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from pathlib import Path\n"
+        "from src.checkpoints.file_format import write_file\n"
+        "from src.core.errors import OutputError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "try:\n    write_file(Path(sys.argv[1]), {'a': torch.zeros(1_000_000)})\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    (said,) = said_by(code, saved)
+    assert f"cannot write {saved}" in said
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_an_interrupted_write_leaves_the_old_file(saved, monkeypatch):
+    old = saved.read_bytes()
+
+    def stops(content, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint_file.torch, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(saved, {"epoch": 4})
+    assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_missing_folder_is_a_readable_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        write_file(tmp_path / "none" / "model.pth", CONTENT)

@@ -1,0 +1,191 @@
+"""Own offsets: who is measured by whom, what counts as found, where zero is."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from src.cleaning.clip_offsets import (
+    Found,
+    best_fit_ms,
+    centred,
+    draw_offsets,
+    folds_of,
+    found_in,
+    least_evidence,
+    median_by_speaker,
+    moved,
+    read_found,
+    retimed,
+    settled,
+    strength,
+    write_found,
+)
+from src.core.errors import DatasetError
+from src.dataset.samples import Sample
+from src.evaluation.measure import zero_of
+from src.scoring.evidence import Evidence
+
+REACH = 60
+
+
+def sample(number: int, speaker: str = "", length: int = 100, offset_ms: float = 0.0) -> Sample:
+    name = f"{speaker}/{number}.mp4"
+    return Sample(f"{name}#0", name, speaker, name, Path(), length, offset_ms)
+
+
+def evidence(offset_ms: float, height: float = 0.5, windows: int = 60, seed: int = 0) -> Evidence:
+    """Noise with a peak of ±100 ms at an offset."""
+    steps = np.arange(-REACH, REACH + 1)
+    peak = height * np.clip(1 - (np.abs(steps - offset_ms / 10) / 10) ** 2, 0, None)
+    noise = np.random.default_rng(seed).normal(0, 0.05, (windows, len(steps)))
+    return Evidence((peak + noise).astype(np.float32), np.ones((windows, len(steps)), bool))
+
+
+def test_a_speaker_is_in_one_fold_only():
+    samples = [sample(n, f"s{n % 7}", 50 + 10 * n) for n in range(40)]
+    folds = folds_of(samples, 3, 1)
+    people = [{one.speaker for one in fold} for fold in folds]
+    assert set.union(*people) == {f"s{n}" for n in range(7)}
+    assert sum(map(len, people)) == 7 and sum(map(len, folds)) == 40
+    frames = [sum(one.length for one in fold) for fold in folds]
+    assert max(frames) < 1.6 * min(frames)
+    assert folds_of(samples, 3, 1) == folds
+    alike = [sample(n, f"s{n}") for n in range(12)]
+    assert folds_of(alike, 3, 1) != folds_of(alike, 3, 2)
+
+
+def test_the_largest_speaker_has_a_fold_of_its_own():
+    samples = [sample(n, "grid", 75) for n in range(30)]
+    samples += [sample(n, f"s{n}", 75) for n in range(12)]
+    sizes = sorted(len(fold) for fold in folds_of(samples, 3, 0))
+    assert sizes == [6, 6, 30]
+
+
+def test_without_names_each_clip_is_somebody():
+    assert [len(fold) for fold in folds_of([sample(n) for n in range(9)], 3, 0)] == [3, 3, 3]
+
+
+def test_too_few_speakers_are_told():
+    with pytest.raises(DatasetError, match=r"2 speakers .* at least 3"):
+        folds_of([sample(n, f"s{n % 2}") for n in range(10)], 3, 0)
+
+
+@pytest.mark.parametrize("offset_ms", [0, -37, 120, 243])
+@pytest.mark.parametrize("moved_ms", [0, 80, -120])
+def test_the_own_offset_is_what_was_moved_and_what_is_left(offset_ms, moved_ms):
+    one = sample(1, "anna", offset_ms=moved_ms)
+    found = found_in(one, evidence(offset_ms - moved_ms), 0.1, 0.0)
+    assert found.offset_ms == pytest.approx(offset_ms, abs=4)
+    assert found_in(one, evidence(offset_ms - moved_ms), 0.1, 25.0).offset_ms == pytest.approx(
+        found.offset_ms - 25, abs=0.11
+    )
+
+
+def test_the_zero_of_a_network_is_what_it_finds_where_it_was_taught(monkeypatch):
+    shown = [sample(n, f"s{n}") for n in range(9)]
+    seen = {one.id: evidence(10.0 * n - 20) for n, one in enumerate(shown)}
+    monkeypatch.setattr(
+        "src.evaluation.measure.measure",
+        lambda model, samples, reach: [seen[s.id] for s in samples],
+    )
+    assert zero_of(None, shown, 100) == pytest.approx(20, abs=4)
+    seen |= {one.id: evidence(0, 0.0, windows=3) for one in shown}  # too little to see anything
+    assert zero_of(None, shown, 100) == 0 and zero_of(None, [], 100) == 0
+
+
+def test_no_evidence_no_offset():
+    strange = [evidence(0, 0.0, seed=seed) for seed in range(40)]
+    least = least_evidence(strange)
+    below = [strength(one) <= least for one in strange]
+    assert sum(below) == 26, "65 of 100 show less"
+    assert found_in(sample(1), strange[int(np.argmax(below))], least, 0).offset_ms is None
+    assert found_in(sample(1), evidence(30), least, 0).offset_ms == pytest.approx(30, abs=4)
+    edge = evidence(640)
+    assert found_in(sample(1), edge, 0.0, 0).offset_ms is None, "it may lie beyond"
+    assert best_fit_ms(edge) is None and best_fit_ms(evidence(30)) == pytest.approx(30, abs=4)
+    short = Evidence(evidence(0).similarity[:5], evidence(0).usable[:5])
+    assert strength(short) == 0 and found_in(sample(1), short, 0.0, 0).offset_ms is None
+    silent = Evidence(edge.similarity, np.zeros_like(edge.usable))
+    assert found_in(sample(1), silent, 0.0, 0) == Found("/1.mp4#0", None, 0.0)
+
+
+def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
+    samples = [sample(n, "anna") for n in range(4)] + [sample(9, "bob", offset_ms=70.0)]
+    found = [Found(one.id, offset, 1.0) for one, offset in zip(samples, [10, 30, 20, None, None],
+                                                               strict=True)]  # fmt: skip
+    assert [one.offset_ms for one in retimed(samples, found)] == [10, 30, 20, 20, 0]
+    assert [one.offset_ms for one in retimed(samples, None)] == [0] * 5
+
+
+@pytest.mark.parametrize("zeros", [[0.0, 40.0], [0.0, 40.0, -50.0], [0.0, 10.0, 20.0, 30.0, 90.0]])
+def test_folds_meet_in_the_middle(zeros):
+    """Folds whose zeros are apart: two networks that hand theirs over would swap them for ever."""
+    folds = [[sample(n, f"s{n}") for n in range(5 * k, 5 * k + 5)] for k in range(len(zeros))]
+    apart = []
+    for _ in range(3):
+        apart.append(max(zeros) - min(zeros))
+        others = [(sum(zeros) - own) / (len(zeros) - 1) for own in zeros]
+        seen = []
+        for fold, own, other in zip(folds, zeros, others, strict=True):
+            timed = [replace(one, offset_ms=10.0 * n + own) for n, one in enumerate(fold)]
+            found = [Found(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
+            new = settled([*found, Found("x", None, 0.0)], timed, len(folds))
+            assert new[-1] == Found("x", None, 0.0)
+            steps = np.diff([one.offset_ms for one in new[:-1]])
+            assert steps == pytest.approx(10), "clips keep their places in the fold"
+            seen.append(new[0].offset_ms)
+        zeros = seen
+    assert apart[0] >= 40 and max(apart[1:]) == pytest.approx(0, abs=0.2)
+    nothing = [Found("/1.mp4#0", None, 0.0)]
+    assert settled(nothing, folds[0], 2) == nothing
+
+
+def test_zero_is_the_median_over_speakers():
+    samples = [sample(n, "grid") for n in range(30)] + [sample(n, f"s{n}") for n in range(4)]
+    offsets = {one.id: 50.0 if one.speaker == "grid" else 10.0 * int(one.speaker[1:])
+               for one in samples}  # fmt: skip
+    assert median_by_speaker(offsets, samples) == 20, "of 0, 10, 20, 30 and 50"
+    found = [Found(one.id, offsets[one.id], 1.0) for one in samples[:-1]]
+    found.append(Found(samples[-1].id, None, 0.1))
+    shifted = centred(found, samples)  # of 0, 10, 20 and 50
+    assert [one.offset_ms for one in shifted[-4:]] == [-15, -5, 5, None]
+    assert centred([Found("a", None, 0.0)], samples) == [Found("a", None, 0.0)]
+
+
+def test_how_much_moved():
+    before = [Found("a", 10.0, 1), Found("b", 20.0, 1), Found("c", None, 0), Found("d", 0.0, 1)]
+    after = [Found("a", 12.0, 1), Found("b", 15.0, 1), Found("c", 9.0, 1), Found("d", None, 0)]
+    assert moved(before, after) == 3.5
+    assert moved(None, after) is None
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path):
+    found = [Found("ñ 口播/1.mp4#0", -12.3, 0.81), Found("b,c#1", None, 0.0)]
+    write_found(tmp_path / "t.csv", found)
+    assert read_found(tmp_path / "t.csv") == found
+    with open(tmp_path / "t.csv", encoding="utf-8-sig", newline="") as file:
+        assert next(csv.reader(file)) == ["id", "offset_ms", "evidence"]
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n"])
+def test_a_damaged_table_is_named(tmp_path, content):
+    (tmp_path / "t.csv").write_text(content)
+    if content:
+        with pytest.raises(DatasetError, match=r"t\.csv"):
+            read_found(tmp_path / "t.csv")
+    else:
+        assert read_found(tmp_path / "t.csv") == []
+
+
+def test_the_picture_has_a_row_a_source_and_a_column_a_round(tmp_path):
+    samples = [sample(n, f"{source}__x{n}") for source in ("tv", "web") for n in range(20)]
+    found = [Found(one.id, 40.0, 1.0) for one in samples]
+    shapes = []
+    for count, before in ((20, None), (40, None), (40, found)):
+        draw_offsets(tmp_path / "o.png", samples[:count], found, before)
+        shapes.append(cv2.imread(str(tmp_path / "o.png")).shape)
+    assert shapes[1][0] > 1.4 * shapes[0][0] and shapes[2][1] > 1.8 * shapes[1][1]

@@ -1,0 +1,120 @@
+"""How commands start and end."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.core.cli import make_parser, run, settings_of
+from src.core.errors import ConfigError, MediaError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1), (130, 130)])
+def test_the_status_is_what_main_returns(returned, status):
+    with pytest.raises(SystemExit) as end:
+        run(lambda: returned)
+    assert end.value.code == status
+
+
+def failing(error):
+    def main():
+        raise error
+
+    return main
+
+
+def test_a_users_mistake_is_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as end:
+        run(failing(MediaError("film.mp4 is broken")))
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and out == "" and err == "error: film.mp4 is broken\n"
+
+
+def test_ctrl_c_is_status_130(capsys):
+    with pytest.raises(SystemExit) as end:
+        run(failing(KeyboardInterrupt()))
+    assert end.value.code == 130 and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run(failing(ZeroDivisionError()))
+
+
+def test_set_overrides_the_file_and_may_be_repeated(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("training: {batch_size: 3, seed: 5}\n")
+    args = make_parser("", "").parse_args(
+        ["--config", str(file), "--set", "training.batch_size=4", "--set", "model.hidden_dim=8"]
+    )
+    config = settings_of(args)
+    assert (config.training.batch_size, config.training.seed) == (4, 5)
+    assert config.model.hidden_dim == 8
+
+
+def test_without_arguments_the_settings_are_those_of_config_yaml():
+    config = settings_of(make_parser("", "").parse_args([]))
+    assert config.data.input_size == 96 and config.training.batch_size == 16
+
+
+def test_an_unknown_setting_is_refused():
+    args = make_parser("", "").parse_args(["--set", "training.batchsize=4"])
+    with pytest.raises(ConfigError, match=r"training\.batchsize.*batch_size"):
+        settings_of(args)
+
+
+def test_help_shows_the_example(capsys):
+    with pytest.raises(SystemExit):
+        make_parser("Does it.", "python it.py").parse_args(["--help"])
+    said = capsys.readouterr().out
+    assert "Does it." in said and "example: python it.py" in said and "--set" in said
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from src.core.cli import run\n"
+        "def main():\n    for _ in range(100000): print('line')\n"
+        "run(main)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 1
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_full_disk_under_what_is_printed_is_one_line(lines):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from src.core.cli import run\n"
+        f"def main():\n    for _ in range({lines}): print('line')\n"
+        "run(main)"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True,
+            check=False, env=os.environ | {"LIPSYNC_LANG": "en"},
+        )  # fmt: skip
+    why = os.strerror(errno.ENOSPC)
+    assert (done.returncode, done.stderr) == (2, f"error: cannot write stdout: {why}\n")
+
+
+def test_chinese_on_a_console_that_lacks_it_is_no_crash():
+    code = "import sys; sys.path.insert(0, '.')\nfrom src.core.cli import run\n"
+    code += "run(lambda: print('训练'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=20,
+        env={"PYTHONIOENCODING": "latin-1", "PATH": "", "SYSTEMROOT": "C:\\Windows"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip() == b"??"

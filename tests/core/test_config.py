@@ -1,0 +1,155 @@
+"""Settings: the file and the code agree, and mistakes are named."""
+
+import pytest
+import yaml
+
+from src.core.config import DEFAULT_CONFIG, Config, load_config, parse_config
+from src.core.errors import ConfigError
+
+
+def refused(tmp_path, text: str = "", overrides=()) -> str:
+    path = tmp_path / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, list(overrides))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_file_of_the_project_holds_every_default():
+    assert load_config() == Config()
+    tree = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+    written = {(section, key) for section, keys in tree.items() for key in keys}
+    known = {(section, key) for section, keys in Config().model_dump().items() for key in keys}
+    assert written == known
+
+
+def test_every_setting_of_the_file_has_a_comment():
+    lines = DEFAULT_CONFIG.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line.startswith("  ") and ":" in line and not line.strip().startswith("#"):
+            assert "#" in line, line
+
+
+def test_names_the_guide_promises():
+    config = Config()
+    assert config.data.input_size == 96
+    assert (config.model.hidden_dim, config.model.num_layers) == (512, 2)
+    training = config.training
+    assert (training.batch_size, training.num_epochs, training.save_interval) == (16, 100, 10)
+    assert training.device == "cuda"
+    assert (training.train_split, training.val_split, training.test_split) == (0.8, 0.1, 0.1)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path):
+    for text in ("", "data:\n", "data: {}\n"):
+        (tmp_path / "a.yaml").write_text(text)
+        assert load_config(tmp_path / "a.yaml") == Config()
+
+
+def test_overrides(tmp_path):
+    (tmp_path / "a.yaml").write_text("training: {batch_size: 8, seed: 7}\ndata:\n")
+    config = load_config(
+        tmp_path / "a.yaml",
+        ["training.batch_size=4", "data.video_dir=my clips/ñ", "training.augment=false",
+         "data.input_size=64"],
+    )  # fmt: skip
+    assert (config.training.batch_size, config.training.seed) == (4, 7)
+    assert config.data.video_dir == "my clips/ñ"
+    assert (config.training.augment, config.data.input_size) == (False, 64)
+    assert load_config(None, ["training.batch_size=2", "training.batch_size=3"]).training == (
+        Config().training.model_copy(update={"batch_size": 3})
+    )
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "0.0001", ".0001"])
+def test_numbers_as_people_write_them(tmp_path, text):
+    config = load_config(None, [f"training.learning_rate={text}"])
+    assert config.training.learning_rate == pytest.approx(1e-4)
+    (tmp_path / "a.yaml").write_text(f"training: {{learning_rate: {text}, weight_decay: 0}}")
+    assert load_config(tmp_path / "a.yaml").training.learning_rate == pytest.approx(1e-4)
+
+
+def test_unknown_section_is_named_with_those_there_are(tmp_path):
+    text = refused(tmp_path, "trainning: {}\n")
+    assert "trainning" in text and "did you mean training?" in text
+    assert all(section in text for section in Config.model_fields)
+
+
+def test_unknown_key_is_named_with_those_there_are(tmp_path):
+    for text in (
+        refused(tmp_path, "training: {batchsize: 4}\n"),
+        refused(tmp_path, "", ["training.batchsize=4"]),
+    ):
+        assert "training.batchsize" in text and "did you mean batch_size?" in text
+        assert all(key in text for key in type(Config().training).model_fields)
+
+
+@pytest.mark.parametrize("override", ["batch_size=4", "training.batch_size", "a.b.c=1", "=3"])
+def test_overrides_of_another_form_are_refused(tmp_path, override):
+    assert "section.key=value" in refused(tmp_path, "", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("data.input_size=100", ["≥ 48", "≤ 256", "multiple of 16"]),
+        ("data.input_size=16", ["≥ 48", "≤ 256", "multiple of 16"]),
+        ("data.input_size=big", ["whole number", "≥ 48", "≤ 256", "multiple of 16", "big"]),
+        ("data.n_mfcc=41", ["≥ 13", "≤ 40", "41"]),
+        ("data.fps=30", ["25"]),
+        ("data.sample_rate=8000", ["16000"]),
+        ("data.detector=haar", ["retinaface", "face_alignment", "haar"]),
+        ("training.batch_size=0", ["≥ 1"]),
+        ("training.batch_size=2.5", ["whole number", "≥ 1"]),
+        ("training.batch_size=true", ["whole number"]),
+        ("training.learning_rate=0", ["> 0", "≤ 1"]),
+        ("training.learning_rate=fast", ["number", "fast", "> 0", "≤ 1"]),
+        ("training.learning_rate=.nan", ["> 0"]),
+        ("training.augment=1", ["true or false"]),
+        ("training.device=gpu", ["auto, cpu, cuda, cuda:N", "gpu"]),
+        ("training.split_by=window", ["clip", "speaker"]),
+        ("data.video_dir=[1]", ["text"]),
+        ("model.dropout=1", ["≥ 0", "< 1"]),
+    ],
+)  # fmt: skip
+def test_impossible_values_name_the_key_and_all_that_is_allowed(tmp_path, override, parts):
+    text = refused(tmp_path, "", [override])
+    assert override.split("=")[0] in text and "my.yaml" in text
+    assert all(part in text for part in parts), text
+
+
+def test_splits_must_add_up(tmp_path):
+    text = refused(tmp_path, "", ["training.train_split=0.7"])
+    assert "train_split + val_split + test_split" in text and "1" in text
+    parts = ["training.train_split=0.6", "training.val_split=0.3"]
+    assert load_config(None, parts).training.val_split == 0.3
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "just words", "data: [", "data: 5\n", "data: [1, 2]\n", "1: 2\n"]
+)
+def test_files_that_are_no_settings(tmp_path, text):
+    assert "my.yaml" in refused(tmp_path, text)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        load_config(tmp_path / "missing.yaml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path)
+    (tmp_path / "bytes.yaml").write_bytes(b"data: \xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"bytes\.yaml"):
+        load_config(tmp_path / "bytes.yaml")
+
+
+def test_settings_survive_a_checkpoint():
+    config = load_config(None, ["model.hidden_dim=64"])
+    assert parse_config(config.model_dump(), "checkpoint") == config
+    with pytest.raises(ConfigError, match=r"a\.pth.*old_key"):
+        parse_config({"data": {"old_key": 1}}, "a.pth")
+
+
+def test_settings_do_not_change_later():
+    with pytest.raises(Exception, match="frozen"):
+        Config().training.batch_size = 3

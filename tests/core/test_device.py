@@ -1,0 +1,59 @@
+"""Where the network runs, on machines with and without CUDA."""
+
+import sys
+
+import pytest
+import torch
+
+from src.core.device import choose_device, reuse_freed_memory
+from src.core.errors import ConfigError
+
+
+@pytest.fixture(params=[0, 2], ids=["no gpu", "2 gpus"])
+def gpus(request, monkeypatch) -> int:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
+    return request.param
+
+
+def test_cpu_is_the_cpu(gpus, capsys):
+    assert choose_device("cpu") == torch.device("cpu")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_auto_takes_what_there_is_without_a_word(gpus, capsys):
+    assert choose_device("auto").type == ("cuda" if gpus else "cpu")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_cuda_without_cuda_says_so_in_one_line(gpus, capsys, name):
+    found = choose_device(name)
+    out, err = capsys.readouterr()
+    assert out == ""
+    if gpus:
+        assert found == torch.device("cuda", int(name[5:] or 0)) and err == ""
+    else:
+        assert found == torch.device("cpu")
+        assert len(err.splitlines()) == 1 and "CUDA" in err and "CPU" in err
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "mps", "CUDA"])
+def test_other_names_are_refused(gpus, name):
+    with pytest.raises(ConfigError, match="allowed: auto, cpu, cuda, cuda:N"):
+        choose_device(name)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"cuda:2: this machine has 2 GPU\(s\)"):
+        choose_device("cuda:2")
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_keeping_freed_memory_harms_nobody(monkeypatch, platform):
+    if platform == "linux" and sys.platform != "linux":
+        pytest.skip("needs Linux")
+    monkeypatch.setattr(sys, "platform", platform)
+    reuse_freed_memory()

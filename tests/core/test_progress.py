@@ -1,0 +1,39 @@
+"""How far work is: said on a terminal, for long work; nowhere else."""
+
+import io
+import sys
+
+import pytest
+
+from src.core import progress
+
+
+class Terminal(io.StringIO):
+    """Keeps what is written to it."""
+
+    def isatty(self):
+        return True
+
+
+def test_items_pass_unseen(capfd):
+    assert list(progress.unseen(iter("abc"), "stage", 3)) == ["a", "b", "c"]
+    assert list(progress.bars(iter("abc"), "stage", 3)) == ["a", "b", "c"]  # no terminal here
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("total", "shown"), [(4, " 50%"), (0, "looking")])
+def test_a_terminal_shows_bars_of_long_work(monkeypatch, total, shown):
+    monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = progress.bars(range(4), "looking", total)
+    bar.mininterval, bar.miniters = 0, 1  # every step, not ten a second
+    assert list(bar) == [0, 1, 2, 3]
+    assert "looking" in terminal.getvalue() and shown in terminal.getvalue()
+
+
+def test_short_work_shows_none(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(progress.bars(range(4), "looking", 4)) == [0, 1, 2, 3]
+    assert "looking" not in terminal.getvalue()

@@ -1,0 +1,283 @@
+"""Clips become samples: good ones and bad, a second run, other settings."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.core.workers import Crashed
+from src.dataset import build
+from src.dataset.build import process, process_clip
+from src.dataset.clips import find_clips
+from src.dataset.index import INDEX_NAME, read_index
+from src.faces.detection import make_detector
+from src.media.reader import read_audio, read_pictures
+from src.media.writer import write_clip, write_wav
+from src.pipeline.engine import LipSyncInference
+from src.preprocessing import extract
+from src.preprocessing.track_file import read_sample
+from tests.support.processing_helpers import (
+    by_clip,
+    command,
+    processed,
+    records_of,
+    sample_names,
+    settings_in,
+    table,
+    touch,
+    work_here,
+)
+
+pytest_plugins = ("tests.support.processing_fixtures",)
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def test_file_names_of_samples_are_plain_and_distinct():
+    long = "é" * 100 + ".mp4"
+    names = ["a.mp4", "a.avi", "x/a.mp4", "口播 1.mp4", "it's.mp4", long, "a\udcff.mp4"]
+    stems = [build._file_stem(name) for name in names]
+    assert len(set(stems)) == len(names)
+    assert all(len(stem) <= 60 and "/" not in stem and " " not in stem for stem in stems)
+
+
+def test_samples_of_other_content_or_settings_have_other_names():
+    made_from = [("01", "", 96), ("02", "", 96), ("", "01", 96), ("01", "", 48), ("0", "1", 96)]
+    stems = {build._file_stem("a.mp4", *parts) for parts in made_from}
+    assert len(stems) == len(made_from)
+
+
+# ---------------------------------------------------------------------------- a run
+
+BAD = {
+    "nobody.mp4": "no face found in",
+    "dumb.mp4": "no matching audio file",
+    "quiet.mp4": "silent",
+    "short.mp4": "only 3 of the 5 frames",
+    "text.mp4": "cannot read",
+    "empty.mkv": "is empty",
+    "folder.mp4": "is a folder",
+    "link.mp4": "leads nowhere",
+    "mumble.mp4": "nobody speaks while the face is seen",
+}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, talking_clip):
+    """A folder with good and bad clips, processed once: (folder, config, report)."""
+    folder = tmp_path_factory.mktemp("run")
+    videos, audios = folder / "videos", folder / "audios"
+    for name in ("anna/own.mp4", "anna/deep/paired.mp4", "ñ 口播.mp4"):
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(talking_clip, videos / name)
+    audios.mkdir()
+    sound = read_audio(talking_clip)
+    write_wav(audios / "paired.wav", np.concatenate([np.zeros(3200, np.float32), sound]))
+    gray = [np.full((80, 80, 3), 90, np.uint8)] * 20
+    noise = np.random.default_rng(0).normal(0, 0.1, 12800).astype(np.float32)
+    write_clip(videos / "nobody.mp4", gray, 25, noise)
+    write_clip(videos / "dumb.mp4", gray, 25, None)
+    write_clip(videos / "quiet.mp4", gray, 25, 0 * noise)
+    write_clip(videos / "short.mp4", gray[:3], 25, noise)
+    (videos / "text.mp4").write_text("no film")
+    (videos / "empty.mkv").write_bytes(b"")
+    (videos / "folder.mp4").mkdir()
+    os.symlink("nowhere", videos / "link.mp4")
+    shutil.copy(talking_clip, videos / "mumble.mp4")
+    write_wav(audios / "mumble.wav", np.tile(noise, 3)[:32000])
+    config = settings_in(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "results_of", work_here)
+        report = process(config, find_clips(config.data))
+    return folder, config, report
+
+
+def test_good_clips_become_samples(ran):
+    folder, _, report = ran
+    samples = by_clip(folder)
+    assert set(samples) == {"anna/own.mp4", "anna/deep/paired.mp4", "ñ 口播.mp4"}
+    assert len(report.samples) == 3 and report.own_sound == 2
+    assert report.reused == report.gone == 0
+    for name, sample in samples.items():
+        assert sample["n_frames"] == 50 and sample["first_frame"] == 0 and sample["fps"] == 25
+        assert sample["face_share"] == 1 and sample["offset_ms"] == 0 and sample["faces"] == 1
+        assert sample["speaker"] == ("anna" if name.startswith("anna") else "")
+        assert sample["id"] == f"{name}#0"
+        records = read_sample(folder / "processed" / sample["file"])
+        assert len(records) == 50 and records["crop"].shape == (50, 96, 96)
+        assert sample["speech_share"] == pytest.approx(records["speech"].mean())
+    assert sample_names(folder) == {Path(sample["file"]).name for sample in samples.values()}
+    assert {path.name for path in (folder / "processed").iterdir()} == {
+        INDEX_NAME, "samples", "skipped.csv", "used_in_part.csv"
+    }  # fmt: skip
+
+
+def test_the_paired_sound_is_used(ran):
+    folder, _, _ = ran
+    samples = by_clip(folder)
+    own, paired = (
+        read_sample(folder / "processed" / samples[name]["file"])
+        for name in ("anna/own.mp4", "anna/deep/paired.mp4")
+    )
+    assert np.array_equal(own["crop"], paired["crop"])
+    late, plain = (part["mfcc"].reshape(200, 40)[:, 0] for part in (paired, own))
+    assert np.corrcoef(late[20:], plain[:-20])[0, 1] > 0.95 > np.corrcoef(late, plain)[0, 1]
+    assert samples["anna/own.mp4"]["audio_sha256"] == ""
+    assert len(samples["anna/deep/paired.mp4"]["audio_sha256"]) == 64
+
+
+def test_bad_clips_are_listed_with_reasons(ran):
+    folder, _, report = ran
+    rows = table(folder / "processed" / "skipped.csv")
+    assert report.skipped_table == folder / "processed" / "skipped.csv"
+    assert {row[0] for row in rows} == set(BAD) and len(rows) == len(BAD)
+    assert sorted(map(tuple, rows)) == sorted(report.skipped)
+    for name, reason in rows:
+        assert BAD[name] in reason and name in reason and "\n" not in reason
+
+
+def test_a_second_run_takes_what_is_there(ran, here):
+    folder, config, _ = ran
+    before = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
+    index = read_index(folder / "processed" / INDEX_NAME)
+    report = process(config, find_clips(config.data))
+    assert report.reused == 3 and len(report.samples) == 3 and len(report.skipped) == len(BAD)
+    assert read_index(folder / "processed" / INDEX_NAME) == index
+    after = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
+    assert after == before
+
+
+def test_what_was_used_in_part_is_listed(tmp_path, here, talking_clip):
+    """A clip with a slide in between, one whose sound goes on, and one that is used whole."""
+    videos, audios = tmp_path / "videos", tmp_path / "audios"
+    faces = [picture.bgr for picture in read_pictures(talking_clip)]
+    sound, pause = read_audio(talking_clip)[:32000], np.zeros(30 * 640, np.float32)
+    slide = [np.full_like(faces[0], 90)] * 30
+    videos.mkdir()
+    write_clip(videos / "a.mp4", faces + slide + faces, 25, np.concatenate([sound, pause, sound]))
+    for name in ("b.mp4", "c.mp4"):
+        shutil.copy(talking_clip, videos / name)
+    audios.mkdir()
+    write_wav(audios / "b.wav", np.tile(sound, 6))
+    for _ in range(2):  # the second time they are only looked up
+        report = processed(tmp_path)
+        assert sorted(report.in_part) == [
+            ("a.mp4", "30 of 130 frames without a face are left out"),
+            ("b.mp4", "the last 10.0 s of the sound come after the picture and are not compared"),
+        ]
+        rows = table(tmp_path / "processed" / "used_in_part.csv")
+        assert sorted(map(tuple, rows)) == sorted(report.in_part)
+    assert report.reused == 3
+    records = {record["id"]: record for record in records_of(tmp_path)}
+    assert list(records) == ["a.mp4#0", "a.mp4#1", "b.mp4#0", "c.mp4#0"]
+    spans = [(record["first_frame"], record["n_frames"]) for record in records.values()]
+    assert spans == [(0, 50), (80, 50), (0, 50), (0, 50)]
+    assert records["a.mp4#1"]["face_share"] == pytest.approx(100 / 130)
+    assert records["a.mp4#1"]["notes"] == [report.in_part[0][1]] and not records["c.mp4#0"]["notes"]
+    first, second = (
+        read_sample(tmp_path / "processed" / records[f"a.mp4#{n}"]["file"]) for n in (0, 1)
+    )
+    assert np.abs(first["crop"].astype(int) - second["crop"]).mean() < 3, "the same 50 pictures"
+
+
+def test_names_that_are_no_text_are_listed_too(tmp_path, here):
+    """Old archives hold names in the encodings of their time."""
+    name = os.fsdecode("坏.mp4".encode("gbk"))
+    touch(tmp_path / "videos" / name)
+    report = processed(tmp_path)
+    assert [clip for clip, _ in report.skipped] == [name]
+    ((listed, _),) = table(tmp_path / "processed" / "skipped.csv")
+    assert listed == r"\udcbb\udcb5.mp4"
+
+
+def test_a_clip_that_takes_its_process_down_is_listed(tmp_path, monkeypatch):
+    touch(tmp_path / "videos" / "deadly.mp4")
+    monkeypatch.setattr(
+        build, "results_of", lambda _w, _c, jobs, _n: ((job, Crashed()) for job in jobs)
+    )
+    ((name, reason),) = processed(tmp_path).skipped
+    assert name == "deadly.mp4" and "the decoder crashed on" in reason and name in reason
+
+
+def test_whatever_a_decoder_makes_of_a_clip_is_a_reason(two, tmp_path, monkeypatch):
+    def falls(*_):
+        raise RuntimeError("something nobody thought of")
+
+    monkeypatch.setattr(build, "extract_clip", falls)
+    config = settings_in(two, processed_dir=tmp_path)
+    reason = process_clip(config.data, (find_clips(config.data)[0], []))
+    assert "1.mp4: RuntimeError: something nobody thought of" in reason
+    assert not list((tmp_path / "samples").iterdir())
+
+
+def test_the_same_bits_for_training_and_for_judging(tmp_path, here, monkeypatch, talking_clip):
+    """One code serves both: a clip gives the same crops and MFCC, bit for bit."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(talking_clip, tmp_path / "videos" / "a.mp4")
+    processed(tmp_path)
+    (record,) = records_of(tmp_path)
+    (track,) = judged_tracks(tmp_path / "videos" / "a.mp4", settings_in(tmp_path), monkeypatch)
+    assert track == (tmp_path / "processed" / record["file"]).read_bytes()
+
+
+def judged_tracks(video: Path, config, monkeypatch) -> list[bytes]:
+    """What ``LipSyncInference`` has on disk when it begins to embed."""
+    extract_clip = extract.extract_clip
+
+    class Seen(Exception):
+        pass
+
+    def spy(*arguments, **options):
+        raise Seen(
+            [track.path.read_bytes() for track in extract_clip(*arguments, **options).tracks]
+        )
+
+    monkeypatch.setattr(extract, "extract_clip", spy)
+    inference = object.__new__(LipSyncInference)  # no network is needed to get this far
+    inference.config, inference.detector = config, make_detector(config.data)
+    with pytest.raises(Seen) as caught:
+        inference.compute_sync_score(video)
+    return caught.value.args[0]
+
+
+# ---------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()])
+def test_nothing_to_do_is_one_line(tmp_path, command_here, make):
+    make(tmp_path / "videos")
+    code, _, err = command_here(tmp_path)
+    (line,) = err.splitlines()
+    assert code == 2 and line.startswith("error: no video in")
+
+
+def test_nothing_usable_is_one_line_after_the_reasons(tmp_path, command_here):
+    touch(tmp_path / "videos" / "bad.mp4")
+    code, out, err = command_here(tmp_path)
+    assert code == 2 and "Traceback" not in out + err and "bad.mp4" in out
+    assert err.splitlines()[-1].startswith("error: no usable clip in")
+
+
+@pytest.mark.slow
+def test_the_closing_lines_of_the_guide(ran):
+    folder, _, _ = ran
+    done = subprocess.run(
+        command(folder), capture_output=True, encoding="utf-8", timeout=120,
+        env=os.environ | {"LIPSYNC_LANG": "zh", "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    n_clips = 3 + len(BAD)
+    assert lines[0] == f"找到 {n_clips} 个视频文件"
+    assert "处理视频: 100%|" in done.stderr and f"{n_clips}/{n_clips}" in done.stderr
+    processed = folder / "processed"
+    assert lines[-3:] == [
+        "处理完成！共处理 3 个样本",
+        f"数据保存在: {processed}",
+        f"索引文件: {processed / INDEX_NAME}",
+    ]
+    assert "未检测到人脸" in done.stdout and "未找到对应的音频文件" in done.stdout

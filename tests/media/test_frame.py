@@ -1,0 +1,397 @@
+"""What pictures show: grey levels, colours, sizes, turns; and what reading them reports."""
+
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from src.correction import remux
+from src.media import frame as picture
+from src.media import reader as media
+from src.media import writer
+from src.media.container import ReadReport
+from src.media.frame import Picture, Scaler
+from tests.support.films import (
+    COLUMNS,
+    MPEG2,
+    PCM,
+    ROWS,
+    corner_picture,
+    count_pictures,
+    ffmpeg,
+    field_number,
+    film,
+    read_code,
+)
+
+# ---------------------------------------------------------------------------- levels
+
+
+def converted(data: bytes, size: tuple[int, int], kind: str, wanted: str, full=False) -> bytes:
+    """Raw pixels of one format as those of another, by ffmpeg's swscale."""
+    levels = ["-color_range", "pc"] if full else []
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", kind,
+        "-s", f"{size[0]}x{size[1]}", *levels, "-i", "pipe:", "-f", "rawvideo", "-pix_fmt", wanted,
+        "pipe:",
+    ]  # fmt: skip
+    return subprocess.run(command, input=data, check=True, capture_output=True).stdout
+
+
+def scene(width: int, height: int) -> np.ndarray:
+    """uint8 RGB: ramps from black to white in every channel, some noise, black and white spots."""
+    y, x = np.mgrid[:height, :width]
+    ramps = [x / (width - 1), y / (height - 1), (x + y) / (width + height - 2)]
+    pixels = 255 * np.stack(ramps, 2) + np.random.default_rng(3).normal(0, 6, (height, width, 3))
+    pixels[:9, :9], pixels[-9:, -9:] = 0, 255
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def raw_frame(data: bytes, size: tuple[int, int], kind: str, full: bool) -> av.VideoFrame:
+    """A frame as a decoder gives it: rows lie further apart than they are long."""
+    frame = av.VideoFrame(*size, kind)
+    if full:
+        frame.color_range = picture.FULL_RANGE
+    at = 0
+    for number, plane in enumerate(frame.planes):
+        bits = frame.format.components[min(number, len(frame.format.components) - 1)].bits
+        length = plane.width * (2 if bits > 8 or (kind == "nv12" and number) else 1)
+        length *= 3 if kind == "rgb24" else 1
+        rows = np.zeros((plane.height, plane.line_size), np.uint8)
+        pixels = np.frombuffer(data, np.uint8, plane.height * length, at)
+        rows[:, :length] = pixels.reshape(plane.height, length)
+        rows[:, length:] = 77  # what lies between the rows must not be seen
+        plane.update(rows.tobytes())
+        at += plane.height * length
+    assert at == len(data)
+    return frame
+
+
+KINDS = [
+    ("yuv420p", False), ("yuv420p", True), ("yuvj420p", True), ("yuv422p", False),
+    ("yuv444p", False), ("nv12", False), ("gray", True), ("rgb24", True), ("yuv420p10le", False),
+    ("yuv420p10le", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(128, 96), (131, 97)], ids=["even", "odd"])
+@pytest.mark.parametrize(("kind", "full"), KINDS)
+def test_gray_is_what_swscale_makes_of_a_frame(kind, full, size):
+    data = converted(scene(*size).tobytes(), size, "rgb24", kind)
+    reference = np.frombuffer(converted(data, size, kind, "gray", full), np.uint8)
+    reference = reference.reshape(size[::-1]).astype(int)
+    assert np.ptp(reference) > 200
+    shown = Picture(raw_frame(data, size, kind, full), None)
+    assert (shown.width, shown.height) == size
+    assert shown.gray.dtype == np.uint8
+    assert np.abs(shown.gray - reference).max() <= 1
+    for part in (np.s_[:, :], np.s_[10:40, 7:63], np.s_[-1:, ::3]):
+        assert np.array_equal(shown.levelled(shown.luma[part]), shown.gray[part])
+
+
+def decoded(path: Path, wanted: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The first picture of a file as ffmpeg decodes and converts it."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", path, "-frames:v", "1",
+               "-f", "rawvideo", "-pix_fmt", wanted, "pipe:"]  # fmt: skip
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(data, np.uint8).reshape(shape).astype(int)
+
+
+FULL = ["-vf", "scale=out_range=pc", "-color_range", "pc"]
+CODED = {
+    "h264": ("mp4", ["-pix_fmt", "yuv420p"]),
+    "h264 full range": ("mp4", [*FULL, "-pix_fmt", "yuvj420p"]),
+    "h264 10 bits": ("mp4", ["-pix_fmt", "yuv420p10le"]),
+    "h264 10 bits full range": ("mp4", [*FULL, "-pix_fmt", "yuv420p10le"]),
+    "h264 4:2:2 10 bits": ("mkv", ["-pix_fmt", "yuv422p10le"]),
+    "vp9 full range": ("webm", ["-c:v", "libvpx-vp9", *FULL, "-pix_fmt", "yuv420p"]),
+    "mjpeg": ("avi", ["-c:v", "mjpeg", "-q:v", "2"]),
+    "gray": ("mkv", ["-c:v", "ffv1", "-pix_fmt", "gray"]),
+    "gray 10 bits": ("mkv", ["-c:v", "ffv1", "-pix_fmt", "gray10le"]),
+    "rgb": ("avi", ["-c:v", "rawvideo", "-pix_fmt", "bgr24"]),
+    "rgb in mov": ("mov", ["-c:v", "qtrle", "-pix_fmt", "rgb24"]),
+    "transparent": ("webm", ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p"]),
+    "4:1:1": ("mkv", ["-c:v", "ffv1", "-pix_fmt", "yuv411p"]),
+    "prores": ("mov", ["-c:v", "prores_ks"]),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_levels_of_decoded_films_are_those_of_ffmpeg(tmp_path, name):
+    suffix, options = CODED[name]
+    cv2.imwrite(str(tmp_path / "scene.png"), scene(162, 122)[..., ::-1])
+    path = tmp_path / f"film.{suffix}"
+    ffmpeg("-loop", 1, "-t", 0.1, "-i", tmp_path / "scene.png", *options, path)
+    first = next(media.read_pictures(path))
+    shape = (first.height, first.width)
+    assert np.abs(first.gray - decoded(path, "gray", shape)).max() <= 1
+    assert np.abs(first.bgr - decoded(path, "bgr24", (*shape, 3))).mean() <= 1
+    assert first.gray.max() >= 250 and first.gray.min() <= 5
+
+
+# ---------------------------------------------------------------------------- sizes and turns
+
+
+def corners(gray: np.ndarray) -> list[bool]:
+    """Which corners are white: top left, top right, bottom left, bottom right."""
+    height, width = gray.shape
+    places = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
+    return [bool(gray[place] > 128) for place in places]
+
+
+TURNS = [(0, (1, 0, 0, 0)), (90, (0, 0, 1, 0)), (180, (0, 0, 0, 1)), (270, (0, 1, 0, 0))]
+
+
+@pytest.mark.parametrize(("turn", "expected"), TURNS)
+@pytest.mark.parametrize("aspect", [1, 2])
+def test_rotated_films_are_upright(tmp_path, turn, expected, aspect):
+    """ffmpeg's -display_rotation turns the picture counterclockwise for the viewer."""
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    writer.write_clip(tmp_path / "square.mp4", [corner_picture(90, 160 // aspect)] * 5, 25, None)
+    ffmpeg("-i", tmp_path / "square.mp4", "-vf", f"setsar={aspect}", plain)
+    ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
+    upright = tmp_path / "upright.png"
+    ffmpeg("-i", turned, "-frames:v", 1, upright)  # turned by ffmpeg itself: the reference
+    picture = next(media.read_pictures(turned))
+    assert (picture.width, picture.height) == ((160, 90) if turn % 180 == 0 else (90, 160))
+    assert picture.gray.shape == picture.luma.shape == (picture.height, picture.width)
+    assert picture.bgr.shape == (picture.height, picture.width, 3)
+    assert corners(picture.gray) == [bool(corner) for corner in expected]
+    assert corners(picture.bgr[..., 1]) == corners(picture.small_bgr(80)[..., 1])
+    assert corners(picture.gray) == corners(picture.bgr[..., 1])
+    assert picture.small_bgr(80).shape == ((45, 80, 3) if turn % 180 == 0 else (80, 45, 3))
+    assert corners(cv2.imread(str(upright), cv2.IMREAD_GRAYSCALE)) == corners(picture.gray)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
+def test_pixels_that_are_not_square_are_stretched(tmp_path, aspect):
+    path = tmp_path / "wide.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=120x90:d=0.2",
+           "-vf", f"setsar={aspect.numerator}/{aspect.denominator}", path)  # fmt: skip
+    picture = next(media.read_pictures(path))
+    size = (round(120 * aspect), 90)
+    assert (picture.width, picture.height) == size
+    stored = decoded(path, "gray", (90, 120)).astype(np.uint8)
+    expected = cv2.resize(stored, size, interpolation=cv2.INTER_AREA).astype(int)
+    assert picture.gray.shape == (90, size[0])
+    assert np.abs(picture.gray - expected).mean() < 3
+
+
+def test_odd_sizes(tmp_path):
+    path = tmp_path / "odd.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=101x67:d=0.4:r=25", "-f", "lavfi", "-i",
+           "sine=d=0.4", "-pix_fmt", "yuv444p", path)  # fmt: skip
+    pictures = list(media.read_pictures(path))
+    assert len(pictures) == 10
+    assert pictures[0].gray.shape == (67, 101)
+    assert np.abs(pictures[0].gray - decoded(path, "gray", (67, 101))).max() <= 1
+    assert pictures[0].small_bgr(50).shape == (33, 50, 3)
+    remux.move_sound(path, None, tmp_path / "odd.webm", 0)
+    assert count_pictures(tmp_path / "odd.webm") == 10
+
+
+def frame_of(rgb: np.ndarray, kind: str = "yuv420p") -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=kind)
+
+
+def test_small_pictures_are_averaged_not_picked():
+    """Checks of single pixels become grey; to pick pixels would give black and white."""
+    checks = np.indices((192, 256)).sum(0) % 2 * 255
+    frame = frame_of(np.repeat(checks[..., None], 3, 2).astype(np.uint8), "yuv444p")
+    for longest, ripple in ((128, 2), (100, 35), (64, 2), (30, 12)):
+        small = Picture(frame, None).small_bgr(longest).astype(int)
+        assert small.shape == (round(192 * longest / 256), longest, 3)
+        assert np.abs(small - 127.5).max() <= ripple
+
+
+def test_small_pictures_look_like_opencv_s():
+    pixels = cv2.GaussianBlur(scene(256, 192), (0, 0), 1.5)
+    small = Picture(frame_of(pixels), None).small_bgr(64).astype(int)
+    expected = cv2.resize(pixels, (64, 48), interpolation=cv2.INTER_AREA)[..., ::-1]
+    assert np.abs(small - expected).mean() < 2
+    whole = Picture(frame_of(pixels), None)
+    assert whole.small_bgr(256) is whole.bgr and whole.small_bgr(1000).shape == (192, 256, 3)
+
+
+@pytest.mark.parametrize("size", [(256, 192), (255, 193)], ids=["even", "odd"])
+@pytest.mark.parametrize(("kind", "full"), KINDS)
+def test_halved_pictures_are_averages_of_the_colours(kind, full, size):
+    """Against swscale's colours, averaged by numpy; chroma lies differently at odd edges."""
+    data = converted(scene(*size).tobytes(), size, "rgb24", kind)
+    shown = Picture(raw_frame(data, size, kind, full), None)
+    whole = np.frombuffer(converted(data, size, kind, "bgr24", full), np.uint8)
+    whole = whole.reshape(size[1], size[0], 3)[:192, :248]
+    for longest, block in ((128, 2), (100, 4), (50, 8)):
+        small = shown.halved_bgr(longest).astype(int)
+        assert small.shape == (size[1] // block, size[0] // block, 3)
+        rows, columns = 192 // block, 248 // block
+        expected = whole.reshape(rows, block, columns, block, 3).mean((1, 3))
+        assert np.abs(small[:rows, :columns] - expected).mean() < 2
+
+
+def test_pictures_small_already_are_not_halved():
+    shown = Picture(frame_of(scene(120, 90)), None)
+    assert shown.halved_bgr(120) is shown.bgr
+    line = Picture(frame_of(scene(640, 4)), None)
+    assert line.halved_bgr(120).shape == (2, 320, 3), "two rows stay"
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("kind", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("halvings", [0, 1, 2])
+def test_a_part_is_cut_out_where_it_should_be(tmp_path, kind, turn, halvings):
+    """Against OpenCV's warp of the whole picture in colour, in a place between the pixels."""
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    cv2.imwrite(str(tmp_path / "scene.png"), cv2.GaussianBlur(scene(256, 192), (0, 0), 3))
+    levels = FULL if kind == "yuvj420p" else []
+    ffmpeg("-loop", 1, "-t", 0.1, "-i", tmp_path / "scene.png", *levels, "-pix_fmt", kind, plain)
+    ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
+    shown = next(media.read_pictures(turned))
+    step = 1.3 * 2**halvings
+    matrix = np.array([[step, 0, 20.4], [0, step, -6.7]])
+    part = shown.cut_out(matrix, 32, halvings)
+    blurred = cv2.blur(shown.bgr, (1 << halvings,) * 2, anchor=(0, 0))
+    shift = matrix.copy()
+    shift[:, 2] -= ((1 << halvings) - 1) / 2  # the blur of an even width lies between the pixels
+    expected = cv2.warpAffine(blurred, shift, (32, 32), borderMode=cv2.BORDER_REPLICATE,
+                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
+    assert part.shape == (32, 32, 3) and np.ptp(part) > 40
+    inside = np.s_[10:, :]  # where the edge repeats, the one averages and the other does not
+    assert np.abs(part[inside].astype(int) - expected[inside]).mean() < 2.5
+
+
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+def test_arrays_become_pictures_with_their_levels(size):
+    smooth = cv2.resize(np.random.default_rng(4).integers(0, 256, (4, 5, 3), np.uint8), size[::-1])
+    found = picture.picture_of(smooth)
+    assert 0 <= found.height - size[0] <= 1 and 0 <= found.width - size[1] <= 1
+    part = np.s_[: size[0], : size[1]]
+    expected = cv2.cvtColor(smooth, cv2.COLOR_BGR2GRAY).astype(int)
+    assert np.abs(found.gray[part] - expected).max() <= 2
+    # Colours are kept for every second pixel only.
+    assert np.abs(found.bgr[part].astype(int) - smooth).mean() < 8
+    before = found.gray.copy()
+    smooth[:] = 0
+    assert np.array_equal(picture.picture_of(np.zeros_like(smooth)).gray, 0 * before)
+    assert np.array_equal(found.gray, before)
+
+
+def test_one_context_a_size(monkeypatch):
+    """Contexts are slow to prepare: the pictures of a file share them."""
+    used = []
+
+    class Counted:
+        def __init__(self, make=picture.VideoReformatter):
+            self.real = make()
+
+        def reformat(self, *arguments, **more):
+            if self not in used:
+                used.append(self)
+            return self.real.reformat(*arguments, **more)
+
+    monkeypatch.setattr(picture, "VideoReformatter", Counted)
+    scaler, pixels = Scaler(), scene(128, 96)
+    for _ in range(5):
+        shown = Picture(frame_of(pixels), None, scaler)
+        shown.small_bgr(64), shown.small_bgr(32), shown.bgr, shown.gray
+    assert len(used) == 3  # the grey lies in memory
+    Picture(frame_of(pixels, "yuv422p"), None, scaler).small_bgr(64)
+    Picture(frame_of(scene(64, 96)), None, scaler).small_bgr(64)
+    assert len(used) == 5
+
+
+# ---------------------------------------------------------------------------- fields
+
+
+def spread(gray: np.ndarray) -> float:
+    """How far the pixels of a block are from one level, at worst: combs make it large."""
+    height, width = gray.shape[0] // ROWS, gray.shape[1] // COLUMNS
+    blocks = gray[: height * ROWS, : width * COLUMNS].reshape(ROWS, height, COLUMNS, width)
+    return float(blocks[:, 4:-4, :, 4:-4].std((1, 3)).max())
+
+
+@pytest.mark.parametrize("fields", ["top", "bottom"])
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("ts", MPEG2), ("mpg", MPEG2), ("avi", ["-c:v", "mpeg4", "-q:v", "2", *PCM])],
+)
+def test_interlaced_pictures_show_their_first_field(tmp_path, suffix, options, fields):
+    path = film(tmp_path / f"film.{suffix}", fields=fields, options=options)
+    due = [field_number(2 * k) for k in range(90)]
+    grays = [picture.gray for picture in media.read_pictures(path)]
+    assert [read_code(gray) for gray in grays] == due
+    assert max(spread(gray) for gray in grays) < 20
+    with av.open(str(path)) as container:
+        woven = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert len(woven) == 90 and min(spread(gray) for gray in woven) > 80
+    assert sum(read_code(gray) == number for gray, number in zip(woven, due, strict=True)) < 60
+
+
+@pytest.mark.parametrize("options", [["-crf", "30"], ["-c:v", "mpeg2video", "-q:v", "9"]])
+def test_pictures_without_fields_are_left_as_they_are(tmp_path, options):
+    path = film(tmp_path / "film.ts", options=options)
+    with av.open(str(path)) as container:
+        stored = [frame.to_ndarray() for frame in container.decode(video=0)]
+    pictures = list(media.read_pictures(path))
+    assert len(pictures) == len(stored) == 90
+    for shown, planes in zip(pictures, stored, strict=True):
+        assert np.array_equal(shown.luma, planes[: shown.height])
+
+
+def test_levels_and_turns_survive_deinterlacing(tmp_path):
+    lying = film(tmp_path / "lying.mkv", fields="top", options=[
+        "-vf", "transpose=1,tinterlace=interleave_top,setfield=tff,scale=out_range=pc:interl=1",
+        "-color_range", "pc", "-pix_fmt", "yuvj420p", "-x264opts", "tff=1"])  # fmt: skip
+    path = tmp_path / "turned.mkv"
+    ffmpeg("-display_rotation", 90, "-i", lying, "-c", "copy", path)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).interlaced_frame
+    grays = [picture.gray for picture in media.read_pictures(path)]
+    assert [read_code(gray) for gray in grays] == [field_number(2 * k) for k in range(90)]
+    levels = np.unique(grays[20], return_counts=True)
+    assert {16, 235} <= set(levels[0][np.argsort(levels[1])[-4:]])  # drawn so, not stretched
+
+
+# ---------------------------------------------------------------------------- what was met
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])
+def test_a_whole_film_is_reported_whole(tmp_path, suffix):
+    options = ["-c:v", "mpeg4", *PCM] if suffix == "avi" else []
+    report = ReadReport()
+    path = film(tmp_path / f"film.{suffix}", fps=30, options=options)
+    assert len(list(media.read_pictures(path, report=report))) == 90
+    assert (report.pictures, report.n_damaged) == (108, 0)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video", "mjpeg"])
+def test_damaged_packets_are_counted(tmp_path, codec):
+    whole, path = tmp_path / "whole.mkv", tmp_path / "damaged.mkv"
+    film(whole, options=["-c:v", codec, "-g", "15", "-c:a", "flac"])
+    rng, hit = np.random.default_rng(7), 0
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size == 0:
+                continue
+            if number % 20 == 10:
+                data = bytearray(bytes(packet))
+                for place in rng.integers(6, len(data), max(3, len(data) // 8)):
+                    data[place] ^= 0xFF
+                packet_, hit = av.Packet(bytes(data)), hit + 1
+                packet_.pts, packet_.dts = packet.pts, packet.dts
+                packet_.time_base = packet.time_base
+                packet = packet_
+            packet.stream = stream
+            target.mux(packet)
+    report = ReadReport()
+    shown = len(list(media.read_pictures(path, report=report)))
+    assert hit == 4
+    assert shown == pytest.approx(90, abs=2)
+    assert 0 < report.n_damaged <= 90
+    assert report.pictures + report.n_damaged >= 90

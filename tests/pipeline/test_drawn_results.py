@@ -1,0 +1,207 @@
+"""The command writes what one asked to look at."""
+
+import json
+import os
+from pathlib import Path
+
+import av
+import pytest
+
+from src.checkpoints.checkpoint import PRETRAINED
+from src.core.errors import OutputError
+from src.pipeline import command as inference_command
+from src.pipeline.engine import LipSyncInference
+from src.report import annotated_video as annotation
+from src.report import html_report as report
+from src.report import plots as rendering
+from tests.support.made_details import made_details
+
+pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
+
+
+@pytest.fixture
+def judged(command, talking_clip):
+    """``judged(*options)`` judges the drawn talker with the model that comes along."""
+
+    def call(*options):
+        return command("--checkpoint", PRETRAINED, "--video", talking_clip, "--score-only",
+                       "--device", "cpu", *options)  # fmt: skip
+
+    return call
+
+
+def test_report_picture_and_copy(judged, talking_clip, tmp_path):
+    names = {"report": "new/page.html", "plot": "picture.png", "annotate": "copy.mp4"}
+    paths = {option: tmp_path / name for option, name in names.items()}
+    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
+    status, out, err = judged(*options)
+    assert (status, err) == (0, "")
+    for said, option in (("report", "report"), ("picture", "plot"), ("annotated copy", "annotate")):
+        assert f"{said}: {paths[option]}" in out.splitlines()
+    assert paths["plot"].read_bytes()[:4] == b"\x89PNG"
+    page = paths["report"].read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and talking_clip.name in page
+    with av.open(str(paths["annotate"])) as copy, av.open(str(talking_clip)) as source:
+        assert copy.streams.video[0].width == source.streams.video[0].width
+        assert copy.streams.video[0].height > source.streams.video[0].height
+        assert copy.streams.video[0].frames == source.streams.video[0].frames
+    status, out, _ = judged("--json", "--report", paths["report"])
+    assert status == 0 and set(json.loads(out)) == {"score", "details"}
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "why"),
+    [
+        ("--report", "page.pdf", "must end in one of .htm .html"),
+        ("--annotate", "copy.avi", "must end in one of .mkv .mov .mp4"),
+        ("--annotate", ".", "is a folder"),
+    ],
+)
+def test_wrong_names_are_refused_before_anything_is_judged(judged, tmp_path, option, name, why):
+    status, out, err = judged(option, tmp_path / name)
+    assert (status, out, len(err.splitlines())) == (2, "", 1) and why in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_input_and_no_other_output_is_overwritten(command, talking_clip, tmp_path):
+    video = tmp_path / "in.mp4"
+    video.write_bytes(talking_clip.read_bytes())
+    same = ("--output", tmp_path / "out.mp4", "--annotate", tmp_path / "out.mp4")
+    for options in (("--annotate", video), same):
+        status, _, err = command("--checkpoint", PRETRAINED, "--video", video, *options)
+        assert status == 2 and "choose another name" in err
+    assert video.read_bytes() == talking_clip.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_the_usual_name_of_the_mended_video_leaves_the_copy_alone(
+    command, talking_clip, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(LipSyncInference, "mend", lambda self, video, audio, output, *_: (
+        True, "mended", {"score_before": 0.1, "details": {}, "notes": [], "output": output}
+    ))  # fmt: skip
+    monkeypatch.setattr(inference_command, "print_result", lambda *_: None)
+    monkeypatch.setattr(annotation, "annotate", lambda *_: None)
+    copy = tmp_path / f"{talking_clip.stem}_synced.mp4"
+    _, out, _ = command(
+        "--checkpoint", PRETRAINED, "--video", talking_clip, "--annotate", copy, "--device", "cpu",
+        "--set", f"paths.output_dir={tmp_path}",
+    )  # fmt: skip
+    assert f"output: {copy.with_stem(copy.stem + '_2')}" in out and f"copy: {copy}" in out
+
+
+def test_of_many_pairs_there_is_no_single_page(command, tmp_path):
+    status, _, err = command("--video-dir", tmp_path, "--report", tmp_path / "page.html")
+    assert status == 2 and "only with --video" in err
+
+
+# --- what cannot be written is found out before the work, and what was found is told after it
+
+
+@pytest.fixture
+def unjudged(monkeypatch):
+    """Nothing is judged in this test: it would take minutes."""
+    for name in ("compute_sync_score", "mend"):
+        monkeypatch.setattr(LipSyncInference, name, lambda *_: pytest.fail("judged"))
+
+
+@pytest.mark.parametrize("option", ["--report", "--plot", "--annotate", "--output"])
+@pytest.mark.parametrize("folder", ["file", "file/new", "x" * 300])
+def test_what_cannot_be_written_is_refused_before_anything_is_judged(
+    command, talking_clip, tmp_path, monkeypatch, option, folder
+):
+    judged = []
+    monkeypatch.setattr(
+        LipSyncInference, "compute_sync_score", lambda *_: judged.append(1) or (None, {})
+    )
+    (tmp_path / "file").write_text("no folder")
+    suffix = {"--report": "html", "--plot": "png"}.get(option, "mp4")
+    path = tmp_path / folder / f"out.{suffix}"
+    status, out, err = command("--checkpoint", PRETRAINED, "--video", talking_clip,
+                               "--device", "cpu", option, path)  # fmt: skip
+    assert (status, out, len(err.splitlines()), judged) == (2, "", 1, [])
+    assert f"cannot write {path}: " in err or f"cannot make the folder {path.parent}: " in err
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder nobody can write to")
+def test_a_page_in_a_folder_that_takes_none(judged, unjudged):
+    status, out, err = judged("--report", "/proc/r.html")
+    assert (status, out, len(err.splitlines())) == (2, "", 1) and "cannot write /proc/r.html" in err
+
+
+@pytest.fixture
+def known(monkeypatch, talking_clip):
+    """The result is known without judging."""
+    details = made_details(talking_clip, talking_clip, 2.0)
+    found = {"score_before": 0.01, "details": details, "notes": []}
+
+    def mend(self, video, audio, output, *_):
+        Path(output).write_bytes(b"mended")
+        return True, "audio lagged by 200 ms, corrected", found
+
+    monkeypatch.setattr(LipSyncInference, "compute_sync_score", lambda *_: (0.01, details))
+    monkeypatch.setattr(LipSyncInference, "mend", mend)
+
+
+DRAWN = (
+    ("--plot", "new/p.png", rendering, "plot_result"),
+    ("--report", "new/p.html", report, "write_report"),
+    ("--annotate", "new/p.mp4", annotation, "annotate"),
+)
+
+
+@pytest.mark.parametrize(("option", "name", "module", "draw"), DRAWN)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_drawing_that_fails_costs_no_result(
+    judged, known, tmp_path, monkeypatch, option, name, module, draw, as_json
+):
+    def fails(*_):
+        raise OutputError("cannot write it: No space left on device")
+
+    monkeypatch.setattr(module, draw, fails)
+    status, out, err = judged(option, tmp_path / name, *(["--json"] if as_json else []))
+    assert status == 2 and err.splitlines() == ["error: cannot write it: No space left on device"]
+    if as_json:
+        assert json.loads(out)["score"] == 0.01
+    else:
+        assert "sync score: 0.0100" in out and str(tmp_path) not in out
+    assert list(tmp_path.iterdir()) == [], "the folder that was made for it is gone again"
+
+
+@pytest.mark.parametrize(("option", "name", "module", "draw"), DRAWN)
+def test_stopped_while_drawing_the_mended_video_is_said_to_be_there(
+    command, known, talking_clip, tmp_path, monkeypatch, option, name, module, draw
+):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, draw, stopped)
+    mended = tmp_path / "mended.mp4"
+    given = ("--checkpoint", PRETRAINED, "--video", talking_clip, "--device", "cpu")
+    status, out, err = command(*given, "--output", mended, option, tmp_path / name)
+    assert status == 130 and "sync score: 0.0100" in out and f"output: {mended}" in out
+    assert err.split("\n") == ["", f"the mended video is there already: {mended}", "stopped", ""]
+    assert list(tmp_path.iterdir()) == [mended]
+    status, _, err = command(*given, "--score-only", option, tmp_path / name)
+    assert status == 130 and "mended" not in err
+
+
+@pytest.mark.parametrize("options", [("--video", "none.mp4"), ("--face", "9")])
+def test_no_empty_folder_stays_behind(judged, tmp_path, options):
+    names = [part for option, name, *_ in DRAWN for part in (option, tmp_path / name)]
+    status, out, err = judged(*names, *options)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("face", ["biggest", "-1", "1.5", "", "Speaking", "²"])
+def test_a_face_that_cannot_be_is_refused_before_the_video_is_read(judged, unjudged, face):
+    status, out, err = judged(f"--face={face}")
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert f"--face {face}: give speaking, largest, or a number" in err
+
+
+def test_the_score_is_never_rounded_up_to_certainty(capsys, talking_clip):
+    inference_command.print_result(0.99999, made_details(talking_clip, talking_clip, 2.0))
+    assert "sync score: 0.9999\n" in capsys.readouterr().out

@@ -1,0 +1,188 @@
+"""Score and find: with a model that knows one drawn talker."""
+
+import av
+import numpy as np
+import pytest
+
+from src.media.frame import Picture
+from src.media.reader import read_pictures
+from src.media.writer import write_wav
+from src.pipeline.engine import LipSyncInference
+from src.preprocessing import extract
+from src.scoring.verdict import perceived, verdict
+from tests.support.inference_helpers import (
+    SECONDS,
+    SEED,
+    check_details,
+    sound_of,
+    write_sound,
+)
+from tools import synthetic_talker
+
+pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
+
+
+# --- the score and its details
+
+
+def test_details_of_a_clip_in_sync(judge, clips):
+    score, details = judge.compute_sync_score(clips())
+    check_details(score, details)
+    assert score > 0.8 and details["offset_frames"] == 0 and "in sync" in details["verdict"]
+    assert details["face_share"] == 1 and details["duration_s"] == SECONDS
+    assert details["video"] == details["audio"] == str(clips())
+    assert details["confidence"] > 0.2 and 0 < details["min_distance"] < 1.4
+    peak = int(np.nanargmax(np.array(details["curve"]["similarity"], float)))
+    assert abs(details["curve"]["offset_ms"][peak] - details["offset_ms"]) <= 20
+    assert np.mean([second for second in details["per_second"] if second is not None]) > 0.5
+
+
+@pytest.mark.parametrize("shift_ms", [-400, -160, -37, 0, 90, 240])
+def test_found_is_injected(judge, clips, shift_ms):
+    score, details = judge.compute_sync_score(clips(shift_ms))
+    check_details(score, details)
+    assert details["offset_ms"] == pytest.approx(shift_ms, abs=20)
+    assert details["offset_frames"] == round(details["offset_ms"] / 40)
+    if abs(shift_ms) >= 160:
+        assert score < 0.2
+        assert ("leads" if shift_ms > 0 else "lags") in details["verdict"]
+
+
+@pytest.mark.parametrize("shift_ms", [-200, 120])
+def test_sound_of_its_own_and_the_same_sound_apart_give_the_same(judge, clips, tmp_path, shift_ms):
+    sound = write_sound(tmp_path / "sound.wav", SEED, shift_ms)
+    own, apart = (
+        judge.compute_sync_score(clips(shift_ms)),
+        judge.compute_sync_score(clips(0), sound),
+    )
+    check_details(*apart)
+    assert apart[1]["audio"] == str(sound) and apart[1]["video"] == str(clips(0))
+    assert apart[1]["offset_ms"] == pytest.approx(own[1]["offset_ms"], abs=5)
+    assert apart[1]["offset_ms"] == pytest.approx(shift_ms, abs=20)
+
+
+def test_paths_may_be_texts_with_any_letters(judge, clips, tmp_path):
+    odd = tmp_path / "嘴 ñ 100%.mp4"
+    odd.write_bytes(clips(-160).read_bytes())
+    _, details = judge.compute_sync_score(video_path=str(odd), audio_path=None)
+    assert details["offset_ms"] == pytest.approx(-160, abs=20)
+    success, message = judge.sync_video_audio(str(odd), None, str(tmp_path / "出 %d 100%.mp4"))
+    assert success, message
+    assert {path.name for path in tmp_path.iterdir()} == {"嘴 ñ 100%.mp4", "出 %d 100%.mp4"}
+
+
+def test_the_range_of_offsets_is_a_setting(trained, clips):
+    from src.core.config import load_config
+
+    config = load_config(None, ["inference.max_offset_frames=8"])
+    _, details = LipSyncInference(trained, "cpu", config).compute_sync_score(clips(240))
+    assert details["curve"]["offset_ms"] == list(range(-320, 321, 10))
+    assert details["offset_ms"] == pytest.approx(240, abs=20)
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "how"),
+    [
+        (0, "undetectable"), (44, "undetectable"), (-124, "undetectable"),
+        (45, "detectable"), (89, "detectable"), (-125, "detectable"), (-184, "detectable"),
+        (90, "unacceptable"), (-185, "unacceptable"), (500, "unacceptable"),
+    ],
+)  # fmt: skip
+def test_the_limits_are_those_of_bt_1359(offset_ms, how):
+    assert perceived(offset_ms) == how
+
+
+def test_verdicts():
+    said = "audio lags by 120 ms: too little to be noticed (ITU-R BT.1359)"
+    assert verdict(-120.4) == said
+    assert verdict(80.0) == "audio leads by 80 ms: noticeable, but acceptable (ITU-R BT.1359)"
+    assert verdict(-190.0) == "audio lags by 190 ms: not acceptable (ITU-R BT.1359)"
+    assert verdict(39.0) == ("in sync (offset +39 ms): too little to be noticed (ITU-R BT.1359)")
+    assert verdict(44.6) == "audio leads by 45 ms: noticeable, but acceptable (ITU-R BT.1359)"
+    assert verdict(0.0).startswith("in sync")
+
+
+def blinking(read, shown: int):
+    """Reads pictures, each ``shown`` of them followed by a dark one: so many shots."""
+
+    def pictures(*arguments):
+        for number, picture in enumerate(read(*arguments)):
+            if number % (shown + 1) == shown:
+                dark = np.zeros((picture.height, picture.width, 3), np.uint8)
+                picture = Picture(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
+            yield picture
+
+    return pictures
+
+
+@pytest.mark.parametrize("shift_ms", [-400, 0, 240, 400])
+@pytest.mark.parametrize("shown", [15, 20])
+def test_shots_shorter_than_the_offset_is_long(judge, clips, monkeypatch, shown, shift_ms):
+    monkeypatch.setattr(extract, "read_pictures", blinking(read_pictures, shown))
+    score, details = judge.compute_sync_score(clips(shift_ms))
+    check_details(score, details)
+    assert details["face_share"] < 1, "the shots are cut"
+    assert details["offset_ms"] == pytest.approx(shift_ms, abs=25)
+
+
+def test_an_offset_beyond_the_reach_is_undetermined(trained, clips):
+    judge = LipSyncInference(trained, "cpu", overrides=["inference.max_offset_frames=5"])
+    _, details = judge.compute_sync_score(clips(240))
+    assert details["offset_ms"] is None and details["status"] in ("edge", "weak")
+    assert not judge.sync_video_audio(clips(240), None, clips(240).with_name("no.mp4"))[0]
+
+
+def test_too_little_speech_is_said(judge, clips, tmp_path):
+    sound = sound_of(SEED)
+    rate = synthetic_talker.SAMPLE_RATE
+    loudest = int(np.argmax(np.convolve(np.abs(sound), np.ones(rate // 5), "same")))
+    word = np.zeros_like(sound)
+    word[loudest - rate // 20 : loudest + rate // 20] = sound[
+        loudest - rate // 20 : loudest + rate // 20
+    ]
+    write_wav(tmp_path / "word.wav", word, rate)
+    score, details = judge.compute_sync_score(clips(), tmp_path / "word.wav")
+    check_details(score, details)
+    assert score is None and details["status"] in ("no_speech", "too_short")
+
+
+# --- no evidence, no number
+
+
+def test_noise_and_silence_are_no_evidence(judge, clips, tmp_path):
+    sound = tmp_path / "noise.wav"
+    write_wav(sound, np.random.default_rng(0).normal(0, 0.05, 48000).astype(np.float32))
+    score, details = judge.compute_sync_score(clips(), sound)
+    check_details(score, details)
+    assert score is None and details["undetermined"] == "nobody speaks while the face is seen"
+    assert details["per_second"] == [None, None, None]
+    output = tmp_path / "out.mp4"
+    success, reason = judge.sync_video_audio(clips(), sound, output)
+    assert (success, output.exists()) == (False, False)
+    assert reason == "nothing changed: nobody speaks while the face is seen"
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.wav"]
+
+
+@pytest.mark.parametrize("other", [9002, 9005, 9007])
+def test_the_sound_of_another_clip_is_not_in_sync(judge, clips, tmp_path, other):
+    sound = write_sound(tmp_path / "other.wav", other)
+    score, details = judge.compute_sync_score(clips(), sound)
+    check_details(score, details)
+    _, right = judge.compute_sync_score(clips())
+    assert score < 0.5
+    assert details["confidence"] < right["confidence"]
+    assert details["offset_probability"] < right["offset_probability"]
+
+
+def test_weak_evidence_changes_nothing(trained, clips, tmp_path):
+    from src.core.config import load_config
+
+    config = load_config(None, ["inference.min_offset_probability=0.97"])
+    judge = LipSyncInference(trained, "cpu", config)
+    sound, output = write_sound(tmp_path / "other.wav", 9002), tmp_path / "out.mp4"
+    success, reason = judge.sync_video_audio(clips(), sound, output)
+    assert success is False and not output.exists()
+    assert reason == "nothing changed: the mouth and the sound show no clear relation"
+    score, details = judge.compute_sync_score(clips(), sound)
+    check_details(score, details)
+    assert details["offset_ms"] is None and details["verdict"].startswith("undetermined")

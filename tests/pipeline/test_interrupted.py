@@ -1,0 +1,104 @@
+"""Ctrl+C while a clip is judged or mended: one word, and nothing of it stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.films import ffmpeg
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
+
+# The first measurement is skipped: whether the weights know the drawn face is not asked here.
+MENDING = """
+from src.core import cli
+from src import inference
+real, given = inference.LipSyncInference.compute_sync_score, []
+
+def measured(self, video, *rest, **more):
+    given.append(video)
+    if len(given) > 1:
+        return real(self, video, *rest, **more)
+    piece = {"start_s": 0.0, "end_s": 60.0, "offset_ms": 240.0, "end_offset_ms": 240.0}
+    timeline = {"kind": "constant", "drift_ppm": None, "pieces": [piece]}
+    return 0.1, {"undetermined": None, "duration_s": 60.0, "timeline": timeline}
+
+inference.LipSyncInference.compute_sync_score = measured
+cli.run(inference.main)
+"""
+
+
+@pytest.fixture(scope="module")
+def minute(talking_clip, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("minute") / "v.mp4"
+    ffmpeg("-stream_loop", 29, "-i", talking_clip, "-c", "copy", path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("script", "folder", "begun"),
+    [
+        (None, "temporary", "lipsync-*/*.rows"),  # faces are being followed
+        (MENDING, "out", ".v_synced-*.mp4"),  # the sound is being laid
+        (MENDING, "temporary", "lipsync-*/*.rows"),  # the result is being measured
+    ],
+)
+def test_nothing_stays(minute, tmp_path, script, folder, begun):
+    for name in ("temporary", "out"):
+        (tmp_path / name).mkdir()
+    command = [sys.executable, *(["-c", script] if script else ["src/inference.py"])]
+    arguments = ["--checkpoint", "pretrained/best_model.pth", "--video", minute, "--device", "cpu",
+                 "--output", tmp_path / "out" / "v_synced.mp4"]  # fmt: skip
+    with subprocess.Popen(
+        [*command, *map(str, arguments)], cwd=ROOT, text=True, encoding="utf-8",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(ROOT)},
+    ) as running:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / folder).glob(begun)):
+            assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: ffmpeg gets it, too
+        pressed = time.monotonic()
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and out == "" and err.strip().endswith("stopped")
+    assert "Traceback" not in err and "error" not in err
+    assert time.monotonic() - pressed < 20
+    assert left_in(tmp_path) == set()
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for name in ("temporary", "out") for path in (folder / name).iterdir()}
+
+
+def test_nothing_stays_of_a_batch(minute, tmp_path):
+    """The processes of a batch are told by the first one, and remove what is theirs."""
+    for name in ("temporary", "out", "videos"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        (tmp_path / "videos" / f"{number}.mp4").hardlink_to(minute)
+    arguments = ["--checkpoint", "pretrained/best_model.pth", "--video-dir", tmp_path / "videos",
+                 "--device", "cpu", "--output", tmp_path / "out", "--workers", "2"]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "src/inference.py", *map(str, arguments)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+    ) as running:  # fmt: skip
+        deadline = time.monotonic() + 240
+        while not list((tmp_path / "temporary").rglob("*.rows")):
+            assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and err.strip().endswith("stopped")
+    assert "Traceback" not in out + err
+    assert left_in(tmp_path) == set()

@@ -1,0 +1,80 @@
+"""A training that is killed in the middle leaves files that can be read, always."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from src.checkpoints.checkpoint import load_checkpoint
+from tests.support.training_helpers import settings_for
+
+pytest_plugins = ("tests.support.training_fixtures",)
+KILLS = 30
+
+
+def training(arguments: list[str], moment_s: float) -> None:
+    """``train.py`` in this process, which is killed so long after it begins to train.
+
+    By the processor's time: on a busy machine nothing happens in a second of the clock.
+    """
+    from src import train
+    from src.core import cli
+
+    fit = train.fit_model
+
+    def watched(*state):
+        def kill():
+            while time.process_time() < end:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        end = time.process_time() + moment_s
+        threading.Thread(target=kill, daemon=True).start()
+        fit(*state)
+
+    train.fit_model = watched
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
+    sys.argv = ["train.py", *arguments]
+    cli.run(train.main)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Processes forked off one that has imported torch: that takes longer than all the rest."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["src.train", "torch.utils.tensorboard", "torchvision.utils"])
+    return context
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_no_file_is_ever_half_written(corpus, tmp_path, processes):
+    """Thirty times: a real training, saving after every step, killed at a random moment."""
+    changes = {
+        "training__num_epochs": 1000, "training__save_steps": 1, "training__save_interval": 1,
+        "training__keep_checkpoint_max": 3, "data__processed_dir": corpus / "processed",
+    }  # fmt: skip
+    arguments = settings_for(tmp_path, **changes)
+    folder, dice = tmp_path / "checkpoints", random.Random(0)
+    saved = set()
+    for number in range(KILLS):
+        resume = ["--resume", "auto"] if saved else []
+        # It learns then, and saves all the time.
+        given = ([*arguments, *resume], dice.uniform(0, 1.5))
+        process = processes.Process(target=training, args=given)
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, number
+        found = [path for path in folder.iterdir() if path.suffix == ".pth"]
+        for path in found:
+            load_checkpoint(path)
+        saved |= {path.name for path in found}
+        periodic = [path for path in found if path.name.startswith("checkpoint_")]
+        assert len(periodic) <= 4, "killed before the oldest was dropped"
+    assert len(saved) > 10, "killed while it was saving"
+    assert len(list(folder.glob("*.part"))) <= 4, "parts are written over, they do not pile up"

@@ -1,0 +1,242 @@
+"""Trainings that stop and go on: to the bit, with other settings, and after Ctrl+C."""
+
+import math
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.checkpoints.checkpoint import load_checkpoint
+from src.core.errors import CheckpointError, MissingFileError
+from src.dataset.index import INDEX_NAME, read_index, write_index
+from src.training import loop
+from tests.support.training_helpers import ROOT, differences, losses
+
+pytest_plugins = ("tests.support.training_fixtures",)
+
+ZERO_CLIPS = loop.ZERO_CLIPS
+
+
+def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_path):
+    settings = {
+        "training__num_epochs": 2, "training__save_interval": 1, "training__augment": True,
+        "model__dropout": 0.3,
+    }  # fmt: skip
+    _, straight, _ = trainer(*arguments(**settings))
+    first = tmp_path / "checkpoints"
+    content = load_checkpoint(first / "last.pth")
+    middle = first / "checkpoint_epoch_1.pth"
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    _, resumed, _ = trainer(*again, "--resume", middle)
+    assert "after epoch 1" in resumed and "Epoch 2/2" in resumed and "Epoch 1/2" not in resumed
+    assert losses(straight)[1:] == losses(resumed)
+    found = load_checkpoint(tmp_path / "again" / "last.pth")
+    assert found["epoch"] == 2 and differences(content, load_checkpoint(middle))
+    assert found["best_val_loss"] == content["best_val_loss"]
+    assert differences(content, found) == []
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, tmp_path, ema):
+    settings = {
+        "training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3,
+        "training__save_steps": 5, "training__keep_checkpoint_max": 0, "training__ema": ema,
+    }  # fmt: skip
+    _, straight, _ = trainer(*arguments(**settings))
+    folder = tmp_path / "checkpoints"
+    (middle,) = folder.glob("checkpoint_epoch_*_step_5.pth")
+    content = load_checkpoint(middle)
+    assert content["sampler"]["batch"] > 0, "not between two epochs"
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    _, resumed, _ = trainer(*again, "--resume", middle)
+    assert differences(load_checkpoint(folder / "last.pth"),
+                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
+    assert losses(straight)[content["epoch"] :] == losses(resumed), "also of the epoch it was in"
+
+
+def test_resuming_after_steps_without_anything_to_learn_changes_nothing(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    """Neither before the first step that there was, nor after it."""
+    forward = loop.forward
+
+    def quiet(state, *rest):
+        loss, right, asked = forward(state, *rest)
+        training = torch.is_grad_enabled()
+        return loss, right, 0 if training and state.step < 2 else asked
+
+    monkeypatch.setattr(loop, "forward", quiet)
+    settings = {"training__num_epochs": 2, "training__save_steps": 1,
+                "training__keep_checkpoint_max": 0}  # fmt: skip
+    trainer(*arguments(**settings))
+    folder = tmp_path / "checkpoints"
+    straight = load_checkpoint(folder / "last.pth")
+    rates = straight["scheduler_state_dict"]
+    assert straight["sampler"]["idle"] == 2 and rates["last_epoch"] == straight["step"] - 2
+    for step in (1, 4):
+        (middle,) = folder.glob(f"checkpoint_epoch_*_step_{step}.pth")
+        again = arguments(**settings, paths__checkpoint_dir=tmp_path / f"from {step}")
+        trainer(*again, "--resume", middle)
+        found = load_checkpoint(tmp_path / f"from {step}" / "last.pth")
+        assert differences(straight, found) == []
+
+
+def test_resume_auto_goes_on_with_the_last_run(trainer, arguments, tmp_path):
+    with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
+        trainer(*arguments(), "--resume", "auto")
+    trainer(*arguments(training__num_epochs=1))
+    _, said, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
+    assert "after epoch 1" in said and "training.num_epochs: 1 → 2" in said and "Epoch 2/2" in said
+
+
+def test_what_changed_since_is_told_key_by_key(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    new = {
+        "training__num_epochs": 2,
+        "training__weight_decay": 0.2,
+        "inference__max_offset_frames": 9,
+    }
+    _, said, _ = trainer(*arguments(**new), "--resume", last)
+    told = [line for line in said.splitlines() if line.startswith("changed since")]
+    assert told == ["changed since: training.num_epochs: 1 → 2",
+                    "changed since: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"learning_rate = 0\.003, .* 0\.001.*--change-rate"):
+        trainer(*arguments(training__learning_rate=0.001), "--resume", last)
+
+
+def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    status, said, _ = trainer(*arguments(training__num_epochs=1), "--resume", last)
+    assert status == 0 and "Epoch 2" not in said and "whole clips" in said
+
+
+def test_resuming_elsewhere_without_a_new_best_still_ends_well(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    trainer(*arguments(training__num_epochs=2, training__save_interval=1))
+    first = tmp_path / "checkpoints" / "checkpoint_epoch_1.pth"
+    worse = loop.Tally(loss=99.0, right=0, asked=1)
+    monkeypatch.setattr(loop, "validate", lambda state: worse)
+    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
+    status, said, _ = trainer(*again, "--resume", first)
+    assert status == 0 and "whole clips" in said
+
+
+def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path):
+    """What was trained on must not be tested on."""
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    shutil.copytree(corpus / "processed", tmp_path / "fewer")
+    index = read_index(tmp_path / "fewer" / INDEX_NAME)
+    write_index(tmp_path / "fewer" / INDEX_NAME, index["settings"], index["samples"][:-1])
+    with pytest.raises(CheckpointError, match="other clips"):
+        trainer(*arguments(data__processed_dir=tmp_path / "fewer"), "--resume", last)
+    with pytest.raises(CheckpointError, match="another split"):
+        trainer(*arguments(training__split_seed=99), "--resume", last)
+
+
+def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_path):
+    """The rate follows the epochs, however many steps one has, and is the one now set."""
+    trainer(*arguments(training__num_epochs=2, training__warmup_epochs=0))
+    first = tmp_path / "checkpoints" / "last.pth"
+    changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
+    again = arguments(**changes, training__batch_size=2, training__learning_rate=0.002)
+    _, said, _ = trainer(*again, "--resume", first, "--change-rate")
+    rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
+    assert rates == pytest.approx([0.002 * 0.5, 0.002 * 0.5 * (1 + math.cos(math.pi * 0.75))],
+                                  abs=1e-6)  # fmt: skip
+
+
+def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    with pytest.raises(CheckpointError, match=r"model\.hidden_dim = 64.* 32"):
+        trainer(*arguments(model__hidden_dim=32), "--resume", last)
+    with pytest.raises(MissingFileError, match=r"none\.pth"):
+        trainer(*arguments(), "--resume", tmp_path / "none.pth")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+@pytest.mark.parametrize("after", ["Epoch 1/", "Epoch 3/"])
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, after):
+    with subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "src/train.py"), *arguments(training__num_epochs=1000)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+        env=os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}, cwd=ROOT,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.startswith(after):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        assert process.wait(60) == 130
+    assert "Traceback" not in rest
+    hint = re.search(r"stopped after epoch (\d+).*python src/train.py (.*) --resume (\S+)", rest)
+    # The command can be typed as it stands: it repeats the settings of this run.
+    assert shlex.split(hint[2]) == arguments(training__num_epochs=1000)
+    last = Path(hint[3])
+    content = load_checkpoint(last)
+    assert content["epoch"] == int(hint[1]) and last.parent == tmp_path / "checkpoints"
+    epochs = content["epoch"] + 1
+    status, said, _ = trainer(*arguments(training__num_epochs=epochs), "--resume", last)
+    assert status == 0 and f"Epoch {epochs}/{epochs}" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "ZERO_CLIPS", ZERO_CLIPS)  # as in a process of its own
+    settings = {"training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3}
+    _, _, _ = trainer(*arguments(**settings))
+    again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
+    script = [sys.executable, "-u", str(ROOT / "src/train.py"), *again]
+    environment = os.environ | {"LIPSYNC_LANG": "en", "OMP_NUM_THREADS": "1"}
+    stops = 0
+    for pause in (0.05, 0.4, 0.8, 0.2):
+        resume = ["--resume", "auto"] if stops else []
+        with subprocess.Popen(
+            [*script, *resume],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            cwd=ROOT,
+        ) as process:
+            for line in process.stdout:
+                if line.startswith("Epoch"):
+                    time.sleep(pause)
+                    process.send_signal(signal.SIGINT)
+                    break
+            process.stdout.read()
+        stops += process.wait(60) == 130
+    assert stops >= 2
+    trainer(*again, "--resume", "auto")
+    assert differences(load_checkpoint(tmp_path / "checkpoints" / "last.pth"),
+                         load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
+
+
+def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
+    trainer, arguments, tmp_path, monkeypatch
+):
+    trainer(*arguments(training__num_epochs=1))
+    first = tmp_path / "checkpoints" / "last.pth"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train_epoch", stop)
+    again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
+    status, said, _ = trainer(*again, "--resume", first)
+    assert status == 130
+    hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", said)
+    assert load_checkpoint(hint[1])["epoch"] == 1
