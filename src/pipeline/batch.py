@@ -8,10 +8,11 @@ date after every pair, so that a run that was stopped goes on where it was.
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from ..core.config import Config, load_config
 from ..core.errors import LipSyncError
@@ -22,19 +23,28 @@ from .pairs import Pair, with_outputs
 from .summary_table import _fingerprint, _holds, _row, _write, read_summary, values_of
 
 
-@dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash: each is itself alone
-class Judge:
-    """What the processes make their ``LipSyncInference`` of: its arguments.
+class Engine(Protocol):
+    """What judges and corrects a pair: ``LipSyncInference``."""
+
+    def compute_sync_score(self, video_path, audio_path, face=...) -> tuple[float | None, dict]: ...
+
+    def mend(self, video_path, audio_path, output_path, face=..., fit=...) -> tuple: ...
+
+
+class EngineSpec(Protocol):
+    """What a process of a batch makes its engine of: hashable by identity, and can be pickled.
 
     Attributes:
+        checkpoint, config, overrides: as in ``engine.EngineSpec``.
         sha256: of a model that is in memory already; None: that of the file counts.
     """
 
     checkpoint: Path
-    device: str | None
     config: Config | None
     overrides: tuple[str, ...]
-    sha256: str | None = None
+    sha256: str | None
+
+    def build(self) -> Engine: ...
 
 
 def done(inference, pair: Pair) -> dict:
@@ -70,7 +80,7 @@ def done(inference, pair: Pair) -> dict:
 
 
 def run_batch(
-    judge: Judge,
+    spec: EngineSpec,
     pairs: list[Pair],
     summary: Path | None,
     workers: int = 0,
@@ -84,12 +94,12 @@ def run_batch(
     the model or the settings have changed, its output is gone, or it could not be read.
 
     Args:
-        judge: what to work with.
+        spec: what processes make their engine of.
         pairs: what to do.
         summary: the table (CSV); None: none is kept, and all pairs are worked on.
         workers: processes; 0: one for each core.
         progress: called after each pair.
-        inference: a ``LipSyncInference`` made of the ``judge``, to work with in this process, one
+        inference: a ``LipSyncInference`` made of the ``spec``, to work with in this process, one
             pair after the other, whatever ``workers`` says; None: processes make their own.
         details: whether to keep them, which takes memory for each pair.
 
@@ -102,11 +112,11 @@ def run_batch(
         OutputError: the table cannot be written.
         DatasetError: another file has the name of the table.
     """
-    model = judge.sha256 or sha256(judge.checkpoint.read_bytes()).hexdigest()
+    model = spec.sha256 or sha256(spec.checkpoint.read_bytes()).hexdigest()
     # Without settings of its own, those of how to judge are the usual ones.
-    told = judge.config.model_dump_json() if judge.config else None
-    judging = (judge.config or load_config()).inference.model_dump_json()
-    settings = [model, list(judge.overrides), told, judging]
+    told = spec.config.model_dump_json() if spec.config else None
+    judging = (spec.config or load_config()).inference.model_dump_json()
+    settings = [model, list(spec.overrides), told, judging]
     names = [_fingerprint(pair, settings) for pair in pairs]
     rows, kept = {}, {}
     if summary is not None:
@@ -122,7 +132,7 @@ def run_batch(
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
         if inference is None:
-            results = results_of(_work, (judge, folder), waiting, workers)
+            results = results_of(_work, (spec, folder), waiting, workers)
         else:
             results = ((job, done(inference, job[1])) for job in waiting)
         for (name, pair), result in results:
@@ -148,16 +158,14 @@ def run_batch(
     ]  # fmt: skip
 
 
-def _work(context: tuple[Judge, str], job: tuple[str, Pair]) -> dict:
-    judge, tempfile.tempdir = context
-    return done(_inference(judge), job[1])
+def _work(context: tuple[EngineSpec, str], job: tuple[str, Pair]) -> dict:
+    spec, tempfile.tempdir = context
+    return done(_engine(spec), job[1])
 
 
 @cache
-def _inference(judge: Judge):
-    from .engine import LipSyncInference
-
-    return LipSyncInference(judge.checkpoint, judge.device, judge.config, list(judge.overrides))
+def _engine(spec: EngineSpec) -> Engine:
+    return spec.build()
 
 
 def ranked(

@@ -15,8 +15,8 @@ from ..correction.duration import FITS
 from ..i18n.messages import tr
 from ..media.writer import SUFFIXES
 from ..scoring.verdict import percent_sure
-from .batch import Judge, run_batch
-from .engine import LipSyncInference
+from .batch import run_batch
+from .engine import EngineSpec, LipSyncInference
 from .pairs import free_name, pairs_in, read_list, with_outputs
 
 SUMMARY_NAME = "summary.csv"
@@ -132,7 +132,7 @@ def main() -> int:
 
 
 def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
-    """Judge or mend one pair."""
+    """EngineSpec or mend one pair."""
     inputs = [args.video, args.audio, args.checkpoint]
     drawn = (
         (args.plot, {".png"}), (args.report, {".html", ".htm"}), (args.annotate, SUFFIXES),
@@ -206,7 +206,7 @@ def _show(args: argparse.Namespace, score: float | None, details: dict) -> None:
 
 
 def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
-    """Judge or mend many pairs."""
+    """EngineSpec or mend many pairs."""
     from tqdm import tqdm
 
     from ..checkpoints.checkpoint import own_or_pretrained
@@ -228,11 +228,11 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         made_folder(folder)
     # One that cannot be used ends the run before it begins.
     LipSyncInference(checkpoint, args.device, given, args.overrides)
-    judge = Judge(checkpoint, args.device, given, tuple(args.overrides))
+    spec = EngineSpec(checkpoint, args.device, given, tuple(args.overrides))
     options = {"face": args.face} if args.score_only else {"face": args.face, "fit": args.fit}
     work = with_outputs(pairs, None if args.score_only else folder, **options)
     with tqdm(total=len(work), desc=tr("pairs"), unit="") as bar:
-        rows = run_batch(judge, work, summary, args.workers, bar.update)
+        rows = run_batch(spec, work, summary, args.workers, bar.update)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
     else:

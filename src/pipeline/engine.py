@@ -1,6 +1,7 @@
 """LipSyncInference: score a pair, find its offset, correct it."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,26 @@ from ..scoring.verdict import correction
 
 MENDED_MS = 20  # a mended sound is measured again and must be this close to zero
 ROUNDS = 3  # each corrects what the one before left
+
+
+@dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash: each is itself alone
+class EngineSpec:
+    """What a process makes its ``LipSyncInference`` of: its arguments. Can be pickled.
+
+    Attributes:
+        checkpoint, device, config, overrides: as in ``LipSyncInference``.
+        sha256: of a model that is in memory already; None: that of the file counts.
+    """
+
+    checkpoint: Path
+    device: str | None
+    config: Config | None
+    overrides: tuple[str, ...]
+    sha256: str | None = None
+
+    def build(self) -> "LipSyncInference":
+        """The engine. Raises as ``LipSyncInference`` does."""
+        return LipSyncInference(self.checkpoint, self.device, self.config, list(self.overrides))
 
 
 class LipSyncInference:
@@ -69,7 +90,7 @@ class LipSyncInference:
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
         self._model = {"file": str(checkpoint_path), "sha256": file_sha256(checkpoint_path)}
-        self._made_of = Path(checkpoint_path), device, given, tuple(overrides)
+        self.spec = EngineSpec(Path(checkpoint_path), device, given, tuple(overrides))
 
     def compute_sync_score(
         self,
@@ -311,7 +332,7 @@ class LipSyncInference:
             DatasetError: ``summary`` is a file of another kind.
         """
         from ..correction.duration import check_fit
-        from .batch import Judge, run_batch
+        from .batch import run_batch
         from .pairs import with_outputs
 
         check_fit(fit)
@@ -325,11 +346,11 @@ class LipSyncInference:
             options["fit"] = fit
         work = with_outputs(pairs, folder, **options)
         here = workers == 1
-        judge = Judge(*self._made_of, self._model["sha256"] if here else None)
+        spec = replace(self.spec, sha256=self._model["sha256"]) if here else self.spec
         turns = iter(progress(work))
         next(turns, None)  # shown before the first pair is done
         results = run_batch(
-            judge, work, summary, workers, lambda: next(turns, None), self if here else None, True
+            spec, work, summary, workers, lambda: next(turns, None), self if here else None, True
         )
         keys = ("video", "audio", "success", "message", "output", "score", "details")
         return [{key: result[key] for key in keys} for result in results]

@@ -11,7 +11,8 @@ from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
 from src.pipeline import batch
 from src.pipeline import command as inference_command
-from src.pipeline.batch import Judge, LipSyncInference, done, ranked, run_batch
+from src.pipeline.batch import done, ranked, run_batch
+from src.pipeline.engine import EngineSpec, LipSyncInference
 from src.pipeline.pairs import pairs_in, read_list, with_outputs
 from src.pipeline.summary_table import COLUMNS, read_summary, values_of
 from tests.support.inference_helpers import SEED, sha256, write_sound
@@ -218,7 +219,7 @@ def test_the_right_sound_is_found(judge, command, trained, clips, tmp_path):
 def test_another_table_is_not_written_over(trained, tmp_path):
     table = tmp_path / "summary.csv"
     table.write_text("my,own,table\n1,2,3\n")
-    judge = Judge(trained, "cpu", None, ())
+    judge = EngineSpec(trained, "cpu", None, ())
     with pytest.raises(DatasetError, match="not a summary"):
         run_batch(judge, with_outputs([("v.mp4", None)], None), table, 1)
     assert table.read_text() == "my,own,table\n1,2,3\n"
@@ -242,7 +243,9 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
 
     def again(**changed):
         worked.clear()
-        spec = Judge(checkpoint, **{"device": "cpu", "config": None, "overrides": ()} | changed)
+        spec = EngineSpec(
+            checkpoint, **{"device": "cpu", "config": None, "overrides": ()} | changed
+        )
         run_batch(spec, pairs, table, 1)
         return worked == ["v.mp4"]
 
@@ -266,7 +269,7 @@ def test_names_and_texts_are_the_same_when_they_are_taken_up(tmp_path, monkeypat
 
     monkeypatch.setattr(batch, "results_of", results)
     (tmp_path / "model.pth").write_bytes(b"weights")
-    judge = Judge(tmp_path / "model.pth", "cpu", None, ())
+    judge = EngineSpec(tmp_path / "model.pth", "cpu", None, ())
     found, steps = [], []
     for _ in range(2):
         pairs = with_outputs([(name, None) for name in names], None)
@@ -294,7 +297,7 @@ def test_a_line_of_the_table_as_values():
 def test_processes_take_settings_of_their_own(trained, clips, tmp_path):
     """``--config`` with many pairs: settings hold lists, which have no hash."""
     config = load_config(None, ["inference.max_offset_frames=8"])
-    judge = Judge(trained, "cpu", config, ())
+    judge = EngineSpec(trained, "cpu", config, ())
     work = with_outputs([(clips(240), None)], None, face="speaking")
     (row,) = run_batch(judge, work, tmp_path / "summary.csv", 1)
     assert row["success"] is True and row["offset_ms"] == pytest.approx(240, abs=20)
