@@ -10,11 +10,11 @@ from pathlib import Path
 from src.core.cli import add_checkpoint, make_parser, run
 from src.core.constants import FPS, SAMPLE_RATE
 from src.core.errors import LipSyncError
-from src.core.files import made_folder
-from src.correction.remux import move_sound
+from src.core.files import ensure_folder
+from src.correction.remux import shift_audio
 from src.i18n.messages import tr
 from src.live.stream import LipSyncStream
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 from src.report.annotated_video import annotate
@@ -33,9 +33,9 @@ def score(inference: LipSyncInference, video: Path, folder: Path) -> None:
         print("face", track["number"], track["score"], track["chosen"])
 
 
-def mend(inference: LipSyncInference, video: Path, folder: Path) -> None:
+def correct_sync(inference: LipSyncInference, video: Path, folder: Path) -> None:
     """Mend a sound that is 200 ms late: the picture is kept, the sound is moved."""
-    move_sound(video, None, folder / "late.mkv", 200)
+    shift_audio(video, None, folder / "late.mkv", 200)
     success, message = inference.sync_video_audio(
         video_path=folder / "late.mkv", audio_path=None, output_path=folder / "mended.mkv"
     )
@@ -64,7 +64,7 @@ def rank(inference: LipSyncInference, video: Path, folder: Path) -> None:
     sound = read_audio(video)
     write_wav(own, sound)
     write_wav(backwards, sound[::-1])
-    for result in inference.rank_sounds(video, [backwards, own]):
+    for result in inference.rank_audio(video, [backwards, own]):
         details = result["details"] or {}
         print(result["audio"], details.get("offset_probability"), details.get("confidence"))
 
@@ -72,7 +72,7 @@ def rank(inference: LipSyncInference, video: Path, folder: Path) -> None:
 def live(inference: LipSyncInference, video: Path, folder: Path) -> None:
     """Pictures and sound as they come, with a running result."""
     stream, sound, block = LipSyncStream(inference), read_audio(video), SAMPLE_RATE // FPS
-    for number, picture in enumerate(read_pictures(video)):
+    for number, picture in enumerate(read_frames(video)):
         now = number / FPS
         stream.push_frames(picture.bgr, now)
         result = stream.push_audio(sound[number * block : (number + 1) * block], now)
@@ -90,7 +90,7 @@ def errors(inference: LipSyncInference, video: Path, folder: Path) -> None:
         print(f"{type(error).__name__}: {error}")
 
 
-STEPS = {step.__name__: step for step in (score, mend, report, batch, rank, live, errors)}
+STEPS = {step.__name__: step for step in (score, correct_sync, report, batch, rank, live, errors)}
 
 
 def main() -> None:
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP",
                         help=", ".join(STEPS))  # fmt: skip
     args = parser.parse_args()
-    folder, video, checkpoint = made_folder(args.output), args.video, args.checkpoint
+    folder, video, checkpoint = ensure_folder(args.output), args.video, args.checkpoint
     if video is None:
         from tools.synthetic_talker import make_clip
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.core.cli import run
-from src.core.files import made_folder
+from src.core.files import ensure_folder
 from src.i18n.messages import tr
 
 FOLDERS = ("data/videos", "data/audios", "data/processed", "checkpoints", "logs", "outputs")
@@ -18,8 +18,9 @@ def make_folders(root: Path) -> None:
     for name in FOLDERS:
         folder = root / name
         there = folder.is_dir()
-        made_folder(folder)
-        print(tr("exists: {folder}" if there else "created: {folder}", folder=name))
+        ensure_folder(folder)
+        text = tr("exists: {folder}") if there else tr("created: {folder}")
+        print(text.format(folder=name))
 
 
 def main() -> int:

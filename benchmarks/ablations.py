@@ -17,10 +17,10 @@ import yaml
 
 from src.checkpoints.checkpoint import load_trained
 from src.core.cli import make_parser, run, settings_of
-from src.core.config import Config, overridden
+from src.core.config import Config, with_overrides
 from src.core.device import choose_device, reuse_freed_memory
 from src.core.errors import ConfigError, LipSyncError
-from src.core.files import made_folder, written_aside
+from src.core.files import ensure_folder, written_atomically
 from src.dataset.index import INDEX_NAME
 from src.dataset.samples import load_samples
 from src.dataset.splits import split_samples
@@ -73,7 +73,7 @@ def same_settings(folder: Path, settings: str) -> None:
     """
     note = folder / "settings.json"
     if not note.exists():
-        with written_aside(note) as aside:
+        with written_atomically(note) as aside:
             aside.write_text(settings, encoding="utf-8")
     elif note.read_text(encoding="utf-8") != settings:
         raise ConfigError(
@@ -114,14 +114,14 @@ def main() -> int:
     lines = []
     for name, more in rows.items():
         settings = [*common, *more, *args.overrides]
-        config = overridden(given, settings, str(args.rows))
-        folder = made_folder(args.output.absolute() / name.replace(" ", "_"))
+        config = with_overrides(given, settings, str(args.rows))
+        folder = ensure_folder(args.output.absolute() / name.replace(" ", "_"))
         same_settings(folder, config.model_dump_json())
         figures = folder / "figures.json"
         if not figures.exists():
             print(f"=== {name}", flush=True)
             train(settings, args.config, folder)
-            with written_aside(figures) as aside:
+            with written_atomically(figures) as aside:
                 aside.write_text(json.dumps(measured(config, folder)), encoding="utf-8")
         lines.append(line(name, json.loads(figures.read_text(encoding="utf-8"))))
     summary = json.loads(figures.read_text(encoding="utf-8"))

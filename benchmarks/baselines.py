@@ -25,16 +25,16 @@ from tqdm import tqdm
 
 from benchmarks.ablations import same_settings
 from benchmarks.networks import syncnet, wav2lip_expert
-from src.checkpoints.checkpoint import Trained
+from src.checkpoints.checkpoint import TrainedModel
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config
 from src.core.device import choose_device, reuse_freed_memory
-from src.core.files import made_folder, written_aside
+from src.core.files import ensure_folder, written_atomically
 from src.dataset.index import INDEX_NAME
 from src.dataset.samples import Sample, load_samples
-from src.dataset.splits import others_of, split_samples
+from src.dataset.splits import other_clip_partners, split_samples
 from src.evaluation import summary
-from src.evaluation.measure import measure, measure_strange
+from src.evaluation.measure import measure_evidence, measure_mismatched
 from src.i18n.messages import tr
 from src.models.spec import ModelSize
 from src.models.sync_model import (
@@ -44,10 +44,10 @@ from src.models.sync_model import (
     count_parameters,
     made_input,
 )
-from src.scoring.calibration import fit
+from src.scoring.calibration import fit_calibration
 from src.scoring.evidence import SEARCH_REACH
 from src.training.augmentation import Augmentation
-from src.training.batches import Batch, Pieces, network_input, windows_of
+from src.training.batches import Batch, SegmentSampler, network_input, windows_of
 from src.training.loss import NEIGHBOURS, n_way_loss
 from src.training.reproducibility import seed_all
 
@@ -125,7 +125,7 @@ def train(
         frames seen.
     """
     settings = config.training
-    pieces = Pieces(samples, settings.clip_frames, settings.batch_size, settings.seed,
+    pieces = SegmentSampler(samples, settings.clip_frames, settings.batch_size, settings.seed,
                     balance=settings.speaker_balance)  # fmt: skip
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -194,9 +194,9 @@ def figures_of(
 ) -> dict:
     """Figures on the test samples, with the score calibrated on validation samples."""
     reach = 2 * SEARCH_REACH
-    strange = measure_strange(model, val, others_of(val), reach)
-    calibration = fit(measure(model, val, reach), strange, SEARCH_REACH)
-    trained = Trained(model.eval(), config, calibration)
+    strange = measure_mismatched(model, val, other_clip_partners(val), reach)
+    calibration = fit_calibration(measure_evidence(model, val, reach), strange, SEARCH_REACH)
+    trained = TrainedModel(model.eval(), config, calibration)
     least = config.inference.min_offset_probability
     return summary.summary_of(summary.evaluate(trained, test, least))
 
@@ -236,7 +236,7 @@ def main() -> int:
     args, config, (train_samples, val) = asked(parser, NETWORKS, 20)
     device = choose_device(config.training.device)
     test = summary.measured_samples(args, config.data)
-    folder = made_folder(args.output)
+    folder = ensure_folder(args.output)
     given = {"minutes": args.minutes, "index": str(args.index), "reference": str(args.reference)}
     same_settings(folder, json.dumps(given) + config.model_dump_json())
     size = ModelSize.of(config)
@@ -250,7 +250,7 @@ def main() -> int:
             model = models[name].to(device)
             frames = train(model, train_samples, config, device, args.minutes)
             figures = {"frames": frames, **figures_of(model, config, val, test)}
-            with written_aside(note) as aside:
+            with written_atomically(note) as aside:
                 aside.write_text(json.dumps(figures), encoding="utf-8")
             model.cpu()
         rows[name] = json.loads(note.read_text(encoding="utf-8"))

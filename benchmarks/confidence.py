@@ -17,16 +17,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.undetermined import OWN, asked, pairs_of
-from src.checkpoints.checkpoint import Trained
+from src.checkpoints.checkpoint import TrainedModel
 from src.core.cli import make_parser, run
 from src.core.config import InferenceConfig
-from src.core.constants import FRAME_MS, STEPS_PER_FRAME, WINDOW_FRAMES
-from src.dataset.samples import Sample, Track
-from src.dataset.splits import strangers_of
+from src.core.constants import FRAME_MS, HOPS_PER_FRAME, WINDOW_FRAMES
+from src.dataset.samples import Sample, SampleData
+from src.dataset.splits import other_speaker_partners
 from src.i18n.messages import tr
 from src.scoring.clip_evidence import evidence_of
 from src.scoring.evidence import TOLERANCE_FRAMES
-from src.scoring.result import judge
+from src.scoring.result import build_result
 
 FOREIGN = "another speaker's"
 CHANCES = (0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.001)
@@ -34,27 +34,27 @@ CONFIDENCES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf)
 
 
 def answered(
-    trained: Trained, settings: InferenceConfig, track: Track
+    trained: TrainedModel, settings: InferenceConfig, track: SampleData
 ) -> tuple[float, float, float] | None:
     """(offset in ms, its chance, LSE-C) of a track and its sound, however unlikely; None where
     there is no evidence at all."""
     if len(track.crop) < WINDOW_FRAMES:
         return None
-    reach = settings.max_offset_frames * STEPS_PER_FRAME
+    reach = settings.max_offset_frames * HOPS_PER_FRAME
     evidence = evidence_of(trained.model, *track, reach)
-    _, details = judge([evidence], len(track.crop), trained.calibration, 0.0)
+    _, details = build_result([evidence], len(track.crop), trained.calibration, 0.0)
     if details["offset_ms"] is None:
         return None
     return details["offset_ms"], details["offset_probability"], details["confidence"]
 
 
 def collect(
-    trained: Trained, settings: InferenceConfig, samples: list[Sample]
+    trained: TrainedModel, settings: InferenceConfig, samples: list[Sample]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Answers with own sounds, float [N, 3] of chance, LSE-C, whether right; and with foreign
     ones, float [M, 2] of chance and LSE-C."""
     own, foreign = [], []
-    for sample, stranger in zip(tqdm(samples), strangers_of(samples), strict=True):
+    for sample, stranger in zip(tqdm(samples), other_speaker_partners(samples), strict=True):
         for name, track in pairs_of(sample, stranger):
             if not name.startswith(OWN) and name != FOREIGN:
                 continue

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.core.constants import N_MELS, STEPS_PER_FRAME, WINDOW_FRAMES
+from src.core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
 from src.models.spec import ModelSize
 
-WINDOW_STEPS = WINDOW_FRAMES * STEPS_PER_FRAME
+WINDOW_STEPS = WINDOW_FRAMES * HOPS_PER_FRAME
 SYNCNET_MFCC = 13  # coefficients SyncNet hears
 
 
@@ -72,7 +72,7 @@ class BandWindows(_Windows):
     """Bands [B, 4 T, 40] -> [B, T − 4, D]."""
 
     def forward(self, bands: torch.Tensor) -> torch.Tensor:
-        return self.embed(bands.unfold(1, WINDOW_STEPS, STEPS_PER_FRAME)[:, :, None])
+        return self.embed(bands.unfold(1, WINDOW_STEPS, HOPS_PER_FRAME)[:, :, None])
 
 
 class MfccWindows(BandWindows):

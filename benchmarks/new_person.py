@@ -14,7 +14,7 @@ if not __package__:  # started as a script
 
 import torch
 
-from src.checkpoints.checkpoint import PRETRAINED, Trained, load_trained
+from src.checkpoints.checkpoint import PRETRAINED, TrainedModel, load_trained
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config
 from src.core.constants import WINDOW_FRAMES
@@ -25,7 +25,7 @@ from src.evaluation import summary
 from src.i18n.messages import tr
 from src.scoring.calibration import UNFITTED
 from src.training.loop import train_epoch
-from src.training.resume import begin_with, with_shape_of
+from src.training.resume import load_pretrained, with_network_of
 from src.training.state import new_model, new_state
 
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "AUC shifted 1 s")
@@ -59,10 +59,10 @@ def trained_on(
 ) -> torch.nn.Module:
     """A network trained on these samples, from nothing or from the weights of ``origin`` (as many
     networks side by side as there)."""
-    config = with_shape_of(config, origin) if origin else config
+    config = with_network_of(config, origin) if origin else config
     model = new_model(config, device)
     if origin:
-        begin_with(model, origin)
+        load_pretrained(model, origin)
     state = new_state(config, model, samples, [])
     while state.epoch < config.training.num_epochs:
         tally = train_epoch(state)
@@ -93,7 +93,7 @@ def main() -> int:
     print(tr("measured on {n} other clips of {name}", n=len(rest), name=rest[0].person))
     print(f"| network | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
     for name, model in models.items():
-        measured = Trained(model, config, UNFITTED)  # too few clips to fit another on
+        measured = TrainedModel(model, config, UNFITTED)  # too few clips to fit another on
         clips = summary.evaluate(measured, rest, config.inference.min_offset_probability)
         figures = summary.summary_of(clips)["figures"]
         cells = [summary.value_text(column, figures[column]["value"]) for column in COLUMNS]

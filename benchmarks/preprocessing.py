@@ -27,7 +27,7 @@ from src.core.cli import make_parser, run, settings_of
 from src.core.config import DataConfig
 from src.core.constants import FPS, SAMPLES_PER_FRAME
 from src.core.errors import DatasetError
-from src.core.files import made_folder
+from src.core.files import ensure_folder
 from src.core.workers import cores
 from src.dataset.build import process_clip
 from src.dataset.clips import Clip
@@ -38,7 +38,7 @@ from src.faces.shot_boundary import CutDetector
 from src.faces.tracker import SEARCH_EVERY, close_up, reduced
 from src.i18n.messages import tr
 from src.media.container import probe
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip
 
 HELD = 60  # pictures held in memory for the stages after decoding
@@ -74,7 +74,7 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
 
     def pictures():
         """Decoded anew each time: what a picture was converted to is kept with it."""
-        return [p for p, _ in zip(read_pictures(video, 1), range(HELD), strict=False)]
+        return [p for p, _ in zip(read_frames(video, 1), range(HELD), strict=False)]
 
     middle = pictures()[HELD // 2]
     small, scale = reduced(middle, settings.detection_size)
@@ -98,7 +98,7 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
 
     cuts = CutDetector()
     found = [
-        ("decode", lambda: sum(1 for _ in read_pictures(video, 1)), 1),
+        ("decode", lambda: sum(1 for _ in read_frames(video, 1)), 1),
         ("scale the whole picture", each(lambda p: p.small_bgr(settings.detection_size)), search),
         ("find cuts (with scaling)", each(cuts.is_cut), 1),
         ("detect, whole picture", lambda: 20 * bool([detector.detect(small[None])
@@ -117,7 +117,7 @@ def stages(video: Path, settings: DataConfig, runs: int) -> list[tuple[str, floa
 def _work_alone(barrier, video: Path, settings: DataConfig, runs: int, folder: str, times) -> None:
     cv2.setNumThreads(1)
     settings = settings.model_copy(update={"processed_dir": folder})
-    made_folder(Path(folder) / SAMPLES_FOLDER)
+    ensure_folder(Path(folder) / SAMPLES_FOLDER)
     process_clip(settings, (Clip(video.name, video, None), []))  # warm
     barrier.wait()
     began = time.time()
@@ -146,7 +146,7 @@ def whole_step(video: Path, settings: DataConfig, runs: int, processes: int) -> 
         for worker in workers:
             worker.join()
     wall = max(end for _, end in spans) - min(begin for begin, _ in spans)
-    seconds = sum(1 for _ in read_pictures(video)) / FPS
+    seconds = sum(1 for _ in read_frames(video)) / FPS
     return processes * runs * seconds / wall
 
 

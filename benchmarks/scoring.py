@@ -86,14 +86,14 @@ class Clocks:
 def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
     """All stages with clocks, while it is entered."""
     places = [
-        ("decode", extract, "read_pictures", True),
+        ("decode", extract, "read_frames", True),
         ("find cuts", tracking.CutDetector, "is_cut", False),
         ("detect", judge.detector, "detect", False),
-        ("follow", extract, "follow_faces", True),
+        ("follow", extract, "track_faces", True),
         ("cut out close-ups", tracking, "close_up", False),
         ("cut out close-ups", tracking, "reduced", False),
         ("crop", OpenTrack, "_crop", False),
-        ("crop", tracking, "look_of", False),
+        ("crop", tracking, "appearance_of", False),
         ("crop", extract, "write_sample", False),
         ("decode the sound", extract, "stream_audio", True),
         ("MFCC", audio_features, "_mfcc_of", False),
@@ -103,8 +103,8 @@ def clocked(clocks: Clocks, judge: LipSyncInference) -> ExitStack:
         ("embed the sound", embedding, "_audio_parts", True),
         ("compare", clip_evidence, "compare", False),
         ("judge", speakers, "choose_faces", False),
-        ("judge", engine, "judge", False),
-        ("judge", engine, "tracks_in_numbers", False),
+        ("judge", engine, "build_result", False),
+        ("judge", engine, "describe_tracks", False),
     ]
     stack = ExitStack()
     for stage, owner, name, by_item in places:

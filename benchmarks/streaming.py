@@ -22,7 +22,7 @@ from src.core.constants import FPS
 from src.i18n.messages import tr
 from src.live.stream import LipSyncStream
 from src.media.container import probe
-from src.media.reader import read_pictures, sound_blocks
+from src.media.reader import audio_blocks, read_frames
 from src.pipeline.engine import LipSyncInference
 
 RATE = 48000  # Hz
@@ -35,7 +35,7 @@ def played(video: Path, minutes: float) -> Iterator[tuple[str, np.ndarray, float
     begin, frame = 0.0, 0
     while True:
         place = 0
-        for index, picture in enumerate(read_pictures(video)):
+        for index, picture in enumerate(read_frames(video)):
             now = begin + index / FPS
             if now >= 60 * minutes:
                 return
@@ -52,7 +52,7 @@ def played(video: Path, minutes: float) -> Iterator[tuple[str, np.ndarray, float
 
 def _sound_of(video: Path) -> np.ndarray:
     """float32 [n] at ``RATE``."""
-    blocks = [(start, block.mean(0)) for start, block in sound_blocks(video, RATE)]
+    blocks = [(start, block.mean(0)) for start, block in audio_blocks(video, RATE)]
     sound = np.zeros(max(start + len(block) for start, block in blocks), np.float32)
     for start, block in blocks:
         if start + len(block) <= 0:  # before the first picture

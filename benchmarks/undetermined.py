@@ -23,19 +23,19 @@ from torchaudio.functional import create_dct
 from tqdm import tqdm
 
 from src.audio.features import features_of
-from src.checkpoints.checkpoint import Trained, load_trained, own_or_pretrained
+from src.checkpoints.checkpoint import TrainedModel, load_trained, resolve_checkpoint
 from src.core.cli import add_checkpoint, make_parser, run, settings_of
 from src.core.config import InferenceConfig
-from src.core.constants import FPS, FRAME_MS, N_MELS, SAMPLE_RATE, STEPS_PER_FRAME, WINDOW_FRAMES
+from src.core.constants import FPS, FRAME_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from src.core.device import choose_device, reuse_freed_memory
-from src.dataset.samples import Sample, Track
-from src.dataset.splits import strangers_of
+from src.dataset.samples import Sample, SampleData
+from src.dataset.splits import other_speaker_partners
 from src.evaluation import summary
 from src.i18n.messages import tr
 from src.models.normalization import bands_of
 from src.scoring.clip_evidence import evidence_of
 from src.scoring.evidence import TOLERANCE_FRAMES
-from src.scoring.result import judge
+from src.scoring.result import build_result
 
 LONG = 2 * FPS  # frames: longer clips are told apart from shorter ones
 BEGINNINGS = (15, FPS, 2 * FPS, 3 * FPS)  # frames
@@ -69,7 +69,7 @@ def levelled(sound: np.ndarray) -> np.ndarray:
     return (sound * LEVEL / max(1e-9, float(np.sqrt((sound**2).mean())))).astype(np.float32)
 
 
-def together(own: Track, other: Track) -> Track:
+def together(own: SampleData, other: SampleData) -> SampleData:
     """Two people who talk at once, as loud as each other: the powers of their sounds add up, band
     by band (that of a sum of sounds, without their phases)."""
     bands = [bands_of(torch.from_numpy(np.array(track.mfcc))) for track in (own, other)]
@@ -78,14 +78,14 @@ def together(own: Track, other: Track) -> Track:
     as_loud = bands[1] + levels[0] - levels[1]
     both = torch.logaddexp(bands[0] * PER_DB, as_loud * PER_DB) / PER_DB
     mfcc = both @ create_dct(own.mfcc.shape[1], N_MELS, norm="ortho")
-    return Track(own.crop, mfcc.numpy(), own.speech | other.speech)
+    return SampleData(own.crop, mfcc.numpy(), own.speech | other.speech)
 
 
 def _steps(speech: np.ndarray) -> np.ndarray:
-    return np.repeat(speech, STEPS_PER_FRAME)
+    return np.repeat(speech, HOPS_PER_FRAME)
 
 
-def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
+def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, SampleData]]:
     """All that is made of a clip: a name each (``OWN`` and what begins so have an offset), and the
     picture with its sound."""
     own = sample.read()
@@ -95,7 +95,9 @@ def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
         if n > frames:
             yield (
                 f"{OWN}, the first {frames / FPS:g} s",
-                Track(own.crop[:frames], own.mfcc[: frames * STEPS_PER_FRAME], own.speech[:frames]),
+                SampleData(
+                    own.crop[:frames], own.mfcc[: frames * HOPS_PER_FRAME], own.speech[:frames]
+                ),
             )
     if stranger is not sample:
         both = min(n, stranger.n_frames)
@@ -111,20 +113,22 @@ def pairs_of(sample: Sample, stranger: Sample) -> Iterator[tuple[str, Track]]:
         ("silence", np.zeros(n * SAMPLE_RATE // FPS, np.float32)),
     ):
         mfcc, speech = features_of(sound, n, n_mfcc)
-        yield name, Track(own.crop, mfcc, speech)
+        yield name, SampleData(own.crop, mfcc, speech)
 
 
-def answer(trained: Trained, settings: InferenceConfig, track: Track, true_ms: float | None) -> str:
+def answer(
+    trained: TrainedModel, settings: InferenceConfig, track: SampleData, true_ms: float | None
+) -> str:
     """``right`` or ``wrong`` where an offset is told (±1 frame), else why none is.
 
     Args:
         true_ms: the true offset; None: there is none, and whatever is told is wrong.
     """
-    reach = settings.max_offset_frames * STEPS_PER_FRAME
+    reach = settings.max_offset_frames * HOPS_PER_FRAME
     if len(track.crop) < WINDOW_FRAMES:
         return "too_short"
     evidence = evidence_of(trained.model, *track, reach)
-    _, details = judge(
+    _, details = build_result(
         [evidence], len(track.crop), trained.calibration, settings.min_offset_probability
     )
     if details["status"] != "ok":
@@ -137,7 +141,7 @@ def answer(trained: Trained, settings: InferenceConfig, track: Track, true_ms: f
 
 def asked(
     parser: argparse.ArgumentParser,
-) -> tuple[Trained, InferenceConfig, list[Sample]]:
+) -> tuple[TrainedModel, InferenceConfig, list[Sample]]:
     """What a benchmark of answers is told: the model, the settings of judging, and the samples
     whose own offset is known (all, if none is) and which have a window.
 
@@ -150,7 +154,7 @@ def asked(
     given = settings_of(args)
     reuse_freed_memory()
     trained = load_trained(
-        own_or_pretrained(args.checkpoint, given.paths.checkpoint_dir),
+        resolve_checkpoint(args.checkpoint, given.paths.checkpoint_dir),
         choose_device(given.training.device),
     )
     samples = summary.measured_samples(args, trained.config.data)
@@ -166,7 +170,7 @@ def main() -> int:
     )
     trained, settings, samples = asked(parser)
     counts: dict[tuple[bool, str], Counter] = {}
-    for sample, stranger in zip(tqdm(samples), strangers_of(samples), strict=True):
+    for sample, stranger in zip(tqdm(samples), other_speaker_partners(samples), strict=True):
         for name, track in pairs_of(sample, stranger):
             key = (sample.n_frames > LONG, name)
             true_ms = sample.offset_ms - sample.moved_ms if name.startswith(OWN) else None

@@ -27,7 +27,7 @@ from benchmarks.networks import SYNCNET_MFCC
 from src.core.cli import make_parser, run
 from src.core.constants import N_MELS, WINDOW_FRAMES
 from src.core.device import choose_device
-from src.core.files import made_folder, written_aside
+from src.core.files import ensure_folder, written_atomically
 from src.i18n.messages import tr
 from src.models.spec import ModelSize
 from src.models.sync_model import FRONT_FRAMES, AudioEncoder, SyncModel, count_parameters
@@ -170,7 +170,7 @@ def main() -> int:
     )
     args, config, (train_samples, val) = asked(parser, VARIANTS, 10)
     device = choose_device(config.training.device)
-    folder = made_folder(args.output)
+    folder = ensure_folder(args.output)
     same_settings(folder, json.dumps({"minutes": args.minutes}) + config.model_dump_json())
     lines = []
     for name in args.rows:
@@ -181,7 +181,7 @@ def main() -> int:
             print(f"=== {name}", flush=True)
             frames = train(model, train_samples, config, device, args.minutes)
             figures = {"frames": frames, **figures_of(model, config, val, val)}
-            with written_aside(note) as aside:
+            with written_atomically(note) as aside:
                 aside.write_text(json.dumps(figures), encoding="utf-8")
         figures = json.loads(note.read_text(encoding="utf-8"))
         label = f"{name} | {count_parameters(model) / 1e6:.2f} M | {figures['frames'] / 1e3:.0f} k"

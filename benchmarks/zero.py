@@ -14,26 +14,26 @@ if not __package__:  # started as a script
 import numpy as np
 from tqdm import tqdm
 
-from src.checkpoints.checkpoint import Trained, load_trained
+from src.checkpoints.checkpoint import TrainedModel, load_trained
 from src.cleaning.clip_offsets import median_by_speaker
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import InferenceConfig
-from src.core.constants import STEPS_PER_FRAME, WINDOW_FRAMES
+from src.core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from src.core.device import choose_device, reuse_freed_memory
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample
 from src.evaluation import summary
 from src.i18n.messages import tr
 from src.scoring.clip_evidence import evidence_of
-from src.scoring.result import judge
+from src.scoring.result import build_result
 
 
-def offset_of(trained: Trained, settings: InferenceConfig, sample: Sample) -> float | None:
+def offset_of(trained: TrainedModel, settings: InferenceConfig, sample: Sample) -> float | None:
     """The offset in ms that is told for a sample, counted from how it was recorded, or None."""
     track = sample.read()
-    reach = settings.max_offset_frames * STEPS_PER_FRAME
+    reach = settings.max_offset_frames * HOPS_PER_FRAME
     evidence = evidence_of(trained.model, *track, reach)
-    _, details = judge(
+    _, details = build_result(
         [evidence], len(track.crop), trained.calibration, settings.min_offset_probability
     )
     found = details["offset_ms"]

@@ -9,8 +9,8 @@ if not __package__:  # started as a script
 
 from .core.cli import make_parser, run, settings_of
 from .core.errors import ConfigError, DatasetError
-from .core.files import made_folder
-from .dataset.build import Report, process
+from .core.files import ensure_folder
+from .dataset.build import ProcessingReport, process_clips
 from .dataset.clips import find_clips
 from .dataset.index import (
     INDEX_NAME,
@@ -76,7 +76,7 @@ def main() -> int:
         print(tr("{shown} of {total} samples are shown", shown=shown, total=total))
         return 0
     if args.merge is not None:
-        made_folder(folder / SAMPLES_FOLDER)
+        ensure_folder(folder / SAMPLES_FOLDER)
         sources = [Path(source) for source in args.merge] or [folder]
         total = merge_shards(
             sources, folder, sample_settings(config.data), args.overwrite, args.prune
@@ -92,7 +92,7 @@ def main() -> int:
         print(tr("{n} of them are in shard {index} of {shards}", n=len(clips),
                  index=args.shard_index, shards=args.num_shards))  # fmt: skip
     try:
-        report = process(config, clips, index_name, args.overwrite, args.prune)
+        report = process_clips(config, clips, index_name, args.overwrite, args.prune)
     except KeyboardInterrupt:
         kept = tr("stopped; what is finished is kept: run the same command again to go on")
         print("\n" + kept, file=sys.stderr)
@@ -108,7 +108,7 @@ def main() -> int:
     return 0
 
 
-def print_report(report: Report, pruned: bool) -> None:
+def print_report(report: ProcessingReport, pruned: bool) -> None:
     """What a run did, for a person."""
     if report.own_sound:
         print(tr("{n} clips have no audio file of their own: the video's sound was used",

@@ -9,10 +9,10 @@ if not __package__:  # started as a script
     __package__ = "src"
 
 
-from .checkpoints.checkpoint import load_trained, own_or_pretrained
+from .checkpoints.checkpoint import load_trained, resolve_checkpoint
 from .core.cli import add_checkpoint, make_parser, run, settings_of
 from .core.device import choose_device, reuse_freed_memory
-from .core.files import made_folder
+from .core.files import ensure_folder
 from .evaluation.summary import (
     IN_SHORT,
     _shown,
@@ -61,7 +61,7 @@ def main() -> int:
     args = parser.parse_args()
     settings = settings_of(args)
     reuse_freed_memory()
-    path = own_or_pretrained(args.checkpoint, settings.paths.checkpoint_dir)
+    path = resolve_checkpoint(args.checkpoint, settings.paths.checkpoint_dir)
     trained = load_trained(path, choose_device(args.device or "auto"))
     samples = measured_samples(args, trained.config.data)
     clips = evaluate(trained, samples, settings.inference.min_offset_probability)
@@ -69,7 +69,7 @@ def main() -> int:
     if args.output:
         from .evaluation.plots import plot_summary
 
-        plot_summary(summary, clips, made_folder(args.output))
+        plot_summary(summary, clips, ensure_folder(args.output))
     if args.json:
         print(json.dumps(summary, ensure_ascii=False, allow_nan=False))
     else:

@@ -1,5 +1,5 @@
 """LipSyncStream: score live video and audio as they arrive (see ``live/stream.py``)."""
 
-from .live.stream import LipSyncStream, LiveResult, Reading
+from .live.stream import LipSyncStream, LiveEstimate, LiveResult
 
-__all__ = ["LipSyncStream", "LiveResult", "Reading"]
+__all__ = ["LipSyncStream", "LiveEstimate", "LiveResult"]

@@ -10,13 +10,13 @@ if not __package__:  # started as a script
 
 import torch
 
-from .checkpoints.checkpoint import BEST, newest, save_checkpoint
+from .checkpoints.checkpoint import BEST, newest_checkpoint, save_checkpoint
 from .core.cli import make_parser, run, settings_of
 from .core.device import reuse_freed_memory
 from .core.errors import OutOfMemoryError
-from .core.files import made_folder
+from .core.files import ensure_folder
 from .i18n.messages import tr
-from .training.loop import FEW_CLIPS, fit_model, report_test, start, stopped
+from .training.loop import FEW_CLIPS, report_test, start, stopped, train_model
 
 
 def main() -> int:
@@ -37,14 +37,16 @@ def main() -> int:
     args = parser.parse_args()
     config = settings_of(args)
     reuse_freed_memory()
-    folder = made_folder(config.paths.checkpoint_dir)
-    resume = newest(folder) if args.resume == "auto" else args.resume and Path(args.resume)
+    folder = ensure_folder(config.paths.checkpoint_dir)
+    resume = (
+        newest_checkpoint(folder) if args.resume == "auto" else args.resume and Path(args.resume)
+    )
     state, test = start(config, resume, args.change_rate)
     # The best of this folder, until one is better; before the first was judged there is none.
     if resume and state.best_value > -math.inf and not (folder / BEST).is_file():
         save_checkpoint(folder / BEST, state.content())
     try:
-        fit_model(state, folder)
+        train_model(state, folder)
     except KeyboardInterrupt:
         print("\n" + stopped(state, folder, args))
         return 130

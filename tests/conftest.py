@@ -39,6 +39,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+@pytest.fixture(autouse=True)
+def console():
+    """What packages log is printed, as in a command."""
+    from src.core.console import console_logging
+
+    with console_logging():
+        yield
+
+
 @pytest.fixture(scope="session")
 def talking_clip(tmp_path_factory):
     """2 s of a drawn face that speaks, 25 fps, in sync."""

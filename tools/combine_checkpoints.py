@@ -51,10 +51,10 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
     """
     from src.checkpoints.checkpoint import config_of, for_inference, load_checkpoint, load_weights
     from src.core.device import choose_device
-    from src.models.ensemble import side_by_side
+    from src.models.ensemble import combine_members
     from src.models.spec import ModelSize, view_of
-    from src.training.loop import judge_epoch
-    from src.training.state import Tally, new_model, new_state
+    from src.training.loop import evaluate_epoch
+    from src.training.state import AverageMeter, new_model, new_state
     from src.training.verification import training_samples
 
     contents = [load_checkpoint(path) for path in paths]
@@ -63,7 +63,7 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
         see_one_kind(content, config, contents[0], configs[0], how, path)
         train, val = training_samples(content, config, index)
     weights = [content["model_state_dict"] for content in contents]
-    one = mean_of(weights) if how == "mean" else side_by_side(weights)
+    one = mean_of(weights) if how == "mean" else combine_members(weights)
     views = [view for config in configs for view in ModelSize.of(config).looked_at]
     model_settings = configs[0].model
     if how == "members":
@@ -76,7 +76,7 @@ def combine(paths: list[Path], index: Path, how: str) -> tuple[dict, list[tuple[
         model = new_model(config, choose_device("auto"))
         load_weights(model, tensors, name)
         state = new_state(config, model, train, val)
-        measured.append((name, judge_epoch(state, Tally())))
+        measured.append((name, evaluate_epoch(state, AverageMeter())))
     outcome = measured[-1][1]
     state.epoch = max(content["epoch"] for content in contents)
     state.step = max(content["step"] for content in contents)

@@ -9,7 +9,7 @@ if not __package__:  # started as a script
 
 from src.core.cli import make_parser, run, settings_of
 from src.core.errors import LipSyncError, MissingFileError
-from src.core.files import made_folder
+from src.core.files import ensure_folder
 from src.i18n.messages import tr
 from src.plotting.figures import save_figure
 
@@ -86,7 +86,7 @@ def main() -> int:
         "--plot", type=Path, help=tr("the picture (default: checkpoints.png in paths.output_dir)")
     )
     args = parser.parse_args()
-    plot = args.plot or made_folder(settings_of(args).paths.output_dir) / "checkpoints.png"
+    plot = args.plot or ensure_folder(settings_of(args).paths.output_dir) / "checkpoints.png"
     paths = sorted(args.folder.glob("*.pth"))
     if not paths:
         raise MissingFileError(tr("{folder} holds no checkpoints", folder=args.folder))

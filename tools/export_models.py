@@ -45,11 +45,11 @@ def main() -> int:
 
     from src.checkpoints.checkpoint import load_checkpoint, load_trained
     from src.core.device import choose_device
-    from src.core.files import made_folder
+    from src.core.files import ensure_folder
     from src.training import export
 
     content, trained = load_checkpoint(path), load_trained(path, choose_device("cpu"))
-    folder, model = made_folder(args.output_dir), trained.model
+    folder, model = ensure_folder(args.output_dir), trained.model
     made = []
     if "pth" in formats:
         made += export.export_weights(model, folder, not args.no_training_heads)
@@ -70,7 +70,7 @@ def quantized(folder: Path, trained, index: Path) -> list[Path]:
     """Write int8 encoders and print what they lose, on samples they were not calibrated on."""
     from src.core.errors import DatasetError
     from src.dataset.samples import load_samples
-    from src.evaluation.measure import measure
+    from src.evaluation.measure import measure_evidence
     from src.evaluation.metrics import offset_report
     from src.scoring.evidence import SEARCH_REACH
     from src.training import export
@@ -85,7 +85,7 @@ def quantized(folder: Path, trained, index: Path) -> list[Path]:
     )
     for name, ending in (("float32", ".onnx"), ("int8", ".int8.onnx")):
         model = export.OnnxModel(folder, trained.model, ending)
-        report = offset_report(measure(model, rest, SEARCH_REACH))
+        report = offset_report(measure_evidence(model, rest, SEARCH_REACH))
         print(f"{name:8s} {report.share_at[5]:8.1%} {report.share_at[15]:8.1%} "
               f"{report.whole_clip:12.1%} {report.median_error_ms:9.0f} ms")  # fmt: skip
     return made

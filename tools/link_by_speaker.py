@@ -14,7 +14,7 @@ if not __package__:  # started as a script
 
 from src.core.cli import make_parser, run, settings_of
 from src.core.errors import DatasetError, MissingFileError, OutputError
-from src.core.files import made_folder
+from src.core.files import ensure_folder
 from src.dataset.reference import read_table
 from src.i18n.messages import tr
 
@@ -69,7 +69,7 @@ def _folder_of(speaker: tuple[str, str], folders: dict[str, tuple[str, str]]) ->
 
 
 def _link(link: Path, target: str) -> None:
-    made_folder(link.parent)
+    ensure_folder(link.parent)
     if link.is_symlink() and os.readlink(link) == target:
         return
     if link.is_symlink() or link.exists():

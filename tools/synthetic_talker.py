@@ -27,7 +27,7 @@ if not __package__:  # started as a script
 from src.core.cli import run
 from src.core.constants import FPS
 from src.core.errors import LipSyncError
-from src.core.files import made_folder, written_aside
+from src.core.files import ensure_folder, written_atomically
 from src.i18n.messages import tr
 from src.media.writer import write_clip
 from tools.drawn_face import SIZE, Colour, Look, Pose, draw_face, smooth_step
@@ -247,7 +247,7 @@ def make_corpus(
         LipSyncError: see `make_clip`.
     """
     folder = Path(folder)
-    made_folder(folder / "videos")
+    ensure_folder(folder / "videos")
     table, known, rows = folder / "corpus.csv", {}, []
     if table.is_file():
         with table.open(newline="", encoding="utf-8") as file:
@@ -275,7 +275,7 @@ def make_corpus(
 
 
 def _write_table(path: Path, rows: Iterable[dict]) -> None:
-    with written_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+    with written_atomically(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

@@ -30,7 +30,7 @@ def main() -> int:
 
     from src.checkpoints.checkpoint import load_trained
     from src.core.device import choose_device
-    from src.core.files import made_folder
+    from src.core.files import ensure_folder
     from src.dataset.samples import load_samples
     from src.evaluation.sample_plots import chosen_windows, draw_windows
 
@@ -42,7 +42,7 @@ def main() -> int:
             tr("{path}: no sample is long enough for a window and all offsets around it",
                path=args.index)
         )  # fmt: skip
-    made_folder(args.output.parent)
+    ensure_folder(args.output.parent)
     draw_windows(windows, args.output)
     right = sum(window.right for window in windows)
     print(tr("{right} windows found right, {wrong} wrong; picture: {path}",

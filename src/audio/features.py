@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from ..core.constants import FPS, HOP, N_MELS, SAMPLE_RATE, STEPS_PER_FRAME
+from ..core.constants import FPS, HOP, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE
 from .vad import VAD_CHUNK, _Speech
 
 WINDOW = 400  # samples a step looks at: 25 ms
@@ -131,15 +131,15 @@ def _mfcc_of(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
             steps = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
     finally:
         torch.set_num_threads(threads)
-    frames = (len(samples) - N_FFT) // (STEPS_PER_FRAME * HOP)
-    steps = np.ascontiguousarray(steps[: frames * STEPS_PER_FRAME])
-    return steps.reshape(frames, STEPS_PER_FRAME, n_mfcc)
+    frames = (len(samples) - N_FFT) // (HOPS_PER_FRAME * HOP)
+    steps = np.ascontiguousarray(steps[: frames * HOPS_PER_FRAME])
+    return steps.reshape(frames, HOPS_PER_FRAME, n_mfcc)
 
 
 @cache
 def silence(n_mfcc: int) -> np.ndarray:
     """MFCC under a frame of digital silence: float32 [4, n_mfcc]."""
-    return _mfcc_of(np.zeros(STEPS_PER_FRAME * HOP + N_FFT, np.float32), n_mfcc)[0]
+    return _mfcc_of(np.zeros(HOPS_PER_FRAME * HOP + N_FFT, np.float32), n_mfcc)[0]
 
 
 def features_of(

@@ -22,7 +22,8 @@ import torch
 
 from ..core.config import Config, parse_config
 from ..core.errors import CheckpointError, ConfigError, MissingFileError, NotACheckpointError
-from ..core.files import shown_path
+from ..core.files import display_path
+from ..core.resources import resource_path
 from ..i18n.messages import tr
 from ..models.spec import ModelSize
 from ..models.sync_model import SyncModel
@@ -30,7 +31,7 @@ from ..scoring.calibration import UNFITTED
 from .file_format import read_file, write_file
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
-PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained" / BEST  # comes with the project
+PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
 NEEDED = {
@@ -98,7 +99,7 @@ def checked(content: object, path: str | Path) -> dict:
     return content
 
 
-def is_bare(content: object) -> bool:
+def is_state_dict(content: object) -> bool:
     """Whether a file holds weights by name and nothing else."""
     return (
         isinstance(content, dict) and bool(content) and all(map(torch.is_tensor, content.values()))
@@ -107,7 +108,7 @@ def is_bare(content: object) -> bool:
 
 def _foreign(content: object, path: str | Path) -> str:
     """What a file of tensors is that is no checkpoint of this project."""
-    if is_bare(content):
+    if is_state_dict(content):
         return tr("{path} holds bare weights, without settings and calibration: name the "
                   "checkpoint they were taken from, or add --config with their settings",
                   path=path)  # fmt: skip
@@ -115,7 +116,7 @@ def _foreign(content: object, path: str | Path) -> str:
               "python src/train.py", path=path)  # fmt: skip
 
 
-def own_or_pretrained(path: str | Path | None, folder: str | Path) -> Path:
+def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
     """The checkpoint to use, where the user's own best model may not be there yet.
 
     Args:
@@ -131,11 +132,11 @@ def own_or_pretrained(path: str | Path | None, folder: str | Path) -> Path:
     if path.exists() or path.resolve() != own.resolve() or not PRETRAINED.is_file():
         return path
     print(tr("{path} is not there: using the pretrained model {pretrained}",
-             path=path, pretrained=shown_path(PRETRAINED)), file=sys.stderr)  # fmt: skip
+             path=path, pretrained=display_path(PRETRAINED)), file=sys.stderr)  # fmt: skip
     return PRETRAINED
 
 
-def newest(folder: Path) -> Path:
+def newest_checkpoint(folder: Path) -> Path:
     """Where the last training in a folder stopped: its checkpoint written last that can be gone on
     from.
 
@@ -170,7 +171,7 @@ def for_inference(content: dict, path: str | Path) -> dict:
 
 
 @dataclass
-class Trained:
+class TrainedModel:
     """A model ready to judge, with what it needs besides its weights."""
 
     model: SyncModel
@@ -178,7 +179,9 @@ class Trained:
     calibration: dict
 
 
-def load_trained(path: str | Path, device: torch.device, settings: Config | None = None) -> Trained:
+def load_trained(
+    path: str | Path, device: torch.device, settings: Config | None = None
+) -> TrainedModel:
     """The model of a checkpoint, in evaluation mode.
 
     Args:
@@ -188,7 +191,7 @@ def load_trained(path: str | Path, device: torch.device, settings: Config | None
         MissingFileError, CheckpointError.
     """
     content = read_file(path)
-    if is_bare(content) and settings:
+    if is_state_dict(content) and settings:
         content = {"model_state_dict": content, "calibration": UNFITTED}
         config = settings
     else:
@@ -197,7 +200,7 @@ def load_trained(path: str | Path, device: torch.device, settings: Config | None
         model = SyncModel(ModelSize.of(config))
     load_weights(model, content, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return Trained(model, config, content["calibration"])
+    return TrainedModel(model, config, content["calibration"])
 
 
 def config_of(content: dict, path: str | Path) -> Config:
@@ -226,7 +229,7 @@ def load_weights(model: SyncModel, content: dict, path: str | Path, assign: bool
         CheckpointError: they belong to a network of another shape.
     """
     try:
-        weights = content if is_bare(content) else content["model_state_dict"]
+        weights = content if is_state_dict(content) else content["model_state_dict"]
         model.load_state_dict(weights, assign=assign)
         model.float()  # of whatever precision they were written in
     except RuntimeError:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..core.errors import CheckpointError, MissingFileError, NotACheckpointError, OutputError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
 
 # All that tensors and OrderedDicts of them need; torch's own list is longer (bytearray, …).
@@ -34,7 +34,7 @@ def write_file(path: Path, content: dict) -> None:
         OutputError.
     """
     # A killed run leaves its part behind, under one name and without the ending .pth.
-    with written_aside(path, f"{path.name}.part") as aside:
+    with written_atomically(path, f"{path.name}.part") as aside:
         try:
             torch.save(content, aside)
         except RuntimeError as error:  # what torch makes of a full disk

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DatasetError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..dataset.samples import Sample
-from ..evaluation.measure import best_fit_ms
+from ..evaluation.measure import best_offset_ms
 from ..i18n.messages import tr
 from ..plotting.figures import save_figure
-from ..scoring.calibration import readings
+from ..scoring.calibration import calibration_features
 from ..scoring.evidence import Evidence, best_offset, curve_of
 
 # Evidence asked for: more than so many % of pairs with another clip's sound show. Words are shared
@@ -28,7 +28,7 @@ HISTOGRAM_MS = 200  # offsets further out are drawn at the edge
 
 
 @dataclass(frozen=True)
-class Found:
+class ClipOffset:
     """What a network found in a clip whose speaker it has not seen.
 
     Attributes:
@@ -74,7 +74,7 @@ def strength(evidence: Evidence) -> float:
     """How much a clip shows at its best offset (``Found.evidence``)."""
     curve = curve_of([evidence.spoken()])
     best = best_offset(curve)
-    values = None if best is None else readings(curve, best)
+    values = None if best is None else calibration_features(curve, best)
     return 0.0 if values is None else float(values[-1])
 
 
@@ -83,7 +83,9 @@ def least_evidence(strange: list[Evidence]) -> float:
     return float(np.percentile([strength(one) for one in strange], STRANGE_SHARE))
 
 
-def found_in(sample: Sample, evidence: Evidence, least: float, zero_ms: float) -> Found:
+def estimate_clip_offset(
+    sample: Sample, evidence: Evidence, least: float, zero_ms: float
+) -> ClipOffset:
     """The own offset of a sample.
 
     Args:
@@ -92,13 +94,13 @@ def found_in(sample: Sample, evidence: Evidence, least: float, zero_ms: float) -
         zero_ms: what the network finds where there is nothing to find.
     """
     seen = strength(evidence)
-    offset = best_fit_ms(evidence)
+    offset = best_offset_ms(evidence)
     if seen <= least or offset is None:
-        return Found(sample.id, None, round(seen, 4))
-    return Found(sample.id, round(sample.moved_ms + offset - zero_ms, 1), round(seen, 4))
+        return ClipOffset(sample.id, None, round(seen, 4))
+    return ClipOffset(sample.id, round(sample.moved_ms + offset - zero_ms, 1), round(seen, 4))
 
 
-def retimed(samples: list[Sample], found: list[Found] | None) -> list[Sample]:
+def retime_samples(samples: list[Sample], found: list[ClipOffset] | None) -> list[Sample]:
     """Samples with the offsets found for them. One that shows none is taken to be off as its
     speaker's others are: in the first rounds most do not show it yet, and they are needed."""
     offsets = {one.id: one.offset_ms for one in found or () if one.offset_ms is not None}
@@ -121,7 +123,7 @@ def median_by_speaker(offsets: dict[str, float], samples: list[Sample]) -> float
     return float(np.median([np.median(values) for values in by_speaker.values()]))
 
 
-def centred(found: list[Found], samples: list[Sample]) -> list[Found]:
+def centred(found: list[ClipOffset], samples: list[Sample]) -> list[ClipOffset]:
     """The same with zero in their middle: all offsets are relative, and this is what to."""
     offsets = {one.id: one.offset_ms for one in found if one.offset_ms is not None}
     if not offsets:
@@ -129,7 +131,7 @@ def centred(found: list[Found], samples: list[Sample]) -> list[Found]:
     return _shifted(found, median_by_speaker(offsets, samples))
 
 
-def settled(found: list[Found], samples: list[Sample], folds: int) -> list[Found]:
+def settled(found: list[ClipOffset], samples: list[Sample], folds: int) -> list[ClipOffset]:
     """What a network found in a fold, with part of what the fold moved as a whole taken back.
 
     A network hands its zero, the mean of those of the other folds, to the clips it measures. Two
@@ -144,15 +146,17 @@ def settled(found: list[Found], samples: list[Sample], folds: int) -> list[Found
     return _shifted(found, median_by_speaker(moves, samples) / folds) if moves else found
 
 
-def _shifted(found: list[Found], ms: float) -> list[Found]:
+def _shifted(found: list[ClipOffset], ms: float) -> list[ClipOffset]:
     """The same with all offsets less by so much."""
     return [
-        one if one.offset_ms is None else Found(one.id, round(one.offset_ms - ms, 1), one.evidence)
+        one
+        if one.offset_ms is None
+        else ClipOffset(one.id, round(one.offset_ms - ms, 1), one.evidence)
         for one in found
     ]
 
 
-def moved(before: list[Found] | None, after: list[Found]) -> float | None:
+def moved(before: list[ClipOffset] | None, after: list[ClipOffset]) -> float | None:
     """The median change in ms of what was found in two rounds; None after the first."""
     old = {one.id: one.offset_ms for one in before or () if one.offset_ms is not None}
     change = [
@@ -166,20 +170,23 @@ def moved(before: list[Found] | None, after: list[Found]) -> float | None:
 FIELDS = ("id", "offset_ms", "evidence")
 
 
-def write_found(path: Path, found: list[Found]) -> None:
+def write_found(path: Path, found: list[ClipOffset]) -> None:
     """Write what was found as a table (CSV with a byte order mark, for spreadsheets).
 
     Raises:
         OutputError.
     """
-    with written_aside(path) as aside, open(aside, "w", encoding="utf-8-sig", newline="") as file:
+    with (
+        written_atomically(path) as aside,
+        open(aside, "w", encoding="utf-8-sig", newline="") as file,
+    ):
         table = csv.writer(file)
         table.writerow(FIELDS)
         for one in found:
             table.writerow([one.id, "" if one.offset_ms is None else one.offset_ms, one.evidence])
 
 
-def read_found(path: Path) -> list[Found]:
+def read_found(path: Path) -> list[ClipOffset]:
     """What ``write_found`` wrote.
 
     Raises:
@@ -188,7 +195,7 @@ def read_found(path: Path) -> list[Found]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return [
-                Found(row["id"], float(row["offset_ms"]) if row["offset_ms"] else None,
+                ClipOffset(row["id"], float(row["offset_ms"]) if row["offset_ms"] else None,
                       float(row["evidence"]))
                 for row in csv.DictReader(file)
             ]  # fmt: skip
@@ -200,7 +207,7 @@ def read_found(path: Path) -> list[Found]:
 
 
 def draw_offsets(
-    path: Path, samples: list[Sample], found: list[Found], before: list[Found] | None
+    path: Path, samples: list[Sample], found: list[ClipOffset], before: list[ClipOffset] | None
 ) -> None:
     """Histograms of own offsets, a row a source: of the clips as they were recorded, and of what
     was seen last in clips that had been re-timed.

@@ -12,25 +12,25 @@ from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.device import choose_device
 from ..core.errors import DatasetError
-from ..core.files import made_folder
+from ..core.files import ensure_folder
 from ..dataset.index import INDEX_NAME, read_index, write_index
 from ..dataset.samples import Sample, load_samples
-from ..evaluation.measure import REACH, measure, measure_strange, zero_of
+from ..evaluation.measure import REACH, measure_evidence, measure_mismatched, measure_zero_ms
 from ..i18n.messages import tr
 from ..models.sync_model import SyncModel
 from ..training.loop import train_epoch
-from ..training.resume import take_up
+from ..training.resume import resume_state
 from ..training.state import new_model, new_state
 from .clip_offsets import (
-    Found,
+    ClipOffset,
     centred,
     draw_offsets,
+    estimate_clip_offset,
     folds_of,
-    found_in,
     least_evidence,
     moved,
     read_found,
-    retimed,
+    retime_samples,
     settled,
     write_found,
 )
@@ -63,7 +63,7 @@ def clean(config: Config) -> Path:
     raw = _long_enough(raw)
     folds = folds_of(raw, settings.folds, config.training.seed)
     device = choose_device(config.training.device)
-    rounds: list[list[Found]] = []
+    rounds: list[list[ClipOffset]] = []
     weights: list[Path] = []
     for number in range(1, settings.rounds + 1):
         before = rounds[-1] if rounds else None
@@ -92,19 +92,22 @@ def clean(config: Config) -> Path:
 
 def _round(
     config: Config, device: torch.device, folder: Path, number: int, folds: list[list[Sample]],
-    before: list[Found] | None, weights: list[Path],
-) -> tuple[list[Found], list[Path]]:  # fmt: skip
+    before: list[ClipOffset] | None, weights: list[Path],
+) -> tuple[list[ClipOffset], list[Path]]:  # fmt: skip
     """What the networks of one round find in the clips of all folds, and where their weights are.
 
     Args:
         before: what the round before found.
         weights: those of the round before; none in the first.
     """
-    found: list[Found] = []
+    found: list[ClipOffset] = []
     made = []
     for fold, held_out in enumerate(folds):
         others = [one for other in folds if other is not held_out for one in other]
-        train, held_out = _long_enough(retimed(others, before)), retimed(held_out, before)
+        train, held_out = (
+            _long_enough(retime_samples(others, before)),
+            retime_samples(held_out, before),
+        )
         measurable = _long_enough(held_out)
         name = f"round-{number}-fold-{fold}-{_digest(config, train, held_out)}"
         table, state = folder / f"{name}.csv", folder / f"{name}.pth"
@@ -112,13 +115,13 @@ def _round(
             print(tr("round {n}, fold {fold} of {folds}: training on {train} samples, then "
                      "measuring {held_out}", n=number, fold=fold + 1, folds=len(folds),
                      train=len(train), held_out=len(held_out)))  # fmt: skip
-            made_folder(folder)
+            ensure_folder(folder)
             # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
             earlier = weights[fold] if weights and weights[fold].exists() else None
             model = _trained(config, device, state, earlier, fold, train)
             write_found(table, _measured(model, train, measurable))
         found += settled(read_found(table), measurable, len(folds))
-        found += [Found(one.id, None, 0.0) for one in held_out if one not in measurable]
+        found += [ClipOffset(one.id, None, 0.0) for one in held_out if one not in measurable]
         made.append(state)
     for path in weights:
         path.unlink(missing_ok=True)  # the networks of the round before are not needed any more
@@ -158,7 +161,7 @@ def _trained(
     state = new_state(config, new_model(config, device), train, [])
     state.clips = path.stem
     if path.exists():
-        take_up(state, path)
+        resume_state(state, path)
     elif earlier:
         load_weights(state.model, load_checkpoint(earlier), earlier)
     while state.epoch < epochs:
@@ -171,20 +174,20 @@ def _trained(
     return state.judged
 
 
-def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[Found]:
+def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[ClipOffset]:
     """What a network finds in clips of speakers it has not seen."""
-    zero = zero_of(model, train, ZERO_CLIPS)
+    zero = measure_zero_ms(model, train, ZERO_CLIPS)
     # In a small fold there are too few other clips to tell what is usual.
     shown = held_out if len(held_out) >= STRANGE_CLIPS else [*held_out, *train]
     shown = random.Random(0).sample(shown, min(STRANGE_CLIPS, len(shown)))
-    least = least_evidence(measure_strange(model, shown, shown[1:] + shown[:1], REACH))
+    least = least_evidence(measure_mismatched(model, shown, shown[1:] + shown[:1], REACH))
     return [
-        found_in(one, evidence, least, zero)
-        for one, evidence in zip(held_out, measure(model, held_out, REACH), strict=True)
+        estimate_clip_offset(one, evidence, least, zero)
+        for one, evidence in zip(held_out, measure_evidence(model, held_out, REACH), strict=True)
     ]
 
 
-def _write_offsets(index: Path, found: list[Found]) -> None:
+def _write_offsets(index: Path, found: list[ClipOffset]) -> None:
     """Put the offsets into the index; ``offset_known`` says of which samples they are known."""
     content = read_index(index)
     offsets = {one.id: one.offset_ms for one in found}

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Beside(Generic[Result]):
+class BackgroundTask(Generic[Result]):
     """One piece of work in a thread of its own while the block runs.
 
     An error of it ends the block, even where the block has met one of its own by then: whether
@@ -26,7 +26,7 @@ class Beside(Generic[Result]):
         self._work = work
         self._given_up = threading.Event()
 
-    def __enter__(self) -> "Beside[Result]":
+    def __enter__(self) -> "BackgroundTask[Result]":
         self._threads = ThreadPoolExecutor(1)
         self._done = self._threads.submit(self._work, self._passing)
         return self

@@ -11,10 +11,11 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..i18n.messages import tr
+from ..i18n.messages import N_, tr
 from .errors import ConfigError
+from .resources import resource_path
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+DEFAULT_CONFIG = resource_path("config.yaml")
 
 
 # What training changes at random (``augmentation``).
@@ -165,7 +166,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | None = No
     return parse_config(tree, str(path))
 
 
-def overridden(config: Config, overrides: list[str], origin: str) -> Config:
+def with_overrides(config: Config, overrides: list[str], origin: str) -> Config:
     """Settings with ``["section.key=value", …]`` applied on top.
 
     Raises:
@@ -250,12 +251,12 @@ def _explain(error: dict) -> str:
 def _why(error: dict) -> str:
     context = error.get("ctx", {})
     kinds = {
-        "int_type": "a whole number is needed",
-        "float_type": "a number is needed",
-        "bool_type": "true or false is needed",
-        "string_type": "a text is needed",
-        "list_type": "a list is needed, such as [flip, blur]",
-        "model_type": "a section with settings is needed",
+        "int_type": N_("a whole number is needed"),
+        "float_type": N_("a number is needed"),
+        "bool_type": N_("true or false is needed"),
+        "string_type": N_("a text is needed"),
+        "list_type": N_("a list is needed, such as [flip, blur]"),
+        "model_type": N_("a section with settings is needed"),
     }
     if error["type"] in kinds:
         return ", ".join([tr(kinds[error["type"]]), *_limits(error["loc"])])

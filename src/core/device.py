@@ -1,12 +1,15 @@
 """Where the network runs."""
 
 import ctypes
+import logging
 import sys
 
 import torch
 
 from ..i18n.messages import tr
 from .errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         if kind == "cuda":
-            print(tr("CUDA is not available on this machine: using the CPU"), file=sys.stderr)
+            logger.warning(tr("CUDA is not available on this machine: using the CPU"))
         return torch.device("cpu")
     if number and int(number) >= torch.cuda.device_count():
         raise ConfigError(

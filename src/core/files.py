@@ -10,7 +10,7 @@ from ..i18n.messages import tr
 from .errors import OutputError
 
 
-def made_folder(folder: str | Path) -> Path:
+def ensure_folder(folder: str | Path) -> Path:
     """The folder, made with its parents if it is missing.
 
     Raises:
@@ -24,8 +24,8 @@ def made_folder(folder: str | Path) -> Path:
 
 
 @contextmanager
-def folder_made(folder: str | Path):
-    """``made_folder`` for what the block writes; what the block did not fill is gone again when
+def folder_created(folder: str | Path):
+    """``ensure_folder`` for what the block writes; what the block did not fill is gone again when
     it fails.
 
     Raises:
@@ -34,7 +34,7 @@ def folder_made(folder: str | Path):
     folder = Path(folder)
     new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
-        yield made_folder(folder)
+        yield ensure_folder(folder)
     except BaseException:
         for parent in new:
             with suppress(OSError):  # it was not made, or somebody else put something there
@@ -68,14 +68,14 @@ def check_writable(path: str | Path) -> None:
         raise _unmakable(given.parent, error) from None
 
 
-def shown_path(path: Path) -> Path:
+def display_path(path: Path) -> Path:
     """A path as short as it can be said: from the current folder, if it is in it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 @contextmanager
-def written_aside(path: str | Path, name: str | None = None):
+def written_atomically(path: str | Path, name: str | None = None):
     """A path beside ``path`` to write to; it takes the name only when the block succeeds.
 
     Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
@@ -136,7 +136,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def checked_output(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
+def check_output_path(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
     """Refuse what cannot or must not be written, before anything is measured.
 
     Raises:

@@ -12,12 +12,12 @@ Progress = Callable[[Iterable[Item], str, float], Iterable[Item]]
 SHOWN_AFTER_S = 2  # stages that are done sooner show no bar
 
 
-def unseen(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
+def no_progress(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
     """The items, and not a word."""
     return items
 
 
-def bars(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
+def progress_bars(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
     """The items, with a bar on stderr; none where that is no terminal, nor for short work.
 
     Args:

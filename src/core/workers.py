@@ -20,7 +20,7 @@ class Crashed:
     """The result of a job that took its process down twice."""
 
 
-def results_of(
+def map_in_processes(
     work: Callable[[Any, Any], Any], context: Any, jobs: list, n_workers: int
 ) -> Iterator[tuple[Any, Any]]:
     """(job, its result) in the order they get done.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..i18n.messages import tr
-from ..media.streams import Track
+from ..media.streams import StreamInfo
 
 # Where AAC cannot be held, or the run-up of lossy codecs cannot be marked (avi).
 CODECS = {
@@ -33,7 +33,7 @@ FLOATS = ("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be")
 
 
 @dataclass(frozen=True)
-class Encoding:
+class AudioEncoding:
     """How a sound is encoded.
 
     Attributes:
@@ -55,7 +55,7 @@ class Encoding:
         return not self.bit_rate
 
 
-def is_lossless(track: Track) -> bool:
+def is_lossless(track: StreamInfo) -> bool:
     """Whether nothing was left out of a sound when it was encoded."""
     name = track.codec
     if name.startswith("pcm_"):
@@ -63,7 +63,7 @@ def is_lossless(track: Track) -> bool:
     return name in ("flac", "alac", "wavpack", "tta", "ape", "truehd", "mlp")
 
 
-def encoding_for(track: Track, output_path: str | Path) -> Encoding:
+def choose_encoding(track: StreamInfo, output_path: str | Path) -> AudioEncoding:
     """The encoding that keeps a sound's rate, channels and bitrate, as far as the container of
     the output can: without loss in avi, and in mkv and mov what came without; else at no
     fewer bits a second than it had."""
@@ -79,7 +79,7 @@ def encoding_for(track: Track, output_path: str | Path) -> Encoding:
             codec = "pcm_s24le"
         else:
             codec = "pcm_s16le"
-        return Encoding(codec, track.rate, track.channels, 0, depth)
+        return AudioEncoding(codec, track.rate, track.channels, 0, depth)
     if suffix == ".mkv" and track.codec == "opus":
         codec = "libopus"
     if codec == "mp2" and track.channels > CHANNELS["mp2"]:
@@ -87,10 +87,10 @@ def encoding_for(track: Track, output_path: str | Path) -> Encoding:
     allowed = RATES[codec]
     rate = min((one for one in allowed if one >= track.rate), default=allowed[-1])
     channels = min(track.channels, CHANNELS[codec])
-    return Encoding(codec, rate, channels, _bit_rate(track, codec, rate, channels))
+    return AudioEncoding(codec, rate, channels, _bit_rate(track, codec, rate, channels))
 
 
-def _bit_rate(track: Track, codec: str, rate: int, channels: int) -> int:
+def _bit_rate(track: StreamInfo, codec: str, rate: int, channels: int) -> int:
     one, more, least = LEAST_OF_LOSSLESS if is_lossless(track) else LEAST
     wanted = max(least, one * min(2, channels) + more * max(0, channels - 2))
     if not is_lossless(track):
@@ -107,7 +107,7 @@ def _bit_rate(track: Track, codec: str, rate: int, channels: int) -> int:
     return round(wanted)
 
 
-def what_is_lost(track: Track, made: Encoding, output_path: str | Path) -> list[str]:
+def what_is_lost(track: StreamInfo, made: AudioEncoding, output_path: str | Path) -> list[str]:
     """What the container did not allow to keep, as notes."""
     suffix = Path(output_path).suffix.lower()
     found = []

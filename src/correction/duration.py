@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..i18n.messages import tr
-from ..media.reader import sound_blocks
-from ..media.streams import Film
+from ..media.reader import audio_blocks
+from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
 
 # pad: the picture is kept, the sound is cut where it ends, or continued with silence. trim: the
@@ -15,7 +15,7 @@ FITS = ("pad", "trim", "loop")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class DurationMatch:
     """The length of the film to make.
 
     Attributes:
@@ -26,7 +26,7 @@ class Fitted:
     """
 
     length_s: float
-    n_pictures: int
+    n_source_frames: int
     times: int = 1
     cut: bool = False
 
@@ -39,7 +39,7 @@ def check_fit(fit: str) -> None:
         )  # fmt: skip
 
 
-def fitted(film: Film, fit: str, sound_end_s: float, copied: bool) -> Fitted:
+def match_duration(film: VideoSource, fit: str, sound_end_s: float, copied: bool) -> DurationMatch:
     """The length of a film.
 
     Args:
@@ -49,22 +49,22 @@ def fitted(film: Film, fit: str, sound_end_s: float, copied: bool) -> Fitted:
         copied: whether the pictures are taken over as they are, so that they can end only where
             ``Film.cut`` says.
     """
-    whole = Fitted(film.length_s, film.cut(film.length_s, copied)[0])
+    whole = DurationMatch(film.length_s, film.cut(film.length_s, copied)[0])
     frame_s = 1 / film.fps
     if fit == "trim" and sound_end_s < film.length_s - frame_s:
         count, end_s = film.cut(max(sound_end_s, frame_s), copied)
-        return Fitted(end_s, count, cut=count < whole.n_pictures)
+        return DurationMatch(end_s, count, cut=count < whole.n_source_frames)
     if fit == "loop" and sound_end_s > film.length_s + frame_s:
         full = int((sound_end_s - frame_s) // film.length_s)
         count, end_s = film.cut(sound_end_s - full * film.length_s, copied)
-        return Fitted(
-            full * film.length_s + end_s, full * whole.n_pictures + count, full + 1,
-            count < whole.n_pictures,
+        return DurationMatch(
+            full * film.length_s + end_s, full * whole.n_source_frames + count, full + 1,
+            count < whole.n_source_frames,
         )  # fmt: skip
     return whole
 
 
-def sound_end(path: str | Path, rate: int, timeline: Timeline) -> float:
+def audio_end(path: str | Path, rate: int, timeline: Timeline) -> float:
     """Where on the picture's clock, in seconds, a sound ends that is laid along a timeline.
 
     The whole sound is decoded: what headers say of its length is not always true.
@@ -76,7 +76,7 @@ def sound_end(path: str | Path, rate: int, timeline: Timeline) -> float:
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    ends = (start + block.shape[1] for start, block in sound_blocks(path, rate))
+    ends = (start + block.shape[1] for start, block in audio_blocks(path, rate))
     length_s = max(ends) / rate
     for piece in reversed(timeline.pieces):
         # t − offset(t) / 1000 = length, on the line of the piece

@@ -11,19 +11,19 @@ import numpy as np
 from ..core.errors import MediaError
 from ..i18n.messages import tr
 from ..media.container import path_argument
-from ..media.reader import sound_blocks
-from ..media.streams import Film, Track, layout_of, read_cover
-from ..scoring.timeline import Piece, Timeline
-from .audio_codecs import Encoding, encoding_for, what_is_lost
-from .duration import Fitted
-from .retiming import retimed
-from .stream_mapping import COVERS, kept_tracks, name_of, needs_own_tags
+from ..media.reader import audio_blocks
+from ..media.streams import StreamInfo, VideoSource, layout_of, read_cover_art
+from ..scoring.timeline import Segment, Timeline
+from .audio_codecs import AudioEncoding, choose_encoding, what_is_lost
+from .duration import DurationMatch
+from .retiming import retime
+from .stream_mapping import COVERS, map_streams, name_of, needs_own_tags
 
 TURNED = ("mp4", "mov", "ipod", "3gp", "matroska", "webm")  # can say that pictures are turned
 START_CODES = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}  # as avi has them
 
 
-def can_copy(film: Film, container: str, held: set[str], repeated: bool) -> bool:
+def can_copy(film: VideoSource, container: str, held: set[str], repeated: bool) -> bool:
     """Whether a container can take over the pictures as they are.
 
     Args:
@@ -39,14 +39,14 @@ def can_copy(film: Film, container: str, held: set[str], repeated: bool) -> bool
     return fits and (not repeated or (movable and film.whole))
 
 
-class MuxCommand:
+class OutputCommand:
     """An ffmpeg command, put together track by track in the order of the output.
 
     The film is on its own clock, moved so that the first picture is at zero, where sounds start.
 
     Args:
         video_path: the film.
-        film: what ``read_film`` says of it.
+        film: what ``read_source`` says of it.
         container: name of the output's format.
         held: codecs that it can hold.
         output_path: the name that was asked for.
@@ -59,7 +59,7 @@ class MuxCommand:
     def __init__(
         self,
         video_path: str | Path,
-        film: Film,
+        film: VideoSource,
         container: str,
         held: set[str],
         output_path: str | Path,
@@ -75,13 +75,13 @@ class MuxCommand:
         self._end_s: float | None = None
         self.notes: list[str] = []
 
-    def add_picture(self, length: Fitted, copied: bool) -> None:
+    def add_picture(self, length: DurationMatch, copied: bool) -> None:
         """The picture, copied or encoded anew."""
         film, source, options = self._film, 0, {}
         if length.times > 1:
             source = self._open(self._repeated(length.times))
         if length.times > 1 or length.cut:
-            options["frames"] = length.n_pictures
+            options["frames"] = length.n_source_frames
             self._end_s = length.length_s if length.times == 1 else None
         if copied:
             options["c"] = "copy"
@@ -103,20 +103,22 @@ class MuxCommand:
                 options["fps_mode"] = "cfr"
         self._add(f"{source}:{film.picture.index}", options)
 
-    def add_sound(self, sound: Track, replaced: Track | None) -> None:
+    def add_sound(self, sound: StreamInfo, replaced: StreamInfo | None) -> None:
         """The mended sound, which comes on standard input as float32, interleaved.
 
         Args:
             sound: where it comes from.
             replaced: the film's track whose place it takes, or None.
         """
-        made = encoding_for(sound, self._output_path)
+        made = choose_encoding(sound, self._output_path)
         self.notes += what_is_lost(sound, made, self._output_path)
         language = (replaced.tags if replaced else {}).get("language")
         tags = ({"language": language} if language else {}) | sound.tags
         self._encode("pipe:", sound, made, tags, replaced.disposition if replaced else "default")
 
-    def add_further_sound(self, track: Track, timeline: Timeline | None, length_s: float) -> None:
+    def add_further_sound(
+        self, track: StreamInfo, timeline: Timeline | None, length_s: float
+    ) -> None:
         """Another sound track of the film.
 
         Args:
@@ -128,17 +130,17 @@ class MuxCommand:
             self._keep(track, "copy")
             self.notes.append(tr("{track} is kept as it is", track=name_of(track)))
             return
-        moved = timeline or Timeline("constant", (Piece(0.0, float("inf"), 0.0),))
+        moved = timeline or Timeline("constant", (Segment(0.0, float("inf"), 0.0),))
         path, rate = self._folder / f"{track.index}.f32", track.rate or 48000
         try:
-            blocks = sound_blocks(self._video_path, rate, number=track.number)
+            blocks = audio_blocks(self._video_path, rate, number=track.number)
             start, block = next(blocks)
         except MediaError:
             self.notes.append(
                 tr("{track} is left out: it cannot be decoded", track=name_of(track))
             )  # fmt: skip
             return
-        laid = retimed(chain([(start, block)], blocks), rate, moved, round(length_s * rate))
+        laid = retime(chain([(start, block)], blocks), rate, moved, round(length_s * rate))
         with open(path, "wb") as file:
             file.writelines(interleaved(laid))
         self.notes.append(
@@ -147,12 +149,12 @@ class MuxCommand:
             else tr("{track} is moved like the first one", track=name_of(track))
         )
         track = track.decoded(rate, len(block))
-        made = encoding_for(track, self._output_path)
+        made = choose_encoding(track, self._output_path)
         self._encode(str(path), track, made, track.tags, track.disposition)
 
     def add_other_tracks(self) -> None:
         """Subtitles, covers and all else that the container can hold."""
-        kept, notes = kept_tracks(self._film, self._container, self._held)
+        kept, notes = map_streams(self._film, self._container, self._held)
         for one in kept:
             if one.codec == "attach":
                 self._attach(one.track)
@@ -190,20 +192,20 @@ class MuxCommand:
                 self._options += [f"-{key}:{scope}{self._tracks}", str(one)]
         self._tracks += 1
 
-    def _keep(self, track: Track, codec: str) -> None:
+    def _keep(self, track: StreamInfo, codec: str) -> None:
         tags = [f"{key}={value}" for key, value in track.tags.items()]
         self._add(
             f"0:{track.index}", {"c": codec, "disposition": track.disposition, "metadata": tags}
         )
 
-    def _attach(self, cover: Track) -> None:
+    def _attach(self, cover: StreamInfo) -> None:
         kind = COVERS[cover.codec]
         path = self._folder / f"cover{cover.number or ''}.{kind.rpartition('/')[2]}"
-        path.write_bytes(read_cover(self._video_path, cover))
+        path.write_bytes(read_cover_art(self._video_path, cover))
         self._attached.append((path, kind))
 
     def _encode(
-        self, source: str, sound: Track, made: Encoding, tags: dict, disposition: str
+        self, source: str, sound: StreamInfo, made: AudioEncoding, tags: dict, disposition: str
     ) -> None:
         layout = sound.layout
         options = {"c": made.codec, "ar": made.rate, "disposition": disposition}

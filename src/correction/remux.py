@@ -16,29 +16,29 @@ from itertools import chain
 from pathlib import Path
 
 from ..core.errors import OutputError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
-from ..media.reader import sound_blocks
-from ..media.streams import read_film, read_sound
-from ..scoring.timeline import Piece, Timeline
-from .duration import check_fit, fitted, sound_end
-from .ffmpeg_command import MuxCommand, can_copy, interleaved
-from .retiming import retimed
+from ..media.reader import audio_blocks
+from ..media.streams import read_sound, read_source
+from ..scoring.timeline import Segment, Timeline
+from .duration import audio_end, check_fit, match_duration
+from .ffmpeg_command import OutputCommand, can_copy, interleaved
+from .retiming import retime
 from .stream_mapping import container_of
-from .verify_output import check_output
+from .verify_output import verify_output
 
 WORTH_SAYING_S = 0.5  # of sound that is cut: less of it goes whenever sound is delayed
 
 
-def move_sound(
+def shift_audio(
     video_path: str | Path, audio_path: str | Path | None, output_path: str | Path, delay_ms: float
 ) -> None:
-    """``lay_sound`` with one offset: > 0: the sound comes later; < 0: earlier."""
-    timeline = Timeline("constant", (Piece(0.0, math.inf, delay_ms),))
-    lay_sound(video_path, audio_path, output_path, timeline)
+    """``retime_audio`` with one offset: > 0: the sound comes later; < 0: earlier."""
+    timeline = Timeline("constant", (Segment(0.0, math.inf, delay_ms),))
+    retime_audio(video_path, audio_path, output_path, timeline)
 
 
-def lay_sound(
+def retime_audio(
     video_path: str | Path,
     audio_path: str | Path | None,
     output_path: str | Path,
@@ -48,8 +48,8 @@ def lay_sound(
     """Put a sound under a video along a timeline; but for ``trim`` every picture is kept.
 
     The picture is copied as it is where the output's container can hold it, else encoded anew.
-    The sound is encoded once (``sound_codecs.encoding_for``). Tags, chapters, rotation, subtitles
-    and further tracks go along as far as the container can hold them. Where the video's own sound
+    The sound is encoded once (``audio_codecs.choose_encoding``). Tags, chapters, rotation,
+    subtitles and further tracks go along as far as the container can hold them. Where the video's own sound
     is laid, its further sound tracks, cut with the same scissors, are laid along the same
     timeline; where another one takes the place of its first, they stay as they are.
 
@@ -74,23 +74,23 @@ def lay_sound(
             should be when it is read again.
     """
     check_fit(fit)
-    film = read_film(video_path)
+    film = read_source(video_path)
     own = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
     source = Path(video_path if own else audio_path)
     sound = film.sounds[0] if own and film.sounds else read_sound(source)
     rate = sound.rate or 48000
-    blocks = sound_blocks(source, rate)
+    blocks = audio_blocks(source, rate)
     start, block = next(blocks)  # a sound that cannot be read is found out before writing
     sound = sound.decoded(rate, len(block))
-    end_s = sound_end(source, rate, timeline)
-    with written_aside(output_path) as aside, _folder_beside(aside) as folder:
+    end_s = audio_end(source, rate, timeline)
+    with written_atomically(output_path) as aside, _folder_beside(aside) as folder:
         container, held = container_of(output_path, aside)
         copied = can_copy(film, container, held, repeated=False)
-        length = fitted(film, fit, end_s, copied)
+        length = match_duration(film, fit, end_s, copied)
         if length.times > 1 and copied and not can_copy(film, container, held, repeated=True):
             copied = False
-            length = fitted(film, fit, end_s, copied)
-        command = MuxCommand(video_path, film, container, held, output_path, Path(folder))
+            length = match_duration(film, fit, end_s, copied)
+        command = OutputCommand(video_path, film, container, held, output_path, Path(folder))
         command.add_picture(length, copied)
         first = film.sounds[0] if film.sounds else None
         command.add_sound(sound, first)
@@ -98,9 +98,9 @@ def lay_sound(
             command.add_further_sound(track, timeline if own else None, length.length_s)
         command.add_other_tracks()
         total = round(length.length_s * rate)
-        laid = retimed(chain([(start, block)], blocks), rate, timeline, total)
+        laid = retime(chain([(start, block)], blocks), rate, timeline, total)
         _run(command.line(aside), interleaved(laid), output_path)
-        missing = check_output(aside, output_path, film, length, copied)
+        missing = verify_output(aside, output_path, film, length, copied)
     cut_s = end_s - length.length_s
     if cut_s > WORTH_SAYING_S:
         missing.append(

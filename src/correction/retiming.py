@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from ..media.streams import layout_of
-from ..scoring.timeline import Piece, Timeline
+from ..scoring.timeline import Segment, Timeline
 
 FADE_S = 0.02  # pieces cross over in this time
 BLOCK = 1 << 14  # samples made at a time
@@ -19,14 +19,14 @@ BLOCK = 1 << 14  # samples made at a time
 MOST_RESAMPLED = 5.0  # ms in a second
 
 
-def retimed(
+def retime(
     blocks: Iterator[tuple[int, np.ndarray]], rate: int, timeline: Timeline, total: int
 ) -> Iterator[np.ndarray]:
     """The sound that belongs under the picture, streamed.
 
     Args:
         blocks: (place of the first sample, float32 [channels, n]) in order, of which gaps are
-            silent (``media.sound_blocks``).
+            silent (``media.audio_blocks``).
         rate: Hz.
         timeline: the offsets to mend.
         total: samples to make: beyond the source there is silence.
@@ -52,7 +52,7 @@ def retimed(
         tail = made.take(over)
 
 
-def _place(piece: Piece, sample: int, rate: int) -> float:
+def _place(piece: Segment, sample: int, rate: int) -> float:
     """Where in the source a sample of the picture's clock is taken from."""
     return sample - piece.at(sample / rate) * rate / 1000
 
@@ -89,7 +89,7 @@ class _Source:
 class _Stretched:
     """The samples ``first … last − 1`` of the picture's clock, made along a piece."""
 
-    def __init__(self, source: _Source, piece: Piece, first: int, last: int, rate: int):
+    def __init__(self, source: _Source, piece: Segment, first: int, last: int, rate: int):
         self._source, self._left = source, last - first
         self._at = round(_place(piece, first, rate))
         self._stretcher = _stretcher(piece.slope, rate, source.channels)

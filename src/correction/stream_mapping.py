@@ -7,7 +7,7 @@ import av
 
 from ..core.errors import OutputError
 from ..i18n.messages import tr
-from ..media.streams import Film, Track
+from ..media.streams import StreamInfo, VideoSource
 
 # Containers that do not say what they can hold.
 HELD = {
@@ -32,7 +32,7 @@ PLAIN_TAGS = {
 
 
 @dataclass(frozen=True)
-class Kept:
+class MappedStream:
     """A track that goes along.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kept:
             converted to.
     """
 
-    track: Track
+    track: StreamInfo
     codec: str = "copy"
 
 
@@ -75,7 +75,9 @@ def _canonical(codec: str) -> str:
     return codec
 
 
-def kept_tracks(film: Film, container: str, held: set[str]) -> tuple[list[Kept], list[str]]:
+def map_streams(
+    film: VideoSource, container: str, held: set[str]
+) -> tuple[list[MappedStream], list[str]]:
     """The film's tracks beside its picture and its sounds that the output can hold.
 
     Args:
@@ -99,11 +101,11 @@ def kept_tracks(film: Film, container: str, held: set[str]) -> tuple[list[Kept],
             notes.append(
                 tr("{track} is converted to {codec}", track=name_of(track), codec=codec)
             )  # fmt: skip
-        kept.append(Kept(track, codec))
+        kept.append(MappedStream(track, codec))
     return kept, notes
 
 
-def name_of(track: Track) -> str:
+def name_of(track: StreamInfo) -> str:
     """A track in words."""
     kinds = {
         "video": tr("picture track"), "cover": tr("cover picture"), "audio": tr("sound track"),
@@ -114,12 +116,12 @@ def name_of(track: Track) -> str:
     return f"{name} ({inside})" if inside else name
 
 
-def _written_anew(film: Film) -> bool:
+def _written_anew(film: VideoSource) -> bool:
     """The data track of an mp4 that has chapters is these, which are kept as chapters."""
     return "mp4" in film.container and film.chapters > 0
 
 
-def _way(track: Track, container: str, held: set[str]) -> str | None:
+def _way(track: StreamInfo, container: str, held: set[str]) -> str | None:
     if track.kind == "cover":
         return WITH_COVERS.get(container) if track.codec in COVERS else None
     if track.kind == "attachment":
@@ -133,6 +135,6 @@ def _way(track: Track, container: str, held: set[str]) -> str | None:
     return None
 
 
-def needs_own_tags(film: Film, container: str) -> bool:
+def needs_own_tags(film: VideoSource, container: str) -> bool:
     """Whether a mp4 has to hold tags it knows no name for."""
     return container in ("mp4", "mov") and not film.tags <= PLAIN_TAGS

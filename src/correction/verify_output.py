@@ -4,14 +4,14 @@ from pathlib import Path
 
 from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
-from ..media.streams import Film, read_film
-from .duration import Fitted
+from ..media.streams import VideoSource, read_source
+from .duration import DurationMatch
 
 SLACK_S = 0.15  # the last block of a sound may be longer than what is in it
 
 
-def check_output(
-    path: Path, output_path: str | Path, film: Film, length: Fitted, copied: bool
+def verify_output(
+    path: Path, output_path: str | Path, film: VideoSource, length: DurationMatch, copied: bool
 ) -> list[str]:
     """Compare a written film with what it was made from.
 
@@ -29,7 +29,7 @@ def check_output(
         OutputError: pictures or seconds are missing.
     """
     try:
-        made = read_film(path)
+        made = read_source(path)
         wrong = _wrong(made, film, length, copied)
     except MediaError as error:
         wrong = str(error)
@@ -45,13 +45,13 @@ def check_output(
     return notes
 
 
-def _wrong(made: Film, film: Film, length: Fitted, copied: bool) -> str | None:
+def _wrong(made: VideoSource, film: VideoSource, length: DurationMatch, copied: bool) -> str | None:
     # Where pictures are damaged, or encoded anew, a decoder may drop some.
-    slack = 0 if copied and film.whole else 2 + length.n_pictures // 50
-    fewest = length.n_pictures - slack - (film.hidden if copied else 0)
-    if not fewest <= made.n_pictures <= length.n_pictures + slack:
+    slack = 0 if copied and film.whole else 2 + length.n_source_frames // 50
+    fewest = length.n_source_frames - slack - (film.hidden if copied else 0)
+    if not fewest <= made.n_source_frames <= length.n_source_frames + slack:
         return tr("it came out with {found} pictures instead of {expected}",
-                  found=made.n_pictures, expected=length.n_pictures)  # fmt: skip
+                  found=made.n_source_frames, expected=length.n_source_frames)  # fmt: skip
     for found in (made.length_s, made.sounds[0].end_s - made.first_s if made.sounds else 0.0):
         if abs(found - length.length_s) > SLACK_S + (2 + slack) / film.fps:
             return tr("it came out {found:.2f} s long instead of {expected:.2f} s",

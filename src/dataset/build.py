@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..core.config import Config, DataConfig
 from ..core.errors import DatasetError, LipSyncError, NoAudioError, OutputError
-from ..core.files import file_sha256, made_folder, written_aside
-from ..core.workers import Crashed, results_of
+from ..core.files import ensure_folder, file_sha256, written_atomically
+from ..core.workers import Crashed, map_in_processes
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
 from ..media.container import check_file
@@ -35,7 +35,7 @@ SAVE_EVERY_S = 10  # the index is brought up to date this often while clips are 
 
 
 @dataclass
-class Report:
+class ProcessingReport:
     """What a run did.
 
     Attributes:
@@ -58,13 +58,13 @@ class Report:
     in_part_table: Path | None = None
 
 
-def process(
+def process_clips(
     config: Config,
     clips: list[Clip],
     index_name: str = INDEX_NAME,
     overwrite: bool = False,
     prune: bool = False,
-) -> Report:
+) -> ProcessingReport:
     """Turn clips into samples; the index on disk grows as clips are finished.
 
     A clip whose content is that of the index is taken from there. A clip that cannot be used is
@@ -86,11 +86,11 @@ def process(
 
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
-    made_folder(folder / SAMPLES_FOLDER)
+    ensure_folder(folder / SAMPLES_FOLDER)
     settings = sample_settings(config.data)
     known = index_for(folder / index_name, settings, overwrite)
     done = dict(known)  # what an interrupted run does not reach stays in the index
-    report = Report(gone=len(set(known) - {clip.name for clip in clips}))
+    report = ProcessingReport(gone=len(set(known) - {clip.name for clip in clips}))
     if prune:
         done = {clip.name: known[clip.name] for clip in clips if clip.name in known}
     saved = time.monotonic()
@@ -107,7 +107,7 @@ def process(
         with (
             tqdm(total=len(clips), desc=tr("processing videos"), unit="it") as bar,
             closing(
-                results_of(process_clip, config.data, jobs, config.data.num_workers)
+                map_in_processes(process_clip, config.data, jobs, config.data.num_workers)
             ) as results,
         ):
             for (clip, _), result in results:
@@ -148,7 +148,7 @@ def _table(folder: Path, what: str, index_name: str) -> Path:
 
 def _write_table(path: Path, head: tuple, rows: list[tuple]) -> None:
     with (
-        written_aside(path) as aside,
+        written_atomically(path) as aside,
         # With a byte order mark, spreadsheets read Chinese right.
         # Old archives hold names that are not UTF-8.
         open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
@@ -187,7 +187,7 @@ def process_clip(
         ):
             return known, True
         stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
-        made_folder(workplace)
+        ensure_folder(workplace)
         try:
             features = extract_clip(
                 clip.video, clip.audio, settings, _detector(settings), workplace,

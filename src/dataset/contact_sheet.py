@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..core.errors import DatasetError, OutputError
-from ..core.files import made_folder, written_aside
+from ..core.files import ensure_folder, written_atomically
 from ..i18n.messages import tr
 from ..preprocessing.track_file import read_sample
 from .index import read_index
@@ -46,8 +46,8 @@ def draw_contact_sheet(index_path: Path, target: Path) -> tuple[int, int]:
         y = GAP + place // COLUMNS * (height + GAP)
         x = GAP + place % COLUMNS * (width + GAP)
         sheet[y : y + height, x : x + width] = tile
-    made_folder(target.parent)
-    with written_aside(target) as aside:
+    ensure_folder(target.parent)
+    with written_atomically(target) as aside:
         aside.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
     return len(shown), len(samples)
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 from ..core.config import DataConfig
 from ..core.errors import DatasetError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
 
 INDEX_NAME = "dataset_index.pkl"
@@ -55,7 +55,7 @@ def write_index(path: Path, settings: dict, samples: list[dict]) -> None:
         OutputError.
     """
     index = {"version": VERSION, "settings": settings, "samples": samples}
-    with written_aside(path) as aside:
+    with written_atomically(path) as aside:
         aside.write_bytes(pickle.dumps(index, protocol=4))
 
 

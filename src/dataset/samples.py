@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.config import DataConfig
-from ..core.constants import STEP_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import DatasetError
 from ..i18n.messages import tr
 from ..preprocessing.track_file import read_sample
 from .index import read_index, sample_settings
 
 
-class Track(NamedTuple):
+class SampleData(NamedTuple):
     """Consecutive frames of a sample with the sound under them.
 
     Attributes:
@@ -70,25 +70,25 @@ class Sample:
     @property
     def delay(self) -> int:
         """Its own offset in whole steps of 10 ms: by so much its sound is moved when it is read."""
-        return round(self.offset_ms / STEP_MS)
+        return round(self.offset_ms / HOP_MS)
 
     @property
     def moved_ms(self) -> int:
         """The same in ms."""
-        return self.delay * STEP_MS
+        return self.delay * HOP_MS
 
     @property
     def first(self) -> int:
         """The first frame that has sound once that is moved."""
-        return max(0, -(-self.delay // STEPS_PER_FRAME))
+        return max(0, -(-self.delay // HOPS_PER_FRAME))
 
     @property
     def n_frames(self) -> int:
         """Frames that have both then."""
-        lost = -(-abs(self.delay) // STEPS_PER_FRAME)
+        lost = -(-abs(self.delay) // HOPS_PER_FRAME)
         return max(0, self.length - lost)
 
-    def read(self, start: int = 0, n_frames: int | None = None) -> Track:
+    def read(self, start: int = 0, n_frames: int | None = None) -> SampleData:
         """Frames ``start … start + n_frames − 1`` of those that have both, with the sound moved.
 
         Raises:
@@ -97,15 +97,15 @@ class Sample:
         records = read_sample(self.path)
         n_frames = self.n_frames - start if n_frames is None else n_frames
         first = self.first + start
-        begin = first * STEPS_PER_FRAME - self.delay  # the step under the first frame
-        whole, phase = divmod(begin, STEPS_PER_FRAME)
+        begin = first * HOPS_PER_FRAME - self.delay  # the step under the first frame
+        whole, phase = divmod(begin, HOPS_PER_FRAME)
         around = records[whole : whole + n_frames + (phase > 0)]
         mfcc = np.ascontiguousarray(around["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
-        nearest = whole + (phase + STEPS_PER_FRAME // 2) // STEPS_PER_FRAME
+        nearest = whole + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
         speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
-        return Track(
+        return SampleData(
             records["crop"][first : first + n_frames],
-            mfcc[phase : phase + n_frames * STEPS_PER_FRAME],
+            mfcc[phase : phase + n_frames * HOPS_PER_FRAME],
             speech,
         )
 

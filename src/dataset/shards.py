@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..core.errors import DatasetError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
 from .clips import Clip
 from .index import (
@@ -145,7 +145,7 @@ def _bring_along(records: list[dict], source: Path, folder: Path) -> None:
         there, here = source / record["file"], folder / record["file"]
         if here.exists() and here.samefile(there):
             continue
-        with written_aside(here) as aside:
+        with written_atomically(here) as aside:
             aside.unlink()
             try:
                 os.link(there, aside)

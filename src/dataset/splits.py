@@ -5,7 +5,7 @@ from zlib import crc32
 
 from ..core.config import TrainingConfig
 from ..core.errors import DatasetError
-from ..i18n.messages import tr
+from ..i18n.messages import N_, tr
 from .samples import Sample
 
 
@@ -19,11 +19,11 @@ def split_samples(
     """
     groups = sorted({sample.group for sample in samples})
     if len(groups) < 3:
-        what = "speakers" if settings.split_by == "speaker" else "clips"
+        what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
         hint = (
-            "put each speaker's clips into a folder of data/videos"
+            N_("put each speaker's clips into a folder of data/videos")
             if settings.split_by == "speaker"
-            else "add clips to data/videos and run python src/data_processing.py"
+            else N_("add clips to data/videos and run python src/data_processing.py")
         )
         raise DatasetError(
             tr("{n} usable {what}: at least 3 are needed to train, validate and test; {hint}",
@@ -39,7 +39,7 @@ def split_samples(
     return parts
 
 
-def strangers_of(samples: list[Sample]) -> list[Sample]:
+def other_speaker_partners(samples: list[Sample]) -> list[Sample]:
     """For each sample one of another speaker, whose sound it is paired with: the next longer one,
     so that nothing is cut off, or else the next shorter; itself where there is nobody else."""
     # Among clips of one length in no order: the clips of one speaker would all get one stranger.
@@ -53,7 +53,7 @@ def strangers_of(samples: list[Sample]) -> list[Sample]:
     return found
 
 
-def others_of(samples: list[Sample]) -> list[Sample]:
+def other_clip_partners(samples: list[Sample]) -> list[Sample]:
     """The same, but where there is nobody else, the next sample."""
-    pairs = zip(strangers_of(samples), samples, samples[1:] + samples[:1], strict=True)
+    pairs = zip(other_speaker_partners(samples), samples, samples[1:] + samples[:1], strict=True)
     return [after if stranger is one else stranger for stranger, one, after in pairs]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.constants import STEP_MS, STEPS_PER_FRAME
+from ..core.constants import HOP_MS, HOPS_PER_FRAME
 from ..scoring.evidence import TOLERANCE_FRAMES, Evidence, curve_of, hits_at, peak_ms
 
 BINS = 10  # of the reliability diagram
@@ -39,7 +39,7 @@ def offset_report(clips: list[Evidence], lengths: tuple[int, ...] = (5, 15)) -> 
         share[frames] = float(hits.mean()) if len(hits) else float("nan")
     found = [peak_ms(curve_of([clip])) for clip in clips]
     errors = np.abs([offset for offset in found if offset is not None])
-    frame_ms = STEPS_PER_FRAME * STEP_MS
+    frame_ms = HOPS_PER_FRAME * HOP_MS
     # ±1 frame, as for K: the offset rounded to whole frames.
     right = np.round(errors / frame_ms) <= TOLERANCE_FRAMES
     nothing = not len(errors)
@@ -123,7 +123,7 @@ def reliability_of(chances: np.ndarray, labels: np.ndarray, weights: np.ndarray)
         )
 
 
-def draws_of_speakers(speakers: list[str], draws: int) -> Iterator[np.ndarray]:
+def bootstrap_speakers(speakers: list[str], draws: int) -> Iterator[np.ndarray]:
     """Bootstrap over speakers (Efron 1979): there are fewer of them than clips, and the clips of
     one are alike.
 

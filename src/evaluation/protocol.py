@@ -11,8 +11,8 @@ from zlib import crc32
 
 import numpy as np
 
-from ..checkpoints.checkpoint import Trained
-from ..core.constants import FPS, STEP_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..checkpoints.checkpoint import TrainedModel
+from ..core.constants import FPS, HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..dataset.samples import Sample
 from ..scoring.calibration import FAR, peak_probability, sync_probability
 from ..scoring.clip_evidence import evidence_of
@@ -26,7 +26,7 @@ from ..scoring.evidence import (
     lse,
     peak_ms,
 )
-from .metrics import Reliability, auc_of, draws_of_speakers, eer_of, reliability_of
+from .metrics import Reliability, auc_of, bootstrap_speakers, eer_of, reliability_of
 
 LENGTHS = (5, 7, 9, 11, 13, 15, FPS, 2 * FPS, 3 * FPS)  # frames
 SEGMENTS = (FPS, 3 * FPS)  # frames of the pieces that are told in or out of sync
@@ -77,7 +77,7 @@ class Measured:
 
 
 def measure_clip(
-    trained: Trained, sample: Sample, stranger: Sample, least_probability: float
+    trained: TrainedModel, sample: Sample, stranger: Sample, least_probability: float
 ) -> Measured:
     """Measure one clip.
 
@@ -120,7 +120,7 @@ def measure_clip(
 def _error_ms(evidence: Evidence, steps: int, rest: float) -> float:
     """What is found minus what is there once the sound is delayed by so many steps."""
     found = peak_ms(curve_of([evidence.shifted(steps, SEARCH_REACH).spoken()]))
-    return math.nan if found is None else found - (rest - steps * STEP_MS)
+    return math.nan if found is None else found - (rest - steps * HOP_MS)
 
 
 def _undetermined(evidence: Evidence, calibration: dict, least: float) -> bool | None:
@@ -179,7 +179,7 @@ def figures_of(clips: list[Measured], times: np.ndarray | None = None) -> dict[s
         figures[name_of(frames)] = _share(np.concatenate([[], *(c.hits[frames] for c in chosen)]))
     errors = np.concatenate([[], *(c.errors_ms for c in chosen)])
     errors = np.abs(errors[~np.isnan(errors)])
-    right = np.round(errors / (STEPS_PER_FRAME * STEP_MS)) <= TOLERANCE_FRAMES
+    right = np.round(errors / (HOPS_PER_FRAME * HOP_MS)) <= TOLERANCE_FRAMES
     figures["whole clip"] = _share(right)
     figures["median error ms"] = _percentile(errors, 50)
     figures["95th percentile ms"] = _percentile(errors, 95)
@@ -224,7 +224,7 @@ def calibration_of(clips: list[Measured]) -> Reliability:
 def intervals_of(clips: list[Measured], draws: int = DRAWS) -> dict[str, tuple[float, float]]:
     """95 % intervals of the figures, by drawing speakers; NaN for fewer than two."""
     speakers = [clip.sample.person for clip in clips]
-    drawn = [figures_of(clips, times) for times in draws_of_speakers(speakers, draws)]
+    drawn = [figures_of(clips, times) for times in bootstrap_speakers(speakers, draws)]
     intervals = {}
     for name in figures_of(clips):
         values = [figures[name] for figures in drawn if not math.isnan(figures[name])]

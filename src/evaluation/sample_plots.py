@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.constants import FPS, FRAME_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import FPS, FRAME_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..dataset.samples import Sample
 from ..models.normalization import bands_of
 from ..models.sync_model import SyncModel
 from ..plotting.figures import save_figure
 from ..scoring.evidence import SEARCH_REACH, TOLERANCE_FRAMES
-from .measure import measure
+from .measure import measure_evidence
 
-REACH = SEARCH_REACH // STEPS_PER_FRAME  # frames
+REACH = SEARCH_REACH // HOPS_PER_FRAME  # frames
 
 
 @dataclass
@@ -45,8 +45,10 @@ def chosen_windows(model: SyncModel, samples: list[Sample], n: int, seed: int = 
     there are such."""
     dice = np.random.default_rng(seed)
     right, wrong = [], []
-    for sample, evidence in zip(samples, measure(model, samples, SEARCH_REACH), strict=True):
-        columns = SEARCH_REACH + np.arange(-REACH, REACH + 1) * STEPS_PER_FRAME
+    for sample, evidence in zip(
+        samples, measure_evidence(model, samples, SEARCH_REACH), strict=True
+    ):
+        columns = SEARCH_REACH + np.arange(-REACH, REACH + 1) * HOPS_PER_FRAME
         middle = evidence.usable[:, SEARCH_REACH]
         whole = np.arange(len(middle))
         complete = (whole >= REACH) & (whole + REACH < len(whole))

@@ -11,7 +11,7 @@ from ..core.constants import WINDOW_FRAMES
 from ..core.errors import DatasetError
 from ..dataset.reference import with_reference
 from ..dataset.samples import Sample, load_samples
-from ..dataset.splits import strangers_of
+from ..dataset.splits import other_speaker_partners
 from ..i18n.messages import tr
 from .protocol import (
     DRAWS,
@@ -33,7 +33,7 @@ def evaluate(trained, samples: list[Sample], least_probability: float) -> list[M
     """Measure every sample; those too short to hold a window are left out."""
     measured = []
     samples = [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
-    strangers = strangers_of(samples)
+    strangers = other_speaker_partners(samples)
     with tqdm(total=len(samples), desc=tr("measuring"), unit="it") as bar:
         for sample, stranger in zip(samples, strangers, strict=True):
             measured.append(measure_clip(trained, sample, stranger, least_probability))

@@ -21,7 +21,7 @@ CLOSE_GRID = 1
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceDetection:
     """One detection: box (x0, y0, x1, y1) float32 [4], points float32 [5, 2], both in pixels.
 
     The points are left and right eye, nose, left and right mouth corner, as seen.
@@ -48,7 +48,7 @@ class Face:
 class Detector(Protocol):
     """Finds the faces of pictures."""
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         """Faces of each picture, in any order; places in its pixels, 0 the middle of the first.
 
         Args:
@@ -70,7 +70,7 @@ class RetinaFaceDetector:
         self._whole, self._close = _session(WEIGHTS), _session(_one_grid(WEIGHTS, CLOSE_GRID))
         self._min_score = min_score
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         height, width = pictures.shape[1:3]
         blob = cv2.dnn.blobFromImages(list(pictures), mean=(104, 117, 127))
         outputs = (self._close if close else self._whole).run(None, {"input": blob})
@@ -79,7 +79,7 @@ class RetinaFaceDetector:
             self._faces(grid, (width, height), *output) for output in zip(*outputs, strict=True)
         ]
 
-    def _faces(self, grid, size, boxes, scores, points) -> list[Face]:
+    def _faces(self, grid, size, boxes, scores, points) -> list[FaceDetection]:
         """Decode one picture's outputs: offsets to the anchors, in shares of the picture."""
         postprocess = import_module("retinaface.postprocess")
         good = scores[:, 1] >= self._min_score
@@ -93,7 +93,7 @@ class RetinaFaceDetector:
         boxes = boxes * np.tile(size, 2) - (0.5, 0.5, 0, 0)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self._min_score, 0.4)
         return [
-            Face(
+            FaceDetection(
                 np.concatenate([boxes[i, :2], boxes[i, :2] + boxes[i, 2:]]).astype(np.float32),
                 points[i].reshape(5, 2).astype(np.float32),
                 float(scores[i]),
@@ -171,10 +171,10 @@ class FaceAlignmentDetector:
             ) from None
         self._min_score = min_score
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         return [self._faces(picture) for picture in pictures]
 
-    def _faces(self, picture: np.ndarray) -> list[Face]:
+    def _faces(self, picture: np.ndarray) -> list[FaceDetection]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of each picture without a face
             found = self._model.get_landmarks_from_image(
@@ -189,7 +189,9 @@ class FaceAlignmentDetector:
             eyes = marks[36:42].mean(0), marks[42:48].mean(0)
             points = np.stack([*eyes, marks[30], marks[48], marks[54]])[:, :2]
             faces.append(
-                Face(np.asarray(box[:4], np.float32), points.astype(np.float32), float(box[4]))
+                FaceDetection(
+                    np.asarray(box[:4], np.float32), points.astype(np.float32), float(box[4])
+                )
             )
         return faces
 

@@ -2,7 +2,7 @@
 
 import cv2
 
-from ..media.frame import Picture
+from ..media.frame import VideoFrame
 
 CUT_PICTURE = 128  # px: cuts are looked for at this size or down to half of it
 CUT = 27.0  # brightness, 0…255, by which the picture changes in a cut, on average of its pixels
@@ -17,7 +17,7 @@ class CutDetector:
     def __init__(self):
         self._before = None  # brightness of the picture before, uint8 [h, w]
 
-    def is_cut(self, picture: Picture) -> bool:
+    def is_cut(self, picture: VideoFrame) -> bool:
         hsv = cv2.cvtColor(picture.halved_bgr(CUT_PICTURE), cv2.COLOR_BGR2HSV)
         before, self._before = self._before, cv2.extractChannel(hsv, 2)
         if before is None or before.shape != self._before.shape:

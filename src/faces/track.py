@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from ..core.config import DataConfig
-from ..media.frame import Picture
+from ..media.frame import VideoFrame
 from .alignment import align
-from .detection import Face
+from .detection import FaceDetection
 
 SMOOTHING = np.array([1, 2, 3, 2, 1], np.float32) / 9  # over ±2 frames: symmetric, so no lag
 REACH = len(SMOOTHING) // 2
@@ -19,7 +19,7 @@ SHRUNK = 0.8  # of min_face_size: a followed face may get this much smaller
 
 
 @dataclass(frozen=True)
-class Sight(Face):
+class TrackedDetection(FaceDetection):
     """A face in a picture, in that picture's pixels, with its look."""
 
     look: np.ndarray
@@ -39,7 +39,7 @@ class CropSink(Protocol):
 
 
 @dataclass
-class Track:
+class FaceTrack:
     """One face followed through consecutive frames of one shot.
 
     Attributes:
@@ -64,7 +64,7 @@ class Track:
         return self.first_frame + self.n_frames
 
 
-def choose(tracks: list[Track], how: str, solid: int = 0) -> list[Track]:
+def choose_tracks(tracks: list[FaceTrack], how: str, solid: int = 0) -> list[FaceTrack]:
     """Of tracks that share frames only the best one: ``largest`` (area times duration) or
     ``longest``. In order of time.
 
@@ -79,14 +79,14 @@ def choose(tracks: list[Track], how: str, solid: int = 0) -> list[Track]:
         ),
         reverse=True,
     )
-    chosen: list[Track] = []
+    chosen: list[FaceTrack] = []
     for track in best_first:
         if all(track.stop <= o.first_frame or o.stop <= track.first_frame for o in chosen):
             chosen.append(track)
     return sorted(chosen, key=lambda track: track.first_frame)
 
 
-def look_of(picture: Picture, points: np.ndarray) -> np.ndarray:
+def appearance_of(picture: VideoFrame, points: np.ndarray) -> np.ndarray:
     """What faces are compared by: their crop, float32 [LOOK²], mean 0 and length 1."""
     crop = align(picture.luma, points, 2 * LOOK)
     small = cv2.resize(crop, (LOOK, LOOK), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
@@ -100,12 +100,12 @@ class OpenTrack:
     def __init__(self, first_frame: int, settings: DataConfig, sink: CropSink):
         self.lost = 0  # pictures since the face was last looked for in vain, counted on
         self._settings = settings
-        self._track = Track(sink, first_frame)
-        self._waiting: list[Picture] = []  # pictures since the last sight
-        self._placed: list[tuple[Picture, np.ndarray]] = []  # with their boxes, not yet cropped
+        self._track = FaceTrack(sink, first_frame)
+        self._waiting: list[VideoFrame] = []  # pictures since the last sight
+        self._placed: list[tuple[VideoFrame, np.ndarray]] = []  # with their boxes, not yet cropped
         self._points: list[np.ndarray] = []  # float32 [5, 2] a frame, the latest
         self._forgotten = 0  # places before these
-        self._face: Sight | None = None
+        self._face: TrackedDetection | None = None
         self._seen_at = first_frame
         self._speed = np.zeros(2, np.float32)  # pixels a frame
         self._look = np.zeros(LOOK**2, np.float32)  # of late
@@ -119,7 +119,7 @@ class OpenTrack:
         """The box where the face should be by now, at its last speed."""
         return self._face.box + np.tile(self._speed * (index - self._seen_at), 2)
 
-    def distance(self, face: Sight, index: int) -> tuple[float, float]:
+    def distance(self, face: TrackedDetection, index: int) -> tuple[float, float]:
         """How far from there, in widths, and the change of size, as a logarithm."""
         box = self.expected(index)
         step = np.linalg.norm(face.middle - (box[:2] + box[2:]) / 2) / max(self._face.width, 1)
@@ -128,20 +128,20 @@ class OpenTrack:
             growth = np.inf
         return float(step), float(growth)
 
-    def likeness(self, face: Sight) -> float:
+    def likeness(self, face: TrackedDetection) -> float:
         """Correlation with how the face looked of late, −1…1."""
         return float(self._look @ face.look / max(float(np.linalg.norm(self._look)), 1e-6))
 
-    def wait(self, picture: Picture) -> None:
+    def wait(self, picture: VideoFrame) -> None:
         """A picture in which the face was not looked for."""
         self._waiting.append(picture)
 
-    def lose(self, picture: Picture) -> None:
+    def lose(self, picture: VideoFrame) -> None:
         """A picture in which the face was looked for and not found."""
         self._waiting.append(picture)
         self.lost += 1
 
-    def add(self, index: int, picture: Picture, face: Sight) -> None:
+    def add(self, index: int, picture: VideoFrame, face: TrackedDetection) -> None:
         """The face in this picture; the pictures that waited are bridged."""
         pictures = [*self._waiting, picture]
         old = self._face or face
@@ -157,7 +157,7 @@ class OpenTrack:
         self._waiting, self._face, self.lost, self._seen_at = [], face, 0, index
         self._crop(self._forgotten + len(self._points) - REACH)
 
-    def finish(self) -> Track:
+    def finish(self) -> FaceTrack:
         """End the track. Pictures after the last sight of the face are not part of it, but for
         those in which nobody looked."""
         if not self.lost:

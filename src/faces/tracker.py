@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.config import DataConfig
-from ..media.frame import Picture
+from ..media.frame import VideoFrame
 from .alignment import overlap
-from .detection import Detector, Face
+from .detection import Detector, FaceDetection
 from .shot_boundary import CutDetector
-from .track import CropSink, OpenTrack, Sight, Track, choose, look_of
+from .track import CropSink, FaceTrack, OpenTrack, TrackedDetection, appearance_of, choose_tracks
 
 SEARCH_EVERY = 12  # frames between two looks at the whole picture
 SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
@@ -46,7 +46,7 @@ SAME = 0.4  # overlap over which two detections are of one face
 
 
 @dataclass
-class FaceCount:
+class TrackingStats:
     """What was met while faces were followed.
 
     Attributes:
@@ -67,18 +67,18 @@ class FaceCount:
     widest_small: float = 0.0
 
 
-def follow_faces(
-    pictures: Iterable[Picture],
+def track_faces(
+    pictures: Iterable[VideoFrame],
     detector: Detector,
     settings: DataConfig,
     shortest: int,
     new_sink: Callable[[], CropSink],
-    count: FaceCount,
+    count: TrackingStats,
     everyone: bool = False,
-) -> Iterator[Track]:
+) -> Iterator[FaceTrack]:
     """Follow the faces of each shot and choose among them as ``data.track`` says.
 
-    See ``Follower``. Only a few pictures are held at a time.
+    See ``FaceTracker``. Only a few pictures are held at a time.
 
     Args:
         pictures: the clip on the 25 fps grid.
@@ -93,13 +93,13 @@ def follow_faces(
         chosen tracks, in order of time within each shot; no two share a frame, unless everyone
         is chosen.
     """
-    follower = Follower(detector, settings, shortest, new_sink, count, everyone)
+    follower = FaceTracker(detector, settings, shortest, new_sink, count, everyone)
     for picture in pictures:
         yield from follower.show(picture)
     yield from follower.end()
 
 
-class Follower:
+class FaceTracker:
     """Follows the faces of each shot, picture by picture.
 
     At most ``max_faces`` are followed at once, the largest first. Places are interpolated between
@@ -108,7 +108,7 @@ class Follower:
     speaking.
 
     Args:
-        as for ``follow_faces``.
+        as for ``track_faces``.
     """
 
     def __init__(
@@ -117,16 +117,18 @@ class Follower:
         settings: DataConfig,
         shortest: int,
         new_sink: Callable[[], CropSink],
-        count: FaceCount,
+        count: TrackingStats,
         everyone: bool = False,
     ):
-        self._new_shot = lambda index: _Shot(index, detector, settings, shortest, new_sink, count)
+        self._new_shot = lambda index: _ShotTracker(
+            index, detector, settings, shortest, new_sink, count
+        )
         self._count, self._everyone, self._index = count, everyone, 0
         self._cuts, self._shot, self._shots = CutDetector(), None, 0
         self._last, self._standing = None, 0
         self._longest_still = max(settings.max_lost_frames, SLOWEST)
 
-    def show(self, picture: Picture) -> list[Track]:
+    def show(self, picture: VideoFrame) -> list[FaceTrack]:
         """The next picture; where it begins a shot, the chosen tracks of the one before."""
         index, ended = self._index, []
         self._index += 1
@@ -145,7 +147,7 @@ class Follower:
             self._shot.show(index, picture)
         return ended
 
-    def end(self) -> list[Track]:
+    def end(self) -> list[FaceTrack]:
         """No more pictures of this shot: its chosen tracks."""
         return self._shot.chosen(self._shots, self._everyone) if self._shot else []
 
@@ -154,14 +156,14 @@ class Follower:
         self._shot.forget_ended()
 
 
-def reduced(picture: Picture, longest: int) -> tuple[np.ndarray, np.ndarray]:
+def reduced(picture: VideoFrame, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """The picture with its longer side at most ``longest``, and pixels of the full picture to one
     of it, in x and y."""
     small = picture.small_bgr(longest)
     return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
 
 
-def close_up(picture: Picture, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def close_up(picture: VideoFrame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
     pixels are: pixels to one of it, place of its first."""
     step = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0) / CLOSE_UP
@@ -171,26 +173,28 @@ def close_up(picture: Picture, box: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return shown, np.array([step, step]), corner
 
 
-def sight(picture: Picture, face: Face, scale: np.ndarray, corner: np.ndarray) -> Sight:
+def sight(
+    picture: VideoFrame, face: FaceDetection, scale: np.ndarray, corner: np.ndarray
+) -> TrackedDetection:
     """A face found in a view of the picture, in pixels of the full picture."""
     box = (face.box.reshape(2, 2) * scale + corner).ravel().astype(np.float32)
     points = (face.points * scale + corner).astype(np.float32)
-    return Sight(box, points, face.score, look_of(picture, points))
+    return TrackedDetection(box, points, face.score, appearance_of(picture, points))
 
 
-class _Shot:
+class _ShotTracker:
     """The faces between two cuts."""
 
     def __init__(self, first_frame: int, detector, settings: DataConfig, shortest, new_sink, count):
         self._detector, self._settings = detector, settings
         self._shortest, self._new_sink, self._count = shortest, new_sink, count
         self._open: list[OpenTrack] = []
-        self._ended: list[Track] = []
+        self._ended: list[FaceTrack] = []
         self._first_frame = first_frame
         self._next_look = self._next_search = first_frame
         self._looked_at, self._faces = None, []
 
-    def show(self, index: int, picture: Picture) -> None:
+    def show(self, index: int, picture: VideoFrame) -> None:
         """The next picture of the shot."""
         if index < self._next_look:
             for track in self._open:
@@ -213,7 +217,9 @@ class _Shot:
             pause = self._settings.detect_every * (1 if self._open else 2)
             self._next_look = index + pause
 
-    def _look(self, index: int, picture: Picture) -> tuple[list[Sight], list[Sight | None]]:
+    def _look(
+        self, index: int, picture: VideoFrame
+    ) -> tuple[list[TrackedDetection], list[TrackedDetection | None]]:
         """The faces of a picture, and which of them continues each track: close-ups of those that
         are followed, and the whole picture when it is time or one of them is not there."""
         if picture is self._looked_at:  # a picture that stands shows the same faces
@@ -234,12 +240,12 @@ class _Shot:
         self._looked_at, self._faces = picture, faces
         return faces, assigned
 
-    def _whole(self, picture: Picture) -> list[Sight]:
+    def _whole(self, picture: VideoFrame) -> list[TrackedDetection]:
         small, scale = reduced(picture, self._settings.detection_size)
         (faces,) = self._detector.detect(small[None])
         return [sight(picture, face, scale, (scale - 1) / 2) for face in faces]
 
-    def _close_ups(self, picture: Picture, boxes: list[np.ndarray]) -> list[Sight]:
+    def _close_ups(self, picture: VideoFrame, boxes: list[np.ndarray]) -> list[TrackedDetection]:
         if not boxes:
             return []
         pictures, scales, corners = zip(*(close_up(picture, box) for box in boxes), strict=True)
@@ -255,7 +261,7 @@ class _Shot:
         # A neighbour is cut off at the edge of a close-up; in the middle of its own it is whole.
         return _distinct([face for _, face in sorted(seen, key=lambda pair: pair[0])])
 
-    def _begin(self, index: int, picture: Picture, faces: list[Sight]) -> None:
+    def _begin(self, index: int, picture: VideoFrame, faces: list[TrackedDetection]) -> None:
         """Follow faces that nobody follows yet, the largest first."""
         least = self._settings.min_face_size
         for face in sorted(faces, key=lambda found: found.area, reverse=True):
@@ -290,14 +296,14 @@ class _Shot:
         for track in list(self._open):
             self._end(track)
 
-    def chosen(self, number: int, everyone: bool) -> list[Track]:
+    def chosen(self, number: int, everyone: bool) -> list[FaceTrack]:
         """End the shot, the number of which is given; all its tracks, or those that
         ``data.track`` chooses."""
         self.end_tracks()
         if everyone:
             best = sorted(self._ended, key=lambda track: track.first_frame)
         else:
-            best = choose(self._ended, self._settings.track, self._settings.min_frames)
+            best = choose_tracks(self._ended, self._settings.track, self._settings.min_frames)
         for track in self._ended:
             track.shot, track.shot_begin = number, self._first_frame
             if track not in best:
@@ -305,16 +311,18 @@ class _Shot:
         return best
 
 
-def _distinct(faces: list[Sight]) -> list[Sight]:
+def _distinct(faces: list[TrackedDetection]) -> list[TrackedDetection]:
     """Of those that are one face, the first."""
-    kept: list[Sight] = []
+    kept: list[TrackedDetection] = []
     for face in faces:
         if all(overlap(face.box, other.box) < SAME for other in kept):
             kept.append(face)
     return kept
 
 
-def efforts(tracks: list[OpenTrack], faces: list[Sight], index: int) -> np.ndarray:
+def assignment_costs(
+    tracks: list[OpenTrack], faces: list[TrackedDetection], index: int
+) -> np.ndarray:
     """What it takes to continue each track with each face: float [tracks, faces].
 
     How far the face is from where it is expected, in widths, plus the change of its size;
@@ -330,7 +338,9 @@ def efforts(tracks: list[OpenTrack], faces: list[Sight], index: int) -> np.ndarr
     return effort
 
 
-def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sight | None]:
+def assign(
+    tracks: list[OpenTrack], faces: list[TrackedDetection], index: int
+) -> list[TrackedDetection | None]:
     """Which face continues which track, by the least sum of costs (Kuhn 1955).
 
     A cost is the effort, plus how unlike the face looks where there is a doubt: where a track was
@@ -338,7 +348,7 @@ def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sigh
     """
     from scipy.optimize import linear_sum_assignment
 
-    cost = efforts(tracks, faces, index)
+    cost = assignment_costs(tracks, faces, index)
     near = np.isfinite(cost)
     for row, column in np.argwhere(near):
         track = tracks[row]
@@ -347,7 +357,7 @@ def assign(tracks: list[OpenTrack], faces: list[Sight], index: int) -> list[Sigh
     # A track that ends costs no more than the worst face: two are not continued wrongly for the
     # sake of one more.
     cost = np.minimum(cost, MAX_COST)
-    found: list[Sight | None] = [None] * len(tracks)
+    found: list[TrackedDetection | None] = [None] * len(tracks)
     for row, column in zip(*linear_sum_assignment(cost), strict=True):
         if cost[row, column] < MAX_COST:
             found[row] = faces[column]

@@ -1,6 +1,6 @@
 """Sound that comes in blocks -> audio embeddings of the last seconds.
 
-What is done is what ``media.sound_blocks``, ``clip_features`` and ``embedding.embed_audio`` do with
+What is done is what ``media.audio_blocks``, ``clip_features`` and ``embedding.embed_audio`` do with
 a file, but the mean spectrum that is removed is that of the speech so far. Embeddings are made
 anew whenever twice as much speech has been heard.
 """
@@ -14,10 +14,10 @@ import torch
 from ..audio.features import LEAST_BLOCK_FRAMES, FeatureStream, silence
 from ..core.constants import (
     FPS,
+    HOPS_PER_FRAME,
     N_MELS,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
-    STEPS_PER_FRAME,
     WINDOW_FRAMES,
 )
 from ..media.reader import resampled
@@ -29,7 +29,7 @@ from .running_mean import RunningMean
 # A block whose time is further than this from where the one before ended starts anew at its time.
 # Sound cards stamp blocks of 10–20 ms with the time at which they were fetched.
 JITTER_S = 0.02
-LEVEL_STEPS = 60 * FPS * STEPS_PER_FRAME  # steps of speech after which the mean spectrum forgets
+LEVEL_STEPS = 60 * FPS * HOPS_PER_FRAME  # steps of speech after which the mean spectrum forgets
 
 
 class LiveSound:
@@ -70,7 +70,7 @@ class LiveSound:
     @property
     def stop_step(self) -> int:
         """The step after the last that has an embedding, counted from frame 0."""
-        return self.first_frame * STEPS_PER_FRAME + len(self.rows)
+        return self.first_frame * HOPS_PER_FRAME + len(self.rows)
 
     @property
     def held(self) -> int:
@@ -144,7 +144,7 @@ class LiveSound:
             quiet = np.tile(silence(self._n_mfcc), (missing, 1, 1))
             self._append(quiet, np.zeros(missing, bool))
         kept = max(0, n_frames - self.first_frame)
-        self._bands, self.speech = self._bands[: kept * STEPS_PER_FRAME], self.speech[:kept]
+        self._bands, self.speech = self._bands[: kept * HOPS_PER_FRAME], self.speech[:kept]
 
     @torch.inference_mode()
     def embed(self, shown: int, anew: bool = False) -> None:
@@ -162,25 +162,25 @@ class LiveSound:
             self.version += 1
             self.rows = self.rows[:0]
         # The last row is the first of the piece: the steps after it need the frames to come.
-        done = (len(self.rows) + STEPS_PER_FRAME - 1) // STEPS_PER_FRAME
+        done = (len(self.rows) + HOPS_PER_FRAME - 1) // HOPS_PER_FRAME
         begin = max(0, done - 1)
         if len(self.speech) - begin < WINDOW_FRAMES + (done > 0):
             return
         level = torch.from_numpy(self._levels.mean).float().to(self._model.log_scale.device)
         variance = float(self._levels.mean[-1] - np.square(self._levels.mean[:-1]).mean())
-        bands = torch.from_numpy(self._bands[begin * STEPS_PER_FRAME :])[None].to(level.device)
+        bands = torch.from_numpy(self._bands[begin * HOPS_PER_FRAME :])[None].to(level.device)
         deviation = deviation_of(level.new_tensor([[[variance]]]))
         bands = levelled_bands(bands, level[None, None, :-1], deviation)
         rows = embed_bands(self._model, bands)
-        self.rows = np.concatenate([self.rows[: begin * STEPS_PER_FRAME], rows])
+        self.rows = np.concatenate([self.rows[: begin * HOPS_PER_FRAME], rows])
 
     def _count(self, stop: int) -> None:
         """Hear the level of the speech before this frame."""
         first, last = (max(0, frame - self.first_frame) for frame in (self._counted, stop))
         if last <= first:
             return
-        bands = self._bands[first * STEPS_PER_FRAME : last * STEPS_PER_FRAME]
-        spoken = bands[np.repeat(self.speech[first:last], STEPS_PER_FRAME)].astype(np.float64)
+        bands = self._bands[first * HOPS_PER_FRAME : last * HOPS_PER_FRAME]
+        spoken = bands[np.repeat(self.speech[first:last], HOPS_PER_FRAME)].astype(np.float64)
         self._levels.add(np.hstack([spoken, np.square(spoken).mean(1, keepdims=True)]))
         self._counted = stop
 
@@ -191,5 +191,5 @@ class LiveSound:
             return
         self.first_frame += count
         self.speech = self.speech[count:].copy()
-        self._bands = self._bands[count * STEPS_PER_FRAME :].copy()
-        self.rows = self.rows[count * STEPS_PER_FRAME :].copy()
+        self._bands = self._bands[count * HOPS_PER_FRAME :].copy()
+        self.rows = self.rows[count * HOPS_PER_FRAME :].copy()

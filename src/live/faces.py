@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from ..core.config import DataConfig
-from ..core.constants import FPS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import FPS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..faces.detection import Detector
-from ..faces.tracker import FaceCount, Follower
-from ..media.frame import Picture
+from ..faces.tracker import FaceTracker, TrackingStats
+from ..media.frame import VideoFrame
 from ..models.embedding import embed_crops, levels
 from ..models.sync_model import SyncModel
 from ..scoring.evidence import Evidence, compare
@@ -39,8 +39,8 @@ class LiveFaces:
     def __init__(self, model: SyncModel, detector: Detector, settings: DataConfig, reach: int):
         self._model, self._reach = model, reach
         self.faces: list[LiveFace] = []
-        self._count = FaceCount()
-        self._follower = Follower(
+        self._count = TrackingStats()
+        self._follower = FaceTracker(
             detector, settings, WINDOW_FRAMES, self._new_face, self._count, everyone=True
         )
 
@@ -49,7 +49,7 @@ class LiveFaces:
         self.faces.append(face)
         return face
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: VideoFrame) -> None:
         """The next picture of the 25 fps grid."""
         self._follower.show(picture)
         self._follower.forget_ended()
@@ -165,7 +165,7 @@ class LiveFace:
             self._similarity[first:last], self._usable[first:last] = found.similarity, found.usable
         self._changed = []
         # The step that the earliest offset asks for is there.
-        heard = -(-(sound.stop_step - width // 2) // STEPS_PER_FRAME) - self._begin
+        heard = -(-(sound.stop_step - width // 2) // HOPS_PER_FRAME) - self._begin
         self._complete = min(max(heard, 0), windows)
         shown = max(0, min(windows, stop - WINDOW_FRAMES + 1 - self._begin))
         return Evidence(self._similarity[:shown], self._usable[:shown], self._begin)

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.constants import FPS, STEPS_PER_FRAME
+from ..core.constants import FPS, HOPS_PER_FRAME
 from ..core.errors import StreamError
 from ..i18n.messages import tr
-from ..media.frame import picture_of
-from ..media.reader import RATES, PictureGrid
+from ..media.frame import to_video_frame
+from ..media.reader import RATES, FrameGrid
 from ..pipeline.engine import LipSyncInference
 from ..scoring.calibration import peak_probability, sync_probability
-from ..scoring.evidence import Sums, peak_ms
+from ..scoring.evidence import EvidenceSums, peak_ms
 from ..scoring.result import status_of
 from ..scoring.speakers import largest
 from .audio import LiveSound
@@ -33,7 +33,7 @@ LEAST_WINDOW_S = 2.0  # shorter windows hold less than the offsets that are look
 
 
 @dataclass(frozen=True)
-class Reading:
+class LiveEstimate:
     """What a stretch of the stream shows; the words are those of ``compute_sync_score``.
 
     Attributes:
@@ -61,8 +61,8 @@ class LiveResult:
         so_far: of everything since the first picture.
     """
 
-    latest: Reading
-    so_far: Reading
+    latest: LiveEstimate
+    so_far: LiveEstimate
 
 
 class LipSyncStream:
@@ -102,7 +102,7 @@ class LipSyncStream:
                    rate=sample_rate, least=RATES[0], most=RATES[1])
             )  # fmt: skip
         config, trained = inference.config, inference.trained
-        self._reach = config.inference.max_offset_frames * STEPS_PER_FRAME
+        self._reach = config.inference.max_offset_frames * HOPS_PER_FRAME
         least = max(LEAST_WINDOW_S, 2 * config.inference.max_offset_frames / FPS)
         for name, value, low in (
             ("window_s", window_s, least), ("every_s", every_s, 0), ("lead_s", lead_s, 0.2)
@@ -114,16 +114,18 @@ class LipSyncStream:
         self._window, self._every, self._lead = (
             round(seconds * FPS) for seconds in (window_s, every_s, lead_s)
         )
-        self._grid = PictureGrid()
+        self._grid = FrameGrid()
         self._faces = LiveFaces(trained.model, inference.detector, config.data, self._reach)
         self._sound = LiveSound(trained.model, config.data.n_mfcc, int(sample_rate), lead_s)
-        self._settled = Sums.nothing(self._reach)  # of the windows that are not held any more
+        self._settled = EvidenceSums.nothing(
+            self._reach
+        )  # of the windows that are not held any more
         self._seen = False  # whether there was a face
         self._shown = 0  # pictures that were pushed
         self._at: dict[str, float] = {}  # time of the latest picture, and of the latest sound
         self._read_at = 0  # frame of the latest result
         self._ended = False
-        nothing = Reading(0.0, None, None, None, "no_face")
+        nothing = LiveEstimate(0.0, None, None, None, "no_face")
         self._result = LiveResult(nothing, nothing)
 
     def push_frames(self, frames: np.ndarray, t: float | Sequence[float]) -> LiveResult:
@@ -145,7 +147,7 @@ class LipSyncStream:
                 continue
             if self._grid.first is None:
                 self._sound.begin(at)
-            for picture in self._grid.add(at, picture_of(bgr)):
+            for picture in self._grid.add(at, to_video_frame(bgr)):
                 self._faces.show(picture)
             self._shown += 1
         return self._updated()
@@ -237,18 +239,18 @@ class LipSyncStream:
         now = self._read_at = self._now
         begin = max(0, now - self._window)
         self._sound.embed(self._grid.index, anew)
-        latest, seen = Sums.nothing(self._reach), False
+        latest, seen = EvidenceSums.nothing(self._reach), False
         for face in largest(self._faces.seen).chosen:
             face.embed(anew)
             rows = face.evidence(self._sound, now)
             old = min(max(0, begin - rows.first_frame), len(rows.similarity))
-            self._settled += Sums.of([rows.part(0, old)])
-            latest += Sums.of([rows.part(old, len(rows.similarity))])
+            self._settled += EvidenceSums.of([rows.part(0, old)])
+            latest += EvidenceSums.of([rows.part(old, len(rows.similarity))])
             seen |= face.stop > begin
         self._seen |= seen
         # Before its window, what the offsets reach into the past is needed of the sound.
         self._faces.forget(begin)
-        self._sound.forget(begin - self._reach // STEPS_PER_FRAME)
+        self._sound.forget(begin - self._reach // HOPS_PER_FRAME)
         time_s = float(self._grid.first) + now / FPS
         self._result = LiveResult(
             self._reading(latest, seen, time_s),
@@ -256,9 +258,9 @@ class LipSyncStream:
         )
         return self._result
 
-    def _reading(self, sums: Sums, seen: bool, time_s: float) -> Reading:
+    def _reading(self, sums: EvidenceSums, seen: bool, time_s: float) -> LiveEstimate:
         if not seen:
-            return Reading(time_s, None, None, None, "no_face")
+            return LiveEstimate(time_s, None, None, None, "no_face")
         curve = sums.curve()
         score = sync_probability(curve, self._calibration)
         probability = peak_probability(curve, self._calibration)
@@ -266,7 +268,7 @@ class LipSyncStream:
         offset_ms = peak_ms(curve) if status == "ok" else None
         if status in ("no_speech", "too_short"):
             score = probability = None
-        return Reading(time_s, score, offset_ms, probability, status)
+        return LiveEstimate(time_s, score, offset_ms, probability, status)
 
 
 def _checked_frames(frames: np.ndarray, t: float | Sequence[float]) -> tuple:

@@ -21,8 +21,8 @@ AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 class MediaInfo:
     """What a file holds. Times in seconds on the container's own clock; 0 where unknown.
 
-    ``picture_s`` is how long the header says the picture lasts, ``duration_s`` the whole file;
-    ``n_pictures`` how many pictures it says there are.
+    ``video_s`` is how long the header says the picture lasts, ``duration_s`` the whole file;
+    ``n_source_frames`` how many pictures it says there are.
     """
 
     path: Path
@@ -34,8 +34,8 @@ class MediaInfo:
     video_start_s: float = 0.0
     audio_start_s: float = 0.0
     duration_s: float = 0.0
-    picture_s: float = 0.0
-    n_pictures: int = 0
+    video_s: float = 0.0
+    n_source_frames: int = 0
     audio_rate: int = 0
     audio_channels: int = 0
     audio_bit_rate: int = 0
@@ -109,7 +109,7 @@ def check_file(path: str | Path) -> None:
 
 
 @contextmanager
-def opened(path: str | Path):
+def open_media(path: str | Path):
     """Open a media file for reading; every way that fails becomes one readable error."""
     path = Path(path)
     check_file(path)
@@ -171,7 +171,7 @@ def probe(path: str | Path) -> MediaInfo:
     Raises:
         MissingFileError, UnreadableMediaError.
     """
-    with opened(path) as container:
+    with open_media(path) as container:
         video = video_stream(container)
         audio = container.streams.audio[0] if container.streams.audio else None
         duration = container.duration / av.time_base if container.duration else 0.0
@@ -183,8 +183,8 @@ def probe(path: str | Path) -> MediaInfo:
                 "width": video.codec_context.width,
                 "height": video.codec_context.height,
                 "video_start_s": start_of(container, video),
-                "picture_s": _promised_s(container, video),
-                "n_pictures": video.frames,
+                "video_s": _promised_s(container, video),
+                "n_source_frames": video.frames,
             }
         if audio is not None and audio.codec_context is not None:
             info |= {

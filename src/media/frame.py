@@ -20,7 +20,7 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _STRETCH = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
-def picture_of(bgr: np.ndarray) -> "Picture":
+def to_video_frame(bgr: np.ndarray) -> "VideoFrame":
     """uint8 [height, width, 3], copied, as if it came out of a file.
 
     Luma and colours lie apart there, and are cut out and scaled faster so; OpenCV takes them apart
@@ -30,7 +30,7 @@ def picture_of(bgr: np.ndarray) -> "Picture":
     if height % 2 or width % 2:  # colours are half as wide and as high
         bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     planes = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
-    return Picture(av.VideoFrame.from_ndarray(planes, format="yuv420p"), None)
+    return VideoFrame(av.VideoFrame.from_ndarray(planes, format="yuv420p"), None)
 
 
 class Scaler:
@@ -48,7 +48,7 @@ class Scaler:
         return context.reformat(frame, width, height, kind, interpolation=way).to_ndarray()
 
 
-class Picture:
+class VideoFrame:
     """One decoded picture.
 
     Rotation metadata and non-square pixels are applied: ``width`` and ``height`` are those a

@@ -21,12 +21,12 @@ from .container import (
     broken_clock,
     check_decoder,
     decode,
-    opened,
+    open_media,
     path_argument,
     start_of,
     video_stream,
 )
-from .frame import Picture, Scaler, deinterlaced
+from .frame import Scaler, VideoFrame, deinterlaced
 
 # A sound packet whose stamp is further than this from where the samples before it ended starts
 # anew at its stamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
@@ -46,7 +46,7 @@ def frame_rate(stream: av.VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or FPS)
 
 
-def _timed_pictures(
+def _timed_frames(
     container, stream, report: ReadReport | None = None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """(presentation time in seconds, picture), times rising."""
@@ -70,9 +70,9 @@ def _timed_pictures(
             yield at, frame
 
 
-def read_pictures(
+def read_frames(
     path: str | Path, threads: int = 0, report: ReadReport | None = None
-) -> Iterator[Picture]:
+) -> Iterator[VideoFrame]:
     """Pictures on the 25 fps grid, streamed.
 
     Picture ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
@@ -87,12 +87,12 @@ def read_pictures(
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened_pictures(path, threads) as (container, stream, aspect):
-        scaler, grid = Scaler(), PictureGrid()
-        for at, frame in _timed_pictures(container, stream, report):
+    with _opened_frames(path, threads) as (container, stream, aspect):
+        scaler, grid = Scaler(), FrameGrid()
+        for at, frame in _timed_frames(container, stream, report):
             if grid.shown_at is not None and at - grid.shown_at > MAX_GAP_S:
                 raise broken_clock(path, at - grid.shown_at, grid.shown_at - grid.first)
-            yield from grid.add(at, Picture(frame, aspect, scaler))
+            yield from grid.add(at, VideoFrame(frame, aspect, scaler))
         if grid.first is None:
             raise UnreadableMediaError(
                 tr("cannot read {path}: {why}; is it a complete media file?",
@@ -103,9 +103,9 @@ def read_pictures(
 
 
 @contextmanager
-def _opened_pictures(path: str | Path, threads: int):
+def _opened_frames(path: str | Path, threads: int):
     """A container, its video stream with a decoder of so many threads, and the shape of a pixel."""
-    with opened(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
@@ -116,8 +116,8 @@ def _opened_pictures(path: str | Path, threads: int):
         yield container, stream, aspect
 
 
-class PictureGrid:
-    """Pictures of any times -> the 25 fps grid, see ``read_pictures``.
+class FrameGrid:
+    """Pictures of any times -> the 25 fps grid, see ``read_frames``.
 
     Attributes:
         first: time of the first picture in seconds, or None before there is one.
@@ -129,7 +129,7 @@ class PictureGrid:
         self.first = self.shown_at = self._shown = None
         self.index = 0
 
-    def add(self, at: float, picture: Picture) -> Iterator[Picture]:
+    def add(self, at: float, picture: VideoFrame) -> Iterator[VideoFrame]:
         """A picture, later than the one before: the frames that are settled by it."""
         if self.first is None:
             self.first = at
@@ -138,34 +138,34 @@ class PictureGrid:
             yield from self.until(at - 0.5 / FPS if far else (self.shown_at + at) / 2)
         self._shown, self.shown_at = picture, at
 
-    def until(self, turn: float) -> Iterator[Picture]:
+    def until(self, turn: float) -> Iterator[VideoFrame]:
         """The frames before a time in seconds show the latest picture."""
         while self.first + self.index / FPS < turn:
             self.index += 1
             yield self._shown
 
-    def end(self, stands_s: float) -> Iterator[Picture]:
+    def end(self, stands_s: float) -> Iterator[VideoFrame]:
         """The last frames; the last picture stands for so many seconds."""
         yield from self.until(self.shown_at + stands_s - 1e-6)
 
 
-def pictures_as_timed(
+def source_frames(
     path: str | Path, threads: int = 0
-) -> Iterator[tuple[float, Picture, Fraction]]:
+) -> Iterator[tuple[float, VideoFrame, Fraction]]:
     """Every picture of a file, streamed: its time in seconds after the first one, the picture,
     and the tick of the file's clock in seconds. Interlaced pictures are deinterlaced.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened_pictures(path, threads) as (container, stream, aspect):
+    with _opened_frames(path, threads) as (container, stream, aspect):
         first, scaler = None, Scaler()
-        for at, frame in _timed_pictures(container, stream):
+        for at, frame in _timed_frames(container, stream):
             first = at if first is None else first
-            yield at - first, Picture(frame, aspect, scaler), stream.time_base
+            yield at - first, VideoFrame(frame, aspect, scaler), stream.time_base
 
 
-def first_picture_s(path: str | Path) -> float:
+def first_frame_s(path: str | Path) -> float:
     """Presentation time of the first picture that can be decoded, in seconds.
 
     The header's start time is not asked: it counts pictures a decoder drops, too.
@@ -173,12 +173,12 @@ def first_picture_s(path: str | Path) -> float:
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with opened(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
-        for at, _ in _timed_pictures(container, stream):
+        for at, _ in _timed_frames(container, stream):
             return at
         return start_of(container, stream)
 
@@ -219,12 +219,12 @@ def read_audio(path: str | Path) -> np.ndarray:
 def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator[np.ndarray]:
     """The sound of ``read_audio`` in consecutive pieces of at most a few seconds; ``report`` is
     filled with what was met."""
-    for block in gapless(sound_blocks(path, SAMPLE_RATE, mono=True, report=report), SAMPLE_RATE):
+    for block in gapless(audio_blocks(path, SAMPLE_RATE, mono=True, report=report), SAMPLE_RATE):
         yield block[0] if len(block) == 1 else block.mean(0)
 
 
 def gapless(blocks: Iterable[tuple[int, np.ndarray]], rate: int) -> Iterator[np.ndarray]:
-    """The sound of ``sound_blocks`` from place 0 on, float32 [channels, n] each: gaps are silence,
+    """The sound of ``audio_blocks`` from place 0 on, float32 [channels, n] each: gaps are silence,
     what sounds before zero or twice is left out."""
     end = 0
     for start, block in blocks:
@@ -236,7 +236,7 @@ def gapless(blocks: Iterable[tuple[int, np.ndarray]], rate: int) -> Iterator[np.
             end = start + block.shape[1]
 
 
-def sound_blocks(
+def audio_blocks(
     path: str | Path,
     rate: int,
     mono: bool = False,
@@ -252,14 +252,14 @@ def sound_blocks(
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    with opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
         stream = container.streams.audio[number]
         check_decoder(path, stream)
         zero = None
         if video_stream(container) is not None:
-            zero = first_picture_s(path) + _edit_shift(container, path)
+            zero = first_frame_s(path) + _edit_shift(container, path)
         # Raw AAC cannot say that its first block is the encoder's run-up.
         run_up = container.format.name == "aac"
         resampler, layout, shape, expected, start = None, None, None, 0.0, 0

@@ -9,15 +9,15 @@ import numpy as np
 
 from ..core.errors import NoAudioError
 from ..i18n.messages import tr
-from .container import check_decoder, decode, opened, start_of, video_stream
-from .reader import first_picture_s, frame_rate
+from .container import check_decoder, decode, open_media, start_of, video_stream
+from .reader import first_frame_s, frame_rate
 
 TAGS = ("language", "title")  # what is said about a track; the rest describes its encoding
 SAME_S = 0.002  # stamps that are closer are the same time
 
 
 @dataclass(frozen=True)
-class Track:
+class StreamInfo:
     """One stream of a file.
 
     Attributes:
@@ -49,14 +49,14 @@ class Track:
     layout: str = ""
     sample_format: str = ""
 
-    def decoded(self, rate: int, channels: int) -> "Track":
+    def decoded(self, rate: int, channels: int) -> "StreamInfo":
         """The track as it comes out of a decoder, which may know more than the header."""
         layout = self.layout if channels == self.channels else layout_of(channels)
         return replace(self, rate=rate, channels=channels, layout=layout)
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoSource:
     """A file with pictures.
 
     Attributes:
@@ -82,11 +82,11 @@ class Film:
     first_s: float
     length_s: float
     fps: float
-    n_pictures: int
+    n_source_frames: int
     times: np.ndarray | None
     whole: bool
-    picture: Track
-    tracks: tuple[Track, ...]
+    picture: StreamInfo
+    tracks: tuple[StreamInfo, ...]
     rotation: int
     chapters: int
     title: str | None
@@ -105,7 +105,7 @@ class Film:
         return 0 if self.times is None else int((self.times < -SAME_S).sum())
 
     @property
-    def sounds(self) -> list[Track]:
+    def sounds(self) -> list[StreamInfo]:
         """The tracks with sound."""
         return [track for track in self.tracks if track.kind == "audio"]
 
@@ -120,7 +120,7 @@ class Film:
             (pictures before it, its time in seconds); the end of the picture, if it is before.
         """
         if self.times is None:
-            count = min(self.n_pictures, max(1, int(np.ceil(at_s * self.fps - 0.05))))
+            count = min(self.n_source_frames, max(1, int(np.ceil(at_s * self.fps - 0.05))))
             return count, count / self.fps
         shown = np.sort(self.times)
         ends = np.append(shown[1:], self.length_s)
@@ -133,17 +133,17 @@ class Film:
         return count, float(ends[last])
 
 
-def read_film(path: str | Path) -> Film:
+def read_source(path: str | Path) -> VideoSource:
     """Look through a film.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    first = first_picture_s(path)
-    with opened(path) as container:
+    first = first_frame_s(path)
+    with open_media(path) as container:
         frame = next(decode(container, video_stream(container)), None)
         rotation = 0 if frame is None else frame.rotation
-    with opened(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         sizes = {other.index: _Size() for other in container.streams}
         stamps, stamped, whole = [], True, True
@@ -170,13 +170,13 @@ def read_film(path: str | Path) -> Film:
         times = np.array(stamps) - first
         length_s = float(times.max()) + 1 / fps if stamped and len(times) else len(times) / fps
         tracks = _tracks(container, sizes)
-        return Film(
+        return VideoSource(
             container=container.format.name,
             begin_s=start_of(container, None),
             first_s=first,
             length_s=length_s,
             fps=fps,
-            n_pictures=len(times),
+            n_source_frames=len(times),
             times=times if stamped and len(times) else None,
             whole=whole and not (stamped and (times < -SAME_S).any()),
             picture=next(track for track in tracks if track.index == stream.index),
@@ -188,19 +188,19 @@ def read_film(path: str | Path) -> Film:
         )
 
 
-def read_cover(path: str | Path, track: Track) -> bytes:
+def read_cover_art(path: str | Path, track: StreamInfo) -> bytes:
     """The file that is a cover picture."""
-    with opened(path) as container:
+    with open_media(path) as container:
         return bytes(next(container.demux(container.streams[track.index])))
 
 
-def read_sound(path: str | Path) -> Track:
+def read_sound(path: str | Path) -> StreamInfo:
     """The sound of a file that holds no film, or of which only the sound is wanted.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    with opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no sound", path=path))
         stream = container.streams.audio[0]
@@ -237,7 +237,9 @@ class _Size:
         return round(8 * self._bytes / seconds) if 0 < seconds < math.inf else 0
 
 
-def _tracks(container: av.container.InputContainer, sizes: dict[int, _Size]) -> tuple[Track, ...]:
+def _tracks(
+    container: av.container.InputContainer, sizes: dict[int, _Size]
+) -> tuple[StreamInfo, ...]:
     found, numbers = [], {}
     for stream in container.streams:
         kind, context = stream.type, getattr(stream, "codec_context", None)
@@ -260,7 +262,7 @@ def _tracks(container: av.container.InputContainer, sizes: dict[int, _Size]) -> 
                       "layout": _layout(context),
                       "sample_format": context.format.name if context.format else ""}  # fmt: skip
         codec = context.codec.canonical_name if context is not None else ""
-        found.append(Track(stream.index, number, kind, codec, **about))
+        found.append(StreamInfo(stream.index, number, kind, codec, **about))
     return tuple(found)
 
 

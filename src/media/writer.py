@@ -13,9 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from ..core.constants import SAMPLE_RATE
 from ..core.errors import OutputError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
-from .reader import gapless, sound_blocks
+from .reader import audio_blocks, gapless
 
 SUFFIXES = {".mp4", ".mov", ".mkv"}  # containers of H.264 and AAC
 FINEST_TICK = Fraction(1, 1_000_000)
@@ -27,8 +27,8 @@ BT709 = 1  # of AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic
 PICTURE_OPTIONS = {"preset": "veryfast", "crf": "18"}  # quick, and looks like the source
 
 
-class FilmWriter:
-    """See ``film_written``.
+class VideoWriter:
+    """See ``video_written``.
 
     Attributes:
         tick: of the clock of the pictures, in seconds; to be set before the first of them.
@@ -53,10 +53,10 @@ class FilmWriter:
         self._video.time_base = context.time_base = self.tick
         context.colorspace = context.color_primaries = context.color_trc = BT709
         self._rate = self._sound_rate()
-        blocks = sound_blocks(self._sound_path, self._rate)
+        blocks = audio_blocks(self._sound_path, self._rate)
         start, block = next(blocks)  # a sound that cannot be read is found out before writing
         if len(block) > len(LAYOUTS):
-            blocks = sound_blocks(self._sound_path, self._rate, mono=True)
+            blocks = audio_blocks(self._sound_path, self._rate, mono=True)
             start, block = next(blocks)
         self._audio = self._container.add_stream("aac", rate=self._rate)
         self._audio.layout = LAYOUTS[len(block) - 1]
@@ -121,8 +121,8 @@ class FilmWriter:
 
 
 @contextmanager
-def film_written(path: str | Path, name: str | Path, sound_path: str | Path):
-    """A ``FilmWriter`` of H.264 and AAC; the file is complete when the block ends without error.
+def video_written(path: str | Path, name: str | Path, sound_path: str | Path):
+    """A ``VideoWriter`` of H.264 and AAC; the file is complete when the block ends without error.
 
     The sound is laid so that its first sample (``media.read_audio``) is under the first picture; it
     keeps its rate and channels as far as AAC has them, and ends with the picture.
@@ -138,7 +138,7 @@ def film_written(path: str | Path, name: str | Path, sound_path: str | Path):
     """
     try:
         with av.open(str(path), "w") as container:
-            yield FilmWriter(container, sound_path)
+            yield VideoWriter(container, sound_path)
     except av.error.FFmpegError as error:
         why = error.strerror or str(error)
         raise OutputError(tr("cannot write {path}: {why}", path=name, why=why)) from None
@@ -163,7 +163,7 @@ def write_clip(
     Raises:
         OutputError.
     """
-    with written_aside(path) as aside, av.open(str(aside), "w") as container:
+    with written_atomically(path) as aside, av.open(str(aside), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         video = container.add_stream("libx264", rate=rate, options=PICTURE_OPTIONS)
         video.pix_fmt = "yuv420p"
@@ -191,7 +191,7 @@ def write_clip(
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write float32 mono samples in −1…1 as 16-bit PCM."""
-    with written_aside(path) as aside, wave.open(str(aside), "wb") as file:
+    with written_atomically(path) as aside, wave.open(str(aside), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(sample_rate)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from ..core.constants import STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from .normalization import (
     bands_of,
     central_view,
@@ -108,9 +108,9 @@ def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
     """As ``embed_audio``, of bands [1, 4 T, 40] that are normalised already."""
 
     def part(first: int, stop: int) -> torch.Tensor:
-        return bands[:, first * STEPS_PER_FRAME : stop * STEPS_PER_FRAME]
+        return bands[:, first * HOPS_PER_FRAME : stop * HOPS_PER_FRAME]
 
-    return np.concatenate(list(_audio_parts(model, part, bands.shape[1] // STEPS_PER_FRAME)))
+    return np.concatenate(list(_audio_parts(model, part, bands.shape[1] // HOPS_PER_FRAME)))
 
 
 def _bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:
@@ -133,4 +133,4 @@ def _audio_parts(
         more = stop < windows  # one window more, for the steps between two parts
         piece = bands(start, stop + more + WINDOW_FRAMES - 1)
         fine = fine_audio_embeddings(model.audio, piece)[0]
-        yield fine[: (stop - start) * STEPS_PER_FRAME].float().cpu().numpy()
+        yield fine[: (stop - start) * HOPS_PER_FRAME].float().cpu().numpy()

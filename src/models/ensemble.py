@@ -9,7 +9,7 @@ from torch import nn
 from .spec import VIEWS, ModelSize
 
 
-class SideBySide(nn.Module):
+class Ensemble(nn.Module):
     """Encoders of one stream whose embeddings are put one after the other, at length 1.
 
     The cosine of two such embeddings is the mean of the members' cosines.
@@ -48,7 +48,7 @@ def parts_in(weights: Mapping[str, torch.Tensor], size: ModelSize) -> list[str]:
     return [grids.get(tuple(grid), "lower_face") for grid in found]
 
 
-def side_by_side(weights: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def combine_members(weights: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The weights of networks as those of one with as many members; its scale is their mean."""
     joint = {}
     at = 0

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..core.constants import N_MELS, STEPS_PER_FRAME
+from ..core.constants import HOPS_PER_FRAME, N_MELS
 from .spec import ModelSize
 
 
@@ -84,4 +84,4 @@ def bands_of(mfcc: torch.Tensor) -> torch.Tensor:
 
 def speech_steps(speech: torch.Tensor) -> torch.Tensor:
     """Speech by frame, bool [..., T], as speech by audio step, bool [..., 4 T]."""
-    return speech.repeat_interleave(STEPS_PER_FRAME, dim=-1)
+    return speech.repeat_interleave(HOPS_PER_FRAME, dim=-1)

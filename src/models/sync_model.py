@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.constants import N_MELS, STEPS_PER_FRAME, WINDOW_FRAMES
-from .ensemble import SideBySide
+from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
+from .ensemble import Ensemble
 from .spec import ModelSize
 
 FRONT_FRAMES = 3  # what a front end sees; the temporal part sees the rest of the window
@@ -115,7 +115,7 @@ class AudioEncoder(nn.Module):
             _conv1d(c1, c1, 3),
             _conv1d(c1, c2, 3),
             _conv1d(c2, c2, 3),
-            _conv1d(c2, c3, STEPS_PER_FRAME, STEPS_PER_FRAME),
+            _conv1d(c2, c3, HOPS_PER_FRAME, HOPS_PER_FRAME),
         )
         self.temporal = TemporalPart(c3, size)
 
@@ -145,7 +145,7 @@ class SyncModel(nn.Module):
         if size.members == 1:
             (self.video,), (self.audio,) = videos, audios
         else:
-            self.video, self.audio = SideBySide(videos), SideBySide(audios)
+            self.video, self.audio = Ensemble(videos), Ensemble(audios)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     @property
@@ -166,7 +166,7 @@ def made_input(size: ModelSize, frames: int, clips: int = 1) -> tuple[torch.Tens
     """
     generator = torch.Generator().manual_seed(0)
     views = torch.randn(clips, frames, *size.view, generator=generator)
-    return views, torch.randn(clips, frames * STEPS_PER_FRAME, N_MELS, generator=generator)
+    return views, torch.randn(clips, frames * HOPS_PER_FRAME, N_MELS, generator=generator)
 
 
 def fine_audio_embeddings(encoder: nn.Module, bands: torch.Tensor) -> torch.Tensor:
@@ -176,20 +176,20 @@ def fine_audio_embeddings(encoder: nn.Module, bands: torch.Tensor) -> torch.Tens
     frame ``t``. What ours does from step to step is the same for all of them, and is done once.
     [B, 4 T, 40] -> [B, 4 (T − 4) − 3, D] (the last window of 20 steps ends the clip).
     """
-    if isinstance(encoder, SideBySide):
+    if isinstance(encoder, Ensemble):
         return encoder.joined([fine_audio_embeddings(one, bands) for one in encoder.members])
     if isinstance(encoder, AudioEncoder):
         steps, encoder = encoder.steps(bands), encoder.of_steps
     else:
         steps = bands
     whole = encoder(steps)
-    fine = whole.new_zeros(whole.shape[0], whole.shape[1] * STEPS_PER_FRAME, whole.shape[2])
-    fine[:, ::STEPS_PER_FRAME] = whole
-    for phase in range(1, STEPS_PER_FRAME):
-        shifted = steps[:, phase : steps.shape[1] - STEPS_PER_FRAME + phase]
+    fine = whole.new_zeros(whole.shape[0], whole.shape[1] * HOPS_PER_FRAME, whole.shape[2])
+    fine[:, ::HOPS_PER_FRAME] = whole
+    for phase in range(1, HOPS_PER_FRAME):
+        shifted = steps[:, phase : steps.shape[1] - HOPS_PER_FRAME + phase]
         if whole.shape[1] > 1:
-            fine[:, phase:-STEPS_PER_FRAME:STEPS_PER_FRAME] = encoder(shifted)
-    return fine[:, : -STEPS_PER_FRAME + 1]
+            fine[:, phase:-HOPS_PER_FRAME:HOPS_PER_FRAME] = encoder(shifted)
+    return fine[:, : -HOPS_PER_FRAME + 1]
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from ..core.config import Config, load_config
 from ..core.errors import LipSyncError
-from ..core.files import made_folder
-from ..core.workers import Crashed, results_of
+from ..core.files import ensure_folder
+from ..core.workers import Crashed, map_in_processes
 from ..i18n.messages import tr
 from .pairs import Pair, with_outputs
 from .summary_table import _fingerprint, _holds, _row, _write, read_summary, values_of
@@ -28,7 +28,7 @@ class Engine(Protocol):
 
     def compute_sync_score(self, video_path, audio_path, face=...) -> tuple[float | None, dict]: ...
 
-    def mend(self, video_path, audio_path, output_path, face=..., fit=...) -> tuple: ...
+    def correct_sync(self, video_path, audio_path, output_path, face=..., fit=...) -> tuple: ...
 
 
 class EngineSpec(Protocol):
@@ -47,7 +47,7 @@ class EngineSpec(Protocol):
     def build(self) -> Engine: ...
 
 
-def done(inference, pair: Pair) -> dict:
+def process_pair(inference, pair: Pair) -> dict:
     """What comes of a pair; whatever goes wrong is told in it, not raised.
 
     Args:
@@ -65,7 +65,9 @@ def done(inference, pair: Pair) -> dict:
             result |= {"score": score, "details": details, "message": details["verdict"],
                        "success": details["undetermined"] is None}  # fmt: skip
         else:
-            success, message, found = inference.mend(pair.video, pair.audio, pair.output, **options)
+            success, message, found = inference.correct_sync(
+                pair.video, pair.audio, pair.output, **options
+            )
             told = "; ".join([message, *found["notes"]])
             result |= {"success": success, "message": told, "score": found["score_before"],
                        "details": found["details"]}  # fmt: skip
@@ -120,7 +122,7 @@ def run_batch(
     names = [_fingerprint(pair, settings) for pair in pairs]
     rows, kept = {}, {}
     if summary is not None:
-        made_folder(summary.parent)
+        ensure_folder(summary.parent)
         rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
     rows = {name: rows[name] for name in names if name in rows}
     waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
@@ -132,9 +134,9 @@ def run_batch(
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
         if inference is None:
-            results = results_of(_work, (spec, folder), waiting, workers)
+            results = map_in_processes(_work, (spec, folder), waiting, workers)
         else:
-            results = ((job, done(inference, job[1])) for job in waiting)
+            results = ((job, process_pair(inference, job[1])) for job in waiting)
         for (name, pair), result in results:
             if isinstance(result, Crashed):
                 result = {"video": pair.video, "audio": pair.audio, "success": False,
@@ -160,7 +162,7 @@ def run_batch(
 
 def _work(context: tuple[EngineSpec, str], job: tuple[str, Pair]) -> dict:
     spec, tempfile.tempdir = context
-    return done(_engine(spec), job[1])
+    return process_pair(_engine(spec), job[1])
 
 
 @cache
@@ -184,7 +186,7 @@ def ranked(
         results as those of ``LipSyncInference.batch_process``, best first.
     """
     judged = [
-        done(inference, replace(pair, options=(("face", face),)))
+        process_pair(inference, replace(pair, options=(("face", face),)))
         for pair in with_outputs(pairs, None)
     ]
 

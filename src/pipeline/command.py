@@ -9,12 +9,12 @@ from pathlib import Path
 from ..core.cli import add_checkpoint, make_parser, settings_of
 from ..core.config import Config
 from ..core.errors import ConfigError, MissingFileError
-from ..core.files import checked_output, folder_made, made_folder
-from ..core.progress import bars
+from ..core.files import check_output_path, ensure_folder, folder_created
+from ..core.progress import progress_bars
 from ..correction.duration import FITS
 from ..i18n.messages import tr
 from ..media.writer import SUFFIXES
-from ..scoring.verdict import percent_sure
+from ..scoring.verdict import capped_probability
 from .batch import run_batch
 from .engine import EngineSpec, LipSyncInference
 from .pairs import free_name, pairs_in, read_list, with_outputs
@@ -140,18 +140,20 @@ def one(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     taken = [*inputs, args.output]
     for path, suffixes in drawn:
         if path:
-            checked_output(path, taken, suffixes)
+            check_output_path(path, taken, suffixes)
             taken.append(path)
     inference, output = LipSyncInference(args.checkpoint, args.device, given, args.overrides), None
     if args.score_only:
-        score, details = inference.compute_sync_score(args.video, args.audio, args.face, bars)
+        score, details = inference.compute_sync_score(
+            args.video, args.audio, args.face, progress_bars
+        )
         result, success, message = {"score": score, "details": details}, True, None
     else:
         video = Path(args.video)
         others = {Path(path).resolve() for path in taken if path}
         output = args.output or free_name(Path(config.paths.output_dir), video, others)
-        success, message, found = inference.mend(
-            args.video, args.audio, output, args.face, args.fit, bars
+        success, message, found = inference.correct_sync(
+            args.video, args.audio, output, args.face, args.fit, progress_bars
         )
         score, details = found["score_before"], found["details"]
         result = {"score": score, "details": details, "success": success, "message": message,
@@ -188,20 +190,20 @@ def _show(args: argparse.Namespace, score: float | None, details: dict) -> None:
     if args.plot:
         from ..report.plots import plot_result
 
-        with folder_made(Path(args.plot).parent):
+        with folder_created(Path(args.plot).parent):
             plot_result(score, details, args.plot)
         said(tr("picture: {path}", path=args.plot))
     if args.report:
         from ..report.html_report import write_report
 
-        with folder_made(Path(args.report).parent):
+        with folder_created(Path(args.report).parent):
             write_report(score, details, args.report)
         said(tr("report: {path}", path=args.report))
     if args.annotate:
         from ..report.annotated_video import annotate
 
-        with folder_made(Path(args.annotate).parent):
-            annotate(args.video, args.audio, details, args.annotate, bars)
+        with folder_created(Path(args.annotate).parent):
+            annotate(args.video, args.audio, details, args.annotate, progress_bars)
         said(tr("annotated copy: {path}", path=args.annotate))
 
 
@@ -209,7 +211,7 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
     """EngineSpec or mend many pairs."""
     from tqdm import tqdm
 
-    from ..checkpoints.checkpoint import own_or_pretrained
+    from ..checkpoints.checkpoint import resolve_checkpoint
 
     if args.batch:
         pairs = read_list(args.batch)
@@ -218,14 +220,14 @@ def many(args: argparse.Namespace, config: Config, given: Config | None) -> int:
         _say_own_sounds(pairs, args.audio_dir)
     folder = Path(args.output or config.paths.output_dir)
     summary = Path(args.summary or folder / SUMMARY_NAME)
-    checked_output(summary, [args.batch], {".csv"})
-    checkpoint = own_or_pretrained(args.checkpoint, config.paths.checkpoint_dir)
+    check_output_path(summary, [args.batch], {".csv"})
+    checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
     if not checkpoint.is_file():
         raise MissingFileError(
             tr("checkpoint not found: {path}; python src/train.py makes one", path=checkpoint)
         )
     if not args.score_only:
-        made_folder(folder)
+        ensure_folder(folder)
     # One that cannot be used ends the run before it begins.
     LipSyncInference(checkpoint, args.device, given, args.overrides)
     spec = EngineSpec(checkpoint, args.device, given, tuple(args.overrides))
@@ -258,7 +260,7 @@ def ranking(args: argparse.Namespace, inference: LipSyncInference) -> int:
     """Say which sound belongs to a video, or which video to a sound."""
     (first, *others), what = args.find_audio or args.find_video, "audio"
     if args.find_audio:
-        results = inference.rank_sounds(first, others, args.face)
+        results = inference.rank_audio(first, others, args.face)
     else:
         results, what = inference.rank_videos(first, others, args.face), "video"
     if args.json:
@@ -276,7 +278,7 @@ def _fit_in_words(result: dict) -> str:
     if details is None or details["offset_ms"] is None:
         return result["message"]
     return tr("offset {ms:+.0f} ms, chance {chance:.0%}, confidence {confidence:.3f}",
-              ms=details["offset_ms"], chance=percent_sure(details["offset_probability"]),
+              ms=details["offset_ms"], chance=capped_probability(details["offset_probability"]),
               confidence=details["confidence"])  # fmt: skip
 
 
@@ -290,7 +292,7 @@ def print_result(score: float | None, details: dict) -> None:
         print(tr("offset: {ms:+.1f} ms ({frames:+d} frames); the chance that this is right: "
                  "{chance:.0%}",
                  ms=details["offset_ms"], frames=details["offset_frames"],
-                 chance=percent_sure(details["offset_probability"])))  # fmt: skip
+                 chance=capped_probability(details["offset_probability"])))  # fmt: skip
     if details["confidence"] is not None:
         print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
                  c=details["confidence"], d=details["min_distance"]))  # fmt: skip

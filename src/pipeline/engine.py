@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..core.config import DEFAULT_CONFIG, Config, load_config, overridden
-from ..core.constants import STEPS_PER_FRAME
+from ..core.config import DEFAULT_CONFIG, Config, load_config, with_overrides
+from ..core.constants import HOPS_PER_FRAME
 from ..core.errors import ConfigError, OutputError
-from ..core.files import checked_output, folder_made, made_folder, written_aside
-from ..core.progress import Progress, unseen
+from ..core.files import check_output_path, ensure_folder, folder_created, written_atomically
+from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from ..media.container import VIDEO_SUFFIXES
-from ..scoring.result import judge, tracks_in_numbers
+from ..scoring.result import build_result, describe_tracks
 from ..scoring.verdict import correction
 
-MENDED_MS = 20  # a mended sound is measured again and must be this close to zero
+CORRECTED_TOLERANCE_MS = 20  # a mended sound is measured again and must be this close to zero
 ROUNDS = 3  # each corrects what the one before left
 
 
@@ -64,15 +64,15 @@ class LipSyncInference:
         config: Config | None = None,
         overrides: list[str] | None = None,
     ):
-        from ..checkpoints.checkpoint import load_trained, own_or_pretrained
+        from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
         from ..core.device import choose_device
         from ..core.files import file_sha256
         from ..faces.detection import make_detector
         from ..models.spec import ModelSize
 
         given, overrides = config, overrides or []
-        config = overridden(config or load_config(), overrides, str(DEFAULT_CONFIG))
-        checkpoint_path = own_or_pretrained(checkpoint_path, config.paths.checkpoint_dir)
+        config = with_overrides(config or load_config(), overrides, str(DEFAULT_CONFIG))
+        checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
         chosen = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(
             checkpoint_path, choose_device("cpu"), config if given else None
@@ -80,7 +80,7 @@ class LipSyncInference:
         config = self.trained.config.model_copy(
             update={"inference": config.inference, "paths": config.paths}
         )
-        self.config = overridden(config, overrides, str(checkpoint_path))
+        self.config = with_overrides(config, overrides, str(checkpoint_path))
         if ModelSize.of(self.config) != self.trained.model.size:
             raise ConfigError(
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
@@ -97,7 +97,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
-        progress: Progress = unseen,
+        progress: Progress = no_progress,
     ) -> tuple[float | None, dict]:
         """How likely it is that the pair, as given, is in sync.
 
@@ -156,9 +156,9 @@ class LipSyncInference:
         """
         from ..preprocessing.extract import extract_clip
         from ..scoring.clip_evidence import evidence_of_faces
-        from ..scoring.speakers import Face, choose_faces, cuts_between, voices_over
+        from ..scoring.speakers import FaceEvidence, choose_faces, cuts_between, voice_over_notes
 
-        reach = self.config.inference.max_offset_frames * STEPS_PER_FRAME
+        reach = self.config.inference.max_offset_frames * HOPS_PER_FRAME
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0,
@@ -166,23 +166,25 @@ class LipSyncInference:
             )  # fmt: skip
             found = evidence_of_faces(self.trained.model, clip, reach, progress)
             faces = [
-                Face(number, track.shot, track.shot_begin, track.first_frame, track.boxes, evidence)
+                FaceEvidence(
+                    number, track.shot, track.shot_begin, track.first_frame, track.boxes, evidence
+                )
                 for number, (track, evidence) in enumerate(zip(clip.tracks, found, strict=True))
             ]
         calibration = self.trained.calibration
         least = self.config.inference.min_offset_probability
         speakers = choose_faces(faces, face, calibration, least)
-        score, details = judge(
+        score, details = build_result(
             [face.evidence for face in speakers.chosen], clip.n_frames, calibration, least,
             cuts_between(faces),
         )  # fmt: skip
         return score, details | {
-            "tracks": tracks_in_numbers(faces, speakers, calibration),
+            "tracks": describe_tracks(faces, speakers, calibration),
             "voice_over": speakers.voice_over,
             "face_share": round(clip.face_share, 4),
             "duration_s": round(clip.duration_s, 3),
             "faces": clip.faces,
-            "notes": clip.notes + voices_over(faces, speakers) + details["notes"],
+            "notes": clip.notes + voice_over_notes(faces, speakers) + details["notes"],
             "video": str(video_path),
             "audio": str(video_path if audio_path is None else audio_path),
             "model": self._model,
@@ -195,19 +197,19 @@ class LipSyncInference:
         output_path: str | Path,
         face: str | int = "speaking",
         fit: str = "pad",
-        progress: Progress = unseen,
+        progress: Progress = no_progress,
     ) -> tuple[bool, str]:
         """Measure a pair, mend its sound along the offset over time, and measure the result.
 
         One offset is mended by delaying or advancing the sound, a drift by making it longer or
-        shorter, jumps piece by piece. The picture keeps every frame (see ``muxing.lay_sound``).
+        shorter, jumps piece by piece. The picture keeps every frame (see ``muxing.retime_audio``).
         The output appears complete or not at all; where the evidence is too weak nothing is
         written.
 
         Args:
             face, progress: as in ``compute_sync_score``.
             fit: where picture and mended sound are not of one length, ``pad``, ``trim`` or
-                ``loop`` (see ``muxing.lay_sound``).
+                ``loop`` (see ``muxing.retime_audio``).
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -218,19 +220,19 @@ class LipSyncInference:
             ConfigError: no such ``fit``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, found = self.mend(
+        success, message, found = self.correct_sync(
             video_path, audio_path, output_path, face, fit, progress
         )
         return success, "; ".join([message, *found["notes"]])
 
-    def mend(
+    def correct_sync(
         self,
         video_path: str | Path,
         audio_path: str | Path | None,
         output_path: str | Path,
         face: str | int = "speaking",
         fit: str = "pad",
-        progress: Progress = unseen,
+        progress: Progress = no_progress,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, and what was measured.
 
@@ -241,12 +243,12 @@ class LipSyncInference:
             ``applied_ms`` (the median over time).
         """
         from ..correction.duration import check_fit
-        from ..correction.remux import lay_sound
-        from ..scoring.local_offsets import off_course_notes
+        from ..correction.remux import retime_audio
+        from ..scoring.local_offsets import local_outlier_notes
         from ..scoring.timeline import Timeline
 
         check_fit(fit)
-        output = checked_output(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
+        output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
         before, details = self.compute_sync_score(video_path, audio_path, face, progress)
         measured = {"score_before": before, "score": None, "details": details, "notes": []}
         if details["undetermined"]:
@@ -256,34 +258,34 @@ class LipSyncInference:
 
         def lay(way: str) -> list[str]:
             try:
-                return lay_sound(video_path, audio_path, aside, applied, way)
+                return retime_audio(video_path, audio_path, aside, applied, way)
             except OutputError as error:  # say the name that was asked for
                 raise OutputError(str(error).replace(str(aside), str(output))) from None
 
         try:
-            with folder_made(output.parent), written_aside(output) as aside:
+            with folder_created(output.parent), written_atomically(output) as aside:
                 for _ in range(ROUNDS):
                     # What is shown again belongs to other words: it is measured before.
                     notes = lay("pad" if fit == "loop" else fit)
                     after, mended = self.compute_sync_score(aside, face=face, progress=progress)
                     if mended["undetermined"]:
-                        raise _NotMendedError
+                        raise _NotCorrectedError
                     left = Timeline.from_numbers(mended["timeline"])
                     residual = left.largest(length_s)
-                    if abs(residual) <= MENDED_MS:
+                    if abs(residual) <= CORRECTED_TOLERANCE_MS:
                         break
                     applied = applied.plus(left, length_s)
                 else:
-                    raise _NotMendedError
+                    raise _NotCorrectedError
                 if fit == "loop":
                     notes = lay("loop")
-        except _NotMendedError:
+        except _NotCorrectedError:
             if mended["undetermined"]:
                 why = tr("after the correction, {why}", why=mended["undetermined"])
             else:
                 why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
             return False, tr("nothing written: {why}", why=why), measured
-        notes += off_course_notes(mended["offsets"], mended["timeline"], mended=True)
+        notes += local_outlier_notes(mended["offsets"], mended["timeline"], mended=True)
         measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
                      "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
         return True, correction(details, before, after), measured
@@ -339,10 +341,10 @@ class LipSyncInference:
         if type(workers) is not int or workers < 0:
             raise ConfigError(tr("workers = {n}: 0 or more, in whole numbers", n=workers))
         if summary is not None:
-            summary = checked_output(summary, [], {".csv"})
+            summary = check_output_path(summary, [], {".csv"})
         folder, options = None, {"face": face}
         if not score_only:
-            folder = made_folder(output_dir or self.config.paths.output_dir)
+            folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
         work = with_outputs(pairs, folder, **options)
         here = workers == 1
@@ -355,7 +357,7 @@ class LipSyncInference:
         keys = ("video", "audio", "success", "message", "output", "score", "details")
         return [{key: result[key] for key in keys} for result in results]
 
-    def rank_sounds(
+    def rank_audio(
         self,
         video_path: str | Path,
         audio_paths: list[str | Path],
@@ -377,11 +379,11 @@ class LipSyncInference:
         video_paths: list[str | Path],
         face: str | int = "speaking",
     ) -> list[dict]:
-        """Which of several videos a sound belongs to, as ``rank_sounds``."""
+        """Which of several videos a sound belongs to, as ``rank_audio``."""
         from .batch import ranked
 
         return ranked(self, [(video, audio_path) for video in video_paths], face)
 
 
-class _NotMendedError(Exception):
+class _NotCorrectedError(Exception):
     """The measured result is no better: drop it."""

@@ -20,7 +20,7 @@ class Pair:
     Attributes:
         video, audio: the files; the sound may be None: the video's own.
         output: where the mended video goes; None: the pair is only judged.
-        options: more arguments of ``LipSyncInference.mend``, by name.
+        options: more arguments of ``LipSyncInference.correct_sync``, by name.
     """
 
     video: str
@@ -50,7 +50,7 @@ def with_outputs(
     Args:
         pairs: (video, sound or None) each.
         folder: where the outputs go; None: pairs are only judged.
-        options: of ``LipSyncInference.mend``, for all.
+        options: of ``LipSyncInference.correct_sync``, for all.
     """
     pairs = list(pairs)
     taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}

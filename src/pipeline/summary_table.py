@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..core.errors import DatasetError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
 from .pairs import Pair, _read_csv
 
@@ -55,7 +55,7 @@ def _holds(row: dict) -> bool:
 
 def _write(path: Path, rows: list[dict]) -> None:
     with (
-        written_aside(path) as aside,
+        written_atomically(path) as aside,
         # With a byte order mark, spreadsheets read Chinese right.
         open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
     ):

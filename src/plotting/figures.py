@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from .fonts import use_in_figures
 
 INK, GOOD, POOR, QUIET = "#1f3a5f", "#2a9d4a", "#c8453c", "#9aa5b1"
@@ -18,7 +18,7 @@ def save_figure(figure, path: str | Path) -> None:
     import matplotlib.pyplot as plt
 
     try:
-        with written_aside(path) as aside:
+        with written_atomically(path) as aside:
             figure.savefig(aside, dpi=110, format="png")
     finally:
         plt.close(figure)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.features import silence
-from ..core.constants import FPS, STEPS_PER_FRAME
+from ..core.constants import FPS, HOPS_PER_FRAME
 from ..media.container import MediaInfo
 from .track_file import PIECE, RowFile, read_sample
 
@@ -63,11 +63,11 @@ class TrackFeatures:
         return np.array(read_sample(self.path)["speech"])
 
 
-class Sound:
+class AudioFeatures:
     """MFCC and speech of the whole sound of a clip, on disk; silence after its end."""
 
     def __init__(self, path: Path, n_mfcc: int):
-        self.kind = np.dtype([("mfcc", "<f4", (STEPS_PER_FRAME, n_mfcc)), ("speech", "?")])
+        self.kind = np.dtype([("mfcc", "<f4", (HOPS_PER_FRAME, n_mfcc)), ("speech", "?")])
         self.rows = RowFile(path, self.kind)
 
     def append(self, mfcc: np.ndarray, speech: np.ndarray) -> None:
@@ -108,7 +108,7 @@ class ClipFeatures:
     """
 
     tracks: list[TrackFeatures]
-    sound: Sound
+    sound: AudioFeatures
     n_frames: int
     face_share: float
     faces: int

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.features import Loudness, feature_blocks
-from ..core.background import Beside
+from ..core.background import BackgroundTask
 from ..core.config import DataConfig
 from ..core.constants import FPS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
-from ..core.progress import Progress, unseen
+from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
-from ..faces.track import Track
-from ..faces.tracker import FaceCount, follow_faces
+from ..faces.track import FaceTrack
+from ..faces.tracker import TrackingStats, track_faces
 from ..i18n.messages import tr
 from ..media.container import MediaInfo, ReadReport, probe
-from ..media.reader import read_pictures, stream_audio
-from .clip_features import ClipFeatures, Sound, TrackFeatures
+from ..media.reader import read_frames, stream_audio
+from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from .track_file import CropFile, write_sample
 
 # A picture track this much shorter than its header says was cut off.
@@ -36,7 +36,7 @@ def extract_clip(
     shortest: int = WINDOW_FRAMES,
     threads: int = 1,
     everyone: bool = False,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> ClipFeatures:
     """Decode a clip, follow its faces, crop them and compute the MFCC under them.
 
@@ -59,15 +59,15 @@ def extract_clip(
     """
     sound_path = video_path if audio_path is None else audio_path
     info = probe(video_path)
-    heard, report, count = ReadReport(), ReadReport(), FaceCount()
-    expected = (info.picture_s or info.duration_s) * FPS
+    heard, report, count = ReadReport(), ReadReport(), TrackingStats()
+    expected = (info.video_s or info.duration_s) * FPS
     number = iter(range(1 << 30))
-    with Beside(
+    with BackgroundTask(
         lambda passing: _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard, passing)
     ) as hearing:
-        pictures = hearing.watched(read_pictures(video_path, threads, report))
+        pictures = hearing.watched(read_frames(video_path, threads, report))
         tracks = list(
-            follow_faces(
+            track_faces(
                 progress(pictures, tr("looking for faces"), expected),
                 detector,
                 settings,
@@ -114,9 +114,9 @@ def extract_clip(
 
 def _hear(
     path: str | Path, rows: Path, n_mfcc: int, report: ReadReport, passing: Callable
-) -> tuple[Sound, Loudness]:
+) -> tuple[AudioFeatures, Loudness]:
     """MFCC and speech of a sound on disk; its blocks go through ``passing``."""
-    loudness, sound = Loudness(), Sound(rows, n_mfcc)
+    loudness, sound = Loudness(), AudioFeatures(rows, n_mfcc)
     try:
         blocks = feature_blocks(loudness.passing(stream_audio(path, report)), n_mfcc)
         for mfcc, speech in passing(blocks):
@@ -142,14 +142,16 @@ def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: 
         heard_s: of its own sound; None: not listened to.
         report: of reading the pictures.
     """
-    missing = info.n_pictures - report.pictures
-    if info.n_pictures and missing <= max(MISSING_S * FPS, MISSING_SHARE * info.n_pictures):
+    missing = info.n_source_frames - report.pictures
+    if info.n_source_frames and missing <= max(
+        MISSING_S * FPS, MISSING_SHARE * info.n_source_frames
+    ):
         return  # the last picture may stand for long
-    promised_s = info.picture_s
+    promised_s = info.video_s
     if not promised_s and heard_s is not None:  # flv says how long the longer of both lasts
         promised_s, seen_s = info.duration_s, max(seen_s, heard_s)
     if promised_s - seen_s > max(MISSING_S, MISSING_SHARE * promised_s):
-        promised = info.n_pictures or round(promised_s * (info.fps or FPS))
+        promised = info.n_source_frames or round(promised_s * (info.fps or FPS))
         raise UnreadableMediaError(
             tr("{path} breaks off: {read} of {promised} frames could be read; it is damaged or "
                "incomplete, export or download it again",
@@ -158,7 +160,7 @@ def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: 
 
 
 def _no_face(
-    info: MediaInfo, count: FaceCount, pictures: int, settings: DataConfig, shortest: int
+    info: MediaInfo, count: TrackingStats, pictures: int, settings: DataConfig, shortest: int
 ) -> NoFaceError:
     """Why nobody can be judged.
 
@@ -194,7 +196,7 @@ def _no_face(
 
 
 def _notes(
-    clip: ClipFeatures, tracks: list[Track], count: FaceCount, report: ReadReport,
+    clip: ClipFeatures, tracks: list[FaceTrack], count: TrackingStats, report: ReadReport,
     heard: ReadReport, samples: int, settings: DataConfig,
 ) -> list[str]:  # fmt: skip
     """What a user should know of a clip that was used."""

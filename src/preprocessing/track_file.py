@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..core.errors import DatasetError, OutputError
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..i18n.messages import tr
 
 PIECE = 500  # frames held at a time
@@ -123,7 +123,7 @@ def write_sample(path: Path, crops: RowFile, sound, first_frame: int) -> None:
     steps, n_mfcc = sound.kind["mfcc"].shape
     kind = record_type(size, n_mfcc, steps)
     header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": (len(crops),)}
-    with written_aside(path) as aside, open(aside, "wb") as file:
+    with written_atomically(path) as aside, open(aside, "wb") as file:
         npy.write_array_header_1_0(file, header)
         for start in range(0, len(crops), PIECE):
             seen = crops[start : start + PIECE]

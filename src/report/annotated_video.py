@@ -7,13 +7,13 @@ import numpy as np
 
 from ..core.constants import FPS
 from ..core.errors import OutputError
-from ..core.files import written_aside
-from ..core.progress import Progress, unseen
+from ..core.files import written_atomically
+from ..core.progress import Progress, no_progress
 from ..faces.boxes import BoxPath
 from ..i18n.messages import tr
 from ..media.container import probe
-from ..media.reader import pictures_as_timed
-from ..media.writer import SUFFIXES, FilmWriter, film_written
+from ..media.reader import source_frames
+from ..media.writer import SUFFIXES, VideoWriter, video_written
 from ..plotting.fonts import sayer, text_picture
 from .annotation_panel import HERE, Panel, not_compared, score_colour, why_not
 
@@ -26,7 +26,7 @@ def annotate(
     audio_path: str | Path | None,
     details: dict,
     output_path: str | Path,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> None:
     """Write the pair as it was given, with the result drawn into it.
 
@@ -55,13 +55,13 @@ def annotate(
     sound = video_path if audio_path is None else audio_path
     info = probe(video_path)
     fps = info.fps or FPS
-    expected = info.n_pictures or (info.picture_s or info.duration_s) * fps
-    with written_aside(output_path) as aside, film_written(aside, output_path, sound) as film:
-        timed = pictures_as_timed(video_path)
+    expected = info.n_source_frames or (info.video_s or info.duration_s) * fps
+    with written_atomically(output_path) as aside, video_written(aside, output_path, sound) as film:
+        timed = source_frames(video_path)
         _draw(progress(timed, tr("drawing the result"), expected), details, sound, film, fps)
 
 
-def _draw(pictures, details: dict, sound: str | Path, film: FilmWriter, fps: float) -> None:
+def _draw(pictures, details: dict, sound: str | Path, film: VideoWriter, fps: float) -> None:
     faces, banner, panel = FaceBoxes(details), Banner(details), None
     for at, picture, tick in pictures:
         pixels = picture.bgr.copy()

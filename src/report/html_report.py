@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 
 from ..core.constants import FPS
-from ..core.files import written_aside
+from ..core.files import written_atomically
 from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr
-from ..media.reader import read_pictures
+from ..media.reader import read_frames
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, svg_of
 from .annotation_panel import clock
 from .plots import draw_course, draw_curve, draw_seconds, draw_sound, score_shown
-from .sentences import headline, mending_command, sentences
+from .sentences import correction_command, headline, sentences
 
 TEMPLATE = Path(__file__).with_name("template.html")
 FACE_SIDE = 144  # px of a face's picture; shown at half that, for fine screens
@@ -44,13 +44,13 @@ def write_report(score: float | None, details: dict, path: str | Path) -> None:
         headline=headline(details),
         subtitle=f"{Path(details['video']).name} · {clock(details['duration_s'])}",
         sentences=sentences(score, details),
-        command=mending_command(details),
+        command=correction_command(details),
         notes=[tr("note: {text}", text=note) for note in details["notes"]],
         figures=_figures(details),
         faces=_faces(details),
         about=_about(score, details),
     )
-    with written_aside(path) as aside:
+    with written_atomically(path) as aside:
         aside.write_text(page, encoding="utf-8")
 
 
@@ -137,7 +137,7 @@ def face_pictures(video_path: str | Path, tracks: list[dict]) -> dict[int, bytes
     last, found = max(wanted, default=-1), {}
     if not tracks:
         return found
-    for number, picture in enumerate(read_pictures(video_path)):
+    for number, picture in enumerate(read_frames(video_path)):
         for track in wanted.get(number, ()):
             face = _cut_out(picture.bgr, BoxPath(track["boxes"]).at(number / FPS))
             if face is not None:

@@ -13,7 +13,7 @@ from ..media.reader import stream_audio
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
 from ..plotting.fonts import drawable, sayer
 from ..plotting.waveform import sound_columns
-from ..scoring.verdict import percent_sure
+from ..scoring.verdict import capped_probability
 
 SOUND_COLUMNS = 1200
 
@@ -144,7 +144,7 @@ def _in_time(axis, details: dict) -> None:
 
 def score_shown(score: float) -> str:
     """A score in two digits, never rounded up to certainty."""
-    return f"{percent_sure(score):.2f}"
+    return f"{capped_probability(score):.2f}"
 
 
 def plain_verdict(details: dict) -> str:

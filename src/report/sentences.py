@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 
 from ..core.constants import FRAME_MS
-from ..core.files import shown_path
+from ..core.files import display_path
 from ..i18n.messages import tr
 from ..scoring.result import MOST_FRAMES
-from ..scoring.verdict import ACCEPTABLE_MS, DETECTABLE_MS, IN_SYNC_MS, percent_sure, worst_ms
+from ..scoring.verdict import ACCEPTABLE_MS, DETECTABLE_MS, IN_SYNC_MS, capped_probability, worst_ms
 
 SURE, LIKELY = 0.95, 0.8  # chances from which an offset is called so
 
@@ -107,8 +107,8 @@ def _sure(score: float | None, details: dict) -> str:
     return tr(
         "{word}: of results with this much evidence, {chance:.0%} are right to within one picture "
         "(±{frame} ms). The chance that the pair is in sync as it is: {score:.0%}.",
-        word=word or tr("Not sure, check it by eye"), chance=percent_sure(chance),
-        frame=FRAME_MS, score=percent_sure(score),
+        word=word or tr("Not sure, check it by eye"), chance=capped_probability(chance),
+        frame=FRAME_MS, score=capped_probability(score),
     )  # fmt: skip
 
 
@@ -126,12 +126,12 @@ def _advice(details: dict) -> str:
     return tr("Advance the sound by {ms:.0f} ms; the command below does it.", ms=-offset)
 
 
-def mending_command(details: dict) -> str | None:
+def correction_command(details: dict) -> str | None:
     """What one types to mend the pair; None where there is nothing to mend."""
     kind = (details["timeline"] or {"kind": "constant"})["kind"]
     if details["undetermined"] or (kind == "constant" and abs(details["offset_ms"]) < IN_SYNC_MS):
         return None
-    model = str(shown_path(Path(details["model"]["file"])))
+    model = str(display_path(Path(details["model"]["file"])))
     parts = ["python", "src/inference.py", "--checkpoint", model, "--video", details["video"]]
     if details["audio"] != details["video"]:
         parts += ["--audio", details["audio"]]

@@ -12,12 +12,12 @@ from math import erf, sqrt
 
 import numpy as np
 
-from ..core.constants import FPS, STEPS_PER_FRAME
+from ..core.constants import FPS, HOPS_PER_FRAME
 from .evidence import Curve, Evidence, best_offset, curve_of, peak_ms
 
-NEAR = STEPS_PER_FRAME  # ±1 frame: what counts as in sync
-FAR = 3 * STEPS_PER_FRAME  # from 3 frames on: what counts as out of sync
-READINGS = 3
+NEAR = HOPS_PER_FRAME  # ±1 frame: what counts as in sync
+FAR = 3 * HOPS_PER_FRAME  # from 3 frames on: what counts as out of sync
+N_FEATURES = 3
 # In sync is what is within ±1 frame once it is rounded to frames. Of pieces of 1 s the peak is
 # right to so much (standard deviation; 866 pieces of 16 strangers: 9 ms).
 IN_SYNC_MS = 1.5 * 1000 / FPS
@@ -29,12 +29,12 @@ SEED = 0
 LEAST_SCALE = 0.05
 
 # Before anything was fitted: a lead of 0.1 over a second speaks for sync.
-_GUESS = {"mean": [0.0] * READINGS, "scale": [1.0] * READINGS, "weights": [0.0, 10.0, 1.0],
+_GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES, "weights": [0.0, 10.0, 1.0],
           "bias": -1.0}  # fmt: skip
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
 
-def readings(curve: Curve, centre: int = 0) -> np.ndarray | None:
+def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:
     """What is judged about the offset ``centre``, float [3], or None without support there.
 
     The best similarity within ±1 frame of it, the lead over the best one 3 frames or more away,
@@ -60,7 +60,7 @@ def _within_a_frame(curve: Curve) -> float:
     A ripple that leads by less than what counts as noise says nothing of that."""
     inner = np.abs(curve.offsets) < FAR
     inner = replace(curve, similarity=np.where(inner, curve.similarity, np.nan))
-    values = readings(curve, best_offset(inner))
+    values = calibration_features(curve, best_offset(inner))
     clear = 0.0 if values is None else np.clip(values[1] / LEAST_SCALE, 0, 1)
     beyond = 0.5 * (1 - erf((IN_SYNC_MS - abs(peak_ms(inner))) / (SPREAD_MS * sqrt(2))))
     return float(1 - clear * beyond)
@@ -69,13 +69,17 @@ def _within_a_frame(curve: Curve) -> float:
 def probability_at(curve: Curve, offset: int, calibration: dict) -> float | None:
     """The chance, 0…1, that mouth and sound belong together at ``offset`` steps or less than 3
     frames from there. None without support."""
-    return _probability(readings(curve, offset), calibration["score"])
+    return _probability(calibration_features(curve, offset), calibration["score"])
 
 
 def peak_probability(curve: Curve, calibration: dict) -> float | None:
     """The chance, 0…1, that the best offset of the curve is the right one (within ±1 frame)."""
     best = best_offset(curve)
-    return None if best is None else _probability(readings(curve, best), calibration["peak"])
+    return (
+        None
+        if best is None
+        else _probability(calibration_features(curve, best), calibration["peak"])
+    )
 
 
 def _probability(values: np.ndarray | None, fitted: dict) -> float | None:
@@ -86,7 +90,7 @@ def _probability(values: np.ndarray | None, fitted: dict) -> float | None:
     return float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
-def fit(in_sync: list[Evidence], foreign: list[Evidence], reach: int) -> dict:
+def fit_calibration(in_sync: list[Evidence], foreign: list[Evidence], reach: int) -> dict:
     """Fit both probabilities.
 
     Args:
@@ -103,12 +107,12 @@ def fit(in_sync: list[Evidence], foreign: list[Evidence], reach: int) -> dict:
 
     def note(evidence: Evidence, steps: int, in_sync: bool):
         curve = curve_of([evidence.shifted(steps, reach).spoken()])
-        values = readings(curve)
+        values = calibration_features(curve)
         if values is not None:
             notes["score"].append((values, in_sync and abs(steps) < FAR))
         best = best_offset(curve)
         if best is not None:
-            values = readings(curve, best)
+            values = calibration_features(curve, best)
             if values is not None:
                 notes["peak"].append((values, in_sync and abs(best + steps) <= NEAR))
 
@@ -143,8 +147,8 @@ def _logistic(notes: list[tuple[np.ndarray, bool]]) -> dict:
     mean, scale = rows.mean(0), np.maximum(rows.std(0), LEAST_SCALE)
     x = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
     weight = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
-    ridge = RIDGE * np.diag([1.0] * READINGS + [0.0])
-    theta = np.zeros(READINGS + 1)
+    ridge = RIDGE * np.diag([1.0] * N_FEATURES + [0.0])
+    theta = np.zeros(N_FEATURES + 1)
     for _ in range(30):
         chance = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
         gradient = x.T @ (weight * (chance - labels)) + ridge @ theta

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.constants import STEP_MS
+from ..core.constants import HOP_MS
 from .evidence import FIT_STEPS
-from .timeline import Piece, Seconds, peak_steps
+from .timeline import EvidenceBySecond, Segment, peak_hops
 
 DRAWS = 100  # of weights
 SEED = 0
@@ -29,7 +29,7 @@ SECOND_MS, SHOT_MS = 15.0, 12.0
 
 
 @dataclass
-class _Shot:
+class _ShotSegment:
     """Shots in a row with one offset.
 
     Attributes:
@@ -48,23 +48,23 @@ class _Shot:
         chance = np.square(peaks[1:] - peaks[0]).mean() + SECOND_MS**2 / max(1, self.seconds)
         self.variance = float(chance)
 
-    def __add__(self, other: "_Shot") -> "_Shot":
-        return _Shot(self.begin_s, self.seconds + other.seconds, self.totals + other.totals)
+    def __add__(self, other: "_ShotSegment") -> "_ShotSegment":
+        return _ShotSegment(self.begin_s, self.seconds + other.seconds, self.totals + other.totals)
 
-    def apart(self, other: "_Shot") -> float:
+    def apart(self, other: "_ShotSegment") -> float:
         """By how many standard errors the offsets differ."""
         gap = abs(self.offset_ms - other.offset_ms)
         return gap / np.sqrt(self.variance + other.variance + SHOT_MS**2)
 
-    def lost(self, other: "_Shot") -> float:
+    def lost(self, other: "_ShotSegment") -> float:
         """What is shown less if both had one offset."""
         own, more = self.totals[0], other.totals[0]
         return float(own.max() + more.max() - (own + more).max())
 
 
-def steps_at(
-    cuts: Sequence[float], seconds: Seconds, kept: np.ndarray, length_s: float
-) -> tuple[Piece, ...]:
+def jumps_at_cuts(
+    cuts: Sequence[float], seconds: EvidenceBySecond, kept: np.ndarray, length_s: float
+) -> tuple[Segment, ...]:
     """Constant pieces with steps at some of the cuts; one piece where there is none.
 
     Args:
@@ -83,7 +83,7 @@ def steps_at(
     for one in np.unique(number):
         own = rows[number == one]
         totals = (weights[:, number == one] @ seconds.gain[own]).astype(np.float32)
-        shots.append(_Shot(float(begins[one]), len(own), totals))
+        shots.append(_ShotSegment(float(begins[one]), len(own), totals))
     sure = np.sqrt(SURE_STEP**2 + 2 * np.log(max(1, len(shots) - 1)))
     while len(shots) > 1:
         at = _short(shots)
@@ -98,7 +98,7 @@ def steps_at(
     return offsets_between([shot.begin_s for shot in shots[1:]], seconds, kept, length_s)
 
 
-def _short(shots: list[_Shot]) -> int | None:
+def _short(shots: list[_ShotSegment]) -> int | None:
     """Which shot to merge with the next one because one of them has too little speech."""
     least = int(np.argmin([shot.seconds for shot in shots]))
     if shots[least].seconds >= LEAST_SPEECH_S:
@@ -108,21 +108,21 @@ def _short(shots: list[_Shot]) -> int | None:
 
 
 def offsets_between(
-    at: Sequence[float], seconds: Seconds, kept: np.ndarray, length_s: float
-) -> tuple[Piece, ...]:
+    at: Sequence[float], seconds: EvidenceBySecond, kept: np.ndarray, length_s: float
+) -> tuple[Segment, ...]:
     """Constant pieces that end at these seconds."""
     pieces = []
     for first, last in pairwise([0.0, *at, length_s]):
         inside = kept & (seconds.times >= first)
         if last < length_s:
             inside &= seconds.times < last
-        offset = peak_steps(seconds.gain[inside].sum(0)) * STEP_MS
-        pieces.append(Piece(first, last, offset))
+        offset = peak_hops(seconds.gain[inside].sum(0)) * HOP_MS
+        pieces.append(Segment(first, last, offset))
     return tuple(pieces)
 
 
 def _peaks_ms(totals: np.ndarray) -> np.ndarray:
-    """As ``timeline.peak_steps``, of many curves at once; float [B, 2 M + 1] -> ms [B]."""
+    """As ``timeline.peak_hops``, of many curves at once; float [B, 2 M + 1] -> ms [B]."""
     width = totals.shape[1]
     best = totals.argmax(1)
     around = np.arange(-FIT_STEPS, FIT_STEPS + 1)
@@ -132,4 +132,4 @@ def _peaks_ms(totals: np.ndarray) -> np.ndarray:
     slope, bend = near @ around / (around @ around), near @ squares / (squares @ squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         refined = np.where(inner & (bend < 0), -slope / (2 * bend), 0.0)
-    return (best - width // 2 + np.clip(refined, -FIT_STEPS, FIT_STEPS)) * STEP_MS
+    return (best - width // 2 + np.clip(refined, -FIT_STEPS, FIT_STEPS)) * HOP_MS

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..core.constants import N_MELS, STEPS_PER_FRAME, WINDOW_FRAMES
-from ..core.progress import Progress, unseen
+from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
+from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from ..models.embedding import (
     CHUNK,
@@ -25,7 +25,7 @@ from .evidence import Evidence, compare
 
 @torch.inference_mode()
 def evidence_of_faces(
-    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = unseen
+    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = no_progress
 ) -> list[Evidence]:
     """Compare every face of a clip with the clip's sound, piece by piece along time.
 
@@ -52,8 +52,8 @@ def evidence_of_faces(
     ]
     stage, pieces = tr("comparing mouth and sound"), range(0, clip.n_frames, CHUNK)
     for start in progress(pieces, stage, len(pieces)):
-        first_step = start * STEPS_PER_FRAME - reach
-        last_step = (start + CHUNK) * STEPS_PER_FRAME + reach
+        first_step = start * HOPS_PER_FRAME - reach
+        last_step = (start + CHUNK) * HOPS_PER_FRAME + reach
         gone = min(max(0, first_step - begins), len(sound))
         sound, begins = sound[gone:], begins + gone
         while begins + len(sound) < last_step and (more := next(ahead, None)) is not None:
@@ -83,7 +83,7 @@ def _levelled(model: SyncModel, clip: ClipFeatures) -> Callable[[int, int], torc
         stop = min(start + CHUNK, clip.n_frames)
         shown = bands(start, stop)[:, speech_steps(counted[start:stop])].cpu().double()
         sums += torch.stack([shown, shown.square()]).sum(2, keepdim=True)
-    mean, square = sums / (counted.sum() * STEPS_PER_FRAME)
+    mean, square = sums / (counted.sum() * HOPS_PER_FRAME)
     variance = (square - mean.square()).mean(2, keepdim=True)
     device = model.log_scale.device
     mean, deviation = mean.float().to(device), deviation_of(variance.float().to(device))

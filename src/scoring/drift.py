@@ -7,8 +7,8 @@ flat ones by what the length of the clip tells apart.
 
 import numpy as np
 
-from ..core.constants import STEP_MS
-from .timeline import Piece, Seconds, peak_steps
+from ..core.constants import HOP_MS
+from .timeline import EvidenceBySecond, Segment, peak_hops
 
 # Sound of 24 pictures a second played under 25 gets earlier by 40000 ppm, the other way round later
 # by 41667. Clocks that are wrong by more are not looked for; lines a little steeper are laid, to
@@ -23,7 +23,7 @@ COARSE = 60
 WIDE, FINE = 6, 4
 
 
-def slopes_tried(length_s: float, reach: int, step_ms: float = STEP_MS) -> np.ndarray:
+def slopes_tried(length_s: float, reach: int, step_ms: float = HOP_MS) -> np.ndarray:
     """Slopes in ms a second, rising, 0 among them.
 
     Args:
@@ -41,7 +41,7 @@ def slopes_tried(length_s: float, reach: int, step_ms: float = STEP_MS) -> np.nd
     return np.concatenate([-rising[:0:-1], rising])
 
 
-def drifting(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
+def drifting(seconds: EvidenceBySecond, kept: np.ndarray, length_s: float) -> tuple[Segment, ...]:
     """The line along which most is shown. It may leave what was looked at.
 
     Args:
@@ -49,14 +49,14 @@ def drifting(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece
         length_s: of the picture.
     """
     group = -(-seconds.reach // COARSE)
-    gain, step_ms = grouped(seconds.gain[kept], group), STEP_MS * group
+    gain, step_ms = grouped(seconds.gain[kept], group), HOP_MS * group
     lines = Lines(gain, seconds.times[kept] - length_s / 2)
     slopes = slopes_tried(length_s, gain.shape[1] // 2, step_ms)
     heights = np.array([lines.shown(slope / step_ms).max() for slope in slopes])
     at = int(np.argmax(heights))
     slope, apart = slopes[at], np.gradient(slopes)[at]
-    middle = peak_steps(lines.shown(slope / step_ms)) * step_ms
-    line = Piece(0.0, length_s, float(middle - slope * length_s / 2), float(slope))
+    middle = peak_hops(lines.shown(slope / step_ms)) * step_ms
+    line = Segment(0.0, length_s, float(middle - slope * length_s / 2), float(slope))
     for _ in range(1 if group == 1 else 2):
         line = _refined(line, apart, seconds, kept)
         apart /= FINE
@@ -72,7 +72,7 @@ def grouped(gain: np.ndarray, group: int) -> np.ndarray:
     return gain[:, first : first + count * group].reshape(len(gain), count, group).sum(2)
 
 
-def _refined(line: Piece, apart: float, seconds: Seconds, kept: np.ndarray) -> Piece:
+def _refined(line: Segment, apart: float, seconds: EvidenceBySecond, kept: np.ndarray) -> Segment:
     """The best of the lines near one, by the seconds in which it can be seen well. Where all
     seconds count, a line that is less steep stays longer within what was looked at, and gathers
     more there."""
@@ -83,23 +83,23 @@ def _refined(line: Piece, apart: float, seconds: Seconds, kept: np.ndarray) -> P
     middle_s = times.mean()
     lines = Lines(seconds.gain[near], times - middle_s)
     slopes = line.slope + apart * np.linspace(-WIDE, WIDE, 2 * WIDE * FINE + 1)
-    shown = [lines.shown(slope / STEP_MS) for slope in slopes]
+    shown = [lines.shown(slope / HOP_MS) for slope in slopes]
     at = int(np.argmax([one.max() for one in shown]))
-    start = peak_steps(shown[at]) * STEP_MS - slopes[at] * (middle_s - line.start_s)
-    return Piece(line.start_s, line.end_s, float(start), float(slopes[at]))
+    start = peak_hops(shown[at]) * HOP_MS - slopes[at] * (middle_s - line.start_s)
+    return Segment(line.start_s, line.end_s, float(start), float(slopes[at]))
 
 
-def _visible(line: Piece, seconds: Seconds) -> np.ndarray:
+def _visible(line: Segment, seconds: EvidenceBySecond) -> np.ndarray:
     """Seconds with speech in which a line, and what is near it, was looked at; bool [N]."""
-    steps = line.at(seconds.times) / STEP_MS
+    steps = line.at(seconds.times) / HOP_MS
     return seconds.heard & (np.abs(steps) < seconds.reach - NEAR_STEPS)
 
 
-def _straight_through(line: Piece, seconds: Seconds, kept: np.ndarray) -> Piece:
+def _straight_through(line: Segment, seconds: EvidenceBySecond, kept: np.ndarray) -> Segment:
     """The line through what stretches of the time show near it (least squares, each stretch
     weighed by its evidence): finer than lines that are tried one by one."""
     for _ in range(2):
-        steps = line.at(seconds.times) / STEP_MS
+        steps = line.at(seconds.times) / HOP_MS
         near = kept & _visible(line, seconds)
         count = min(STRETCHES, int(near.sum()) // STRETCH_S)
         if count < 3:
@@ -111,12 +111,12 @@ def _straight_through(line: Piece, seconds: Seconds, kept: np.ndarray) -> Piece:
             total = seconds.gain[rows[:, None], columns + whole[:, None]].sum(0)
             if 0 < total.argmax() < len(total) - 1 and total.max() > 0:
                 times.append(seconds.times[rows].mean())
-                offsets.append((whole.mean() + peak_steps(total)) * STEP_MS)
+                offsets.append((whole.mean() + peak_hops(total)) * HOP_MS)
                 weights.append(total.max())
         if len(times) < 3:
             return line
         slope, start = np.polyfit(times, offsets, 1, w=np.sqrt(weights))
-        line = Piece(line.start_s, line.end_s, float(start), float(slope))
+        line = Segment(line.start_s, line.end_s, float(start), float(slope))
     return line
 
 

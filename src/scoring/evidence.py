@@ -10,11 +10,11 @@ from itertools import chain
 
 import numpy as np
 
-from ..core.constants import STEP_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 
 MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
-SEARCH_REACH = 15 * STEPS_PER_FRAME  # validation and tests look for offsets within ±15 frames
+SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests look for offsets within ±15 frames
 PART = 5000  # windows worked on at a time
 FIT_STEPS = 4  # the peak is fitted over ± this many steps
 
@@ -92,9 +92,9 @@ def compare(
         first_step: step of the sound at which ``audio`` begins.
     """
     found = Evidence.nothing(len(video), reach, first_frame)
-    begins = (first_frame + np.arange(len(video))) * STEPS_PER_FRAME - first_step
-    half = WINDOW_FRAMES * STEPS_PER_FRAME // 2
-    middles = (first_step + np.arange(len(audio)) + half) // STEPS_PER_FRAME
+    begins = (first_frame + np.arange(len(video))) * HOPS_PER_FRAME - first_step
+    half = WINDOW_FRAMES * HOPS_PER_FRAME // 2
+    middles = (first_step + np.arange(len(audio)) + half) // HOPS_PER_FRAME
     spoken = speech[np.minimum(middles, len(speech) - 1)]
     for column, offset in enumerate(range(-reach, reach + 1)):
         steps = begins - offset
@@ -123,7 +123,7 @@ class Curve:
 
 
 @dataclass
-class Sums:
+class EvidenceSums:
     """Evidence summed over windows, by offset; sums of several add up.
 
     Attributes:
@@ -137,7 +137,7 @@ class Sums:
     distance: np.ndarray
 
     @classmethod
-    def of(cls, tracks: Iterable[Evidence]) -> "Sums":
+    def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
         """Of one or more tracks of one reach."""
         count = total = gaps = 0
         for part in chain.from_iterable(track.parts() for track in tracks):
@@ -147,12 +147,12 @@ class Sums:
         return cls(count, total, gaps)
 
     @classmethod
-    def nothing(cls, reach: int) -> "Sums":
+    def nothing(cls, reach: int) -> "EvidenceSums":
         """Of no window, for offsets within ``±reach`` steps."""
         return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
 
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
+    def __add__(self, other: "EvidenceSums") -> "EvidenceSums":
+        return EvidenceSums(
             self.count + other.count,
             self.similarity + other.similarity,
             self.distance + other.distance,
@@ -178,7 +178,7 @@ class Sums:
 
 def curve_of(tracks: Iterable[Evidence]) -> Curve:
     """Average the evidence of one or more tracks of one reach, see ``Sums.curve``."""
-    return Sums.of(tracks).curve()
+    return EvidenceSums.of(tracks).curve()
 
 
 def peak_ms(curve: Curve) -> float | None:
@@ -196,7 +196,7 @@ def peak_ms(curve: Curve) -> float | None:
         bend, slope, _ = np.polyfit(curve.offsets[near] - best, curve.similarity[near], 2)
         if bend < 0:
             refined = float(np.clip(-slope / (2 * bend), -FIT_STEPS, FIT_STEPS))
-    return (best + refined) * STEP_MS
+    return (best + refined) * HOP_MS
 
 
 def best_offset(curve: Curve) -> int | None:
@@ -232,7 +232,7 @@ def hits_at(evidence: Evidence, frames: int, max_offset: int = 15) -> tuple[np.n
         (bool [places], number of places left out for want of speech).
     """
     middle = evidence.reach
-    columns = middle + np.arange(-max_offset, max_offset + 1) * STEPS_PER_FRAME
+    columns = middle + np.arange(-max_offset, max_offset + 1) * HOPS_PER_FRAME
     windows = frames - WINDOW_FRAMES + 1
     rows = np.arange(len(evidence.similarity))
     if len(rows) < windows:

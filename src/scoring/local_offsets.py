@@ -17,7 +17,7 @@ IN_A_ROW = 2  # stretches that must say so
 
 
 @dataclass(frozen=True)
-class OffCourse:
+class LocalOutlier:
     """Stretches in a row that say another offset.
 
     Attributes:
@@ -30,7 +30,7 @@ class OffCourse:
     offset_ms: float
 
 
-def off_course(offsets: list[dict], timeline: dict | None) -> list[OffCourse]:
+def local_outliers(offsets: list[dict], timeline: dict | None) -> list[LocalOutlier]:
     """Where stretches in a row, each sure by itself, differ from the course to the same side.
 
     Args:
@@ -47,14 +47,16 @@ def off_course(offsets: list[dict], timeline: dict | None) -> list[OffCourse]:
         if turn != side or not turn:
             if len(row) >= IN_A_ROW:
                 middle = float(np.median([one["offset_ms"] for one in row]))
-                found.append(OffCourse(row[0]["time_s"], row[-1]["time_s"], middle))
+                found.append(LocalOutlier(row[0]["time_s"], row[-1]["time_s"], middle))
             row, side = [], turn
         if turn:
             row.append(stretch)
     return found
 
 
-def off_course_notes(offsets: list[dict], timeline: dict | None, mended: bool = False) -> list[str]:
+def local_outlier_notes(
+    offsets: list[dict], timeline: dict | None, mended: bool = False
+) -> list[str]:
     """The same in words.
 
     Args:
@@ -69,5 +71,5 @@ def off_course_notes(offsets: list[dict], timeline: dict | None, mended: bool = 
     )  # fmt: skip
     return [
         text.format(first=one.first_s, last=one.last_s, ms=one.offset_ms)
-        for one in off_course(offsets, timeline)
+        for one in local_outliers(offsets, timeline)
     ]

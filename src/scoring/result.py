@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.constants import FPS, FRAME_MS, STEP_MS
+from ..core.constants import FPS, FRAME_MS, HOP_MS
 from ..faces.boxes import key_boxes
 from ..i18n.messages import tr
 from .calibration import peak_probability, probability_at, sync_probability
 from .drift import MOST_PPM
 from .evidence import MIN_WINDOWS, Curve, Evidence, at_edge, best_offset, curve_of, lse, peak_ms
-from .local_offsets import off_course_notes
-from .speakers import Face, Speakers
-from .timeline import Timeline, by_second, jumps_placed, straightened
-from .timeline_fit import beyond, find_timeline
+from .local_offsets import local_outlier_notes
+from .speakers import FaceEvidence, SpeakerChoice
+from .timeline import Timeline, drift_compensated, evidence_by_second, refine_jumps
+from .timeline_fit import beyond, fit_timeline
 from .verdict import perceived, verdict, worst_ms
 
 STRETCH_S, HOP_S = 4, 2  # the offset over time is read off stretches so long, so far apart
@@ -23,7 +23,7 @@ STRANGE_S, STRANGE_SPEECH_S, STRANGE_CHANCE = 10, 4, 0.1
 MOST_FRAMES = 100  # inference.max_offset_frames can be no larger
 
 
-def judge(
+def build_result(
     tracks: list[Evidence],
     n_frames: int,
     calibration: dict,
@@ -41,21 +41,21 @@ def judge(
     """
     curve = curve_of(tracks)
     score = sync_probability(curve, calibration)
-    timeline = find_timeline(by_second(tracks, n_frames), n_frames / FPS, cuts)
+    timeline = fit_timeline(evidence_by_second(tracks, n_frames), n_frames / FPS, cuts)
     length_s = n_frames / FPS
     leaves, strange = None, []
     if timeline is not None:
-        timeline = jumps_placed(timeline, tracks, cuts)
-        leaves = _beyond(timeline, tracks[0].reach * STEP_MS, length_s)
+        timeline = refine_jumps(timeline, tracks, cuts)
+        leaves = _beyond(timeline, tracks[0].reach * HOP_MS, length_s)
         strange, share = _strange(tracks, timeline, n_frames, calibration)
     if timeline is not None and timeline.kind != "constant":
         # Averaged along its course: a curve over all of it would show many offsets at once. To
         # its middle, or to where most of what was looked at can be seen.
-        half_ms = tracks[0].reach * STEP_MS / 2
+        half_ms = tracks[0].reach * HOP_MS / 2
         middle = timeline.middle(length_s)
         if leaves:
             middle = float(np.clip(middle, -half_ms, half_ms))
-        curve = curve_of(straightened(tracks, timeline, middle))
+        curve = curve_of(drift_compensated(tracks, timeline, middle))
         # A mean over all of it is in sync where the offset only passes through zero.
         score = _share_in_sync(tracks, n_frames, calibration)
     certainty = peak_probability(curve, calibration)
@@ -66,7 +66,7 @@ def judge(
         status = "weak"
     elif status == "ok" and timeline is not None and (leaves or beyond(timeline)):
         status = "edge"
-    why = _reason(status, max(abs(curve.offsets)) * STEP_MS)
+    why = _reason(status, max(abs(curve.offsets)) * HOP_MS)
     if status == "edge" and leaves and timeline.kind == "drift":
         why = leaves
     if status == "edge" and timeline is not None and beyond(timeline):
@@ -89,14 +89,14 @@ def judge(
         "confidence": rounded(confidence),
         "min_distance": rounded(distance),
         "curve": {
-            "offset_ms": [int(step) * STEP_MS for step in curve.offsets],
+            "offset_ms": [int(step) * HOP_MS for step in curve.offsets],
             "similarity": [rounded(value) for value in curve.similarity],
         },
         "per_second": [rounded(value) for value in _by_second(tracks, n_frames, calibration)],
         "offsets": offsets,
         "timeline": told,
         "undetermined": why,
-        "notes": [] if why else strange + off_course_notes(offsets, told),
+        "notes": [] if why else strange + local_outlier_notes(offsets, told),
     }
 
 
@@ -144,15 +144,15 @@ def _strange(
     for start in range(0, n_frames, long):
         parts = _parts(tracks, start, start + long)
         middle = timeline.at((start + long / 2) / FPS)
-        curve = curve_of(straightened(parts, timeline, middle))
-        chance = probability_at(curve, round(middle / STEP_MS), calibration)
+        curve = curve_of(drift_compensated(parts, timeline, middle))
+        chance = probability_at(curve, round(middle / HOP_MS), calibration)
         if chance is None or curve.windows < STRANGE_SPEECH_S * FPS:
             continue
         heard += 1
         if chance < STRANGE_CHANCE:
             first = spans.pop()[0] if spans and spans[-1][1] == start else start
             spans.append((first, min(start + long, n_frames)))
-    reach = tracks[0].reach * STEP_MS
+    reach = tracks[0].reach * HOP_MS
     told = [
         tr("{first:.0f}–{last:.0f} s: mouth and sound do not belong together at this offset; it "
            "is another voice, or the offset lies beyond what was looked at (±{ms} ms: "
@@ -162,7 +162,9 @@ def _strange(
     return told, sum(-(-(last - first) // long) for first, last in spans) / max(1, heard)
 
 
-def tracks_in_numbers(faces: list[Face], speakers: Speakers, calibration: dict) -> list[dict]:
+def describe_tracks(
+    faces: list[FaceEvidence], speakers: SpeakerChoice, calibration: dict
+) -> list[dict]:
     """``details["tracks"]``: every followed face, and what the sound says of it."""
     chosen = {face.number for face in speakers.chosen}
     told = []

@@ -15,7 +15,7 @@ ENOUGH = FPS  # windows with speech from which a shot can show that nobody in it
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceEvidence:
     """A followed face with its evidence.
 
     Attributes:
@@ -46,7 +46,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Speakers:
+class SpeakerChoice:
     """Who speaks.
 
     Attributes:
@@ -54,13 +54,13 @@ class Speakers:
         voice_over: numbers of shots in which somebody is heard whom the picture does not show.
     """
 
-    chosen: list[Face]
+    chosen: list[FaceEvidence]
     voice_over: list[int]
 
 
 def choose_faces(
-    faces: list[Face], how: str | int, calibration: dict, least_probability: float
-) -> Speakers:
+    faces: list[FaceEvidence], how: str | int, calibration: dict, least_probability: float
+) -> SpeakerChoice:
     """Whose mouths are compared with the sound.
 
     Args:
@@ -80,10 +80,10 @@ def choose_faces(
             tr("face {face}: there is none; speaking, largest, or a number from 0 to {last}",
                face=how, last=len(faces) - 1)
         )  # fmt: skip
-    return Speakers(chosen, [])
+    return SpeakerChoice(chosen, [])
 
 
-def voices_over(faces: list[Face], speakers: Speakers) -> list[str]:
+def voice_over_notes(faces: list[FaceEvidence], speakers: SpeakerChoice) -> list[str]:
     """A sentence for each shot that is left out."""
     found = []
     for number in speakers.voice_over:
@@ -96,7 +96,9 @@ def voices_over(faces: list[Face], speakers: Speakers) -> list[str]:
     return found
 
 
-def speaking(faces: list[Face], calibration: dict, least_probability: float) -> Speakers:
+def speaking(
+    faces: list[FaceEvidence], calibration: dict, least_probability: float
+) -> SpeakerChoice:
     """The face of each shot that the sound belongs to; where it was lost and found again, or the
     next one speaks, the faces that follow one another.
 
@@ -108,7 +110,7 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
         calibration: of the checkpoint.
         least_probability: an offset less likely right says nothing.
     """
-    shots: dict[int, list[Face]] = {}
+    shots: dict[int, list[FaceEvidence]] = {}
     for face in faces:
         shots.setdefault(face.shot, []).append(face)
     certain, best = {}, {}
@@ -131,32 +133,35 @@ def speaking(faces: list[Face], calibration: dict, least_probability: float) -> 
             voice_over.append(number)
         else:
             chosen += found or [people[int(np.argmax(fits))]]
-    return Speakers(sorted(chosen, key=lambda face: face.first_frame), voice_over)
+    return SpeakerChoice(sorted(chosen, key=lambda face: face.first_frame), voice_over)
 
 
-def cuts_between(faces: list[Face]) -> list[float]:
+def cuts_between(faces: list[FaceEvidence]) -> list[float]:
     """Seconds at which a shot with a face begins after one before, rising."""
     begins = {face.shot: face.shot_begin for face in faces}
     return [first / FPS for first in sorted(begins.values())[1:]]
 
 
-def largest(faces: list[Face]) -> Speakers:
+def largest(faces: list[FaceEvidence]) -> SpeakerChoice:
     """Of faces that share frames the largest (area times duration)."""
-    chosen: list[Face] = []
+    chosen: list[FaceEvidence] = []
     for face in sorted(faces, key=lambda one: one.size, reverse=True):
         if _apart(face, chosen):
             chosen.append(face)
-    return Speakers(sorted(chosen, key=lambda face: face.first_frame), [])
+    return SpeakerChoice(sorted(chosen, key=lambda face: face.first_frame), [])
 
 
-def _apart(face: Face, others: list[Face]) -> bool:
+def _apart(face: FaceEvidence, others: list[FaceEvidence]) -> bool:
     """Whether it shares no frame with any of them."""
     return all(face.stop <= one.first_frame or one.stop <= face.first_frame for one in others)
 
 
 def _in_turn(
-    people: list[Face], chances: list[float], least: float, found: list[Face] | None = None
-) -> list[Face]:
+    people: list[FaceEvidence],
+    chances: list[float],
+    least: float,
+    found: list[FaceEvidence] | None = None,
+) -> list[FaceEvidence]:
     """Those with a chance of so much at least, the likeliest first, that share no frame with each
     other, nor with those that were found before."""
     found = list(found or [])
@@ -166,11 +171,11 @@ def _in_turn(
     return found
 
 
-def _chance(face: Face, calibration: dict) -> float:
+def _chance(face: FaceEvidence, calibration: dict) -> float:
     """That the face's own best offset is right; 0 without evidence."""
     return peak_probability(curve_of([face.evidence]), calibration) or 0.0
 
 
-def _fits(face: Face, offset: int, calibration: dict) -> float:
+def _fits(face: FaceEvidence, offset: int, calibration: dict) -> float:
     """The chance that the face is in sync at an offset in steps; 0 without evidence."""
     return probability_at(curve_of([face.evidence]), offset, calibration) or 0.0

@@ -9,14 +9,14 @@ from itertools import chain, pairwise
 
 import numpy as np
 
-from ..core.constants import FPS, STEP_MS, WINDOW_FRAMES
+from ..core.constants import FPS, HOP_MS, WINDOW_FRAMES
 from .evidence import FIT_STEPS, Evidence
 
 PLACING_S = 4  # a jump is placed within ± this of where seconds show it
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """A stretch with one course of the offset.
 
     Attributes:
@@ -45,7 +45,7 @@ class Timeline:
     """
 
     kind: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Segment, ...]
 
     @property
     def ppm(self) -> float:
@@ -59,7 +59,7 @@ class Timeline:
         for piece in told["pieces"]:
             length_s = piece["end_s"] - piece["start_s"]
             slope = (piece["end_offset_ms"] - piece["offset_ms"]) / max(length_s, 1e-3)
-            pieces.append(Piece(piece["start_s"], piece["end_s"], piece["offset_ms"], slope))
+            pieces.append(Segment(piece["start_s"], piece["end_s"], piece["offset_ms"], slope))
         return cls(told["kind"], tuple(pieces))
 
     def plus(self, other: "Timeline", length_s: float) -> "Timeline":
@@ -70,7 +70,7 @@ class Timeline:
         for first, last in pairwise(edge for edge in edges if 0 <= edge <= length_s):
             own, more = self._piece(first), other._piece(first)
             offset = own.at(first) + more.at(first)
-            pieces.append(Piece(first, last, offset, own.slope + more.slope))
+            pieces.append(Segment(first, last, offset, own.slope + more.slope))
         kind = "jumps" if len(pieces) > 1 else "drift" if pieces[0].slope else "constant"
         return Timeline(kind, tuple(pieces))
 
@@ -95,12 +95,12 @@ class Timeline:
         """The offset at a time, in ms; before the first and after the last piece, theirs."""
         return self._piece(second).at(second)
 
-    def _piece(self, second: float) -> Piece:
+    def _piece(self, second: float) -> Segment:
         return next((piece for piece in self.pieces if second < piece.end_s), self.pieces[-1])
 
 
 @dataclass(frozen=True)
-class Seconds:
+class EvidenceBySecond:
     """Evidence by second.
 
     Attributes:
@@ -127,7 +127,7 @@ class Seconds:
         return self.windows > 0
 
 
-def by_second(tracks: Iterable[Evidence], n_frames: int) -> Seconds:
+def evidence_by_second(tracks: Iterable[Evidence], n_frames: int) -> EvidenceBySecond:
     """Sum the evidence of the windows that begin in each second.
 
     Args:
@@ -138,7 +138,7 @@ def by_second(tracks: Iterable[Evidence], n_frames: int) -> Seconds:
     for part in chain.from_iterable(track.parts() for track in tracks):
         usable = part.usable
         if seconds is None:
-            seconds = Seconds(np.zeros((count, usable.shape[1])), np.zeros(count, int))
+            seconds = EvidenceBySecond(np.zeros((count, usable.shape[1])), np.zeros(count, int))
         if not len(usable):
             continue
         second = (part.first_frame + np.arange(len(usable))) // FPS
@@ -152,7 +152,7 @@ def by_second(tracks: Iterable[Evidence], n_frames: int) -> Seconds:
     return seconds
 
 
-def straightened(
+def drift_compensated(
     tracks: Iterable[Evidence], timeline: Timeline, reference_ms: float
 ) -> Iterator[Evidence]:
     """The evidence as it would be if the offset were ``reference_ms`` all the time: along the
@@ -160,7 +160,7 @@ def straightened(
     for part in chain.from_iterable(track.parts() for track in tracks):
         rows, width = part.similarity.shape
         seconds = (part.first_frame + np.arange(rows)) / FPS
-        steps = [round((timeline.at(second) - reference_ms) / STEP_MS) for second in seconds]
+        steps = [round((timeline.at(second) - reference_ms) / HOP_MS) for second in seconds]
         place = np.arange(width) + np.array(steps, int).reshape(-1, 1)
         inside = (place >= 0) & (place < width)
         place = np.clip(place, 0, width - 1)
@@ -169,7 +169,7 @@ def straightened(
         yield Evidence(similarity, usable, part.first_frame)
 
 
-def jumps_placed(
+def refine_jumps(
     timeline: Timeline, tracks: list[Evidence], cuts: Sequence[float] = ()
 ) -> Timeline:
     """Jumps found by the second, placed to the frame: where the windows change sides; in a pause
@@ -213,11 +213,11 @@ def jumps_placed(
 
 def _column(part: Evidence, offset_ms: float) -> np.ndarray:
     """Similarities at an offset, 0 where nobody speaks; float [W]."""
-    place = int(np.clip(round(offset_ms / STEP_MS) + part.reach, 0, 2 * part.reach))
+    place = int(np.clip(round(offset_ms / HOP_MS) + part.reach, 0, 2 * part.reach))
     return part.similarity[:, place] * part.usable[:, place]
 
 
-def peak_steps(total: np.ndarray) -> float:
+def peak_hops(total: np.ndarray) -> float:
     """Where a curve over offsets is highest, in steps, refined by a parabola."""
     reach = len(total) // 2
     best = int(total.argmax())

@@ -14,10 +14,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.constants import STEP_MS
-from .changepoints import offsets_between, steps_at
+from ..core.constants import HOP_MS
+from .changepoints import jumps_at_cuts, offsets_between
 from .drift import MOST_PPM, drifting
-from .timeline import Piece, Seconds, Timeline, peak_steps
+from .timeline import EvidenceBySecond, Segment, Timeline, peak_hops
 
 SURE = 3.0  # standard errors by which a richer story must fit better
 SETTLED = 1.0  # the same, of stories that have both been shown to fit better than one offset
@@ -28,7 +28,9 @@ LEAST_JUMP_MS = 20  # pieces that differ by less are one
 JUMP_COST = 3.0  # of a jump, in deviations of what a second shows by chance
 
 
-def find_timeline(seconds: Seconds, length_s: float, cuts: Sequence[float] = ()) -> Timeline | None:
+def fit_timeline(
+    seconds: EvidenceBySecond, length_s: float, cuts: Sequence[float] = ()
+) -> Timeline | None:
     """The simplest story that the evidence does not contradict; None without any evidence.
 
     Args:
@@ -39,7 +41,7 @@ def find_timeline(seconds: Seconds, length_s: float, cuts: Sequence[float] = ())
         return None
     every = np.ones(len(seconds.gain), bool)
     kind, found = "constant", _constant(seconds, every, length_s)
-    steps = steps_at(cuts, seconds, every, length_s)
+    steps = jumps_at_cuts(cuts, seconds, every, length_s)
     if seconds.heard.sum() < 4 * LEAST_PIECE_S:
         return Timeline("jumps" if len(steps) > 1 else kind, steps if len(steps) > 1 else found)
     one = _held_out(seconds, _constant, length_s)
@@ -66,7 +68,7 @@ def beyond(timeline: Timeline) -> bool:
     return timeline.kind == "drift" and abs(timeline.ppm) > MOST_PPM
 
 
-def _is_one(name: str, story: tuple[Piece, ...], length_s: float) -> bool:
+def _is_one(name: str, story: tuple[Segment, ...], length_s: float) -> bool:
     """Whether a story says no more than that there is one offset."""
     if name == "drift":
         return abs(story[0].slope) * length_s < LEAST_DRIFT_MS
@@ -74,21 +76,21 @@ def _is_one(name: str, story: tuple[Piece, ...], length_s: float) -> bool:
 
 
 def _stepped(
-    pieces: tuple[Piece, ...], cuts: Sequence[float], seconds: Seconds
-) -> tuple[Piece, ...]:
+    pieces: tuple[Segment, ...], cuts: Sequence[float], seconds: EvidenceBySecond
+) -> tuple[Segment, ...]:
     """Pieces, each with the steps that are in it: jumps that are large hide small ones."""
     found = []
     for piece in pieces:
         inside = (seconds.times >= piece.start_s) & (seconds.times < piece.end_s)
         within = [cut for cut in cuts if piece.start_s < cut < piece.end_s]
-        parts = steps_at(within, seconds, inside, piece.end_s) if within else (piece,)
+        parts = jumps_at_cuts(within, seconds, inside, piece.end_s) if within else (piece,)
         if len(parts) == 1:
             parts = (piece,)
         found += [replace(parts[0], start_s=piece.start_s), *parts[1:]]
     return tuple(found)
 
 
-def _held_out(seconds: Seconds, fit, length_s: float) -> np.ndarray:
+def _held_out(seconds: EvidenceBySecond, fit, length_s: float) -> np.ndarray:
     """What each second shows for a story that was fitted to others, float [N]."""
     number = np.arange(len(seconds.gain))
     shown = np.zeros(len(number))
@@ -102,7 +104,7 @@ def _held_out(seconds: Seconds, fit, length_s: float) -> np.ndarray:
 
 def _gain_at(gain: np.ndarray, offset_ms: float) -> float:
     """What a second shows for an offset; nothing for or against one that was not looked at."""
-    place = offset_ms / STEP_MS + len(gain) // 2
+    place = offset_ms / HOP_MS + len(gain) // 2
     return float(np.interp(place, np.arange(len(gain)), gain, left=0, right=0))
 
 
@@ -117,11 +119,11 @@ def _better(rich: np.ndarray, simple: np.ndarray, sure: float = SURE) -> bool:
     return len(more) > 0 and bool(more.sum() > sure * more.std() * np.sqrt(len(more)))
 
 
-def _constant(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
-    return (Piece(0.0, length_s, peak_steps(seconds.gain[kept].sum(0)) * STEP_MS),)
+def _constant(seconds: EvidenceBySecond, kept: np.ndarray, length_s: float) -> tuple[Segment, ...]:
+    return (Segment(0.0, length_s, peak_hops(seconds.gain[kept].sum(0)) * HOP_MS),)
 
 
-def _jumps(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, ...]:
+def _jumps(seconds: EvidenceBySecond, kept: np.ndarray, length_s: float) -> tuple[Segment, ...]:
     """The course of constant pieces along which most is shown, less the cost of each jump
     (dynamic programming; a piece has at least ``LEAST_PIECE_S`` seconds of speech)."""
     number = np.flatnonzero(kept & (seconds.windows > 0))
@@ -148,13 +150,13 @@ def _jumps(seconds: Seconds, kept: np.ndarray, length_s: float) -> tuple[Piece, 
     edges = [count]
     while edges[0]:
         edges.insert(0, int(before[edges[0]]))
-    offsets = [peak_steps(total) * STEP_MS for total in np.diff(sums[edges], axis=0)]
+    offsets = [peak_hops(total) * HOP_MS for total in np.diff(sums[edges], axis=0)]
     while len(offsets) > 1 and np.abs(np.diff(offsets)).min() < LEAST_JUMP_MS:
         del edges[1 + int(np.abs(np.diff(offsets)).argmin())]
-        offsets = [peak_steps(total) * STEP_MS for total in np.diff(sums[edges], axis=0)]
+        offsets = [peak_hops(total) * HOP_MS for total in np.diff(sums[edges], axis=0)]
     pieces = []
     for (start, end), offset in zip(pairwise(edges), offsets, strict=True):
         first = 0.0 if start == 0 else (number[start - 1] + 1 + number[start]) / 2
         last = length_s if end == count else (number[end - 1] + 1 + number[end]) / 2
-        pieces.append(Piece(float(first), float(last), offset))
+        pieces.append(Segment(float(first), float(last), offset))
     return tuple(pieces)

@@ -68,7 +68,7 @@ def correction(details: dict, before: float | None, after: float | None) -> str:
     Args:
         details: of the pair as it was given.
     """
-    scores = {"before": shown(before), "after": shown(after)}
+    scores = {"before": format_score(before), "after": format_score(after)}
     offset_ms, timeline = details["offset_ms"], details["timeline"]
     if timeline["kind"] == "drift":
         return tr("audio drifted by {ppm:+.0f} ppm, corrected; score {before} → {after}",
@@ -88,11 +88,11 @@ def correction(details: dict, before: float | None, after: float | None) -> str:
     )
 
 
-def percent_sure(chance: float) -> float:
+def capped_probability(chance: float) -> float:
     """A chance in whole percent (0.97), never rounded up to certainty."""
     return min(math.floor(round(chance * 100, 6)), 99) / 100
 
 
-def shown(score: float | None) -> str:
+def format_score(score: float | None) -> str:
     """A score for a person, never rounded up to certainty."""
-    return "–" if score is None else f"{percent_sure(score):.2f}"
+    return "–" if score is None else f"{capped_probability(score):.2f}"

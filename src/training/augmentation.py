@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ..audio.features import band_centres_hz
-from ..core.constants import N_MELS, STEP_MS
+from ..core.constants import HOP_MS, N_MELS
 from ..models.spec import ModelSize
 
 
@@ -194,7 +194,7 @@ class Augmentation:
         """Every sound goes on after its end, falling: the power of the room's echoes is added."""
         batch, steps, _ = bands.shape
         chosen = self._chance(batch, 0.3, "reverb")
-        per_step = 10 ** (-6 * STEP_MS / self._between(*self.DECAY_MS, batch))  # −60 dB in all
+        per_step = 10 ** (-6 * HOP_MS / self._between(*self.DECAY_MS, batch))  # −60 dB in all
         later = torch.arange(steps)
         decay = per_step[:, None] ** later * (later > 0)
         decay = decay / decay.sum(1, keepdim=True).clamp(min=1e-9)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.constants import STEPS_PER_FRAME, WINDOW_FRAMES
-from ..dataset.samples import Sample, Track
+from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
+from ..dataset.samples import Sample, SampleData
 from ..models.normalization import (
     bands_of,
     brightness,
@@ -46,7 +46,7 @@ class Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-class Pieces:
+class SegmentSampler:
     """Pieces of ``length`` frames of a set of samples, in batches.
 
     A sample gives about as many pieces an epoch as it is long: one for each ``length`` frames.
@@ -123,7 +123,7 @@ class Pieces:
             yield collate(pieces, [self._number[sample.id] for sample, _ in chosen])
 
 
-def collate(pieces: list[Track], origin: list[int]) -> Batch:
+def collate(pieces: list[SampleData], origin: list[int]) -> Batch:
     """Put pieces side by side; shorter ones are padded with their last frame."""
     longest = max(max(len(piece.crop) for piece in pieces), WINDOW_FRAMES)
     valid = np.zeros((len(pieces), longest), bool)
@@ -135,7 +135,7 @@ def collate(pieces: list[Track], origin: list[int]) -> Batch:
         crops.append(piece.crop[padding])
         speech.append(piece.speech[padding])
         steps = piece.mfcc.reshape(frames, -1)
-        mfcc.append(steps[padding].reshape(longest * STEPS_PER_FRAME, -1))
+        mfcc.append(steps[padding].reshape(longest * HOPS_PER_FRAME, -1))
     return Batch(
         torch.from_numpy(np.stack(crops)),
         torch.from_numpy(np.stack(mfcc)),

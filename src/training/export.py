@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from ..audio.features import N_FFT, WINDOW
-from ..checkpoints.checkpoint import Trained
+from ..checkpoints.checkpoint import TrainedModel
 from ..checkpoints.file_format import write_file
-from ..core.constants import FPS, HOP, N_MELS, SAMPLE_RATE, STEP_MS, STEPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import FPS, HOP, HOP_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import OutputError
-from ..core.files import written_aside
+from ..core.files import written_atomically
+from ..core.resources import resource_path
 from ..dataset.samples import Sample
 from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
@@ -21,7 +22,7 @@ from ..models.sync_model import SyncModel, made_input
 from ..scoring.evidence import FIT_STEPS, MIN_WINDOWS
 from .batches import collate, network_input
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "tools" / "inference_example.py"
+EXAMPLE = resource_path("tools/inference_example.py")
 TRIED_FRAMES = (7, 12, 33)  # lengths on which an exported encoder must agree with PyTorch's
 TOLERANCE = 1e-4
 OPSET = 17
@@ -63,7 +64,7 @@ def export_onnx(model: SyncModel, folder: Path) -> list[Path]:
     for name, net in encoders_of(model).items():
         path = folder / f"{name}_encoder.onnx"
         axes = {0: "clips", 1: "frames" if name == "video" else "steps"}
-        with written_aside(path) as aside, warnings.catch_warnings():
+        with written_atomically(path) as aside, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's, on sizes that are dynamic on purpose
             torch.onnx.export(
                 net, (made_inputs(model, 9)[name],), str(aside), dynamo=False, opset_version=OPSET,
@@ -92,7 +93,7 @@ def export_torchscript(model: SyncModel, folder: Path) -> list[Path]:
     paths = []
     for name, net in encoders_of(model).items():
         path = folder / f"{name}_encoder.torchscript.pt"
-        with written_aside(path) as aside, warnings.catch_warnings():
+        with written_atomically(path) as aside, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(net, made_inputs(model, 9)[name], check_trace=False)
             torch.jit.save(traced, str(aside))
@@ -115,7 +116,7 @@ def _see_agreement(model: SyncModel, name: str, encode, path: Path) -> None:
             )  # fmt: skip
 
 
-def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path]:
+def quantize(folder: Path, trained: TrainedModel, samples: list[Sample]) -> list[Path]:
     """The ONNX encoders of a folder in int8, static, calibrated on samples.
 
     Convolutions only, and weights of 7 bits: without VNNI sums of products of 8 bits saturate
@@ -146,7 +147,7 @@ def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path
     for number, (name, key) in enumerate((("video", "views"), ("audio", "bands"))):
         path = folder / f"{name}_encoder.int8.onnx"
         prepared = folder / f".{name}_encoder.prepared.onnx"
-        with written_aside(path) as aside, warnings.catch_warnings():
+        with written_atomically(path) as aside, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 quant_pre_process(
@@ -165,7 +166,7 @@ def quantize(folder: Path, trained: Trained, samples: list[Sample]) -> list[Path
     return paths
 
 
-def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
+def write_settings(trained: TrainedModel, content: dict, folder: Path) -> list[Path]:
     """``model_config.json`` and ``normalization_params.json``: all a stranger needs.
 
     Raises:
@@ -192,9 +193,9 @@ def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
         "fps": FPS,
         "sample_rate": SAMPLE_RATE,
         "window_frames": WINDOW_FRAMES,
-        "steps_per_frame": STEPS_PER_FRAME,
-        "step_ms": STEP_MS,
-        "reach_steps": config.inference.max_offset_frames * STEPS_PER_FRAME,
+        "steps_per_frame": HOPS_PER_FRAME,
+        "step_ms": HOP_MS,
+        "reach_steps": config.inference.max_offset_frames * HOPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
         "fit_steps": FIT_STEPS,
         "embedding_dim": size.length,
@@ -225,7 +226,7 @@ def write_settings(trained: Trained, content: dict, folder: Path) -> list[Path]:
     paths = []
     for name, values in (("model_config", model), ("normalization_params", params)):
         paths.append(folder / f"{name}.json")
-        with written_aside(paths[-1]) as aside:
+        with written_atomically(paths[-1]) as aside:
             aside.write_text(
                 json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8"
             )
@@ -239,7 +240,7 @@ def write_example(folder: Path) -> Path:
         OutputError.
     """
     path = folder / EXAMPLE.name
-    with written_aside(path) as aside:
+    with written_atomically(path) as aside:
         shutil.copyfile(EXAMPLE, aside)
     return path
 

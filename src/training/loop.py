@@ -18,18 +18,18 @@ from ..core.config import Config
 from ..core.device import choose_device
 from ..dataset.index import INDEX_NAME
 from ..dataset.samples import Sample, load_samples
-from ..dataset.splits import others_of, split_samples
-from ..evaluation.measure import measure, measure_strange, zero_of
+from ..dataset.splits import other_clip_partners, split_samples
+from ..evaluation.measure import measure_evidence, measure_mismatched, measure_zero_ms
 from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr
 from ..models.sync_model import SyncModel, count_parameters
-from ..scoring.calibration import fit
+from ..scoring.calibration import fit_calibration
 from ..scoring.evidence import SEARCH_REACH
 from .augmentation import Augmentation
 from .batches import Batch, network_input, windows_of
 from .loss import n_way_loss
-from .resume import begin_with, origin_of, take_up, with_shape_of
-from .state import State, Tally, new_model, new_state
+from .resume import init_checkpoint, load_pretrained, resume_state, with_network_of
+from .state import AverageMeter, State, new_model, new_state
 
 TEST_LENGTHS = (5, 15)  # frames
 CALIBRATION_REACH = 2 * SEARCH_REACH  # sounds are put off within the reach of a search
@@ -38,7 +38,7 @@ FEW_CLIPS = 4  # with fewer validation clips a warning is given
 
 
 @dataclass
-class Outcome:
+class EpochResult:
     """What an epoch came to.
 
     Attributes:
@@ -47,8 +47,8 @@ class Outcome:
         zero_ms: what the network finds in clips it was trained on; likewise.
     """
 
-    train: Tally
-    val: Tally
+    train: AverageMeter
+    val: AverageMeter
     report: OffsetReport
     value: float
     calibration: dict | None = None
@@ -61,16 +61,16 @@ def start(
     """Load the data, make the network, or take both up where a checkpoint left them.
 
     Args:
-        change_rate: of ``take_up``.
+        change_rate: of ``resume_state``.
 
     Returns:
         (state, test samples).
     """
     device = choose_device(config.training.device)
     print(tr("device: {device}", device=device))
-    origin = origin_of(config.training)
+    origin = init_checkpoint(config.training)
     if resume or origin:
-        config = with_shape_of(config, resume or origin)
+        config = with_network_of(config, resume or origin)
     model = new_model(config, device)
     print(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     index = Path(config.data.processed_dir) / INDEX_NAME
@@ -82,12 +82,12 @@ def start(
                  n=left_out))  # fmt: skip
     train, val, test = split_samples(samples, config.training)
     state = new_state(config, model, train, val)
-    state.clips = digest_of(train, val, test)
+    state.clips = splits_digest(train, val, test)
     state.trained_on = sorted(sample.fingerprint for sample in train)
     if resume:
-        take_up(state, resume, change_rate)
+        resume_state(state, resume, change_rate)
     elif origin:
-        earlier = begin_with(model, origin)
+        earlier = load_pretrained(model, origin)
         known = set(earlier) & {sample.fingerprint for sample in val + test}
         if known:
             print(tr("{n} validation and test samples were trained on before: their figures will "
@@ -100,7 +100,7 @@ def start(
     return state, test
 
 
-def digest_of(*parts: list[Sample]) -> str:
+def splits_digest(*parts: list[Sample]) -> str:
     """Which clips are in which part, as a hexadecimal SHA-256."""
     groups = [sorted({sample.group for sample in part}) for part in parts]
     return sha256(repr(groups).encode()).hexdigest()
@@ -121,7 +121,7 @@ def forward(
     )  # fmt: skip
 
 
-def train_epoch(state: State, after_step: Callable[[], None] = lambda: None) -> Tally:
+def train_epoch(state: State, after_step: Callable[[], None] = lambda: None) -> AverageMeter:
     """One pass over the training samples, or what is left of it."""
     settings = state.config.training
     if not state.batch:
@@ -163,10 +163,10 @@ def train_step(state: State, batch: Batch, augmentation: Augmentation | None) ->
 
 
 @torch.inference_mode()
-def validate(state: State) -> Tally:
+def validate(state: State) -> AverageMeter:
     """One pass over the validation samples, without augmentation, among windows of a clip."""
     model = state.judged.eval()
-    tally = Tally()
+    tally = AverageMeter()
     with tqdm(total=len(state.val), desc=tr("validate"), unit="it") as bar:
         for batch in state.val.in_order():
             loss, right, asked = forward(state, model, batch, None, False)
@@ -176,7 +176,7 @@ def validate(state: State) -> Tally:
     return tally
 
 
-def write_log(state: State, writer, outcome: Outcome, rate: float) -> None:
+def write_log(state: State, writer, outcome: EpochResult, rate: float) -> None:
     """Numbers and pictures for TensorBoard."""
     report = outcome.report
     for name, tally in (("train", outcome.train), ("val", outcome.val)):
@@ -204,7 +204,7 @@ def log_pictures(state: State) -> tuple[torch.Tensor, torch.Tensor]:
     return strip.cpu(), matrix[None].float().cpu()
 
 
-def monitored(config: Config, val: Tally, report: OffsetReport) -> float:
+def monitored(config: Config, val: AverageMeter, report: OffsetReport) -> float:
     """What the best model is best by (``training.monitor``); higher is better."""
     if config.training.monitor == "val_loss":
         return -val.mean_loss
@@ -214,22 +214,22 @@ def monitored(config: Config, val: Tally, report: OffsetReport) -> float:
     return report.whole_clip if math.isnan(share) else share  # clips too short for any place
 
 
-def judge_epoch(state: State, train: Tally) -> Outcome:
+def evaluate_epoch(state: State, train: AverageMeter) -> EpochResult:
     """Measure the network on the validation samples; changes nothing."""
     val = validate(state)
-    seen = measure(state.judged, state.val_samples, CALIBRATION_REACH)
+    seen = measure_evidence(state.judged, state.val_samples, CALIBRATION_REACH)
     near = [evidence.shifted(0, SEARCH_REACH) for evidence in seen]
     report = offset_report(near, TEST_LENGTHS)
-    outcome = Outcome(train, val, report, monitored(state.config, val, report))
+    outcome = EpochResult(train, val, report, monitored(state.config, val, report))
     if (outcome.value, -val.mean_loss) > (state.best_value, -state.best_val_loss) or not val.asked:
-        others = others_of(state.val_samples)
-        strange = measure_strange(state.judged, state.val_samples, others, CALIBRATION_REACH)
-        outcome.calibration = fit(seen, strange, SEARCH_REACH)
-        outcome.zero_ms = zero_of(state.judged, state.train.samples, ZERO_CLIPS)
+        others = other_clip_partners(state.val_samples)
+        strange = measure_mismatched(state.judged, state.val_samples, others, CALIBRATION_REACH)
+        outcome.calibration = fit_calibration(seen, strange, SEARCH_REACH)
+        outcome.zero_ms = measure_zero_ms(state.judged, state.train.samples, ZERO_CLIPS)
     return outcome
 
 
-def save_epoch(state: State, folder: Path, outcome: Outcome) -> None:
+def save_epoch(state: State, folder: Path, outcome: EpochResult) -> None:
     """``last.pth`` always, ``best_model.pth`` and ``checkpoint_epoch_N.pth`` when due."""
     if outcome.calibration:
         state.best_value = outcome.value
@@ -260,7 +260,7 @@ def save_periodic(state: State, path: Path) -> None:
         (path.parent / state.periodic.pop(0)).unlink(missing_ok=True)
 
 
-def fit_model(state: State, folder: Path) -> None:
+def train_model(state: State, folder: Path) -> None:
     """Train until the last epoch."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -274,7 +274,7 @@ def fit_model(state: State, folder: Path) -> None:
 
     if state.epoch == state.step == 0 and settings.init_from != "none":
         # What training begins with may be better than what comes first.
-        outcome = judge_epoch(state, Tally())
+        outcome = evaluate_epoch(state, AverageMeter())
         with uninterrupted():
             print(tr("before training: validation loss {loss:.4f}, validation accuracy {acc:.4f}",
                      loss=outcome.val.mean_loss, acc=outcome.val.accuracy))  # fmt: skip
@@ -286,7 +286,7 @@ def fit_model(state: State, folder: Path) -> None:
                             total=settings.num_epochs))  # fmt: skip
             rate = state.scheduler.get_last_lr()[0]
             train = train_epoch(state, after_step)
-            outcome = judge_epoch(state, train)
+            outcome = evaluate_epoch(state, train)
             with uninterrupted():  # what was measured is saved with what it was measured on
                 state.end_epoch(outcome.val.mean_loss)
                 print_epoch(outcome, rate)
@@ -295,7 +295,7 @@ def fit_model(state: State, folder: Path) -> None:
     save_checkpoint(folder / FINAL, state.content())
 
 
-def print_epoch(outcome: Outcome, rate: float) -> None:
+def print_epoch(outcome: EpochResult, rate: float) -> None:
     train, val = outcome.train, outcome.val
     print(tr("train loss: {loss:.4f}, train accuracy: {acc:.4f}",
              loss=train.mean_loss, acc=train.accuracy))  # fmt: skip
@@ -308,7 +308,7 @@ def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
     """Measure the best model on the test split and print the figures."""
     path = folder / BEST
     trained = load_trained(path, device)
-    report = offset_report(measure(trained.model, test, SEARCH_REACH), TEST_LENGTHS)
+    report = offset_report(measure_evidence(trained.model, test, SEARCH_REACH), TEST_LENGTHS)
     print("\n" + tr("test split, {n} clips, {path}:", n=report.clips, path=path))
     for frames, share in report.share_at.items():
         print("  " + tr("offset accuracy at K = {k} frames: {share:.1%} (of {places} places)",

@@ -8,7 +8,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..models.sync_model import SyncModel
 
 
-def running_mean(model: SyncModel, decay: float) -> AveragedModel:
+def make_ema(model: SyncModel, decay: float) -> AveragedModel:
     """The exponential moving average of a network's weights (Polyak & Juditsky 1992), quicker
     in its first steps so that where it began is soon forgotten."""
 

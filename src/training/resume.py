@@ -6,20 +6,20 @@ from ..checkpoints.checkpoint import (
     PRETRAINED,
     checked,
     config_of,
-    is_bare,
+    is_state_dict,
     load_checkpoint,
     load_weights,
 )
 from ..checkpoints.file_format import read_file
 from ..core.config import Config, TrainingConfig
 from ..core.errors import CheckpointError
-from ..core.files import shown_path
+from ..core.files import display_path
 from ..i18n.messages import tr
 from ..models.ensemble import parts_in
 from ..models.spec import ModelSize, view_of
 from ..models.sync_model import SyncModel
 from .reproducibility import set_random_states
-from .state import State, Tally
+from .state import AverageMeter, State
 
 # What may not differ where a training is taken up, and what needs to be asked for.
 OF_THE_NETWORK = ("model", "data.input_size", "data.n_mfcc")
@@ -29,7 +29,7 @@ RATE = "training.learning_rate"
 ELSEWHERE = ("paths", "inference", "cleaning", "data", "training.device", "training.init_from")
 
 
-def with_shape_of(config: Config, origin: Path) -> Config:
+def with_network_of(config: Config, origin: Path) -> Config:
     """Settings of as many networks side by side, with the same view, as in the checkpoint that a
     training goes on from or begins with.
 
@@ -37,7 +37,7 @@ def with_shape_of(config: Config, origin: Path) -> Config:
         MissingFileError, CheckpointError: there are none.
     """
     content = read_file(origin)
-    if is_bare(content):
+    if is_state_dict(content):
         parts = parts_in(content, ModelSize.of(config))
         found = {"members": len(parts), "view": view_of(parts)}
     else:
@@ -46,18 +46,18 @@ def with_shape_of(config: Config, origin: Path) -> Config:
     others = {name: value for name, value in found.items() if getattr(config.model, name) != value}
     for name, value in others.items():
         print(tr("model.{name}: {value}, as in {path}",
-                 name=name, value=value, path=shown_path(origin)))  # fmt: skip
+                 name=name, value=value, path=display_path(origin)))  # fmt: skip
     return config.model_copy(update={"model": config.model.model_copy(update=others)})
 
 
-def origin_of(settings: TrainingConfig) -> Path | None:
+def init_checkpoint(settings: TrainingConfig) -> Path | None:
     """The file of ``training.init_from``."""
     if settings.init_from == "none":
         return None
     return PRETRAINED if settings.init_from == "pretrained" else Path(settings.init_from)
 
 
-def begin_with(model: SyncModel, path: Path) -> list[str]:
+def load_pretrained(model: SyncModel, path: Path) -> list[str]:
     """Give a network the weights of an earlier training.
 
     Returns:
@@ -67,9 +67,9 @@ def begin_with(model: SyncModel, path: Path) -> list[str]:
         MissingFileError, CheckpointError: there are none, or they are of another network.
     """
     content = read_file(path)
-    content = content if is_bare(content) else checked(content, path)
+    content = content if is_state_dict(content) else checked(content, path)
     load_weights(model, content, path)
-    print(tr("the weights begin with those of {path}", path=shown_path(path)))
+    print(tr("the weights begin with those of {path}", path=display_path(path)))
     return content.get("trained_on", [])
 
 
@@ -89,7 +89,7 @@ def _among(key: str, keys: tuple[str, ...]) -> bool:
     return key in keys or key.split(".")[0] in keys
 
 
-def take_up(state: State, path: Path, change_rate: bool = False) -> None:
+def resume_state(state: State, path: Path, change_rate: bool = False) -> None:
     """Go on where a checkpoint of an earlier run was written, in the middle of an epoch, too.
 
     Args:
@@ -145,7 +145,7 @@ def _restore(state: State, content: dict, in_order: bool) -> None:
     state.optimizer.load_state_dict(content["optimizer_state_dict"])
     state.epoch, state.step = content["epoch"], content["step"]
     state.batch = content["sampler"]["batch"] if in_order else 0
-    state.tally = Tally(**content["sampler"]["tally"])
+    state.tally = AverageMeter(**content["sampler"]["tally"])
     # The schedule of this run, which may have other steps to an epoch and another rate.
     state.idle = content["sampler"].get("idle", 0)
     steps = max(0, state.epoch * len(state.train) + state.batch - state.idle)

@@ -12,8 +12,8 @@ from ..dataset.samples import Sample
 from ..models.spec import ModelSize
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED
-from .batches import Pieces
-from .optim import make_schedule, running_mean
+from .batches import SegmentSampler
+from .optim import make_ema, make_schedule
 from .reproducibility import random_states, seed_all
 
 
@@ -27,15 +27,15 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
-    train: Pieces
-    val: Pieces
+    train: SegmentSampler
+    val: SegmentSampler
     val_samples: list[Sample]
     generator: torch.Generator  # of the augmentation
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished steps of the epoch under way
     step: int = 0  # finished steps of all
     idle: int = 0  # the first of them, before there was anything to learn from
-    tally: "Tally" = field(default_factory=lambda: Tally())  # of the epoch under way
+    tally: "AverageMeter" = field(default_factory=lambda: AverageMeter())  # of the epoch under way
     clips: str = ""  # digest of the clips and how they are split
     trained_on: list[str] = field(default_factory=list)  # fingerprints, of earlier runs, too
     val_loss: float = math.inf  # of the last finished epoch
@@ -56,7 +56,7 @@ class State:
     def begin_epoch(self) -> None:
         """From here on only the epoch's number decides what is drawn in it."""
         self.generator.manual_seed(self.config.training.seed * 100_003 + self.epoch)
-        self.tally = Tally()
+        self.tally = AverageMeter()
 
     def end_epoch(self, val_loss: float) -> None:
         self.epoch, self.batch, self.val_loss = self.epoch + 1, 0, val_loss
@@ -94,7 +94,7 @@ class State:
 
 
 @dataclass
-class Tally:
+class AverageMeter:
     """Running sums of one pass over the data."""
 
     loss: float = 0.0
@@ -129,13 +129,13 @@ def new_state(config: Config, model: SyncModel, train: list[Sample], val: list[S
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    batches = Pieces(train, *pieces, balance=settings.speaker_balance)
+    batches = SegmentSampler(train, *pieces, balance=settings.speaker_balance)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, make_schedule(len(batches), settings.warmup_epochs, settings.num_epochs)
     )
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     return State(
         config, device, model, optimizer, scheduler, scaler,
-        batches, Pieces(val, *pieces), val, torch.Generator(), calibration=dict(UNFITTED),
-        average=running_mean(model, settings.ema) if settings.ema else None,
+        batches, SegmentSampler(val, *pieces), val, torch.Generator(), calibration=dict(UNFITTED),
+        average=make_ema(model, settings.ema) if settings.ema else None,
     )  # fmt: skip

@@ -13,15 +13,15 @@ from ..core.constants import WINDOW_FRAMES
 from ..core.errors import CheckpointError
 from ..dataset.samples import Sample, load_samples
 from ..dataset.splits import split_samples
-from ..evaluation.measure import measure
+from ..evaluation.measure import measure_evidence
 from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr
 from ..models.spec import ModelSize
 from ..models.sync_model import SyncModel, count_parameters, made_input
-from ..scoring.calibration import READINGS
+from ..scoring.calibration import N_FEATURES
 from ..scoring.evidence import SEARCH_REACH
-from .loop import TEST_LENGTHS, digest_of, validate
-from .state import Tally, new_state
+from .loop import TEST_LENGTHS, splits_digest, validate
+from .state import AverageMeter, new_state
 
 MADE_FRAMES = 20  # of the input a network is tried on
 LOSS_TOLERANCE = 0.01  # other machines round otherwise
@@ -126,7 +126,7 @@ def _calibration_problems(calibration: dict) -> list[str]:
         fitted = calibration[name]
         try:
             numbers = [*fitted["mean"], *fitted["scale"], *fitted["weights"], fitted["bias"]]
-            sound = len(numbers) == 3 * READINGS + 1 and all(math.isfinite(n) for n in numbers)
+            sound = len(numbers) == 3 * N_FEATURES + 1 and all(math.isfinite(n) for n in numbers)
         except (KeyError, TypeError):
             sound = False
         if not sound:
@@ -149,7 +149,7 @@ def _trial(model: SyncModel) -> str | None:
 class Figures:
     """Validation figures of a checkpoint, as its training would measure them."""
 
-    val: Tally
+    val: AverageMeter
     report: OffsetReport
 
 
@@ -164,7 +164,7 @@ def training_samples(
     """
     samples = load_samples(index, config.data, config.training.split_by)
     parts = split_samples(samples, config.training)
-    if content.get("clips") != digest_of(*parts):
+    if content.get("clips") != splits_digest(*parts):
         raise CheckpointError(
             tr("{index} holds other clips than the training had, or other splits of them: its "
                "figures cannot be compared", index=index)
@@ -175,7 +175,7 @@ def training_samples(
 def figures_of(model: SyncModel, config: Config, val: list[Sample]) -> Figures:
     """Measure a network on validation samples."""
     state = new_state(config, model, [], val)
-    seen = measure(model.eval(), val, SEARCH_REACH)
+    seen = measure_evidence(model.eval(), val, SEARCH_REACH)
     return Figures(validate(state), offset_report(seen, TEST_LENGTHS))
 
 

@@ -19,7 +19,7 @@ from src.audio.features import (
     features_of,
     silence,
 )
-from src.core.constants import HOP, SAMPLE_RATE, SAMPLES_PER_FRAME, STEPS_PER_FRAME
+from src.core.constants import HOP, HOPS_PER_FRAME, SAMPLE_RATE, SAMPLES_PER_FRAME
 from src.media.reader import read_audio
 
 
@@ -121,7 +121,7 @@ def test_no_band_is_lost():
 
 
 def test_four_steps_a_frame():
-    assert STEPS_PER_FRAME * HOP == SAMPLES_PER_FRAME == SAMPLE_RATE // 25
+    assert HOPS_PER_FRAME * HOP == SAMPLES_PER_FRAME == SAMPLE_RATE // 25
 
 
 # ---------------------------------------------------------------------------- speech

@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks import confidence
 from benchmarks.confidence import CHANCES, CONFIDENCES, answered, collect, table
 from src.core.config import load_config
-from src.dataset.samples import Track
+from src.dataset.samples import SampleData
 from tests.benchmarks.test_undetermined import fake
 
 
@@ -35,5 +35,5 @@ def test_own_and_foreign_sounds_are_told_apart(monkeypatch):
 
 
 def test_no_answer_without_a_window():
-    track = Track(np.zeros((4, 96, 96), np.uint8), np.zeros((16, 40)), np.ones(4, bool))
+    track = SampleData(np.zeros((4, 96, 96), np.uint8), np.zeros((16, 40)), np.ones(4, bool))
     assert answered(None, load_config().inference, track) is None

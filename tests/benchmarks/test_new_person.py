@@ -11,7 +11,7 @@ from src.checkpoints.checkpoint import PRETRAINED, load_trained
 from src.core.config import load_config
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample
-from src.training.state import Tally
+from src.training.state import AverageMeter
 
 
 def sample(clip: str, shot: int = 0, known: bool = True, length: int = 50) -> Sample:
@@ -47,7 +47,7 @@ def test_who_cannot_be_measured_is_told(person, clips):
 
 def test_trainings_begin_with_the_pretrained_networks_or_with_nothing(monkeypatch):
     """However many networks the file holds, and whatever the settings say of one."""
-    monkeypatch.setattr(new_person, "train_epoch", lambda state: Tally(1.0, 1, 2))
+    monkeypatch.setattr(new_person, "train_epoch", lambda state: AverageMeter(1.0, 1, 2))
     config, device = load_config(None, ["training.num_epochs=1"]), torch.device("cpu")
     begun = new_person.trained_on(config, OWN, device, PRETRAINED).state_dict()
     pretrained = load_trained(PRETRAINED, device).model.state_dict()

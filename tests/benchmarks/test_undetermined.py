@@ -17,20 +17,20 @@ from benchmarks.undetermined import (
     together,
 )
 from src.audio.features import features_of
-from src.checkpoints.checkpoint import Trained
+from src.checkpoints.checkpoint import TrainedModel
 from src.core.config import load_config
 from src.core.constants import N_MELS
-from src.dataset.samples import Sample, Track
+from src.dataset.samples import Sample, SampleData
 
 
 class FakeSample(Sample):
     """A sample whose frames are numbered, without a file."""
 
-    def read(self, start: int = 0, n_frames: int | None = None) -> Track:
+    def read(self, start: int = 0, n_frames: int | None = None) -> SampleData:
         n = self.length if n_frames is None else n_frames
         crop = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 96, 96))
         mfcc = np.full((4 * n, 40), float(self.id), np.float32)
-        return Track(crop, mfcc, np.ones(n, bool))
+        return SampleData(crop, mfcc, np.ones(n, bool))
 
 
 def fake(name: str, length: int) -> Sample:
@@ -66,7 +66,7 @@ def test_two_who_talk_at_once_are_as_loud_as_each_other():
     mixed = []
     for gain in (-20, 0, 20):
         own, other = (
-            Track(crop, dct(band, type=2, norm="ortho").astype(np.float32), speech)
+            SampleData(crop, dct(band, type=2, norm="ortho").astype(np.float32), speech)
             for band in (bands[0], bands[1] + gain)
         )
         mixed.append(together(own, other).mfcc)
@@ -98,11 +98,11 @@ def test_music_is_no_speech():
 )
 def test_an_offset_is_right_within_a_frame(monkeypatch, told, expected):
     monkeypatch.setattr(undetermined, "evidence_of", lambda *args: None)
-    monkeypatch.setattr(undetermined, "judge", lambda *args: (0.5, told))
-    trained, settings = Trained(None, None, {}), load_config(None, []).inference
+    monkeypatch.setattr(undetermined, "build_result", lambda *args: (0.5, told))
+    trained, settings = TrainedModel(None, None, {}), load_config(None, []).inference
     track = fake("1", 20).read()
     assert answer(trained, settings, track, 15.0) == expected
-    short = Track(track.crop[:4], track.mfcc[:16], track.speech[:4])
+    short = SampleData(track.crop[:4], track.mfcc[:16], track.speech[:4])
     assert answer(trained, settings, short, 0.0) == "too_short"
     none = answer(trained, settings, track, None)
     assert none == ("wrong" if told["status"] == "ok" else told["status"]), "there is none to tell"

@@ -60,7 +60,7 @@ def test_without_a_clip_in_common(compared, first, second):
 @pytest.mark.parametrize(("told", "expected"), [(12.5, -57.5), (None, None)])
 def test_offsets_count_from_the_clip_as_it_was_recorded(monkeypatch, told, expected):
     monkeypatch.setattr(zero, "evidence_of", lambda *args: None)
-    monkeypatch.setattr(zero, "judge", lambda *args: (None, {"offset_ms": told}))
+    monkeypatch.setattr(zero, "build_result", lambda *args: (None, {"offset_ms": told}))
     track = type("Track", (tuple,), {"crop": np.zeros(50)})
     sample = type("Sample", (), {"moved_ms": -70, "read": lambda self: track()})()
     assert zero.offset_of(Trained({}), INFERENCE, sample) == expected

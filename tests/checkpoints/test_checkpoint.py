@@ -13,8 +13,8 @@ from src.checkpoints.checkpoint import (
     for_inference,
     load_checkpoint,
     load_trained,
-    newest,
-    own_or_pretrained,
+    newest_checkpoint,
+    resolve_checkpoint,
     save_checkpoint,
 )
 from src.core.config import Config, parse_config
@@ -171,21 +171,21 @@ def pretrained(tmp_path, monkeypatch) -> Path:
 def test_without_a_model_of_ones_own_the_pretrained_one_is_used(pretrained, capsys, asked):
     own = pretrained.parents[1] / "checkpoints/best_model.pth"
     asked = own if asked == "absolute" else asked
-    assert own_or_pretrained(asked, "checkpoints") == pretrained
+    assert resolve_checkpoint(asked, "checkpoints") == pretrained
     said = capsys.readouterr()
     assert said.out == "" and "pretrained model box" in said.err and len(said.err.splitlines()) == 1
     own.parent.mkdir()
     save_checkpoint(own, content())
-    assert own_or_pretrained(asked, "checkpoints").resolve() == own
+    assert resolve_checkpoint(asked, "checkpoints").resolve() == own
     assert capsys.readouterr().err == ""
 
 
 def test_any_other_missing_checkpoint_stays_missing(pretrained, capsys):
     """Who names a file wants that file."""
     for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
-        refused(own_or_pretrained(name, "checkpoints"), error=MissingFileError)
+        refused(resolve_checkpoint(name, "checkpoints"), error=MissingFileError)
     pretrained.unlink()
-    refused(own_or_pretrained(None, "checkpoints"), "src/train.py", error=MissingFileError)
+    refused(resolve_checkpoint(None, "checkpoints"), "src/train.py", error=MissingFileError)
     assert capsys.readouterr().err == ""
 
 
@@ -290,12 +290,12 @@ def test_nonsense_in_a_checkpoint_is_refused(tmp_path, changes):
 
 def test_the_newest_is_what_a_run_wrote_last(tmp_path):
     with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
-        newest(tmp_path)
+        newest_checkpoint(tmp_path)
     names = ["checkpoint_epoch_9.pth", "last.pth", "checkpoint_epoch_2_step_30.pth"]
     for second, name in enumerate([*names, "best_model.pth", "final_model.pth", "x.pth"]):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 + second, 1000 + second))
-    assert newest(tmp_path).name == names[-1]
+    assert newest_checkpoint(tmp_path).name == names[-1]
 
 
 def test_a_file_of_before_the_views_looks_at_the_lower_face():

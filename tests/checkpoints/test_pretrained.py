@@ -10,7 +10,7 @@ import torch
 from src.checkpoints.checkpoint import PRETRAINED, config_of, load_checkpoint, load_trained
 from src.core.config import Config, TrainingConfig
 from src.models.spec import ModelSize
-from src.training.resume import begin_with, origin_of, with_shape_of
+from src.training.resume import init_checkpoint, load_pretrained, with_network_of
 from src.training.state import new_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +42,11 @@ def test_it_holds_what_judging_takes_and_nothing_of_the_machine():
 def test_it_judges_and_begins_a_training_with_the_usual_settings():
     trained = load_trained(PRETRAINED, torch.device("cpu"))
     asked = Config(training=TrainingConfig(init_from="pretrained"))
-    origin = origin_of(asked.training)
-    config = with_shape_of(asked, origin)
+    origin = init_checkpoint(asked.training)
+    config = with_network_of(asked, origin)
     assert trained.model.size == ModelSize.of(config)
     assert ModelSize.of(config.model_copy(update={"model": asked.model})) == ModelSize.of(Config())
     model = new_model(config, torch.device("cpu"))
-    assert begin_with(model, origin) == load_checkpoint(PRETRAINED)["trained_on"]
+    assert load_pretrained(model, origin) == load_checkpoint(PRETRAINED)["trained_on"]
     weights = trained.model.state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 
 from src.cleaning.clip_offsets import (
-    Found,
-    best_fit_ms,
+    ClipOffset,
+    best_offset_ms,
     centred,
     draw_offsets,
+    estimate_clip_offset,
     folds_of,
-    found_in,
     least_evidence,
     median_by_speaker,
     moved,
     read_found,
-    retimed,
+    retime_samples,
     settled,
     strength,
     write_found,
 )
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample
-from src.evaluation.measure import zero_of
+from src.evaluation.measure import measure_zero_ms
 from src.scoring.evidence import Evidence
 
 REACH = 60
@@ -78,23 +78,23 @@ def test_too_few_speakers_are_told():
 @pytest.mark.parametrize("moved_ms", [0, 80, -120])
 def test_the_own_offset_is_what_was_moved_and_what_is_left(offset_ms, moved_ms):
     one = sample(1, "anna", offset_ms=moved_ms)
-    found = found_in(one, evidence(offset_ms - moved_ms), 0.1, 0.0)
+    found = estimate_clip_offset(one, evidence(offset_ms - moved_ms), 0.1, 0.0)
     assert found.offset_ms == pytest.approx(offset_ms, abs=4)
-    assert found_in(one, evidence(offset_ms - moved_ms), 0.1, 25.0).offset_ms == pytest.approx(
-        found.offset_ms - 25, abs=0.11
-    )
+    assert estimate_clip_offset(
+        one, evidence(offset_ms - moved_ms), 0.1, 25.0
+    ).offset_ms == pytest.approx(found.offset_ms - 25, abs=0.11)
 
 
 def test_the_zero_of_a_network_is_what_it_finds_where_it_was_taught(monkeypatch):
     shown = [sample(n, f"s{n}") for n in range(9)]
     seen = {one.id: evidence(10.0 * n - 20) for n, one in enumerate(shown)}
     monkeypatch.setattr(
-        "src.evaluation.measure.measure",
+        "src.evaluation.measure.measure_evidence",
         lambda model, samples, reach: [seen[s.id] for s in samples],
     )
-    assert zero_of(None, shown, 100) == pytest.approx(20, abs=4)
+    assert measure_zero_ms(None, shown, 100) == pytest.approx(20, abs=4)
     seen |= {one.id: evidence(0, 0.0, windows=3) for one in shown}  # too little to see anything
-    assert zero_of(None, shown, 100) == 0 and zero_of(None, [], 100) == 0
+    assert measure_zero_ms(None, shown, 100) == 0 and measure_zero_ms(None, [], 100) == 0
 
 
 def test_no_evidence_no_offset():
@@ -102,23 +102,27 @@ def test_no_evidence_no_offset():
     least = least_evidence(strange)
     below = [strength(one) <= least for one in strange]
     assert sum(below) == 26, "65 of 100 show less"
-    assert found_in(sample(1), strange[int(np.argmax(below))], least, 0).offset_ms is None
-    assert found_in(sample(1), evidence(30), least, 0).offset_ms == pytest.approx(30, abs=4)
+    assert (
+        estimate_clip_offset(sample(1), strange[int(np.argmax(below))], least, 0).offset_ms is None
+    )
+    assert estimate_clip_offset(sample(1), evidence(30), least, 0).offset_ms == pytest.approx(
+        30, abs=4
+    )
     edge = evidence(640)
-    assert found_in(sample(1), edge, 0.0, 0).offset_ms is None, "it may lie beyond"
-    assert best_fit_ms(edge) is None and best_fit_ms(evidence(30)) == pytest.approx(30, abs=4)
+    assert estimate_clip_offset(sample(1), edge, 0.0, 0).offset_ms is None, "it may lie beyond"
+    assert best_offset_ms(edge) is None and best_offset_ms(evidence(30)) == pytest.approx(30, abs=4)
     short = Evidence(evidence(0).similarity[:5], evidence(0).usable[:5])
-    assert strength(short) == 0 and found_in(sample(1), short, 0.0, 0).offset_ms is None
+    assert strength(short) == 0 and estimate_clip_offset(sample(1), short, 0.0, 0).offset_ms is None
     silent = Evidence(edge.similarity, np.zeros_like(edge.usable))
-    assert found_in(sample(1), silent, 0.0, 0) == Found("/1.mp4#0", None, 0.0)
+    assert estimate_clip_offset(sample(1), silent, 0.0, 0) == ClipOffset("/1.mp4#0", None, 0.0)
 
 
 def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
     samples = [sample(n, "anna") for n in range(4)] + [sample(9, "bob", offset_ms=70.0)]
-    found = [Found(one.id, offset, 1.0) for one, offset in zip(samples, [10, 30, 20, None, None],
-                                                               strict=True)]  # fmt: skip
-    assert [one.offset_ms for one in retimed(samples, found)] == [10, 30, 20, 20, 0]
-    assert [one.offset_ms for one in retimed(samples, None)] == [0] * 5
+    measured = zip(samples, [10, 30, 20, None, None], strict=True)
+    found = [ClipOffset(one.id, offset, 1.0) for one, offset in measured]
+    assert [one.offset_ms for one in retime_samples(samples, found)] == [10, 30, 20, 20, 0]
+    assert [one.offset_ms for one in retime_samples(samples, None)] == [0] * 5
 
 
 @pytest.mark.parametrize("zeros", [[0.0, 40.0], [0.0, 40.0, -50.0], [0.0, 10.0, 20.0, 30.0, 90.0]])
@@ -132,15 +136,15 @@ def test_folds_meet_in_the_middle(zeros):
         seen = []
         for fold, own, other in zip(folds, zeros, others, strict=True):
             timed = [replace(one, offset_ms=10.0 * n + own) for n, one in enumerate(fold)]
-            found = [Found(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
-            new = settled([*found, Found("x", None, 0.0)], timed, len(folds))
-            assert new[-1] == Found("x", None, 0.0)
+            found = [ClipOffset(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
+            new = settled([*found, ClipOffset("x", None, 0.0)], timed, len(folds))
+            assert new[-1] == ClipOffset("x", None, 0.0)
             steps = np.diff([one.offset_ms for one in new[:-1]])
             assert steps == pytest.approx(10), "clips keep their places in the fold"
             seen.append(new[0].offset_ms)
         zeros = seen
     assert apart[0] >= 40 and max(apart[1:]) == pytest.approx(0, abs=0.2)
-    nothing = [Found("/1.mp4#0", None, 0.0)]
+    nothing = [ClipOffset("/1.mp4#0", None, 0.0)]
     assert settled(nothing, folds[0], 2) == nothing
 
 
@@ -149,22 +153,32 @@ def test_zero_is_the_median_over_speakers():
     offsets = {one.id: 50.0 if one.speaker == "grid" else 10.0 * int(one.speaker[1:])
                for one in samples}  # fmt: skip
     assert median_by_speaker(offsets, samples) == 20, "of 0, 10, 20, 30 and 50"
-    found = [Found(one.id, offsets[one.id], 1.0) for one in samples[:-1]]
-    found.append(Found(samples[-1].id, None, 0.1))
+    found = [ClipOffset(one.id, offsets[one.id], 1.0) for one in samples[:-1]]
+    found.append(ClipOffset(samples[-1].id, None, 0.1))
     shifted = centred(found, samples)  # of 0, 10, 20 and 50
     assert [one.offset_ms for one in shifted[-4:]] == [-15, -5, 5, None]
-    assert centred([Found("a", None, 0.0)], samples) == [Found("a", None, 0.0)]
+    assert centred([ClipOffset("a", None, 0.0)], samples) == [ClipOffset("a", None, 0.0)]
 
 
 def test_how_much_moved():
-    before = [Found("a", 10.0, 1), Found("b", 20.0, 1), Found("c", None, 0), Found("d", 0.0, 1)]
-    after = [Found("a", 12.0, 1), Found("b", 15.0, 1), Found("c", 9.0, 1), Found("d", None, 0)]
+    before = [
+        ClipOffset("a", 10.0, 1),
+        ClipOffset("b", 20.0, 1),
+        ClipOffset("c", None, 0),
+        ClipOffset("d", 0.0, 1),
+    ]
+    after = [
+        ClipOffset("a", 12.0, 1),
+        ClipOffset("b", 15.0, 1),
+        ClipOffset("c", 9.0, 1),
+        ClipOffset("d", None, 0),
+    ]
     assert moved(before, after) == 3.5
     assert moved(None, after) is None
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path):
-    found = [Found("ñ 口播/1.mp4#0", -12.3, 0.81), Found("b,c#1", None, 0.0)]
+    found = [ClipOffset("ñ 口播/1.mp4#0", -12.3, 0.81), ClipOffset("b,c#1", None, 0.0)]
     write_found(tmp_path / "t.csv", found)
     assert read_found(tmp_path / "t.csv") == found
     with open(tmp_path / "t.csv", encoding="utf-8-sig", newline="") as file:
@@ -183,7 +197,7 @@ def test_a_damaged_table_is_named(tmp_path, content):
 
 def test_the_picture_has_a_row_a_source_and_a_column_a_round(tmp_path):
     samples = [sample(n, f"{source}__x{n}") for source in ("tv", "web") for n in range(20)]
-    found = [Found(one.id, 40.0, 1.0) for one in samples]
+    found = [ClipOffset(one.id, 40.0, 1.0) for one in samples]
     shapes = []
     for count, before in ((20, None), (40, None), (40, found)):
         draw_offsets(tmp_path / "o.png", samples[:count], found, before)

@@ -9,7 +9,7 @@ import pytest
 from src.cleaning import cross_fitting
 from src.cleaning.clip_offsets import median_by_speaker, read_found
 from src.core.errors import DatasetError
-from src.dataset.build import process
+from src.dataset.build import process_clips
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index, write_index
 from src.dataset.samples import load_samples
@@ -39,7 +39,7 @@ def talkers(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         make_clip(path, 100 + number, SECONDS, shift_ms=shift_ms, speaker=speaker)
     config = config_of(settings_for(folder))
-    process(config, find_clips(config.data))
+    process_clips(config, find_clips(config.data))
     return folder
 
 

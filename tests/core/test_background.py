@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from src.core.background import Beside
+from src.core.background import BackgroundTask
 from src.core.errors import NoAudioError, NoFaceError
 
 
@@ -19,7 +19,7 @@ def endless(seen: list):
 
 
 def test_both_are_done():
-    with Beside(lambda passing: sum(passing(range(10)))) as one:
+    with BackgroundTask(lambda passing: sum(passing(range(10)))) as one:
         assert list(one.watched("abc")) == list("abc")
         assert one.result() == 45
 
@@ -29,7 +29,7 @@ def test_an_error_of_the_work_ends_the_block_between_two_items():
         raise NoAudioError("no sound")
 
     given = []
-    with pytest.raises(NoAudioError), Beside(work) as one:
+    with pytest.raises(NoAudioError), BackgroundTask(work) as one:
         for number in one.watched(range(10_000)):
             given.append(number)
             time.sleep(0.001)
@@ -43,17 +43,17 @@ def test_an_error_of_the_work_is_told_rather_than_one_of_the_block():
         started.wait(5)
         raise NoAudioError("no sound")
 
-    with pytest.raises(NoAudioError), Beside(work):
+    with pytest.raises(NoAudioError), BackgroundTask(work):
         started.set()
         raise NoFaceError("no face")
-    with pytest.raises(NoFaceError), Beside(lambda passing: 1):
+    with pytest.raises(NoFaceError), BackgroundTask(lambda passing: 1):
         raise NoFaceError("no face")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_the_work_is_given_up_with_the_block(error):
     seen, threads = [], threading.active_count()
-    with pytest.raises(error), Beside(endless(seen)):
+    with pytest.raises(error), BackgroundTask(endless(seen)):
         while not seen:
             time.sleep(0.001)
         raise error

@@ -16,8 +16,12 @@ class Terminal(io.StringIO):
 
 
 def test_items_pass_unseen(capfd):
-    assert list(progress.unseen(iter("abc"), "stage", 3)) == ["a", "b", "c"]
-    assert list(progress.bars(iter("abc"), "stage", 3)) == ["a", "b", "c"]  # no terminal here
+    assert list(progress.no_progress(iter("abc"), "stage", 3)) == ["a", "b", "c"]
+    assert list(progress.progress_bars(iter("abc"), "stage", 3)) == [
+        "a",
+        "b",
+        "c",
+    ]  # no terminal here
     assert capfd.readouterr() == ("", "")
 
 
@@ -26,7 +30,7 @@ def test_a_terminal_shows_bars_of_long_work(monkeypatch, total, shown):
     monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    bar = progress.bars(range(4), "looking", total)
+    bar = progress.progress_bars(range(4), "looking", total)
     bar.mininterval, bar.miniters = 0, 1  # every step, not ten a second
     assert list(bar) == [0, 1, 2, 3]
     assert "looking" in terminal.getvalue() and shown in terminal.getvalue()
@@ -35,5 +39,5 @@ def test_a_terminal_shows_bars_of_long_work(monkeypatch, total, shown):
 def test_short_work_shows_none(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert list(progress.bars(range(4), "looking", 4)) == [0, 1, 2, 3]
+    assert list(progress.progress_bars(range(4), "looking", 4)) == [0, 1, 2, 3]
     assert "looking" not in terminal.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import OutputError
-from src.core.workers import Crashed, cores, results_of
+from src.core.workers import Crashed, cores, map_in_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,7 +91,7 @@ def wait_for(condition, seconds: float = 30) -> None:
 
 def test_each_job_is_done_once_with_the_context():
     jobs = list(range(30))
-    results = list(results_of(double, {"name": "some"}, jobs, 2))
+    results = list(map_in_processes(double, {"name": "some"}, jobs, 2))
     assert sorted(job for job, _ in results) == jobs
     assert all(result[:2] == (2 * job, "some") for job, result in results)
     pids = {result[2] for _, result in results}
@@ -100,18 +100,18 @@ def test_each_job_is_done_once_with_the_context():
 
 def test_one_worker_keeps_the_order():
     jobs = ["b", "a", "d", "c", "e"] * 3
-    results = list(results_of(double, {"name": ""}, jobs, 1))
+    results = list(map_in_processes(double, {"name": ""}, jobs, 1))
     assert [job for job, _ in results] == jobs
     assert [result[0] for _, result in results] == [2 * job for job in jobs]
 
 
 def test_no_jobs_need_no_process():
-    assert list(results_of(double, {}, [], 4)) == []
+    assert list(map_in_processes(double, {}, [], 4)) == []
 
 
 def test_zero_workers_mean_one_for_each_core():
     assert 1 <= cores() <= os.cpu_count()
-    pids = {result[2] for _, result in results_of(double, {"name": ""}, list(range(20)), 0)}
+    pids = {result[2] for _, result in map_in_processes(double, {"name": ""}, list(range(20)), 0)}
     assert len(pids) <= cores()
 
 
@@ -132,7 +132,7 @@ def test_only_cores_this_process_may_use_are_counted():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_dies_costs_only_its_job(tmp_path, workers):
     jobs = ["a", "deadly 1", "b", "c", "deadly 2", *map(str, range(12))]
-    results = dict(results_of(dying, tmp_path, jobs, workers))
+    results = dict(map_in_processes(dying, tmp_path, jobs, workers))
     assert sorted(results) == sorted(jobs)
     for job, result in results.items():
         if job.startswith("deadly"):
@@ -146,7 +146,7 @@ def test_a_worker_that_dies_costs_only_its_job(tmp_path, workers):
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
 def test_a_job_that_dies_once_is_done_in_the_end(tmp_path):
     """Memory may have been short for a moment."""
-    results = dict(results_of(dying, tmp_path, ["a", "fragile", "b"], 2))
+    results = dict(map_in_processes(dying, tmp_path, ["a", "fragile", "b"], 2))
     assert results == {"a": "A", "fragile": "FRAGILE", "b": "B"}
 
 
@@ -154,7 +154,7 @@ def test_a_job_that_dies_once_is_done_in_the_end(tmp_path):
 def test_what_work_raises_ends_the_run_and_its_processes(tmp_path):
     done = []
     with pytest.raises(OutputError, match="cannot write it"):
-        for job, _ in results_of(refusing, tmp_path, list(range(200)), 2):
+        for job, _ in map_in_processes(refusing, tmp_path, list(range(200)), 2):
             done.append(job)
     assert len(done) < 20
     pids = workers_in(tmp_path)
@@ -163,7 +163,7 @@ def test_what_work_raises_ends_the_run_and_its_processes(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_results_that_nobody_wants_any_more_end_the_processes(tmp_path):
-    with closing(results_of(lasting, tmp_path, [0, 1, 2], 2)) as results:
+    with closing(map_in_processes(lasting, tmp_path, [0, 1, 2], 2)) as results:
         assert next(results) == (0, 0)
         wait_for(lambda: (tmp_path / "at 1").exists())
         began = time.monotonic()
@@ -173,7 +173,7 @@ def test_results_that_nobody_wants_any_more_end_the_processes(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_jobs_that_are_dropped_remove_what_they_made(tmp_path):
-    with closing(results_of(tidying, tmp_path, [0, 1, 2, 3, 4, 5], 2)) as results:
+    with closing(map_in_processes(tidying, tmp_path, [0, 1, 2, 3, 4, 5], 2)) as results:
         assert next(results) == (0, 0)
         wait_for(lambda: len(list(tmp_path.glob("half-done *"))) == 2)
     assert list(tmp_path.glob("half-done *")) == []
@@ -185,7 +185,7 @@ def test_jobs_that_are_dropped_remove_what_they_made(tmp_path):
 MAIN = """
 import sys
 from pathlib import Path
-from src.core.workers import results_of
+from src.core.workers import map_in_processes
 from tests.core.test_workers import lasting
 
 if __name__ == "__main__":

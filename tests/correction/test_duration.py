@@ -11,10 +11,10 @@ import pytest
 
 from src.core.errors import ConfigError
 from src.correction import remux as muxing
-from src.correction.duration import fitted, sound_end
+from src.correction.duration import audio_end, match_duration
 from src.media import reader as media
-from src.media.streams import read_film
-from src.scoring.timeline import Piece, Timeline
+from src.media.streams import read_source
+from src.scoring.timeline import Segment, Timeline
 from tests.support.films import (
     SECONDS,
     VP9,
@@ -29,7 +29,7 @@ from tests.support.films import (
 
 
 def constant(ms: float) -> Timeline:
-    return Timeline("constant", (Piece(0.0, math.inf, ms),))
+    return Timeline("constant", (Segment(0.0, math.inf, ms),))
 
 
 def lengths(path: Path) -> tuple[float, float]:
@@ -55,15 +55,15 @@ LENGTHS = [
 def test_lengths(tmp_path, suffix, fit, seconds, delay_ms, expected):
     source, target = film(tmp_path / "film.mp4"), tmp_path / f"target.{suffix}"
     sound = write_sound(tmp_path / "sound.wav", 48000, 1, (0.9,), seconds)
-    notes = muxing.lay_sound(source, sound, target, constant(delay_ms), fit)
+    notes = muxing.retime_audio(source, sound, target, constant(delay_ms), fit)
     cut_s = seconds + delay_ms / 1000 - expected
     assert [note for note in notes if "are cut" in note] == [
         f"the last {cut_s:.1f} s of the sound are cut, as the picture ends before them"
     ] * (cut_s > 0.5)  # never where the picture is shown until the sound ends
-    picture_s, sound_s = lengths(target)
+    video_s, sound_s = lengths(target)
     # B-frames: pictures that are copied end up to three pictures later.
-    assert expected - 0.002 <= picture_s <= expected + 0.16
-    assert abs(sound_s - picture_s) <= 0.03
+    assert expected - 0.002 <= video_s <= expected + 0.16
+    assert abs(sound_s - video_s) <= 0.03
     before, after = packets(source), packets(target)
     assert after == [before[k % len(before)] for k in range(len(after))], "they are copied"
     numbers = shown_numbers(target)
@@ -76,7 +76,7 @@ def test_lengths(tmp_path, suffix, fit, seconds, delay_ms, expected):
 def test_pictures_that_are_encoded_anew_end_where_the_sound_does(tmp_path, fit, seconds, pictures):
     source, target = film(tmp_path / "film.mp4"), tmp_path / "target.webm"
     sound = write_sound(tmp_path / "sound.wav", 48000, 1, (0.9,), seconds)
-    notes = muxing.lay_sound(source, sound, target, constant(200), fit)
+    notes = muxing.retime_audio(source, sound, target, constant(200), fit)
     assert notes and count_pictures(target) == pictures
     numbers = shown_numbers(target)
     assert (numbers == np.arange(pictures) % 90).all()
@@ -91,7 +91,7 @@ def test_clocks_that_do_not_start_at_zero_can_begin_anew(tmp_path):
     for name, arguments in cases.items():
         source = film(tmp_path / name, **arguments)
         target = tmp_path / f"target{source.suffix}"
-        muxing.lay_sound(source, sound, target, constant(0), "loop")
+        muxing.retime_audio(source, sound, target, constant(0), "loop")
         before, after = packets(source), packets(target)
         assert after == [before[k % len(before)] for k in range(len(after))], name
         with av.open(str(target)) as container:
@@ -109,7 +109,7 @@ def test_chapters_end_with_a_picture_that_is_cut(tmp_path):
     ffmpeg("-i", film(tmp_path / "film.mp4"), "-i", tmp_path / "about.txt", "-map_chapters", 1,
            "-c", "copy", tmp_path / "chapters.mp4")  # fmt: skip
     sound = write_sound(tmp_path / "sound.wav", 48000, 1, (0.9,), 1.5)
-    muxing.lay_sound(tmp_path / "chapters.mp4", sound, tmp_path / "t.mp4", constant(0), "trim")
+    muxing.retime_audio(tmp_path / "chapters.mp4", sound, tmp_path / "t.mp4", constant(0), "trim")
     with av.open(str(tmp_path / "t.mp4")) as container:
         ends = [float(one["end"] * one["time_base"]) for one in container.chapters()]
         assert container.duration / av.time_base <= 1.65
@@ -118,31 +118,33 @@ def test_chapters_end_with_a_picture_that_is_cut(tmp_path):
 
 def test_other_fits_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="fit stretch: allowed: pad, trim, loop"):
-        muxing.lay_sound(film(tmp_path / "a.mp4"), None, tmp_path / "b.mp4", constant(0), "stretch")
+        muxing.retime_audio(
+            film(tmp_path / "a.mp4"), None, tmp_path / "b.mp4", constant(0), "stretch"
+        )
 
 
 def test_where_a_sound_ends_along_a_timeline(tmp_path):
     sound = write_sound(tmp_path / "sound.wav", 16000, 1, (0.5,), 4.0)
-    drift = Timeline("drift", (Piece(0.0, 60.0, 100.0, 2.0),))
-    jumps = Timeline("jumps", (Piece(0.0, 2.0, 0.0), Piece(2.0, 60.0, -300.0)))
-    late_jump = Timeline("jumps", (Piece(0.0, 5.0, 500.0), Piece(5.0, 60.0, -300.0)))
-    assert sound_end(sound, 16000, constant(250)) == pytest.approx(4.25)
+    drift = Timeline("drift", (Segment(0.0, 60.0, 100.0, 2.0),))
+    jumps = Timeline("jumps", (Segment(0.0, 2.0, 0.0), Segment(2.0, 60.0, -300.0)))
+    late_jump = Timeline("jumps", (Segment(0.0, 5.0, 500.0), Segment(5.0, 60.0, -300.0)))
+    assert audio_end(sound, 16000, constant(250)) == pytest.approx(4.25)
     # t − (0.1 + 0.002 t) = 4
-    assert sound_end(sound, 16000, drift) == pytest.approx(4.1 / 0.998)
-    assert sound_end(sound, 16000, jumps) == pytest.approx(3.7)
-    assert sound_end(sound, 16000, late_jump) == pytest.approx(4.5)
+    assert audio_end(sound, 16000, drift) == pytest.approx(4.1 / 0.998)
+    assert audio_end(sound, 16000, jumps) == pytest.approx(3.7)
+    assert audio_end(sound, 16000, late_jump) == pytest.approx(4.5)
 
 
 def test_where_copied_pictures_can_end(tmp_path):
-    source = read_film(film(tmp_path / "film.mp4"))
+    source = read_source(film(tmp_path / "film.mp4"))
     # In the order of the file: I, then groups of a P-picture and the B-pictures before it.
     times = np.array([0, 4, 2, 1, 3, 8, 6, 5, 7]) / 25
-    film_of = replace(source, times=times, n_pictures=9, length_s=9 / 25)
+    film_of = replace(source, times=times, n_source_frames=9, length_s=9 / 25)
     assert film_of.cut(0.02, copied=True) == (1, pytest.approx(1 / 25))
     assert film_of.cut(0.06, copied=True) == (5, pytest.approx(5 / 25))
     assert film_of.cut(0.06, copied=False) == (2, pytest.approx(2 / 25))
     assert film_of.cut(5 / 25, copied=True) == (5, pytest.approx(5 / 25))
     assert film_of.cut(9.0, copied=True) == (9, pytest.approx(9 / 25))
-    length = fitted(film_of, "loop", 0.8, copied=True)
-    assert (length.times, length.n_pictures, length.cut) == (3, 23, True)
+    length = match_duration(film_of, "loop", 0.8, copied=True)
+    assert (length.times, length.n_source_frames, length.cut) == (3, 23, True)
     assert length.length_s == pytest.approx(2 * 0.36 + 0.2)

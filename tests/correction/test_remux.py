@@ -39,7 +39,7 @@ from tests.support.films import (
 def check_moved(source: Path, sound: Path | None, target: Path, delay_ms: float, fps=25):
     """Move the sound; the film must be whole and its bursts ``delay_ms`` later."""
     before = burst_errors(media.read_audio(sound or source))
-    remux.move_sound(source, sound, target, delay_ms)
+    remux.shift_audio(source, sound, target, delay_ms)
     rate_hz = float(Fraction(fps).limit_denominator(1001))
     times = np.arange(int(SECONDS * rate_hz)) / rate_hz
     pictures = picture_errors(target, times)
@@ -128,7 +128,7 @@ def test_changing_frame_rates_keep_every_picture(tmp_path):
     times = np.array([k + k // 7 * 3 for k in range(60)]) / 25
     for suffix in ("mp4", "webm"):
         target = tmp_path / f"target.{suffix}"
-        remux.move_sound(source, None, target, 50)
+        remux.shift_audio(source, None, target, 50)
         assert count_pictures(target) == 60
         picture_errors(target, times)
         heard = burst_errors(media.read_audio(target), np.array(BURSTS) + 0.05)
@@ -139,7 +139,7 @@ def test_sound_is_cut_or_continued_to_the_length_of_the_picture(tmp_path):
     source, target = film(tmp_path / "film.mp4"), tmp_path / "target.mkv"
     for seconds in (1.0, 9.0):
         sound = write_sound(tmp_path / "sound.wav", 16000, 1, (0.5,), seconds)
-        remux.move_sound(source, sound, target, 0)
+        remux.shift_audio(source, sound, target, 0)
         heard = media.read_audio(target)
         assert len(heard) == pytest.approx(SECONDS * RATE, abs=0.05 * RATE)
         assert np.abs(burst_errors(heard, (0.5,))).max() <= 0.001
@@ -147,7 +147,7 @@ def test_sound_is_cut_or_continued_to_the_length_of_the_picture(tmp_path):
 
 def test_rate_and_channels_of_the_sound_are_kept(tmp_path):
     source = film(tmp_path / "film.mp4", rate=44100, channels=2)
-    remux.move_sound(source, None, tmp_path / "target.mp4", 30)
+    remux.shift_audio(source, None, tmp_path / "target.mp4", 30)
     info = containers.probe(tmp_path / "target.mp4")
     assert (info.audio_rate, info.audio_channels) == (44100, 2)
 
@@ -156,13 +156,13 @@ def test_an_output_without_a_known_suffix_is_refused(tmp_path):
     source = film(tmp_path / "film.mp4")
     for name in ("target", "target.xyz"):
         with pytest.raises(OutputError, match=name):
-            remux.move_sound(source, None, tmp_path / name, 0)
+            remux.shift_audio(source, None, tmp_path / name, 0)
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_an_output_in_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"nowhere"):
-        remux.move_sound(film(tmp_path / "a.mp4"), None, tmp_path / "nowhere" / "b.mp4", 0)
+        remux.shift_audio(film(tmp_path / "a.mp4"), None, tmp_path / "nowhere" / "b.mp4", 0)
 
 
 def test_a_failing_encoder_leaves_nothing(tmp_path):
@@ -173,7 +173,7 @@ def test_a_failing_encoder_leaves_nothing(tmp_path):
         assert container.streams.video  # the source is fine: only the target's folder is not
     broken.write_bytes(broken.read_bytes()[:3000])
     with pytest.raises(MediaError, match=r"sound\.mp4"):
-        remux.move_sound(source, broken, target, 0)
+        remux.shift_audio(source, broken, target, 0)
     assert target.read_bytes() == b"precious"
     assert not list(tmp_path.glob(".*"))
 
@@ -182,8 +182,8 @@ def test_moving_the_sound_keeps_the_rotation(tmp_path):
     plain, turned = film(tmp_path / "plain.mp4"), tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", 90, "-i", plain, "-c", "copy", turned)
     for suffix in ("mp4", "webm"):
-        remux.move_sound(turned, None, tmp_path / f"target.{suffix}", 40)
-        picture = next(media.read_pictures(tmp_path / f"target.{suffix}"))
+        remux.shift_audio(turned, None, tmp_path / f"target.{suffix}", 40)
+        picture = next(media.read_frames(tmp_path / f"target.{suffix}"))
         assert (picture.width, picture.height) == (HEIGHT, WIDTH)
 
 

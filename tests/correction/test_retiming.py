@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from src.correction.retiming import retimed
-from src.scoring.timeline import Piece, Timeline
+from src.correction.retiming import retime
+from src.scoring.timeline import Segment, Timeline
 
 RATE = 48_000
 
@@ -34,14 +34,14 @@ def heard(sound: np.ndarray) -> np.ndarray:
 
 
 def made(sound, *pieces, kind="drift", total_s=10.0) -> np.ndarray:
-    parts = list(retimed(blocks(sound), RATE, Timeline(kind, pieces), round(total_s * RATE)))
+    parts = list(retime(blocks(sound), RATE, Timeline(kind, pieces), round(total_s * RATE)))
     return np.concatenate(parts, axis=1)
 
 
 @pytest.mark.parametrize("offset", [-400.0, -0.5, 0.0, 130.0])
 def test_a_constant_offset_moves_all(offset):
     sound = np.random.default_rng(0).normal(0, 0.1, (2, 10 * RATE)).astype(np.float32)
-    found = made(sound, Piece(0, 10, offset), kind="constant")
+    found = made(sound, Segment(0, 10, offset), kind="constant")
     delay = round(offset * RATE / 1000)
     expected = np.zeros_like(sound)
     expected[:, max(0, delay) : len(sound[0]) + min(0, delay)] = sound[
@@ -53,7 +53,7 @@ def test_a_constant_offset_moves_all(offset):
 @pytest.mark.parametrize("slope", [-1.0, 0.3, 1.001, 3.0])
 def test_a_wrong_clock_is_mended_along_its_line(slope):
     offset = 40.0
-    found = heard(made(clicks(12), Piece(0, 60, offset, slope), total_s=10)[0])
+    found = heard(made(clicks(12), Segment(0, 60, offset, slope), total_s=10)[0])
     # What is heard at t comes from t − (offset + slope t) / 1000.
     source = found - (offset + slope * found) / 1000
     assert len(found) >= 18 and np.abs(source - np.round(source * 2) / 2).max() < 1e-4
@@ -63,16 +63,16 @@ def test_a_wrong_clock_is_mended_along_its_line(slope):
 def test_much_keeps_its_pitch(slope):
     time = np.arange(14 * RATE) / RATE
     tone = np.sin(2 * np.pi * 440 * time).astype(np.float32)
-    found = made(tone, Piece(0, 60, 0.0, slope), total_s=10)[0]
+    found = made(tone, Segment(0, 60, 0.0, slope), total_s=10)[0]
     spectrum = np.abs(np.fft.rfft(found[RATE : 9 * RATE] * np.hanning(8 * RATE)))
     assert abs(spectrum.argmax() / 8 - 440) < 1
-    times = heard(made(clicks(14), Piece(0, 60, 0.0, slope), total_s=10)[0])
+    times = heard(made(clicks(14), Segment(0, 60, 0.0, slope), total_s=10)[0])
     source = times * (1 - slope / 1000)
     assert len(times) > 15 and np.abs(source - np.round(source * 2) / 2).max() < 0.04
 
 
 def test_pieces_go_their_own_ways_and_cross_without_a_click():
-    pieces = Piece(0, 4, 0.0), Piece(4, 7, 200.0), Piece(7, 10, -150.0)
+    pieces = Segment(0, 4, 0.0), Segment(4, 7, 200.0), Segment(7, 10, -150.0)
     found = heard(made(clicks(10.5), *pieces, kind="jumps")[0])
     for piece in pieces:
         own = found[(found > piece.start_s + 0.05) & (found < piece.end_s - 0.05)]
@@ -87,7 +87,7 @@ def test_pieces_go_their_own_ways_and_cross_without_a_click():
 
 def test_gaps_and_ends_are_silent():
     late = blocks(np.ones((1, RATE), np.float32), start=2 * RATE)
-    parts = list(retimed(late, RATE, Timeline("constant", (Piece(0, 5, 500.0),)), 5 * RATE))
+    parts = list(retime(late, RATE, Timeline("constant", (Segment(0, 5, 500.0),)), 5 * RATE))
     found = np.concatenate(parts, axis=1)[0]
     assert found.shape == (5 * RATE,) and not found[: round(2.5 * RATE)].any()
     assert found[round(2.5 * RATE) : round(3.5 * RATE)].all() and not found[4 * RATE :].any()
@@ -99,11 +99,11 @@ def test_memory_does_not_grow_with_the_length():
             for number in range(seconds * 10):
                 yield number * 4800, np.zeros((2, 4800), np.float32)
 
-        pieces = Piece(0, seconds / 2, 0.0), Piece(seconds / 2, seconds, 400.0)
+        pieces = Segment(0, seconds / 2, 0.0), Segment(seconds / 2, seconds, 400.0)
         tracemalloc.start()
         total = sum(
             block.shape[1]
-            for block in retimed(stream(), RATE, Timeline("jumps", pieces), seconds * RATE)
+            for block in retime(stream(), RATE, Timeline("jumps", pieces), seconds * RATE)
         )
         assert total == seconds * RATE
         found = tracemalloc.get_traced_memory()[1]

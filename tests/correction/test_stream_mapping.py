@@ -76,8 +76,8 @@ def rich(tmp_path_factory) -> Path:
 
 
 def lay(source: Path, sound: Path | None, target: Path, delay_ms: float = 120) -> list[str]:
-    piece = muxing.Piece(0.0, float("inf"), delay_ms)
-    return muxing.lay_sound(source, sound, target, muxing.Timeline("constant", (piece,)))
+    piece = muxing.Segment(0.0, float("inf"), delay_ms)
+    return muxing.retime_audio(source, sound, target, muxing.Timeline("constant", (piece,)))
 
 
 def heard(path: Path, number: int, folder: Path) -> np.ndarray:
@@ -349,7 +349,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
 
     source = film(tmp_path / "film.mp4")
     before = source.read_bytes()
-    monkeypatch.setattr(muxing, "written_aside", full)
+    monkeypatch.setattr(muxing, "written_atomically", full)
     with pytest.raises(OutputError) as error:
         lay(source, None, tmp_path / "target.mp4")
     why = os.strerror(28)

@@ -10,11 +10,11 @@ import pytest
 
 from src.core.workers import Crashed
 from src.dataset import build
-from src.dataset.build import process, process_clip
+from src.dataset.build import process_clip, process_clips
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip, write_wav
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
@@ -91,8 +91,8 @@ def ran(tmp_path_factory, talking_clip):
     write_wav(audios / "mumble.wav", np.tile(noise, 3)[:32000])
     config = settings_in(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "results_of", work_here)
-        report = process(config, find_clips(config.data))
+        patch.setattr(build, "map_in_processes", work_here)
+        report = process_clips(config, find_clips(config.data))
     return folder, config, report
 
 
@@ -144,7 +144,7 @@ def test_a_second_run_takes_what_is_there(ran, here):
     folder, config, _ = ran
     before = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
     index = read_index(folder / "processed" / INDEX_NAME)
-    report = process(config, find_clips(config.data))
+    report = process_clips(config, find_clips(config.data))
     assert report.reused == 3 and len(report.samples) == 3 and len(report.skipped) == len(BAD)
     assert read_index(folder / "processed" / INDEX_NAME) == index
     after = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
@@ -154,7 +154,7 @@ def test_a_second_run_takes_what_is_there(ran, here):
 def test_what_was_used_in_part_is_listed(tmp_path, here, talking_clip):
     """A clip with a slide in between, one whose sound goes on, and one that is used whole."""
     videos, audios = tmp_path / "videos", tmp_path / "audios"
-    faces = [picture.bgr for picture in read_pictures(talking_clip)]
+    faces = [picture.bgr for picture in read_frames(talking_clip)]
     sound, pause = read_audio(talking_clip)[:32000], np.zeros(30 * 640, np.float32)
     slide = [np.full_like(faces[0], 90)] * 30
     videos.mkdir()
@@ -197,7 +197,7 @@ def test_names_that_are_no_text_are_listed_too(tmp_path, here):
 def test_a_clip_that_takes_its_process_down_is_listed(tmp_path, monkeypatch):
     touch(tmp_path / "videos" / "deadly.mp4")
     monkeypatch.setattr(
-        build, "results_of", lambda _w, _c, jobs, _n: ((job, Crashed()) for job in jobs)
+        build, "map_in_processes", lambda _w, _c, jobs, _n: ((job, Crashed()) for job in jobs)
     )
     ((name, reason),) = processed(tmp_path).skipped
     assert name == "deadly.mp4" and "the decoder crashed on" in reason and name in reason

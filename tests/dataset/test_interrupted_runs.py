@@ -151,7 +151,7 @@ def test_what_a_process_left_when_it_went_down_is_removed(done, monkeypatch, end
         for job in jobs:
             yield job, Crashed()
 
-    monkeypatch.setattr(build, "results_of", going_down)
+    monkeypatch.setattr(build, "map_in_processes", going_down)
     with pytest.raises(end) if end else nullcontext():
         processed(done)
     assert other.exists() and not own.exists()

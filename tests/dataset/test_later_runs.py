@@ -9,7 +9,7 @@ import pytest
 
 from src.core.errors import DetectorError, OutputError
 from src.dataset import build
-from src.dataset.build import process
+from src.dataset.build import process_clips
 from src.dataset.index import INDEX_NAME, read_index, sample_settings, write_index
 from src.media.reader import read_audio
 from src.media.writer import write_wav
@@ -150,7 +150,7 @@ def test_an_early_end_keeps_what_was_done(done, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(build, "results_of", interrupted)
+    monkeypatch.setattr(build, "map_in_processes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         processed(done)
     assert records_of(done) == old and contents(done / "processed" / "samples") == before
@@ -182,7 +182,7 @@ def test_a_large_index_is_extended_in_no_time(tmp_path, here):
     (tmp_path / "processed").mkdir()
     write_index(tmp_path / "processed" / INDEX_NAME, sample_settings(config.data), records)
     began = time.monotonic()
-    assert process(config, []).gone == 20_000
+    assert process_clips(config, []).gone == 20_000
     assert time.monotonic() - began < 5
 
 
@@ -204,4 +204,4 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     touch(tmp_path / "file")
     config = settings_in(tmp_path, processed_dir=tmp_path / "file" / "processed")
     with pytest.raises(OutputError, match="processed"):
-        process(config, [])
+        process_clips(config, [])

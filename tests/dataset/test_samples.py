@@ -9,8 +9,8 @@ import pytest
 from src.core.config import parse_config
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample, load_samples
-from src.dataset.splits import others_of, split_samples, strangers_of
-from src.training.batches import Pieces
+from src.dataset.splits import other_clip_partners, other_speaker_partners, split_samples
+from src.training.batches import SegmentSampler
 from tests.support.dataset_helpers import write_set
 
 pytest_plugins = ("tests.support.dataset_fixtures",)
@@ -117,7 +117,7 @@ def test_a_missing_sample_is_named(tmp_path, data):
     samples = load_samples(write_set(tmp_path, [10] * 3), data)
     samples[1].path.unlink()
     with pytest.raises(DatasetError, match=r"1\.npy"):
-        list(Pieces(samples, 10, 2).in_order())
+        list(SegmentSampler(samples, 10, 2).in_order())
 
 
 def test_a_split_by_speaker_needs_speakers(tmp_path, data):
@@ -217,16 +217,16 @@ def spoken_by(number: int, speaker: str, length: int = 100) -> Sample:
 
 def test_the_sound_of_a_stranger():
     samples = [spoken_by(n, f"s{n // 2}", 50 + 10 * n) for n in range(6)] + [spoken_by(9, "", 60)]
-    for one, other in zip(samples, strangers_of(samples), strict=True):
+    for one, other in zip(samples, other_speaker_partners(samples), strict=True):
         assert other.person != one.person
         longer = [s for s in samples if s.n_frames >= one.n_frames and s.person != one.person]
         assert other.n_frames >= one.n_frames or not longer
-    assert others_of(samples) == strangers_of(samples)
+    assert other_clip_partners(samples) == other_speaker_partners(samples)
 
 
 def test_strangers_are_many_even_among_clips_of_one_length():
     samples = [spoken_by(n, f"s{n % 4}", 30) for n in range(200)]
-    strangers = strangers_of(samples)
+    strangers = other_speaker_partners(samples)
     assert len({one.id for one in strangers}) > 90
     pairs = {(one.person, other.person) for one, other in zip(samples, strangers, strict=True)}
     assert len(pairs) == 12, "everybody with everybody else"
@@ -234,6 +234,6 @@ def test_strangers_are_many_even_among_clips_of_one_length():
 
 def test_the_sound_of_another_clip_where_there_is_nobody_else():
     alone = [spoken_by(n, "anna") for n in range(3)]
-    assert strangers_of(alone) == alone
-    assert others_of(alone) == [*alone[1:], alone[0]]
-    assert others_of(alone[:1]) == alone[:1] and others_of([]) == []
+    assert other_speaker_partners(alone) == alone
+    assert other_clip_partners(alone) == [*alone[1:], alone[0]]
+    assert other_clip_partners(alone[:1]) == alone[:1] and other_clip_partners([]) == []

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from src.dataset.samples import Sample, Track
+from src.dataset.samples import Sample, SampleData
 from src.evaluation import protocol
 from src.evaluation.protocol import (
     INJECTED,
@@ -48,7 +48,9 @@ def measured(monkeypatch):
 
     def measure(one: Sample, own: Evidence, foreign: Evidence | None = None) -> Measured:
         shown = [own] if foreign is None else [own, foreign]
-        track = Track(np.zeros((one.n_frames, 1, 1)), np.zeros((4 * one.n_frames, 1)), np.ones(1))
+        track = SampleData(
+            np.zeros((one.n_frames, 1, 1)), np.zeros((4 * one.n_frames, 1)), np.ones(1)
+        )
         monkeypatch.setattr(Sample, "read", lambda *_: track)
         monkeypatch.setattr(protocol, "evidence_of", lambda *_: shown.pop(0))
         stranger = one if foreign is None else replace(one, id="another")

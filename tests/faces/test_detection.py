@@ -11,7 +11,7 @@ import pytest
 
 from src.core.config import DataConfig
 from src.core.errors import DetectorError
-from src.faces.detection import Face, make_detector
+from src.faces.detection import FaceDetection, make_detector
 from tools.drawn_face import EYE_Y, MOUTH_Y, PICTURE_UNIT, Look, Pose, draw_face
 
 REST = np.array([0.1, 0.5, 0.0, 0.5, 0.2])  # a mouth, nearly shut
@@ -32,7 +32,7 @@ def drawn_points(size: int, x: float = 0, y: float = 0, scale: float = 1) -> np.
 
 
 def test_a_face_knows_its_size():
-    face = Face(np.array([10, 20, 40, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    face = FaceDetection(np.array([10, 20, 40, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
     assert (face.width, face.area, face.middle.tolist()) == (30, 1200, [25, 40])
 
 
@@ -95,9 +95,9 @@ def test_retinaface_mirrors(retinaface):
 
 
 def test_retinaface_finds_the_talker_in_each_frame(talking_clip, retinaface):
-    from src.media.reader import read_pictures
+    from src.media.reader import read_frames
 
-    for picture in list(read_pictures(talking_clip))[::10]:
+    for picture in list(read_frames(talking_clip))[::10]:
         ((face,),) = retinaface.detect(picture.bgr[None])
         left, right, nose, mouth_left, mouth_right = face.points
         assert face.score > 0.9

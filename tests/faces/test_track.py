@@ -6,8 +6,8 @@ import pytest
 
 from src.core.config import DataConfig
 from src.faces.alignment import TEMPLATE
-from src.faces.track import OpenTrack, Sight, Track, choose, look_of
-from tests.support.crossing_films import KeptCrops, picture_of
+from src.faces.track import FaceTrack, OpenTrack, TrackedDetection, appearance_of, choose_tracks
+from tests.support.crossing_films import KeptCrops, to_video_frame
 
 SETTINGS = DataConfig()
 
@@ -15,15 +15,15 @@ SETTINGS = DataConfig()
 # ---------------------------------------------------------------------------- choosing
 
 
-def track(first_frame: int, n_frames: int, area: float = 1.0) -> Track:
-    return Track(KeptCrops(), first_frame, n_frames, area * n_frames)
+def track(first_frame: int, n_frames: int, area: float = 1.0) -> FaceTrack:
+    return FaceTrack(KeptCrops(), first_frame, n_frames, area * n_frames)
 
 
-def spans(tracks: list[Track]) -> list[tuple[int, int]]:
+def spans(tracks: list[FaceTrack]) -> list[tuple[int, int]]:
     return [(one.first_frame, one.stop) for one in tracks]
 
 
-def shares_frames(one: Track, other: Track) -> bool:
+def shares_frames(one: FaceTrack, other: FaceTrack) -> bool:
     frames = [set(range(each.first_frame, each.stop)) for each in (one, other)]
     return bool(frames[0] & frames[1])
 
@@ -37,7 +37,7 @@ def test_of_tracks_that_share_frames_the_better_one_is_chosen(seed, how):
         for _ in range(rng.integers(0, 12))
     ]
     worth = {"largest": lambda one: one.area, "longest": lambda one: one.n_frames}[how]
-    chosen = choose(tracks, how)
+    chosen = choose_tracks(tracks, how)
     assert [one.first_frame for one in chosen] == sorted(one.first_frame for one in chosen)
     assert all(any(one is other for other in tracks) for one in chosen)
     for place, one in enumerate(chosen):
@@ -57,8 +57,8 @@ def test_short_tracks_do_not_change_which_long_ones_are_chosen(how):
             for _ in range(12)
         ]
         solid = [one for one in tracks if one.n_frames >= 15]
-        chosen = choose(tracks, how, 15)
-        assert [one for one in chosen if one.n_frames >= 15] == choose(solid, how)
+        chosen = choose_tracks(tracks, how, 15)
+        assert [one for one in chosen if one.n_frames >= 15] == choose_tracks(solid, how)
 
 
 def test_the_order_of_the_tracks_does_not_matter():
@@ -67,18 +67,18 @@ def test_the_order_of_the_tracks_does_not_matter():
               for _ in range(12)]  # fmt: skip
     for _ in range(20):
         shuffled = [tracks[place] for place in rng.permutation(12)]
-        assert spans(choose(shuffled, "largest")) == spans(choose(tracks, "largest"))
+        assert spans(choose_tracks(shuffled, "largest")) == spans(choose_tracks(tracks, "largest"))
 
 
 def test_largest_is_area_times_duration():
     near, far = track(0, 30, 81.0), track(0, 60, 25.0)
-    assert choose([far, near], "largest") == [near]
-    assert choose([far, near], "longest") == [far]
-    assert choose([], "largest") == []
+    assert choose_tracks([far, near], "largest") == [near]
+    assert choose_tracks([far, near], "longest") == [far]
+    assert choose_tracks([], "largest") == []
 
 
 def test_tracks_that_only_touch_are_both_chosen():
-    assert spans(choose([track(20, 5), track(0, 20, 9)], "largest")) == [(0, 20), (20, 25)]
+    assert spans(choose_tracks([track(20, 5), track(0, 20, 9)], "largest")) == [(0, 20), (20, 25)]
 
 
 # ---------------------------------------------------------------------------- growing
@@ -97,13 +97,13 @@ def shown(x: float, who: int, side: float = 48, gain: float = 1.0, offset: float
     whole = cv2.warpAffine(face, matrix, (200, 120), borderMode=cv2.BORDER_CONSTANT,
                            borderValue=120)  # fmt: skip
     gray = np.clip(gain * whole + offset, 0, 255).astype(np.uint8)
-    return picture_of(np.repeat(gray[..., None], 3, axis=2))
+    return to_video_frame(np.repeat(gray[..., None], 3, axis=2))
 
 
-def sight(picture, x: float, side: float = 48) -> Sight:
+def sight(picture, x: float, side: float = 48) -> TrackedDetection:
     box = np.array([x - side / 2, 60 - side / 2, x + side / 2, 60 + side / 2], np.float32)
     points = points_at(x, side=side)
-    return Sight(box, points, 0.99, look_of(picture, points))
+    return TrackedDetection(box, points, 0.99, appearance_of(picture, points))
 
 
 def begun(x: float = 80, who: int = 1, **settings) -> OpenTrack:
@@ -114,12 +114,14 @@ def begun(x: float = 80, who: int = 1, **settings) -> OpenTrack:
 
 
 def test_a_look_is_of_the_face_not_of_the_light_or_the_place():
-    look = look_of(shown(80, 1), points_at(80))
+    look = appearance_of(shown(80, 1), points_at(80))
     assert look.mean() == pytest.approx(0, abs=1e-6) and look @ look == pytest.approx(1)
-    darker = look_of(shown(110, 1, 40, gain=0.5, offset=60), points_at(110, side=40))
+    darker = appearance_of(shown(110, 1, 40, gain=0.5, offset=60), points_at(110, side=40))
     assert look @ darker > 0.98
-    assert abs(look @ look_of(shown(80, 2), points_at(80))) < 0.5
-    assert not look_of(shown(80, 1, gain=0, offset=90), points_at(80)).any(), "nothing to be seen"
+    assert abs(look @ appearance_of(shown(80, 2), points_at(80))) < 0.5
+    assert not appearance_of(shown(80, 1, gain=0, offset=90), points_at(80)).any(), (
+        "nothing to be seen"
+    )
 
 
 def test_somebody_in_front_is_not_remembered():

@@ -11,13 +11,13 @@ from scenedetect.common import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from src.core.config import DataConfig
-from src.faces.detection import Face
+from src.faces.detection import FaceDetection
 from src.faces.shot_boundary import CUT_PICTURE, CutDetector
-from src.faces.tracker import CLOSE_UP, SEARCH_EVERY, FaceCount, close_up, follow_faces
-from src.media.frame import Picture
+from src.faces.tracker import CLOSE_UP, SEARCH_EVERY, TrackingStats, close_up, track_faces
+from src.media.frame import VideoFrame
 from tests.support.crossing_films import (
     KeptCrops,
-    picture_of,
+    to_video_frame,
 )
 from tests.support.scripted_faces import (
     HEIGHT,
@@ -39,7 +39,7 @@ def test_the_scripted_faces_are_where_they_should_be():
     ((face,),) = ColourDetector().detect(shown[None])
     assert np.allclose(face.middle, (100.3, 80.6), atol=0.05)
     assert face.width == pytest.approx(41, abs=0.6)
-    view, step, corner = close_up(picture_of(shown), face.box)
+    view, step, corner = close_up(to_video_frame(shown), face.box)
     ((near,),) = ColourDetector().detect(view[None])
     assert np.allclose(near.middle * step + corner, (100.3, 80.6), atol=0.05)
 
@@ -119,7 +119,7 @@ def test_the_hue_of_a_plain_background_is_no_cut(luma):
         planes = np.full((240 * 3 // 2, 320), luma, np.uint8)
         planes[240:300], planes[300:] = 128 + tint, 128 - tint
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        found.append(cuts.is_cut(Picture(frame, None)))
+        found.append(cuts.is_cut(VideoFrame(frame, None)))
     assert found == [True] + 6 * [False]
 
 
@@ -131,7 +131,7 @@ def test_cuts_are_scenedetects():
     for index in range(60):
         noise = np.abs(noise + random.choice([-1, 1], noise.shape) * random.uniform(20, 34)) % 255
         shown = np.kron(noise, np.ones((8, 8, 1))).astype(np.uint8)
-        film = picture_of(shown)
+        film = to_video_frame(shown)
         time = FrameTimecode(index, 25.0)
         expected = bool(reference.process_frame(time, film.halved_bgr(CUT_PICTURE)))
         found.append((cuts.is_cut(film), expected or index == 0))
@@ -157,7 +157,7 @@ def test_nobody():
 class FarSighted(ColourDetector):
     """Finds nothing in close-ups."""
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         faces = super().detect(pictures)
         return [[] for _ in faces] if close else faces
 
@@ -213,7 +213,7 @@ def test_few_pictures_are_held():
         actors = [Actor(lambda t: None if 100 <= t % 200 < 108 else 30, 30, 20),
                   Actor(90, 30, 24, 1)]  # fmt: skip
         for frame in range(400):
-            shot = picture_of(picture(actors, frame, 40, (64, 128)))
+            shot = to_video_frame(picture(actors, frame, 40, (64, 128)))
             alive.add(shot)
             gc.collect(0)
             most = max(most, len(alive))
@@ -224,7 +224,7 @@ def test_few_pictures_are_held():
             pass
 
     settings = DataConfig(detection_size=160)
-    tracks = list(follow_faces(shown(), ColourDetector(), settings, 5, Nothing, FaceCount()))
+    tracks = list(track_faces(shown(), ColourDetector(), settings, 5, Nothing, TrackingStats()))
     assert spans(tracks) == [(0, 400)]
     assert most <= settings.max_lost_frames + settings.detect_every + 6
 
@@ -235,16 +235,16 @@ def test_few_pictures_are_held():
 def repeated(actors, counts: Iterable[int]):
     """Each picture so many times, the same object."""
     for frame, count in enumerate(counts):
-        shot = picture_of(picture(actors, frame, 40, (HEIGHT, WIDTH)))
+        shot = to_video_frame(picture(actors, frame, 40, (HEIGHT, WIDTH)))
         for _ in range(count):
             yield shot
 
 
 def follow_repeated(counts, **settings):
-    count = FaceCount()
+    count = TrackingStats()
     settings = SETTINGS.model_copy(update=settings)
     shown = repeated([Actor(lambda t: 100 + t / 4)], counts)
-    tracks = list(follow_faces(shown, ColourDetector(), settings, 5, KeptCrops, count))
+    tracks = list(track_faces(shown, ColourDetector(), settings, 5, KeptCrops, count))
     return spans(tracks), count
 
 

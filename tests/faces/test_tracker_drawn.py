@@ -6,7 +6,7 @@ import pytest
 
 from src.core.config import DataConfig
 from src.faces.alignment import align
-from src.faces.tracker import FaceCount, close_up, follow_faces, sight
+from src.faces.tracker import TrackingStats, close_up, sight, track_faces
 from tests.faces.test_detection import drawn_points
 from tests.support.crossing_films import (
     KeptCrops,
@@ -15,7 +15,7 @@ from tests.support.crossing_films import (
     film,
     follow_all,
     judge,
-    picture_of,
+    to_video_frame,
 )
 from tests.support.scripted_faces import SETTINGS, shift_of, spans
 from tools.drawn_face import Look, Pose, draw_face
@@ -82,8 +82,8 @@ def test_faces_of_all_sizes_are_found_in_their_place(retinaface, width):
     """As in the whole picture, when that is scaled so that the face is 100 px wide."""
     shown = [large_or_small(width, opening)[0] for opening in (0.1, 0.4, 0.7)]
     settings = DataConfig(detect_every=1, detection_size=320 if width == 600 else 640)
-    followed = map(picture_of, shown)
-    (track,) = follow_faces(followed, retinaface, settings, 1, KeptCrops, FaceCount())
+    followed = map(to_video_frame, shown)
+    (track,) = track_faces(followed, retinaface, settings, 1, KeptCrops, TrackingStats())
     assert spans([track]) == [(0, 3)]
     for one, box, crop in zip(shown, track.sink.boxes, track.sink.crops, strict=True):
         way = cv2.INTER_AREA if width > 100 else cv2.INTER_CUBIC
@@ -102,7 +102,7 @@ def test_faces_of_all_sizes_are_found_in_their_place(retinaface, width):
 def test_points_of_a_close_up_are_those_of_the_drawing(retinaface, width):
     shown, truth = large_or_small(width)
     middle = truth.mean(0)
-    film = picture_of(shown)
+    film = to_video_frame(shown)
     box = np.concatenate([middle - width / 2, middle + width / 2]).astype(np.float32)
     view, step, corner = close_up(film, box)
     ((face,),) = retinaface.detect(view[None])
@@ -113,10 +113,10 @@ def test_points_of_a_close_up_are_those_of_the_drawing(retinaface, width):
 
 def test_a_film_from_a_file_is_followed_by_the_real_detector(retinaface, talking_clip):
     """The head moves by some pixels; in the crops little moves but the mouth."""
-    from src.media.reader import read_pictures
+    from src.media.reader import read_frames
 
-    count = FaceCount()
-    (track,) = follow_faces(read_pictures(talking_clip), retinaface, SETTINGS, 5, KeptCrops, count)
+    count = TrackingStats()
+    (track,) = track_faces(read_frames(talking_clip), retinaface, SETTINGS, 5, KeptCrops, count)
     assert (track.first_frame, track.n_frames, count.frames) == (0, 50, 50)
     assert (count.faces, count.looked, count.found) == (1, 25, 25)
     crops = np.stack(track.sink.crops)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.faces.track import LOOK, OpenTrack, Sight
-from src.faces.tracker import SEARCH_EVERY, FaceCount, assign, follow_faces
+from src.faces.track import LOOK, OpenTrack, TrackedDetection
+from src.faces.tracker import SEARCH_EVERY, TrackingStats, assign, track_faces
 from tests.support.crossing_films import (
     KeptCrops,
-    picture_of,
+    to_video_frame,
 )
 from tests.support.scripted_faces import (
     HEIGHT,
@@ -45,8 +45,8 @@ def test_the_largest_face_is_chosen_and_the_sinks_of_others_are_discarded():
         made.append(KeptCrops())
         return made[-1]
 
-    shown, count = pictures(THREE, 40), FaceCount()
-    (track,) = follow_faces(shown, ColourDetector(), SETTINGS, 5, new_sink, count)
+    shown, count = pictures(THREE, 40), TrackingStats()
+    (track,) = track_faces(shown, ColourDetector(), SETTINGS, 5, new_sink, count)
     assert np.allclose(track.sink.middles.mean(0), [60, 70], atol=0.1)
     assert count.faces == 3
     assert all(sink.closed for sink in made)
@@ -172,15 +172,15 @@ def test_a_neighbour_is_seen_in_his_own_close_up():
     assert np.allclose(sorted(t.sink.middles[:, 0].tolist() for t in turned), middles, atol=0.2)
 
 
-def seen(x: float, look: int, y: float = 120) -> Sight:
+def seen(x: float, look: int, y: float = 120) -> TrackedDetection:
     face = face_at(x, y, 60)
     rough = np.random.default_rng(look).normal(0, 1, LOOK**2).astype(np.float32)
-    return Sight(face.box, face.points, face.score, rough / np.linalg.norm(rough))
+    return TrackedDetection(face.box, face.points, face.score, rough / np.linalg.norm(rough))
 
 
 def begun(x: float, look: int) -> OpenTrack:
     track = OpenTrack(0, SETTINGS, KeptCrops())
-    track.add(0, picture_of(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)), seen(x, look))
+    track.add(0, to_video_frame(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)), seen(x, look))
     return track
 
 
@@ -194,7 +194,7 @@ def test_a_face_alone_may_change_its_look():
     assert assign([track], [turned, seen(135, 2)], 2) == [None]
     assert assign([track], [same, seen(135, 2)], 2) == [same]
     assert assign([track, begun(135, 2)], [turned], 2) == [None, None]
-    track.lose(picture_of(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)))
+    track.lose(to_video_frame(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)))
     assert assign([track], [turned], 4) == [None]
     assert assign([track], [same], 4) == [same]
 

@@ -13,10 +13,10 @@ from src.audio.features import features_of
 from src.core.config import Config
 from src.core.constants import FPS, SAMPLE_RATE
 from src.core.errors import StreamError
-from src.faces.tracker import FaceCount, follow_faces
+from src.faces.tracker import TrackingStats, track_faces
 from src.live.stream import LipSyncStream
-from src.media.frame import picture_of
-from src.media.reader import read_audio, read_pictures
+from src.media.frame import to_video_frame
+from src.media.reader import read_audio, read_frames
 from src.models.normalization import bands_of, central_view, normalise_bands, speech_steps
 from src.models.spec import ModelSize
 from src.models.sync_model import SyncModel
@@ -61,9 +61,9 @@ def judge(frames, speech):
 
 def clip_of(judge, shown, sound):
     """Crops, speech and MFCC as files give them; and what the network sees of them."""
-    (track,) = follow_faces(
-        (picture_of(frame) for frame in shown), judge.detector, judge.config.data, 5, KeptCrops,
-        FaceCount(),
+    (track,) = track_faces(
+        (to_video_frame(frame) for frame in shown), judge.detector, judge.config.data, 5, KeptCrops,
+        TrackingStats(),
     )  # fmt: skip
     mfcc, spoken = features_of(sound, len(shown))
     crops = np.stack(track.sink.crops)
@@ -363,7 +363,7 @@ def test_a_drawn_talker_is_judged_as_from_its_file(talking_clip):
     )
     score, details = judge.compute_sync_score(talking_clip, face="largest")
     sound = read_audio(talking_clip)
-    shown = np.stack([one.bgr for one in read_pictures(talking_clip)])
+    shown = np.stack([one.bgr for one in read_frames(talking_clip)])
     _, results = play(judge, events(shown, sound))
     found = results[-1].so_far
     assert found.status == details["status"] == "ok"

@@ -15,7 +15,7 @@ from src.media import frame as picture
 from src.media import reader as media
 from src.media import writer
 from src.media.container import ReadReport
-from src.media.frame import Picture, Scaler
+from src.media.frame import Scaler, VideoFrame
 from tests.support.films import (
     COLUMNS,
     MPEG2,
@@ -86,7 +86,7 @@ def test_gray_is_what_swscale_makes_of_a_frame(kind, full, size):
     reference = np.frombuffer(converted(data, size, kind, "gray", full), np.uint8)
     reference = reference.reshape(size[::-1]).astype(int)
     assert np.ptp(reference) > 200
-    shown = Picture(raw_frame(data, size, kind, full), None)
+    shown = VideoFrame(raw_frame(data, size, kind, full), None)
     assert (shown.width, shown.height) == size
     assert shown.gray.dtype == np.uint8
     assert np.abs(shown.gray - reference).max() <= 1
@@ -127,7 +127,7 @@ def test_levels_of_decoded_films_are_those_of_ffmpeg(tmp_path, name):
     cv2.imwrite(str(tmp_path / "scene.png"), scene(162, 122)[..., ::-1])
     path = tmp_path / f"film.{suffix}"
     ffmpeg("-loop", 1, "-t", 0.1, "-i", tmp_path / "scene.png", *options, path)
-    first = next(media.read_pictures(path))
+    first = next(media.read_frames(path))
     shape = (first.height, first.width)
     assert np.abs(first.gray - decoded(path, "gray", shape)).max() <= 1
     assert np.abs(first.bgr - decoded(path, "bgr24", (*shape, 3))).mean() <= 1
@@ -157,7 +157,7 @@ def test_rotated_films_are_upright(tmp_path, turn, expected, aspect):
     ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
     upright = tmp_path / "upright.png"
     ffmpeg("-i", turned, "-frames:v", 1, upright)  # turned by ffmpeg itself: the reference
-    picture = next(media.read_pictures(turned))
+    picture = next(media.read_frames(turned))
     assert (picture.width, picture.height) == ((160, 90) if turn % 180 == 0 else (90, 160))
     assert picture.gray.shape == picture.luma.shape == (picture.height, picture.width)
     assert picture.bgr.shape == (picture.height, picture.width, 3)
@@ -173,7 +173,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path, aspect):
     path = tmp_path / "wide.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=120x90:d=0.2",
            "-vf", f"setsar={aspect.numerator}/{aspect.denominator}", path)  # fmt: skip
-    picture = next(media.read_pictures(path))
+    picture = next(media.read_frames(path))
     size = (round(120 * aspect), 90)
     assert (picture.width, picture.height) == size
     stored = decoded(path, "gray", (90, 120)).astype(np.uint8)
@@ -186,12 +186,12 @@ def test_odd_sizes(tmp_path):
     path = tmp_path / "odd.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=101x67:d=0.4:r=25", "-f", "lavfi", "-i",
            "sine=d=0.4", "-pix_fmt", "yuv444p", path)  # fmt: skip
-    pictures = list(media.read_pictures(path))
+    pictures = list(media.read_frames(path))
     assert len(pictures) == 10
     assert pictures[0].gray.shape == (67, 101)
     assert np.abs(pictures[0].gray - decoded(path, "gray", (67, 101))).max() <= 1
     assert pictures[0].small_bgr(50).shape == (33, 50, 3)
-    remux.move_sound(path, None, tmp_path / "odd.webm", 0)
+    remux.shift_audio(path, None, tmp_path / "odd.webm", 0)
     assert count_pictures(tmp_path / "odd.webm") == 10
 
 
@@ -204,17 +204,17 @@ def test_small_pictures_are_averaged_not_picked():
     checks = np.indices((192, 256)).sum(0) % 2 * 255
     frame = frame_of(np.repeat(checks[..., None], 3, 2).astype(np.uint8), "yuv444p")
     for longest, ripple in ((128, 2), (100, 35), (64, 2), (30, 12)):
-        small = Picture(frame, None).small_bgr(longest).astype(int)
+        small = VideoFrame(frame, None).small_bgr(longest).astype(int)
         assert small.shape == (round(192 * longest / 256), longest, 3)
         assert np.abs(small - 127.5).max() <= ripple
 
 
 def test_small_pictures_look_like_opencv_s():
     pixels = cv2.GaussianBlur(scene(256, 192), (0, 0), 1.5)
-    small = Picture(frame_of(pixels), None).small_bgr(64).astype(int)
+    small = VideoFrame(frame_of(pixels), None).small_bgr(64).astype(int)
     expected = cv2.resize(pixels, (64, 48), interpolation=cv2.INTER_AREA)[..., ::-1]
     assert np.abs(small - expected).mean() < 2
-    whole = Picture(frame_of(pixels), None)
+    whole = VideoFrame(frame_of(pixels), None)
     assert whole.small_bgr(256) is whole.bgr and whole.small_bgr(1000).shape == (192, 256, 3)
 
 
@@ -223,7 +223,7 @@ def test_small_pictures_look_like_opencv_s():
 def test_halved_pictures_are_averages_of_the_colours(kind, full, size):
     """Against swscale's colours, averaged by numpy; chroma lies differently at odd edges."""
     data = converted(scene(*size).tobytes(), size, "rgb24", kind)
-    shown = Picture(raw_frame(data, size, kind, full), None)
+    shown = VideoFrame(raw_frame(data, size, kind, full), None)
     whole = np.frombuffer(converted(data, size, kind, "bgr24", full), np.uint8)
     whole = whole.reshape(size[1], size[0], 3)[:192, :248]
     for longest, block in ((128, 2), (100, 4), (50, 8)):
@@ -235,9 +235,9 @@ def test_halved_pictures_are_averages_of_the_colours(kind, full, size):
 
 
 def test_pictures_small_already_are_not_halved():
-    shown = Picture(frame_of(scene(120, 90)), None)
+    shown = VideoFrame(frame_of(scene(120, 90)), None)
     assert shown.halved_bgr(120) is shown.bgr
-    line = Picture(frame_of(scene(640, 4)), None)
+    line = VideoFrame(frame_of(scene(640, 4)), None)
     assert line.halved_bgr(120).shape == (2, 320, 3), "two rows stay"
 
 
@@ -251,7 +251,7 @@ def test_a_part_is_cut_out_where_it_should_be(tmp_path, kind, turn, halvings):
     levels = FULL if kind == "yuvj420p" else []
     ffmpeg("-loop", 1, "-t", 0.1, "-i", tmp_path / "scene.png", *levels, "-pix_fmt", kind, plain)
     ffmpeg("-display_rotation", turn, "-i", plain, "-c", "copy", turned)
-    shown = next(media.read_pictures(turned))
+    shown = next(media.read_frames(turned))
     step = 1.3 * 2**halvings
     matrix = np.array([[step, 0, 20.4], [0, step, -6.7]])
     part = shown.cut_out(matrix, 32, halvings)
@@ -268,7 +268,7 @@ def test_a_part_is_cut_out_where_it_should_be(tmp_path, kind, turn, halvings):
 @pytest.mark.parametrize("size", [(48, 64), (47, 63)])
 def test_arrays_become_pictures_with_their_levels(size):
     smooth = cv2.resize(np.random.default_rng(4).integers(0, 256, (4, 5, 3), np.uint8), size[::-1])
-    found = picture.picture_of(smooth)
+    found = picture.to_video_frame(smooth)
     assert 0 <= found.height - size[0] <= 1 and 0 <= found.width - size[1] <= 1
     part = np.s_[: size[0], : size[1]]
     expected = cv2.cvtColor(smooth, cv2.COLOR_BGR2GRAY).astype(int)
@@ -277,7 +277,7 @@ def test_arrays_become_pictures_with_their_levels(size):
     assert np.abs(found.bgr[part].astype(int) - smooth).mean() < 8
     before = found.gray.copy()
     smooth[:] = 0
-    assert np.array_equal(picture.picture_of(np.zeros_like(smooth)).gray, 0 * before)
+    assert np.array_equal(picture.to_video_frame(np.zeros_like(smooth)).gray, 0 * before)
     assert np.array_equal(found.gray, before)
 
 
@@ -297,11 +297,11 @@ def test_one_context_a_size(monkeypatch):
     monkeypatch.setattr(picture, "VideoReformatter", Counted)
     scaler, pixels = Scaler(), scene(128, 96)
     for _ in range(5):
-        shown = Picture(frame_of(pixels), None, scaler)
+        shown = VideoFrame(frame_of(pixels), None, scaler)
         shown.small_bgr(64), shown.small_bgr(32), shown.bgr, shown.gray
     assert len(used) == 3  # the grey lies in memory
-    Picture(frame_of(pixels, "yuv422p"), None, scaler).small_bgr(64)
-    Picture(frame_of(scene(64, 96)), None, scaler).small_bgr(64)
+    VideoFrame(frame_of(pixels, "yuv422p"), None, scaler).small_bgr(64)
+    VideoFrame(frame_of(scene(64, 96)), None, scaler).small_bgr(64)
     assert len(used) == 5
 
 
@@ -323,7 +323,7 @@ def spread(gray: np.ndarray) -> float:
 def test_interlaced_pictures_show_their_first_field(tmp_path, suffix, options, fields):
     path = film(tmp_path / f"film.{suffix}", fields=fields, options=options)
     due = [field_number(2 * k) for k in range(90)]
-    grays = [picture.gray for picture in media.read_pictures(path)]
+    grays = [picture.gray for picture in media.read_frames(path)]
     assert [read_code(gray) for gray in grays] == due
     assert max(spread(gray) for gray in grays) < 20
     with av.open(str(path)) as container:
@@ -337,7 +337,7 @@ def test_pictures_without_fields_are_left_as_they_are(tmp_path, options):
     path = film(tmp_path / "film.ts", options=options)
     with av.open(str(path)) as container:
         stored = [frame.to_ndarray() for frame in container.decode(video=0)]
-    pictures = list(media.read_pictures(path))
+    pictures = list(media.read_frames(path))
     assert len(pictures) == len(stored) == 90
     for shown, planes in zip(pictures, stored, strict=True):
         assert np.array_equal(shown.luma, planes[: shown.height])
@@ -351,7 +351,7 @@ def test_levels_and_turns_survive_deinterlacing(tmp_path):
     ffmpeg("-display_rotation", 90, "-i", lying, "-c", "copy", path)
     with av.open(str(path)) as container:
         assert next(container.decode(video=0)).interlaced_frame
-    grays = [picture.gray for picture in media.read_pictures(path)]
+    grays = [picture.gray for picture in media.read_frames(path)]
     assert [read_code(gray) for gray in grays] == [field_number(2 * k) for k in range(90)]
     levels = np.unique(grays[20], return_counts=True)
     assert {16, 235} <= set(levels[0][np.argsort(levels[1])[-4:]])  # drawn so, not stretched
@@ -365,7 +365,7 @@ def test_a_whole_film_is_reported_whole(tmp_path, suffix):
     options = ["-c:v", "mpeg4", *PCM] if suffix == "avi" else []
     report = ReadReport()
     path = film(tmp_path / f"film.{suffix}", fps=30, options=options)
-    assert len(list(media.read_pictures(path, report=report))) == 90
+    assert len(list(media.read_frames(path, report=report))) == 90
     assert (report.pictures, report.n_damaged) == (108, 0)
 
 
@@ -390,7 +390,7 @@ def test_damaged_packets_are_counted(tmp_path, codec):
             packet.stream = stream
             target.mux(packet)
     report = ReadReport()
-    shown = len(list(media.read_pictures(path, report=report)))
+    shown = len(list(media.read_frames(path, report=report)))
     assert hit == 4
     assert shown == pytest.approx(90, abs=2)
     assert 0 < report.n_damaged <= 90

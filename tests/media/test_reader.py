@@ -88,7 +88,7 @@ def test_many_channels(tmp_path, channels):
     source = film(tmp_path / "film.mp4")
     sound = write_sound(tmp_path / "many.wav", 48000, channels)
     assert np.abs(burst_errors(media.read_audio(sound))).max() < 0.001
-    remux.move_sound(source, sound, tmp_path / "out.mkv", 40)
+    remux.shift_audio(source, sound, tmp_path / "out.mkv", 40)
     heard = media.read_audio(tmp_path / "out.mkv")
     assert np.abs(burst_errors(heard, np.array(BURSTS) + 0.04)).max() < 0.002
 
@@ -104,13 +104,13 @@ def test_sound_before_the_first_picture_is_left_out(tmp_path):
 def test_number_of_pictures(tmp_path, fps, count):
     path = tmp_path / "clip.mp4"
     writer.write_clip(path, [corner_picture()] * round(2 * fps), fps, None)
-    assert sum(1 for _ in media.read_pictures(path)) == count
+    assert sum(1 for _ in media.read_frames(path)) == count
 
 
 def test_a_standing_picture_is_one_object(tmp_path):
     path = tmp_path / "slow.mp4"
     writer.write_clip(path, [corner_picture(), corner_picture()[::-1]], 5, None)
-    pictures = list(media.read_pictures(path))
+    pictures = list(media.read_frames(path))
     assert len(pictures) == 10
     assert len({id(picture) for picture in pictures}) == 2
 
@@ -201,9 +201,9 @@ BAD = {
 READERS = {
     "probe": containers.probe,
     "read_audio": media.read_audio,
-    "read_pictures": lambda path: list(media.read_pictures(path)),
-    "first_picture_s": media.first_picture_s,
-    "move_sound": lambda path: remux.move_sound(path, None, path.with_name("out.mp4"), 0),
+    "read_frames": lambda path: list(media.read_frames(path)),
+    "first_frame_s": media.first_frame_s,
+    "shift_audio": lambda path: remux.shift_audio(path, None, path.with_name("out.mp4"), 0),
 }
 
 
@@ -220,7 +220,7 @@ def test_bad_files_are_named_in_one_line(tmp_path, kind):
 
 def test_sound_files_have_no_pictures(tmp_path):
     path = write_sound(tmp_path / "only.wav")
-    for name in ("read_pictures", "first_picture_s", "move_sound"):
+    for name in ("read_frames", "first_frame_s", "shift_audio"):
         with pytest.raises(NoVideoError, match=r"only\.wav"):
             READERS[name](path)
     assert not containers.probe(path).has_video
@@ -232,14 +232,14 @@ def test_cover_art_is_no_video(tmp_path):
     ffmpeg("-i", write_sound(tmp_path / "s.wav"), "-i", cover, "-map", 0, "-map", 1,
            "-disposition:v", "attached_pic", path)  # fmt: skip
     with pytest.raises(NoVideoError, match=r"song\.mp3"):
-        list(media.read_pictures(path))
+        list(media.read_frames(path))
     assert np.abs(burst_errors(media.read_audio(path))).max() < 0.002
 
 
 def test_silent_films_have_no_sound(tmp_path):
     path = tmp_path / "mute.mp4"
     writer.write_clip(path, [corner_picture()] * 5, 25, None)
-    for reader in (READERS["read_audio"], READERS["move_sound"]):
+    for reader in (READERS["read_audio"], READERS["shift_audio"]):
         with pytest.raises(NoAudioError, match=r"mute\.mp4"):
             reader(path)
     assert not (tmp_path / "out.mp4").exists()
@@ -251,7 +251,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path):
     middle = len(data) // 2 // 188 * 188
     data[middle : middle + 188 * 6] = np.random.default_rng(3).bytes(188 * 6)
     path.write_bytes(data)
-    assert sum(1 for _ in media.read_pictures(path)) == pytest.approx(90, abs=2)
+    assert sum(1 for _ in media.read_frames(path)) == pytest.approx(90, abs=2)
     assert np.abs(burst_errors(media.read_audio(path), [BURSTS[0], BURSTS[3]])).max() < 0.002
 
 
@@ -264,16 +264,16 @@ def test_odd_names(tmp_path, monkeypatch, name):
     film(tmp_path / "plain.mp4").rename(tmp_path / name)
     source, target = Path(name), Path("-out " + name)
     assert containers.probe(source).has_video
-    assert sum(1 for _ in media.read_pictures(source)) == 90
+    assert sum(1 for _ in media.read_frames(source)) == 90
     assert np.abs(burst_errors(media.read_audio(source))).max() < 0.002
-    remux.move_sound(source, source, target, 25)
+    remux.shift_audio(source, source, target, 25)
     assert packets(target) == packets(source)
     assert not list(tmp_path.glob(".*")), "nothing half-written stays"
 
 
 def test_same_pictures_and_sound_twice(tmp_path):
     path = film(tmp_path / "film.mp4", fps=30)
-    one, two = ([p.gray.tobytes() for p in media.read_pictures(path, t)] for t in (1, 2))
+    one, two = ([p.gray.tobytes() for p in media.read_frames(path, t)] for t in (1, 2))
     assert one == two
     assert all(a.tobytes() == b.tobytes() for a, b in itertools.repeat(
         (media.read_audio(path), media.read_audio(path)), 1))  # fmt: skip
@@ -286,7 +286,7 @@ def test_a_jump_of_the_clock_is_refused(tmp_path):
     joined = tmp_path / "joined.ts"
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s after 3\.\d s"):
-        list(media.read_pictures(joined))
+        list(media.read_frames(joined))
     with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s"):
         media.read_audio(joined)
 
@@ -294,5 +294,5 @@ def test_a_jump_of_the_clock_is_refused(tmp_path):
 def test_the_header_promises_a_length(tmp_path):
     for suffix in ("mp4", "mkv"):
         info = containers.probe(film(tmp_path / f"film.{suffix}"))
-        assert info.picture_s == pytest.approx(SECONDS, abs=0.05)
-    assert containers.probe(write_sound(tmp_path / "sound.wav")).picture_s == 0
+        assert info.video_s == pytest.approx(SECONDS, abs=0.05)
+    assert containers.probe(write_sound(tmp_path / "sound.wav")).video_s == 0

@@ -9,7 +9,7 @@ from src.models.embedding import embed_audio, embed_video
 from src.models.normalization import bands_of, central_view, normalise_bands
 from src.models.spec import ModelSize
 from src.models.sync_model import SyncModel
-from src.preprocessing.clip_features import ClipFeatures, Sound, TrackFeatures
+from src.preprocessing.clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from src.preprocessing.track_file import CropFile, read_sample, record_type, write_sample
 from src.scoring import clip_evidence
 from src.scoring.clip_evidence import evidence_of, evidence_of_faces
@@ -123,7 +123,7 @@ def clip(tmp_path) -> ClipFeatures:
     """Two faces that share frames and a third, with a sound that ends before the picture."""
     frames, heard = 70, 64
     _, mfcc, speech = track(frames, seed=5)
-    sound = Sound(tmp_path / "sound.rows", 40)
+    sound = AudioFeatures(tmp_path / "sound.rows", 40)
     sound.append(mfcc.reshape(frames, 4, 40)[:heard], speech[:heard])
     sound.rows.close()
     tracks = []
@@ -167,7 +167,7 @@ def test_faces_in_pieces_have_the_evidence_of_the_whole_clip(
 
 def test_a_clip_without_speech_is_normalised_over_all_of_it(model, clip, tmp_path):
     mfcc = clip.mfcc
-    clip.sound = Sound(tmp_path / "quiet.rows", 40)
+    clip.sound = AudioFeatures(tmp_path / "quiet.rows", 40)
     clip.sound.append(mfcc.reshape(-1, 4, 40), np.zeros(70, bool))
     clip.sound.rows.close()
     sound = embed_audio(model, mfcc, clip.speech)

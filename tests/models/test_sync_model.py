@@ -7,7 +7,7 @@ from scipy.fft import dct, idct
 
 from src.core.config import parse_config
 from src.core.errors import ConfigError
-from src.models.ensemble import members_in, parts_in, side_by_side
+from src.models.ensemble import combine_members, members_in, parts_in
 from src.models.normalization import (
     bands_of,
     brightness,
@@ -140,7 +140,7 @@ def test_networks_side_by_side_average_their_similarities():
     one, other = make_model(), make_model()
     for parameter in other.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    weights = side_by_side([one.state_dict(), other.state_dict()])
+    weights = combine_members([one.state_dict(), other.state_dict()])
     assert members_in(weights) == 2 and members_in(one.state_dict()) == 1
     joint.load_state_dict(weights)
     assert count_parameters(joint) == 2 * (count_parameters(one) - 1) + 1
@@ -151,7 +151,7 @@ def test_networks_side_by_side_average_their_similarities():
     means = sum((v * a).sum(-1) for v, a in both) / 2
     torch.testing.assert_close((video * audio).sum(-1), means)
     torch.testing.assert_close(video.norm(dim=-1), torch.ones(1, 5, dtype=video.dtype))
-    again = side_by_side([weights, one.state_dict()])
+    again = combine_members([weights, one.state_dict()])
     assert members_in(again) == 3
     assert torch.equal(again["video.members.2.stem.1.0.weight"], one.video.stem[1][0].weight)
 
@@ -160,7 +160,7 @@ def test_members_may_look_at_different_parts():
     both = make_model(members=2, view_of="lower_face+mouth")
     wide, mouth = make_model(), make_model(view_of="mouth")
     assert wide.video.gather[0].weight.shape[2:] > mouth.video.gather[0].weight.shape[2:]
-    both.load_state_dict(side_by_side([wide.state_dict(), mouth.state_dict()]))
+    both.load_state_dict(combine_members([wide.state_dict(), mouth.state_dict()]))
     views, bands = make_input(both, 9)
     similarity = sum((v * a).sum(-1) for v, a in (one(views, bands) for one in (wide, mouth))) / 2
     video, audio = both(views, bands)

@@ -11,7 +11,7 @@ from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
 from src.pipeline import batch
 from src.pipeline import command as inference_command
-from src.pipeline.batch import done, ranked, run_batch
+from src.pipeline.batch import process_pair, ranked, run_batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
 from src.pipeline.pairs import pairs_in, read_list, with_outputs
 from src.pipeline.summary_table import COLUMNS, read_summary, values_of
@@ -130,7 +130,7 @@ def folders(tmp_path, monkeypatch):
                 "--summary", tmp_path / "summary.csv", "--checkpoint", PRETRAINED)  # fmt: skip
 
     monkeypatch.setattr(inference_command, "LipSyncInference", lambda *_: None)
-    monkeypatch.setattr(batch, "results_of", scripted_results)
+    monkeypatch.setattr(batch, "map_in_processes", scripted_results)
     return make
 
 
@@ -235,7 +235,7 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
                         "score": 0.5, "message": "", "details": {"status": "ok"}}  # fmt: skip
 
-    monkeypatch.setattr(batch, "results_of", results)
+    monkeypatch.setattr(batch, "map_in_processes", results)
     monkeypatch.setattr(batch, "load_config", lambda: settings[0])
     checkpoint = tmp_path / "model.pth"
     checkpoint.write_bytes(b"weights")
@@ -267,7 +267,7 @@ def test_names_and_texts_are_the_same_when_they_are_taken_up(tmp_path, monkeypat
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
                         "score": 0.5, "message": "v\nw", "details": {"status": "ok"}}  # fmt: skip
 
-    monkeypatch.setattr(batch, "results_of", results)
+    monkeypatch.setattr(batch, "map_in_processes", results)
     (tmp_path / "model.pth").write_bytes(b"weights")
     judge = EngineSpec(tmp_path / "model.pth", "cpu", None, ())
     found, steps = [], []
@@ -330,7 +330,7 @@ def test_the_batch_of_the_api_goes_on_where_it_was(trained, clips, tmp_path, mon
     assert Path(first[0]["output"]).stat().st_mtime_ns == before
     # Other arguments are other work, and a table that is not asked for is not looked at.
     mended = []
-    monkeypatch.setattr(batch, "done", lambda inference, pair: mended.append(pair.options) or {
+    monkeypatch.setattr(batch, "process_pair", lambda _, pair: mended.append(pair.options) or {
         "video": pair.video, "audio": None, "success": False, "output": None, "score": None,
         "details": None, "message": "why"})  # fmt: skip
     judge.batch_process(pairs[:1], tmp_path / "out", summary=table, face="0", fit="trim")
@@ -386,7 +386,7 @@ def test_what_the_api_cannot_do_is_said_before_anything_is_judged(judge, tmp_pat
 
 def test_a_pair_that_cannot_be_used_is_told(judge, tmp_path):
     (pair,) = with_outputs([(tmp_path / "none.mp4", None)], tmp_path)
-    result = done(judge, pair)
+    result = process_pair(judge, pair)
     assert not result["success"] and "none.mp4" in result["message"]
 
 

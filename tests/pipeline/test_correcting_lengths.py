@@ -55,7 +55,7 @@ def test_a_short_clip_is_shown_again_under_a_long_sound(judge, tmp_path):
 
 def test_pictures_and_sound_are_cut_together(judge, tmp_path):
     sound = write_sound(tmp_path / "sound.wav", seconds=1.5)
-    success, _, found = judge.mend(
+    success, _, found = judge.correct_sync(
         film(tmp_path / "film.mp4"), sound, tmp_path / "out.mp4", fit="trim"
     )
     assert success and found["notes"] == []
@@ -65,7 +65,7 @@ def test_pictures_and_sound_are_cut_together(judge, tmp_path):
 
 def test_a_film_stays_as_long_as_it_is(judge, tmp_path):
     sound = write_sound(tmp_path / "sound.wav", seconds=9.0)
-    success, _, found = judge.mend(film(tmp_path / "film.mp4"), sound, tmp_path / "out.mp4")
+    success, _, found = judge.correct_sync(film(tmp_path / "film.mp4"), sound, tmp_path / "out.mp4")
     assert success and lengths(tmp_path / "out.mp4") == (90, pytest.approx(SECONDS, abs=0.03))
     cut = "the last 5.6 s of the sound are cut, as the picture ends before them"
     assert found["notes"] == [cut]  # 9 s and the 0.2 s by which they are delayed
@@ -81,7 +81,7 @@ def test_what_was_not_kept_is_said(judge, tmp_path):
 
 def test_other_fits_are_refused_before_anything_is_read(judge, tmp_path):
     with pytest.raises(ConfigError, match="fit stretch"):
-        judge.mend(tmp_path / "none.mp4", None, tmp_path / "out.mp4", fit="stretch")
+        judge.correct_sync(tmp_path / "none.mp4", None, tmp_path / "out.mp4", fit="stretch")
     assert not judge.shown
 
 
@@ -100,7 +100,7 @@ def test_a_folder_that_was_made_for_nothing_is_gone_again(
 
     monkeypatch.setattr(muxing, "_run", fail)
     with pytest.raises(type(failure) if isinstance(failure, Exception) else failure):
-        judge.mend(source, None, output)
+        judge.correct_sync(source, None, output)
     left = {path.name for path in tmp_path.rglob("*")}
     assert left == {"film.mp4"} | ({"new", "folder", "of somebody else.txt"} if filled else set())
 
@@ -108,6 +108,6 @@ def test_a_folder_that_was_made_for_nothing_is_gone_again(
 def test_the_folder_goes_when_mending_does_not_help(judge, tmp_path, monkeypatch):
     source = film(tmp_path / "film.mp4")
     monkeypatch.setattr(judge, "compute_sync_score", lambda *_, **__: (0.1, told(-200.0)))
-    success, message, _ = judge.mend(source, None, tmp_path / "new" / "out.mp4")
+    success, message, _ = judge.correct_sync(source, None, tmp_path / "new" / "out.mp4")
     assert not success and message.startswith("nothing written: ")
     assert list(tmp_path.iterdir()) == [source]

@@ -77,7 +77,7 @@ def test_no_input_and_no_other_output_is_overwritten(command, talking_clip, tmp_
 def test_the_usual_name_of_the_mended_video_leaves_the_copy_alone(
     command, talking_clip, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(LipSyncInference, "mend", lambda self, video, audio, output, *_: (
+    monkeypatch.setattr(LipSyncInference, "correct_sync", lambda self, video, audio, output, *_: (
         True, "mended", {"score_before": 0.1, "details": {}, "notes": [], "output": output}
     ))  # fmt: skip
     monkeypatch.setattr(inference_command, "print_result", lambda *_: None)
@@ -101,7 +101,7 @@ def test_of_many_pairs_there_is_no_single_page(command, tmp_path):
 @pytest.fixture
 def unjudged(monkeypatch):
     """Nothing is judged in this test: it would take minutes."""
-    for name in ("compute_sync_score", "mend"):
+    for name in ("compute_sync_score", "correct_sync"):
         monkeypatch.setattr(LipSyncInference, name, lambda *_: pytest.fail("judged"))
 
 
@@ -136,12 +136,12 @@ def known(monkeypatch, talking_clip):
     details = made_details(talking_clip, talking_clip, 2.0)
     found = {"score_before": 0.01, "details": details, "notes": []}
 
-    def mend(self, video, audio, output, *_):
+    def correct_sync(self, video, audio, output, *_):
         Path(output).write_bytes(b"mended")
         return True, "audio lagged by 200 ms, corrected", found
 
     monkeypatch.setattr(LipSyncInference, "compute_sync_score", lambda *_: (0.01, details))
-    monkeypatch.setattr(LipSyncInference, "mend", mend)
+    monkeypatch.setattr(LipSyncInference, "correct_sync", correct_sync)
 
 
 DRAWN = (

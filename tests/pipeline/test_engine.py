@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from src.media.frame import Picture
-from src.media.reader import read_pictures
+from src.media.frame import VideoFrame
+from src.media.reader import read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
@@ -109,7 +109,7 @@ def blinking(read, shown: int):
         for number, picture in enumerate(read(*arguments)):
             if number % (shown + 1) == shown:
                 dark = np.zeros((picture.height, picture.width, 3), np.uint8)
-                picture = Picture(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
+                picture = VideoFrame(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
             yield picture
 
     return pictures
@@ -118,7 +118,7 @@ def blinking(read, shown: int):
 @pytest.mark.parametrize("shift_ms", [-400, 0, 240, 400])
 @pytest.mark.parametrize("shown", [15, 20])
 def test_shots_shorter_than_the_offset_is_long(judge, clips, monkeypatch, shown, shift_ms):
-    monkeypatch.setattr(extract, "read_pictures", blinking(read_pictures, shown))
+    monkeypatch.setattr(extract, "read_frames", blinking(read_frames, shown))
     score, details = judge.compute_sync_score(clips(shift_ms))
     check_details(score, details)
     assert details["face_share"] < 1, "the shots are cut"

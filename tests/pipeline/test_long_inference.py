@@ -25,7 +25,7 @@ pytestmark = [
 MEASURED = """
 import resource, sys
 import numpy as np, torch
-from src.faces.detection import Face
+from src.faces.detection import FaceDetection
 from src.pipeline.engine import LipSyncInference
 from tests.support.scripted_faces import face_at
 

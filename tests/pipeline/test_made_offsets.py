@@ -13,8 +13,8 @@ import pytest
 import soxr
 
 from src.core.config import Config
-from src.core.constants import FPS, SAMPLE_RATE, STEPS_PER_FRAME, WINDOW_FRAMES
-from src.media.reader import read_audio, read_pictures
+from src.core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip, write_wav
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
@@ -50,7 +50,7 @@ def embeddings(course: np.ndarray, first: int, every: int, count: int) -> np.nda
         every: steps from one to the next.
     """
     moments = first + every * np.arange(count)
-    around = STEPS_PER_FRAME * np.arange(-SIDE, SIDE + 1)
+    around = HOPS_PER_FRAME * np.arange(-SIDE, SIDE + 1)
     rows = course[np.clip(moments[:, None] + around, 0, len(course) - 1)]
     rows = rows - rows.mean(1, keepdims=True)
     return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).astype("f4")
@@ -58,11 +58,11 @@ def embeddings(course: np.ndarray, first: int, every: int, count: int) -> np.nda
 
 def known(video: Path, audio: Path | None, *_, **__) -> SimpleNamespace:
     """In place of ``extract_clip``: the greys of the pictures, and the loudness of the sound."""
-    greys = np.array([picture.bgr.mean() for picture in read_pictures(video)])
+    greys = np.array([picture.bgr.mean() for picture in read_frames(video)])
     n_frames = len(greys)
-    steps = np.interp(np.arange(STEPS_PER_FRAME * n_frames) / STEPS_PER_FRAME,
+    steps = np.interp(np.arange(HOPS_PER_FRAME * n_frames) / HOPS_PER_FRAME,
                       np.arange(n_frames), greys)  # fmt: skip
-    heard = np.full(STEPS_PER_FRAME * n_frames, QUIET)
+    heard = np.full(HOPS_PER_FRAME * n_frames, QUIET)
     found = loudness(read_audio(audio or video))[: len(heard)]
     heard[: len(found)] = found
     track = SimpleNamespace(shot=0, shot_begin=0, first_frame=0, boxes=np.zeros((n_frames, 4)))
@@ -75,10 +75,10 @@ def known(video: Path, audio: Path | None, *_, **__) -> SimpleNamespace:
 def evidence(_, clip: SimpleNamespace, reach: int, *__) -> list[Evidence]:
     """In place of ``evidence_of_faces``: embeddings are made up, comparing them is not."""
     windows = clip.n_frames - WINDOW_FRAMES + 1
-    middle = STEPS_PER_FRAME * (WINDOW_FRAMES // 2)
-    seen = embeddings(clip.seen, middle, STEPS_PER_FRAME, windows)
-    heard = embeddings(clip.heard, middle, 1, STEPS_PER_FRAME * windows)
-    spoken = clip.heard.reshape(-1, STEPS_PER_FRAME).max(1) > QUIET + 10
+    middle = HOPS_PER_FRAME * (WINDOW_FRAMES // 2)
+    seen = embeddings(clip.seen, middle, HOPS_PER_FRAME, windows)
+    heard = embeddings(clip.heard, middle, 1, HOPS_PER_FRAME * windows)
+    spoken = clip.heard.reshape(-1, HOPS_PER_FRAME).max(1) > QUIET + 10
     return [compare(seen, heard, spoken, reach)]
 
 
@@ -97,7 +97,7 @@ def film(tmp_path_factory):
     """``film(seconds)``: the silent picture, and the sound that goes with it, at RATE."""
     folder = tmp_path_factory.mktemp("film")
     spoken = clip_parts(7001, SECONDS, speaker=0)[2]
-    heard = loudness(soxr.resample(spoken, SPOKEN, SAMPLE_RATE))[::STEPS_PER_FRAME]
+    heard = loudness(soxr.resample(spoken, SPOKEN, SAMPLE_RATE))[::HOPS_PER_FRAME]
     greys = np.interp(heard, (QUIET, heard.max()), (40, 220)).round().astype(np.uint8)
     sound = soxr.resample(spoken, SPOKEN, RATE)
 

@@ -20,7 +20,7 @@ from src.dataset.clips import Clip, find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
 from src.media.container import probe
-from src.media.reader import read_audio, read_pictures, stream_audio
+from src.media.reader import read_audio, read_frames, stream_audio
 from src.preprocessing.extract import extract_clip
 from tests.support import bad_clips
 from tests.support.bad_clips import FACE, FRAMES, ODD_NAMES, name_of
@@ -304,7 +304,7 @@ def test_pixels_of_an_absurd_shape_are_taken_as_square(tmp_path, talking_clip):
     place = data.index(b"pasp") + 4
     data[place : place + 8] = (60_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
     path.write_bytes(data)
-    picture = next(read_pictures(path))
+    picture = next(read_frames(path))
     assert (picture.width, picture.height) == (320, 320)
 
 
@@ -312,7 +312,7 @@ def test_a_last_picture_that_stands_for_long_is_no_missing_end(tmp_path, talking
     path = tmp_path / "slides.mp4"
     longer = "setts=duration=if(eq(N\\,49)\\,6/TB\\,DURATION)"
     ffmpeg("-i", talking_clip, "-c", "copy", "-bsf:v", longer, path)
-    assert probe(path).picture_s > 5
+    assert probe(path).video_s > 5
     assert extract_clip(path, None, DataConfig(), detector, tmp_path).n_frames == 50
 
 

@@ -19,7 +19,7 @@ from src.core.errors import (
     SilentAudioError,
     UnreadableMediaError,
 )
-from src.faces.detection import Face
+from src.faces.detection import FaceDetection
 from src.media.reader import read_audio
 from src.media.writer import write_clip, write_wav
 from src.preprocessing.clip_features import ClipFeatures
@@ -37,11 +37,11 @@ MIDDLE = (130, 80, 60)  # x, y and side of a face in a picture of 320×240
 class Blobs:
     """A detector that takes each bright square for a face, in whole pictures and in close-ups."""
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         assert pictures.ndim == 4 and pictures.dtype == np.uint8 and pictures.shape[3] == 3
         return [self._faces(picture) for picture in pictures]
 
-    def _faces(self, picture: np.ndarray) -> list[Face]:
+    def _faces(self, picture: np.ndarray) -> list[FaceDetection]:
         bright = (picture[..., 1] > 120).astype(np.uint8)
         found = cv2.connectedComponentsWithStats(bright)[2][1:]
         edge = np.array(picture.shape[1::-1]) - 1
@@ -51,11 +51,11 @@ class Blobs:
             if whole and min(width, height) >= 8:
                 side = np.array([width, height], np.float32)
                 box = np.array([x, y, x + width, y + height], np.float32)
-                faces.append(Face(box, (x, y) + POINTS * side, 0.9))
+                faces.append(FaceDetection(box, (x, y) + POINTS * side, 0.9))
         return faces
 
 
-def picture_of(faces: list[tuple[int, int, int]], number: int) -> np.ndarray:
+def to_video_frame(faces: list[tuple[int, int, int]], number: int) -> np.ndarray:
     """uint8 [240, 320, 3]: bright squares with a chequered middle on a dark ground."""
     picture = np.full((240, 320, 3), 40 + number % 3, np.uint8)
     for x, y, side in faces:
@@ -71,7 +71,7 @@ def picture_of(faces: list[tuple[int, int, int]], number: int) -> np.ndarray:
 def clip(path: Path, frames=30, seconds=None, level=0.1, faces=lambda number: [MIDDLE]) -> Path:
     """Bright squares under noise; ``level`` 0 is silence, ``faces(i)`` those of frame ``i``."""
     samples = np.random.default_rng(0).normal(0, level, int(16000 * (seconds or frames / 25)))
-    pictures = (picture_of(faces(number), number) for number in range(frames))
+    pictures = (to_video_frame(faces(number), number) for number in range(frames))
     write_clip(path, pictures, 25, samples.astype(np.float32))
     return path
 
@@ -228,8 +228,8 @@ def test_everyone_is_there_where_everyone_is_asked_for(tmp_path, extracted):
 
     def picture(number: int) -> np.ndarray:
         if number < 30:
-            return picture_of([MIDDLE, (20, 20, 40)], number)
-        return np.maximum(picture_of([(150, 100, 50)], number), 110)
+            return to_video_frame([MIDDLE, (20, 20, 40)], number)
+        return np.maximum(to_video_frame([(150, 100, 50)], number), 110)
 
     sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 60 // 25).astype(np.float32)
     write_clip(tmp_path / "film.mp4", (picture(number) for number in range(60)), 25, sound)
@@ -356,7 +356,7 @@ def test_faces_that_are_too_small_are_measured(tmp_path, extracted):
 
 def test_a_picture_that_stands_still_shows_nobody_speaking(tmp_path, extracted):
     samples = np.random.default_rng(0).normal(0, 0.1, 64000).astype(np.float32)
-    slides = [picture_of([MIDDLE], number) for number in range(2)]
+    slides = [to_video_frame([MIDDLE], number) for number in range(2)]
     write_clip(tmp_path / "still.mp4", slides, 0.5, samples)
     # Each shows for 50 frames, of which the first 11 might show somebody.
     with pytest.raises(NoFaceError, match=r"still\.mp4 stands still in 78 of 100 frames"):

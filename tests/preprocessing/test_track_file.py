@@ -9,7 +9,7 @@ import pytest
 from src.audio.features import silence
 from src.core.errors import DatasetError, OutputError
 from src.preprocessing import track_file as sample_file
-from src.preprocessing.clip_features import Sound
+from src.preprocessing.clip_features import AudioFeatures
 from src.preprocessing.track_file import (
     PIECE,
     CropFile,
@@ -34,12 +34,12 @@ def crops_and_boxes(folder, frames: int) -> tuple[RowFile, np.ndarray, np.ndarra
     return file.rows, crops, boxes
 
 
-def sound_of(folder, frames: int) -> tuple[Sound, np.ndarray, np.ndarray]:
+def sound_of(folder, frames: int) -> tuple[AudioFeatures, np.ndarray, np.ndarray]:
     """A closed file of random MFCC and speech, and what is in it."""
     rng = np.random.default_rng(frames + 1)
     mfcc = rng.normal(size=(frames, 4, N_MFCC)).astype(np.float32)
     speech = rng.random(frames) > 0.5
-    sound = Sound(folder / "sound.rows", N_MFCC)
+    sound = AudioFeatures(folder / "sound.rows", N_MFCC)
     sound.append(mfcc, speech)
     sound.rows.close()
     return sound, mfcc, speech

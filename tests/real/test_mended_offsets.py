@@ -15,7 +15,7 @@ import pytest
 import soxr
 
 from src.core.constants import FPS, SAMPLE_RATE
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip
 from src.pipeline.engine import LipSyncInference
 from tests.support.films import ffmpeg
@@ -55,7 +55,7 @@ def film(tmp_path_factory):
     at RATE."""
     folder = tmp_path_factory.mktemp("film")
     once = folder / "once.mp4"
-    pictures = list(islice(read_pictures(DATA / CLIP), PICTURES))
+    pictures = list(islice(read_frames(DATA / CLIP), PICTURES))
     write_clip(once, (picture.bgr for picture in pictures), FPS, None)
     samples = PICTURES * SAMPLE_RATE // FPS
     sound = soxr.resample(read_audio(DATA / CLIP)[:samples], SAMPLE_RATE, RATE)

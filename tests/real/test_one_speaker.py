@@ -18,7 +18,7 @@ import pytest
 from src.core.constants import SAMPLE_RATE
 from src.dataset.samples import load_samples
 from src.dataset.splits import split_samples
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 
@@ -141,7 +141,7 @@ def test_shifts_are_mended(judge, test_clips, tmp_path):
     residuals, distances = [], []
     for clip in test_clips[:MENDED]:
         sound = read_audio(clip)
-        frames = sum(1 for _ in read_pictures(clip))
+        frames = sum(1 for _ in read_frames(clip))
         for ms in SHIFTS_MS:
             moved, output = tmp_path / f"{clip.stem}{ms}.wav", tmp_path / f"{clip.stem}{ms}.mp4"
             write_wav(moved, shifted(sound, ms))
@@ -150,7 +150,7 @@ def test_shifts_are_mended(judge, test_clips, tmp_path):
             _, details = judge.compute_sync_score(output)
             residuals.append(details["offset_ms"])
             distances.append(later_by_ms(read_audio(output), sound))
-            assert sum(1 for _ in read_pictures(output)) == frames
+            assert sum(1 for _ in read_frames(output)) == frames
     print(f"\n{len(residuals)} mended; own measure {min(residuals)} … {max(residuals)} ms; "
           f"waveforms {min(distances):.1f} … {max(distances):.1f} ms")  # fmt: skip
     assert max(map(abs, residuals)) <= 20

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from src.core.config import DataConfig
-from src.media.reader import read_pictures
+from src.media.reader import read_frames
 from tests.support.crossing_films import Person, film, follow_all, judge, meetings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -36,7 +36,7 @@ def people(retinaface) -> list[Person]:
     found = []
     for speaker, paths in sorted(clips.items()):
         for path in sorted(paths):
-            frames = [picture.bgr for picture in read_pictures(path, 1)][:30]
+            frames = [picture.bgr for picture in read_frames(path, 1)][:30]
             person = Person.seen_by(speaker, frames, retinaface) if len(frames) > 25 else None
             if person:
                 found.append(person)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from src.core.errors import NoAudioError, OutputError
-from src.media.reader import read_audio, read_pictures
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip, write_wav
 from src.plotting.fonts import drawable
 from src.report import annotation_panel
@@ -104,7 +104,7 @@ def test_turned_pictures_are_upright(tmp_path, turn):
 
 def test_odd_sides_and_pixels_that_are_not_square(tmp_path):
     source = film(tmp_path / "odd.mkv", options=["-vf", "crop=127:95,setsar=2/1", "-c:v", "ffv1"])
-    assert next(read_pictures(source)).width == 254
+    assert next(read_frames(source)).width == 254
     (_, first), *_ = annotated(tmp_path, source, **BARE)
     assert first.shape[1] == 254 and first.shape[0] % 2 == 0
 
@@ -330,7 +330,7 @@ GROWN = """
 import sys
 import numpy as np
 from src.report import annotated_video as annotation
-from src.media.writer import FilmWriter
+from src.media.writer import VideoWriter
 from tests.support.made_details import made_details
 
 def watched(items, *_):

@@ -12,7 +12,7 @@ from src.core.errors import OutputError, UnreadableMediaError
 from src.media.writer import write_clip
 from src.report import html_report as report
 from src.report.html_report import face_pictures, write_report
-from src.report.sentences import headline, mending_command, sentences
+from src.report.sentences import correction_command, headline, sentences
 from tests.support.made_details import made_details, undetermined
 
 pytest_plugins = ("tests.support.training_fixtures",)
@@ -175,7 +175,7 @@ def test_each_kind_of_fault_in_words(details, offset, timeline, bt1359, said, ad
     details |= {"offset_ms": offset, "timeline": timeline, "bt1359": bt1359}
     answers = [answer for _, answer in sentences(0.4, details)]
     assert said in headline(details) and advice in answers[-1]
-    assert (mending_command(details) is None) == (abs(offset) < 40 and len(answers) == 4
+    assert (correction_command(details) is None) == (abs(offset) < 40 and len(answers) == 4
                                                   and timeline["kind"] == "constant")  # fmt: skip
     if timeline["kind"] == "drift":
         assert "+1000 parts in a million" in answers[0] and "80 ms late" in answers[0]
@@ -188,7 +188,7 @@ def test_the_command_can_be_typed_as_it_is(details):
     import shlex
 
     details |= {"video": "my clips/it's.mp4", "audio": "a b.wav", "model": {"file": "my own.pth"}}
-    assert shlex.split(mending_command(details)) == [
+    assert shlex.split(correction_command(details)) == [
         "python", "src/inference.py", "--checkpoint", "my own.pth",
         "--video", "my clips/it's.mp4", "--audio", "a b.wav",
     ]  # fmt: skip

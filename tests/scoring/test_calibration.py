@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from src.scoring.calibration import UNFITTED, fit, peak_probability, readings, sync_probability
+from src.scoring.calibration import (
+    UNFITTED,
+    calibration_features,
+    fit_calibration,
+    peak_probability,
+    sync_probability,
+)
 from src.scoring.evidence import Curve, Evidence, curve_of
 
 REACH = 60
@@ -26,7 +32,7 @@ def clip(rng, windows: int, related: bool, reach: int = 2 * REACH, strength: flo
 def fitted() -> dict:
     rng = np.random.default_rng(0)
     in_sync = [clip(rng, 100, True) for _ in range(12)]
-    return fit(in_sync, [clip(rng, 100, False) for _ in range(12)], REACH)
+    return fit_calibration(in_sync, [clip(rng, 100, False) for _ in range(12)], REACH)
 
 
 def fresh(n: int, seed: int, strength: float = 0.18):
@@ -58,7 +64,7 @@ def test_probabilities_are_calibrated_on_fresh_clips():
     # Weak evidence, so that there is something to be unsure about.
     in_sync = [clip(rng, 75, True, strength=0.18) for _ in range(40)]
     foreign = [clip(rng, 75, False) for _ in range(20)]
-    fitted = fit(in_sync, foreign, REACH)
+    fitted = fit_calibration(in_sync, foreign, REACH)
     draws = list(fresh(600, seed=6))
     for judge, which in ((sync_probability, 1), (peak_probability, 2)):
         chances = np.array([judge(draw[0], fitted) for draw in draws])
@@ -75,7 +81,7 @@ def test_clear_evidence_is_not_understated():
     """What keeps the weights finite must not pull the chances to the middle."""
     rng = np.random.default_rng(5)
     in_sync = [clip(rng, 75, True, strength=0.26) for _ in range(40)]
-    fitted = fit(in_sync, [clip(rng, 75, False) for _ in range(20)], REACH)
+    fitted = fit_calibration(in_sync, [clip(rng, 75, False) for _ in range(20)], REACH)
     draws = list(fresh(600, seed=6, strength=0.26))
     chances = np.array([sync_probability(curve, fitted) for curve, _, _ in draws])
     assert calibration_error(chances, np.array([draw[1] for draw in draws]), bins=10) < 0.02
@@ -133,7 +139,7 @@ def test_readings_of_a_curve():
     offsets = np.arange(-20, 21)
     similarity = np.zeros(41)
     similarity[20 + 3], similarity[20 - 15], similarity[20 + 8] = 0.6, 0.2, 0.9
-    found = readings(Curve(offsets, similarity, 1 - similarity, 50))
+    found = calibration_features(Curve(offsets, similarity, 1 - similarity, 50))
     # Best within ±1 frame; lead over what is 3 frames away or more; that times √2 seconds.
     assert found.tolist() == pytest.approx([0.6, 0.4, 0.4 * 2**0.5])
 
@@ -143,7 +149,7 @@ def test_without_support_there_is_no_probability(fitted):
     nothing = np.full(41, np.nan)
     near_only = np.where(np.abs(offsets) < 6, 0.5, np.nan)
     empty, narrow = (Curve(offsets, values, 1 - values, 0) for values in (nothing, near_only))
-    assert readings(empty) is None and readings(narrow) is None
+    assert calibration_features(empty) is None and calibration_features(narrow) is None
     for curve in (empty, narrow):
         assert sync_probability(curve, fitted) is None
         assert peak_probability(curve, fitted) is None
@@ -151,16 +157,16 @@ def test_without_support_there_is_no_probability(fitted):
 
 def test_without_both_classes_nothing_is_fitted():
     rng = np.random.default_rng(0)
-    assert fit([], [], REACH) == UNFITTED
-    assert fit([], [clip(rng, 30, False)], REACH) == UNFITTED
+    assert fit_calibration([], [], REACH) == UNFITTED
+    assert fit_calibration([], [clip(rng, 30, False)], REACH) == UNFITTED
     silent = clip(rng, 30, True)
     silent.usable[:] = False
-    assert fit([silent], [], REACH) == UNFITTED
+    assert fit_calibration([silent], [], REACH) == UNFITTED
 
 
 def test_perfectly_separable_clips_give_finite_weights():
     rng = np.random.default_rng(0)
-    fitted = fit([clip(rng, 100, True, strength=0.9)], [clip(rng, 100, False)], REACH)
+    fitted = fit_calibration([clip(rng, 100, True, strength=0.9)], [clip(rng, 100, False)], REACH)
     assert all(np.isfinite(fitted[name]["weights"]).all() for name in fitted)
     assert max(map(abs, fitted["score"]["weights"])) < 30
 
@@ -178,7 +184,7 @@ def test_the_result_is_plain_and_repeatable(fitted):
     assert json.loads(json.dumps(fitted)) == fitted
     rng = np.random.default_rng(0)
     in_sync = [clip(rng, 100, True) for _ in range(12)]
-    assert fit(in_sync, [clip(rng, 100, False) for _ in range(12)], REACH) == fitted
+    assert fit_calibration(in_sync, [clip(rng, 100, False) for _ in range(12)], REACH) == fitted
 
 
 def test_before_anything_was_fitted_the_guess_is_ordered():
@@ -196,7 +202,7 @@ def test_flat_curves_are_no_evidence():
         ripple = dice.normal(-0.135, 2e-4, (rows, 481)).astype(np.float32)
         return Evidence(ripple, np.ones(ripple.shape, bool))
 
-    fitted = fit([flat()], [], reach=120)
+    fitted = fit_calibration([flat()], [], reach=120)
     for _ in range(20):
         curve = curve_of([flat().shifted(0, 120)])
         assert 0.2 < sync_probability(curve, fitted) < 0.8

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from src.core.constants import FPS
-from src.scoring.changepoints import _peaks_ms, steps_at
-from src.scoring.timeline import by_second, peak_steps
-from src.scoring.timeline_fit import find_timeline
+from src.scoring.changepoints import _peaks_ms, jumps_at_cuts
+from src.scoring.timeline import evidence_by_second, peak_hops
+from src.scoring.timeline_fit import fit_timeline
 from tests.support.simulated_evidence import evidence
 
 
 def told(offset_at, seconds: int, cuts, **more):
-    return find_timeline(
-        by_second([evidence(offset_at, seconds, **more)], seconds * FPS), seconds, cuts
+    return fit_timeline(
+        evidence_by_second([evidence(offset_at, seconds, **more)], seconds * FPS), seconds, cuts
     )
 
 
@@ -38,7 +38,7 @@ def test_a_shot_without_a_relation_shows_no_step(seed):
     shown = evidence(lambda s: 0, 24, seed=seed)
     rows = slice(8 * FPS, 14 * FPS)
     shown.similarity[rows] = evidence(lambda s: 0, 24, 0.0, seed=seed + 50).similarity[rows]
-    story = find_timeline(by_second([shown], 24 * FPS), 24, [8.0, 14.0])
+    story = fit_timeline(evidence_by_second([shown], 24 * FPS), 24, [8.0, 14.0])
     assert story.kind == "constant"
 
 
@@ -66,12 +66,12 @@ def test_a_drift_over_cuts_stays_a_drift():
 
 
 def test_shots_with_too_little_speech_go_with_a_neighbour():
-    seconds = by_second([evidence(lambda s: 0 if s < 10 else 90, 12)], 12 * FPS)
-    (one,) = steps_at([10.0], seconds, np.ones(12, bool), 12.0)
+    seconds = evidence_by_second([evidence(lambda s: 0 if s < 10 else 90, 12)], 12 * FPS)
+    (one,) = jumps_at_cuts([10.0], seconds, np.ones(12, bool), 12.0)
     assert (one.start_s, one.end_s) == (0.0, 12.0)
 
 
 def test_many_peaks_are_those_one_by_one():
-    curves = by_second([evidence(lambda s: 10 * s, 40)], 40 * FPS).gain
-    plain = [10 * peak_steps(curve) for curve in curves]
+    curves = evidence_by_second([evidence(lambda s: 10 * s, 40)], 40 * FPS).gain
+    plain = [10 * peak_hops(curve) for curve in curves]
     assert _peaks_ms(curves) == pytest.approx(plain, abs=1e-6)

@@ -7,9 +7,9 @@ import pytest
 
 from src.core.constants import FPS
 from src.scoring.drift import BEYOND, MOST_PPM, drifting, grouped, slopes_tried
-from src.scoring.result import judge
-from src.scoring.timeline import Seconds, by_second
-from src.scoring.timeline_fit import beyond, find_timeline
+from src.scoring.result import build_result
+from src.scoring.timeline import EvidenceBySecond, evidence_by_second
+from src.scoring.timeline_fit import beyond, fit_timeline
 from tests.support.simulated_evidence import evidence
 
 pytest_plugins = ("tests.support.evidence_fixtures",)
@@ -17,7 +17,7 @@ pytest_plugins = ("tests.support.evidence_fixtures",)
 
 def found(start: float, ppm: float, seconds: int, **more):
     shown = evidence(lambda s: start + ppm / 1000 * s, seconds, speech=0.8, **more)
-    return find_timeline(by_second([shown], seconds * FPS), seconds)
+    return fit_timeline(evidence_by_second([shown], seconds * FPS), seconds)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -35,7 +35,7 @@ def test_a_steep_drift_is_measured(ppm, seconds, seed):
 
 def test_a_steeper_drift_is_no_number(calibration):
     shown = evidence(lambda s: -300 + 60 * s, 15, strength=0.5)
-    _, details = judge([shown], 15 * FPS, calibration, 0.5)
+    _, details = build_result([shown], 15 * FPS, calibration, 0.5)
     assert details["status"] == "edge" and details["timeline"] is None
     assert f"by more than {MOST_PPM} ppm cannot be told" in details["undetermined"]
 
@@ -66,7 +66,7 @@ def test_looking_far_costs_no_more_than_it_must(ppm):
     true = ppm / 10000 * (times - length_s / 2)
     gain = np.random.default_rng(0).normal(0, 2.5, (length_s, len(offsets)))
     gain += 7.5 * np.exp(-0.5 * ((offsets - true[:, None]) / 4) ** 2)
-    seconds = Seconds(gain, np.full(length_s, 25))
+    seconds = EvidenceBySecond(gain, np.full(length_s, 25))
     began = time.process_time()
     (line,) = drifting(seconds, np.ones(length_s, bool), length_s)
     assert time.process_time() - began < 6, "17 s without groups, 0.5 with them"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from src.evaluation.metrics import auc_of, draws_of_speakers, eer_of, offset_report, reliability_of
+from src.evaluation.metrics import auc_of, bootstrap_speakers, eer_of, offset_report, reliability_of
 from src.scoring.evidence import (
     MIN_WINDOWS,
     Curve,
@@ -285,8 +285,8 @@ def test_speakers_are_drawn_whole():
     truth = rng.normal(0, 1, 40)
     speakers = [f"s{n}" for n in range(40) for _ in range(25)]
     values = np.repeat(truth, 25)
-    means = [np.average(values, weights=times) for times in draws_of_speakers(speakers, 800)]
+    means = [np.average(values, weights=times) for times in bootstrap_speakers(speakers, 800)]
     assert np.std(means) == pytest.approx(truth.std() / np.sqrt(40), rel=0.15)
-    for times in draws_of_speakers(speakers, 3):
+    for times in bootstrap_speakers(speakers, 3):
         assert times.sum() == 1000 and (times.reshape(40, 25) == times[::25, None]).all()
-    assert not list(draws_of_speakers(["a", "a"], 5))
+    assert not list(bootstrap_speakers(["a", "a"], 5))

@@ -9,7 +9,7 @@ from src.core.constants import FPS
 from src.report.sentences import headline, sentences
 from src.scoring import result as judgement
 from src.scoring import verdict
-from src.scoring.result import judge
+from src.scoring.result import build_result
 from tests.support.simulated_evidence import evidence
 
 pytest_plugins = ("tests.support.evidence_fixtures",)
@@ -17,7 +17,7 @@ pytest_plugins = ("tests.support.evidence_fixtures",)
 
 def judged(calibration, offset_at, seconds, **more):
     shown = evidence(offset_at, seconds, **more)
-    return judge([shown], seconds * FPS, calibration, 0.5)
+    return build_result([shown], seconds * FPS, calibration, 0.5)
 
 
 def plain(value) -> bool:
@@ -108,7 +108,7 @@ def test_what_is_minded_most_of_a_course():
     ("chance", "said"), [(1.0, 0.99), (0.9999, 0.99), (0.29, 0.29), (0.57, 0.57), (0.0, 0.0)]
 )
 def test_a_chance_in_percent_is_never_certain(chance, said):
-    assert verdict.percent_sure(chance) == said
+    assert verdict.capped_probability(chance) == said
 
 
 def test_nothing_is_told_without_a_relation(calibration):

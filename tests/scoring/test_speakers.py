@@ -5,7 +5,14 @@ import pytest
 
 from src.core.constants import FPS
 from src.core.errors import ConfigError
-from src.scoring.speakers import Face, choose_faces, cuts_between, largest, speaking, voices_over
+from src.scoring.speakers import (
+    FaceEvidence,
+    choose_faces,
+    cuts_between,
+    largest,
+    speaking,
+    voice_over_notes,
+)
 from tests.support.simulated_evidence import evidence
 
 pytest_plugins = ("tests.support.evidence_fixtures",)
@@ -18,7 +25,7 @@ def person(number, shot, seconds, offset=None, first_s=0.0, side=10.0, speech=1.
     shown.first_frame = first = round(first_s * FPS)
     boxes = np.tile(np.array([5, 5, 5 + side, 5 + side], np.float32), (seconds * FPS, 1))
     begin = first if cut_s is None else round(cut_s * FPS)
-    return Face(number, shot, begin, first, boxes, shown)
+    return FaceEvidence(number, shot, begin, first, boxes, shown)
 
 
 def numbers(speakers) -> list[int]:
@@ -61,7 +68,7 @@ def test_a_voice_from_elsewhere_is_left_out(calibration):
     faces = [person(0, 0, 5, 120), person(1, 1, 5, None, 5), person(2, 2, 5, 120, 10)]
     found = speaking(faces, calibration, 0.5)
     assert numbers(found) == [0, 2] and found.voice_over == [1]
-    (said,) = voices_over(faces, found)
+    (said,) = voice_over_notes(faces, found)
     assert said.startswith("shot 1 (5.0–10.0 s) is left out")
 
 

@@ -8,13 +8,22 @@ import pytest
 from src.core.constants import FPS
 from src.scoring import drift
 from src.scoring.evidence import curve_of, peak_ms
-from src.scoring.timeline import Piece, Seconds, Timeline, by_second, jumps_placed, straightened
-from src.scoring.timeline_fit import find_timeline
+from src.scoring.timeline import (
+    EvidenceBySecond,
+    Segment,
+    Timeline,
+    drift_compensated,
+    evidence_by_second,
+    refine_jumps,
+)
+from src.scoring.timeline_fit import fit_timeline
 from tests.support.simulated_evidence import evidence
 
 
 def found(offset_at, seconds: int, **more):
-    return find_timeline(by_second([evidence(offset_at, seconds, **more)], seconds * FPS), seconds)
+    return fit_timeline(
+        evidence_by_second([evidence(offset_at, seconds, **more)], seconds * FPS), seconds
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -50,8 +59,8 @@ def test_a_jump_is_placed_to_the_frame(at):
         return 40 if second < at else 240
 
     shown = evidence(offset_at, 50)
-    story = find_timeline(by_second([shown], 50 * FPS), 50)
-    placed = jumps_placed(story, [shown])
+    story = fit_timeline(evidence_by_second([shown], 50 * FPS), 50)
+    placed = refine_jumps(story, [shown])
     first, second = placed.pieces
     # A window is known by its begin in the simulation, and counts at its middle.
     assert first.end_s == second.start_s == pytest.approx(at + 0.1, abs=0.2)
@@ -61,17 +70,17 @@ def test_a_jump_is_placed_to_the_frame(at):
 def test_a_jump_in_a_pause_is_placed_where_the_picture_is_cut():
     shown = evidence(lambda second: 40 if second < 24 else 240, 50)
     shown.usable[23 * FPS : 25 * FPS] = False
-    story = Timeline("jumps", (Piece(0, 22.0, 40.0), Piece(22.0, 50, 240.0)))
-    placed = jumps_placed(story, [shown], [10.0, 24.64, 40.0])
+    story = Timeline("jumps", (Segment(0, 22.0, 40.0), Segment(22.0, 50, 240.0)))
+    placed = refine_jumps(story, [shown], [10.0, 24.64, 40.0])
     assert placed.pieces[0].end_s == placed.pieces[1].start_s == 24.64
-    assert jumps_placed(placed, [shown], [24.64]) == placed
+    assert refine_jumps(placed, [shown], [24.64]) == placed
 
 
 def test_a_jump_in_a_pause_is_placed_in_its_middle():
     shown = evidence(lambda second: 40 if second < 24 else 240, 50)
     shown.usable[23 * FPS : 25 * FPS] = False
-    story = Timeline("jumps", (Piece(0, 22.0, 40.0), Piece(22.0, 50, 240.0)))
-    assert jumps_placed(story, [shown]).pieces[0].end_s == pytest.approx(24.1, abs=0.1)
+    story = Timeline("jumps", (Segment(0, 22.0, 40.0), Segment(22.0, 50, 240.0)))
+    assert refine_jumps(story, [shown]).pieces[0].end_s == pytest.approx(24.1, abs=0.1)
 
 
 def test_two_jumps_and_back():
@@ -91,31 +100,31 @@ def test_noise_is_no_story(seed):
 
 def test_without_speech_there_is_nothing_to_tell():
     silent = evidence(lambda second: 0, 10, speech=0.0)
-    assert find_timeline(by_second([silent], 250), 10) is None
+    assert fit_timeline(evidence_by_second([silent], 250), 10) is None
 
 
 def test_tracks_count_where_they_begin():
     first, second = evidence(lambda s: 80, 20), evidence(lambda s: 80, 20, seed=1)
     second.first_frame = 30 * FPS
-    seconds = by_second([first, second], 50 * FPS)
+    seconds = evidence_by_second([first, second], 50 * FPS)
     assert not seconds.windows[20:30].any() and seconds.windows[[3, 45]].all()
-    assert find_timeline(seconds, 50).at(25) == pytest.approx(80, abs=8)
+    assert fit_timeline(seconds, 50).at(25) == pytest.approx(80, abs=8)
 
 
 def test_evidence_along_a_drift_is_straightened():
     drifting = evidence(lambda second: -100 + second, 200)
-    story = find_timeline(by_second([drifting], 200 * FPS), 200)
-    (straight,) = straightened([drifting], story, 50.0)
+    story = fit_timeline(evidence_by_second([drifting], 200 * FPS), 200)
+    (straight,) = drift_compensated([drifting], story, 50.0)
     blurred, sharp = curve_of([drifting]), curve_of([straight])
     assert peak_ms(sharp) == pytest.approx(50, abs=8)
     assert np.nanmax(sharp.similarity) > 1.5 * np.nanmax(blurred.similarity)
-    again = find_timeline(by_second([straight], 200 * FPS), 200)
+    again = fit_timeline(evidence_by_second([straight], 200 * FPS), 200)
     assert again.kind == "constant" and again.at(9) == pytest.approx(50, abs=8)
 
 
 def test_timelines_add_up():
-    jumps = Timeline("jumps", (Piece(0, 4, 10.0), Piece(4, 9, -50.0)))
-    line = Timeline("drift", (Piece(0, 9, 5.0, 2.0),))
+    jumps = Timeline("jumps", (Segment(0, 4, 10.0), Segment(4, 9, -50.0)))
+    line = Timeline("drift", (Segment(0, 9, 5.0, 2.0),))
     both = jumps.plus(line, 9.0)
     for second in (0.0, 3.9, 4.1, 8.9):
         assert both.at(second) == pytest.approx(jumps.at(second) + line.at(second))
@@ -157,9 +166,9 @@ def test_long_clips_are_told_in_seconds():
     gain = dice.normal(0, 2, (1200, 121))
     for second in range(1200):
         gain[second, 60 + (20 if second > 700 else 0)] += 12
-    seconds = Seconds(gain - gain.mean(1, keepdims=True), np.full(1200, 21))
+    seconds = EvidenceBySecond(gain - gain.mean(1, keepdims=True), np.full(1200, 21))
     began = time.process_time()
-    story = find_timeline(seconds, 1200)
+    story = fit_timeline(seconds, 1200)
     assert time.process_time() - began < 20  # 2 on a slow core; it was minutes
     assert story.kind == "jumps" and len(story.pieces) == 2
     assert story.pieces[1].start_s == pytest.approx(701, abs=1)
@@ -167,5 +176,5 @@ def test_long_clips_are_told_in_seconds():
 
 @pytest.mark.parametrize("length_s", [0.2, 0.48, 0.5, 1.0])
 def test_short_clips_have_a_middle(length_s):
-    line = Timeline("constant", (Piece(0.0, length_s, 80.0),))
+    line = Timeline("constant", (Segment(0.0, length_s, 80.0),))
     assert line.middle(length_s) == 80

@@ -105,7 +105,7 @@ def with_gap(suffix: str, kind: str, **arguments) -> Maker:
 
     def make(folder: Path) -> Film:
         whole, path = film(folder / f"whole.{suffix}", **arguments), folder / f"film.{suffix}"
-        times, start, n = every(), media.first_picture_s(whole), 0
+        times, start, n = every(), media.first_frame_s(whole), 0
         kept = []
         with av.open(str(whole)) as source, av.open(str(path), "w") as target:
             streams = {s.index: target.add_stream_from_template(s) for s in source.streams}

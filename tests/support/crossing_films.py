@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 
 from src.core.config import DataConfig
-from src.faces.track import Track
-from src.faces.tracker import FaceCount, follow_faces
-from src.media.frame import Picture
+from src.faces.track import FaceTrack
+from src.faces.tracker import TrackingStats, track_faces
+from src.media.frame import VideoFrame
 
 HEIGHT, WIDTH = 360, 640
 
 
-def picture_of(bgr: np.ndarray) -> Picture:
+def to_video_frame(bgr: np.ndarray) -> VideoFrame:
     """uint8 [height, width, 3] as if it came out of a file."""
-    return Picture(av.VideoFrame.from_ndarray(bgr, format="bgr24"), None)
+    return VideoFrame(av.VideoFrame.from_ndarray(bgr, format="bgr24"), None)
 
 
 class KeptCrops:
@@ -45,12 +45,12 @@ class KeptCrops:
         return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def follow_all(pictures, detector, settings: DataConfig, shortest: int = 5) -> list[Track]:
+def follow_all(pictures, detector, settings: DataConfig, shortest: int = 5) -> list[FaceTrack]:
     """Every track that is long enough, also those that ``data.track`` does not choose."""
     from unittest import mock
 
-    with mock.patch("src.faces.tracker.choose", lambda tracks, *how: list(tracks)):
-        return list(follow_faces(pictures, detector, settings, shortest, KeptCrops, FaceCount()))
+    with mock.patch("src.faces.tracker.choose_tracks", lambda tracks, *how: list(tracks)):
+        return list(track_faces(pictures, detector, settings, shortest, KeptCrops, TrackingStats()))
 
 
 @dataclass
@@ -132,7 +132,7 @@ def _cut_out(person: Person, width: float) -> tuple[list[np.ndarray], np.ndarray
     return heads, opacity, boxes.reshape(-1, 4)
 
 
-def film(one: Person, other: Person, meeting: Meeting) -> tuple[list[Picture], np.ndarray]:
+def film(one: Person, other: Person, meeting: Meeting) -> tuple[list[VideoFrame], np.ndarray]:
     """Pictures, and the boxes of both faces in them: float [2, n, 4]."""
     people = [
         _cut_out(person, width) for person, width in zip((one, other), meeting.widths, strict=True)
@@ -152,7 +152,7 @@ def film(one: Person, other: Person, meeting: Meeting) -> tuple[list[Picture], n
             share = cv2.warpAffine(opacity, matrix, (WIDTH, HEIGHT))[..., None]
             picture += share * (head - picture)
             truth[who, frame] = boxes[shown] + np.tile(place, 2)
-        pictures.append(picture_of(np.rint(picture).astype(np.uint8)))
+        pictures.append(to_video_frame(np.rint(picture).astype(np.uint8)))
     return pictures, truth
 
 
@@ -174,7 +174,7 @@ class Verdict:
     covered: float
 
 
-def judge(tracks: list[Track], truth: np.ndarray) -> Verdict:
+def judge(tracks: list[FaceTrack], truth: np.ndarray) -> Verdict:
     """Who the tracks were with while the faces were apart.
 
     Args:

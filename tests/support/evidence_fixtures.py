@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.scoring.calibration import fit
+from src.scoring.calibration import fit_calibration
 from src.scoring.evidence import Evidence
 from tests.support.simulated_evidence import REACH, evidence
 
@@ -14,7 +14,7 @@ def calibration() -> dict:
         return _wide(strength, seed)
 
     related = [wide(0.3, seed) for seed in range(12)]
-    return fit(related, [wide(0.0, 50 + seed) for seed in range(12)], REACH)
+    return fit_calibration(related, [wide(0.0, 50 + seed) for seed in range(12)], REACH)
 
 
 def _wide(strength: float, seed: int) -> Evidence:

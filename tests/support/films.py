@@ -145,7 +145,7 @@ def field_number(k: int) -> int:
 
 def shown_numbers(path: Path) -> np.ndarray:
     """The number that is read on each place of the 25 fps grid."""
-    return np.array([read_code(picture.gray) for picture in media.read_pictures(path)])
+    return np.array([read_code(picture.gray) for picture in media.read_frames(path)])
 
 
 def lateness(shown: np.ndarray, times: np.ndarray, zero: float = 0.0) -> np.ndarray:

@@ -85,7 +85,7 @@ def cut(sound: np.ndarray) -> tuple[np.ndarray, float]:
 def mended(judge, video: Path, sound: np.ndarray, folder: Path) -> tuple[Path, dict]:
     given, output = folder / "given.wav", folder / "mended.mp4"
     write_wav(given, sound, RATE)
-    success, message, measured = judge.mend(video, given, output)
+    success, message, measured = judge.correct_sync(video, given, output)
     print(f"\n{message}", end=" ")
     assert success, message
     return output, measured["details"]

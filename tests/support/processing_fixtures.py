@@ -13,7 +13,7 @@ from tools.synthetic_talker import make_clip
 @pytest.fixture
 def here(monkeypatch):
     """Clips are processed in this process."""
-    monkeypatch.setattr(build, "results_of", work_here)
+    monkeypatch.setattr(build, "map_in_processes", work_here)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def two(tmp_path_factory, short_clip) -> Path:
     for number in (1, 2):
         variant(short_clip, folder / "videos" / f"{number}.mp4", number)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "results_of", work_here)
+        patch.setattr(build, "map_in_processes", work_here)
         assert len(processed(folder).samples) == 2
     return folder
 

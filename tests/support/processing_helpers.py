@@ -64,14 +64,14 @@ def run_here(monkeypatch, capsys, folder: Path, *more: str, **changes) -> tuple[
 
 
 def work_here(work, context, jobs, _n_workers):
-    """Stands for ``worker_pool.results_of``, without processes: they take seconds to start."""
+    """Stands for ``map_in_processes``, without processes: they take seconds to start."""
     for job in jobs:
         yield job, work(context, job)
 
 
-def processed(folder: Path, *more, **changes) -> build.Report:
+def processed(folder: Path, *more, **changes) -> build.ProcessingReport:
     config = settings_in(folder, **changes)
-    return build.process(config, find_clips(config.data), *more)
+    return build.process_clips(config, find_clips(config.data), *more)
 
 
 def touch(path: Path) -> Path:

@@ -15,12 +15,12 @@ from scipy.optimize import minimize_scalar
 
 from src.core.config import DataConfig
 from src.faces.alignment import TEMPLATE
-from src.faces.detection import Face
-from src.faces.tracker import CLOSE_UP, FaceCount, follow_faces
+from src.faces.detection import FaceDetection
+from src.faces.tracker import CLOSE_UP, TrackingStats, track_faces
 from tests.support.crossing_films import (
     KeptCrops,
     follow_all,
-    picture_of,
+    to_video_frame,
 )
 
 SETTINGS = DataConfig()
@@ -97,13 +97,13 @@ def covered(x: float, y: float, side: float, size: tuple[int, int]):
 
 
 def pictures(actors, n: int, grey=lambda frame: 40, size=(HEIGHT, WIDTH)):
-    return (picture_of(picture(actors, frame, grey(frame), size)) for frame in range(n))
+    return (to_video_frame(picture(actors, frame, grey(frame), size)) for frame in range(n))
 
 
-def face_at(x: float, y: float, side: float) -> Face:
+def face_at(x: float, y: float, side: float) -> FaceDetection:
     box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
     points = (TEMPLATE - 47.5) * side / 96 + (x, y)  # so the crop shows the square
-    return Face(box, points.astype(np.float32), 0.99)
+    return FaceDetection(box, points.astype(np.float32), 0.99)
 
 
 class ColourDetector:
@@ -112,11 +112,11 @@ class ColourDetector:
     def __init__(self):
         self.batches: list[tuple[int, ...]] = []
 
-    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[Face]]:
+    def detect(self, pictures: np.ndarray, close: bool = False) -> list[list[FaceDetection]]:
         self.batches.append(pictures.shape)
         return [self._faces(picture.astype(float)) for picture in pictures]
 
-    def _faces(self, picture: np.ndarray) -> list[Face]:
+    def _faces(self, picture: np.ndarray) -> list[FaceDetection]:
         colour = picture - picture.mean(2, keepdims=True)
         faces = []
         for direction in COLOURS:
@@ -138,10 +138,10 @@ class ColourDetector:
 def follow(actors, n: int = 60, shortest: int = 5, **settings):
     """The chosen tracks, the count and the detector."""
     film = {name: settings.pop(name) for name in ("grey", "size") if name in settings}
-    detector, count = ColourDetector(), FaceCount()
+    detector, count = ColourDetector(), TrackingStats()
     settings = SETTINGS.model_copy(update=settings)
     shown = pictures(actors, n, **film)
-    tracks = list(follow_faces(shown, detector, settings, shortest, KeptCrops, count))
+    tracks = list(track_faces(shown, detector, settings, shortest, KeptCrops, count))
     for track in tracks:
         assert len(track.sink.crops) == len(track.sink.boxes) == track.n_frames
         assert track.sink.closed and not track.sink.discarded

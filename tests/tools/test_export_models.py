@@ -13,7 +13,7 @@ import torch
 from src.checkpoints.checkpoint import load_trained
 from src.dataset.index import INDEX_NAME, read_index
 from src.scoring.clip_evidence import evidence_of
-from src.scoring.result import judge
+from src.scoring.result import build_result
 from src.training.export import made_inputs
 from tests.support.training_helpers import call_script, run_script
 
@@ -83,7 +83,7 @@ def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tm
         mfcc = np.ascontiguousarray(records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
         speech = np.ascontiguousarray(records["speech"])
         evidence = evidence_of(model.model, np.ascontiguousarray(records["crop"]), mfcc, speech, 60)
-        score, details = judge([evidence], len(records), model.calibration, 0.0)
+        score, details = build_result([evidence], len(records), model.calibration, 0.0)
         assert found["score"] == pytest.approx(score, abs=1e-4)
         assert found["offset_ms"] == pytest.approx(details["offset_ms"], abs=0.1)
         assert found["offset_probability"] == pytest.approx(details["offset_probability"], abs=1e-3)

@@ -11,7 +11,7 @@ from src.core.config import load_config
 from src.core.errors import CheckpointError, NotACheckpointError
 from src.models.sync_model import made_input
 from src.pipeline.engine import LipSyncInference
-from src.training.resume import begin_with
+from src.training.resume import load_pretrained
 from src.training.state import new_model
 from tests.support.training_helpers import assert_one_line, call_script, run_script
 from tools import extract_weights
@@ -48,7 +48,7 @@ def test_the_small_file_judges_the_same(trained, copy, tmp_path, named):
         assert torch.equal(tensor, after.model.state_dict()[name])
     LipSyncInference(small, device="cpu")
     model = new_model(before.config, CPU)
-    assert begin_with(model, small) == load_checkpoint(trained)["trained_on"]
+    assert load_pretrained(model, small) == load_checkpoint(trained)["trained_on"]
 
 
 def test_half_the_bits_judge_nearly_the_same(trained, copy, tmp_path):
@@ -78,7 +78,7 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
     with pytest.raises(CheckpointError, match="do not fit"):
         LipSyncInference(bare, device="cpu", config=load_config())
     model = new_model(whole.config, CPU)
-    assert begin_with(model, bare) == []
+    assert load_pretrained(model, bare) == []
     assert torch.equal(model.state_dict()["log_scale"], weights["log_scale"])
 
 

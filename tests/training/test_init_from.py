@@ -5,7 +5,7 @@ import re
 import pytest
 
 from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from src.models.ensemble import side_by_side
+from src.models.ensemble import combine_members
 from src.training import loop
 from tests.support.training_helpers import losses
 
@@ -48,7 +48,7 @@ def test_networks_side_by_side_begin_and_go_on_as_many(
     """Whatever model.members says: the weights tell how many there are."""
     content = load_checkpoint(earlier)
     weights = content["model_state_dict"]
-    content["model_state_dict"] = side_by_side([weights, weights])
+    content["model_state_dict"] = combine_members([weights, weights])
     content["config"]["model"] |= {"members": 2, "view": "lower_face"}
     save_checkpoint(earlier, content)
     _, said, _ = trainer(*following(training__num_epochs=1, model__view="mouth"))
@@ -76,7 +76,7 @@ def test_stopped_in_the_first_epoch_and_resumed_elsewhere(
     """What the training began with is still the best, where nothing better came."""
     trainer(*following(training__num_epochs=1, training__save_steps=1))
     (first, *_) = sorted((tmp_path / "next").glob("checkpoint_epoch_1_step_*.pth"))
-    worse = loop.Tally(loss=99.0, right=0, asked=1)
+    worse = loop.AverageMeter(loss=99.0, right=0, asked=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=1, paths__checkpoint_dir=tmp_path / "again")
     status, said, _ = trainer(*again, "--resume", first)

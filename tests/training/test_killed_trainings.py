@@ -25,7 +25,7 @@ def training(arguments: list[str], moment_s: float) -> None:
     from src import train
     from src.core import cli
 
-    fit = train.fit_model
+    fit = train.train_model
 
     def watched(*state):
         def kill():
@@ -37,7 +37,7 @@ def training(arguments: list[str], moment_s: float) -> None:
         threading.Thread(target=kill, daemon=True).start()
         fit(*state)
 
-    train.fit_model = watched
+    train.train_model = watched
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
     sys.argv = ["train.py", *arguments]
     cli.run(train.main)

@@ -145,7 +145,7 @@ def test_the_best_is_by_what_is_monitored(trainer, arguments, tmp_path, monkeypa
 
     def validate(state):
         now["epoch"] = next(epochs)
-        return loop.Tally(loss[now["epoch"]] * 10, right[now["epoch"]], 10)
+        return loop.AverageMeter(loss[now["epoch"]] * 10, right[now["epoch"]], 10)
 
     def report(clips, lengths):
         return OffsetReport(1, dict.fromkeys(lengths, share[now["epoch"]]),

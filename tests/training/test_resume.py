@@ -125,7 +125,7 @@ def test_resuming_elsewhere_without_a_new_best_still_ends_well(
 ):
     trainer(*arguments(training__num_epochs=2, training__save_interval=1))
     first = tmp_path / "checkpoints" / "checkpoint_epoch_1.pth"
-    worse = loop.Tally(loss=99.0, right=0, asked=1)
+    worse = loop.AverageMeter(loss=99.0, right=0, asked=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
     status, said, _ = trainer(*again, "--resume", first)

@@ -6,9 +6,9 @@ import torch
 from src.checkpoints.checkpoint import save_checkpoint
 from src.core.config import load_config
 from src.core.errors import CheckpointError, MissingFileError
-from src.training.optim import make_schedule, running_mean
-from src.training.resume import begin_with, origin_of, take_up
-from src.training.state import Tally, new_model, new_state
+from src.training.optim import make_ema, make_schedule
+from src.training.resume import init_checkpoint, load_pretrained, resume_state
+from src.training.state import AverageMeter, new_model, new_state
 
 
 def test_schedule_warms_up_and_falls_to_zero():
@@ -50,15 +50,18 @@ def test_weights_to_begin_with(tmp_path, monkeypatch, capsys):
     state.trained_on = ["a", "b"]
     save_checkpoint(path, state.content())
     assert not same(model, earlier)
-    assert begin_with(model, path) == ["a", "b"]
+    assert load_pretrained(model, path) == ["a", "b"]
     assert same(model, earlier) and "earlier.pth" in capsys.readouterr().out
     monkeypatch.setattr("src.training.resume.PRETRAINED", path)
     asked = load_config(None, ["training.init_from=pretrained"])
-    assert origin_of(asked.training) == path and origin_of(load_config(None, []).training) is None
+    assert (
+        init_checkpoint(asked.training) == path
+        and init_checkpoint(load_config(None, []).training) is None
+    )
     with pytest.raises(CheckpointError, match="do not fit"):
-        begin_with(fresh(1, hidden=32), path)
+        load_pretrained(fresh(1, hidden=32), path)
     with pytest.raises(MissingFileError, match=r"none\.pth"):
-        begin_with(fresh(1), tmp_path / "none.pth")
+        load_pretrained(fresh(1), tmp_path / "none.pth")
 
 
 def test_what_was_trained_on_grows_when_a_training_goes_on(tmp_path):
@@ -71,12 +74,12 @@ def test_what_was_trained_on_grows_when_a_training_goes_on(tmp_path):
     path = tmp_path / "last.pth"
     save_checkpoint(path, fresh(["a", "b"]).content())
     state = fresh(["b", "c"])
-    take_up(state, path)
+    resume_state(state, path)
     assert state.trained_on == ["a", "b", "c"]
 
 
 def test_a_tally_weighs_by_questions():
-    tally = Tally()
+    tally = AverageMeter()
     assert tally.mean_loss == float("inf") and tally.accuracy == 0
     tally.add(2.0, 1, 10)
     tally.add(5.0, 9, 20)
@@ -85,7 +88,7 @@ def test_a_tally_weighs_by_questions():
 
 def test_the_running_mean_is_the_recursion():
     model = torch.nn.BatchNorm1d(3)
-    mean = running_mean(model, 0.9)
+    mean = make_ema(model, 0.9)
     expected = None
     for step in range(40):
         with torch.no_grad():
