@@ -1,15 +1,19 @@
-# make setup   a virtual environment in .venv with all that is needed
-# make demo    the four steps on talking faces the project makes itself
-# make test    what CI runs
+# make setup      a virtual environment in .venv with everything that is needed
+# make demo       the four steps on synthetic talking heads
+# make test       what CI runs: lint and all tests
+# make test-fast  lint and the tests not marked slow
+# make messages   updates and compiles the translations (docs/translating.md)
+# make schema     generates docs/result.schema.json from the types of the result
+# make lint       ruff check and ruff format --check
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# Tests run in so many processes at once; those of a file stay together.
+# The number of test processes; the tests of one file share a process.
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-fast lint clean
+.PHONY: setup demo test test-fast messages schema lint clean
 
 setup: $(READY)
 
@@ -23,6 +27,12 @@ $(READY): requirements.txt requirements-dev.txt
 demo: setup
 	$(PY) tools/demo.py
 
+messages: setup
+	$(PY) tools/update_messages.py
+
+schema: setup
+	$(PY) tools/write_schema.py
+
 lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -34,4 +44,4 @@ test-fast: lint
 	$(PYTEST) -m "not slow"
 
 clean:
-	rm -rf .pytest_cache .ruff_cache data/demo checkpoints/demo logs/demo
+	rm -rf .pytest_cache .ruff_cache build dist lipsync.egg-info data/demo checkpoints/demo logs/demo

@@ -1,17 +1,18 @@
-"""Bring the catalogues of messages up to date with the code: extract, update, compile.
+"""CLI: update and compile the catalogues of messages (``make messages``).
 
 The template ``src/i18n/locale/lipsync.pot`` lists every text that the code hands to ``tr``; each
 ``src/i18n/locale/<language>/LC_MESSAGES/lipsync.po`` holds their translations, and the ``.mo``
 beside it is what the program reads. Nothing written depends on the time or the machine.
 """
 
+import ast
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages import Catalog
 from babel.messages.catalog import Message
-from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -23,8 +24,8 @@ from src.i18n.messages import DOMAIN, LOCALE_DIR, tr
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("*.py", "src/**/*.py", "tools/*.py", "benchmarks/*.py")
-# Which argument of a call is the text: (1, 2) are a singular and its plural.
-KEYWORDS = {"tr": None, "N_": None, "say": None, "tr_plural": (1, 2), "nN_": (1, 2)}
+# How many arguments of a call are texts: two are a singular and its plural.
+KEYWORDS = {"tr": 1, "N_": 1, "plot_tr": 1, "tr_plural": 2, "nN_": 2}
 HEADERS = ("Language", "Plural-Forms", "MIME-Version", "Content-Type", "Content-Transfer-Encoding")
 
 
@@ -33,20 +34,47 @@ class PlainCatalog(Catalog):
 
     @property
     def mime_headers(self) -> list[tuple[str, str]]:
-        headers = super().mime_headers
-        return [("Project-Id-Version", DOMAIN), *(pair for pair in headers if pair[0] in HEADERS)]
+        headers = [pair for pair in super().mime_headers if pair[0] in HEADERS]
+        return [("Project-Id-Version", DOMAIN), *headers, ("X-Generator", "Babel\n")]
 
 
 def extract() -> Catalog:
     """Every text of the code with the files it stands in, sorted by file and text."""
     files_by_text: dict[str | tuple[str, str], set[str]] = {}
     for path in sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)}):
-        for _, text, _, _ in extract_from_file("python", path, keywords=KEYWORDS):
+        for text in texts_in(path.read_text(encoding="utf-8")):
             files_by_text.setdefault(text, set()).add(path.relative_to(ROOT).as_posix())
     template = _new_catalogue(None)
     for text in sorted(files_by_text, key=lambda text: (sorted(files_by_text[text]), str(text))):
         _add(template, text, None, sorted(files_by_text[text]))
     return template
+
+
+def texts_in(code: str) -> Iterator[str | tuple[str, str]]:
+    """The texts that Python code hands to ``tr`` and the like; a pair has a plural.
+
+    Babel's own reader of Python knows neither a choice between two texts nor calls in f-strings.
+    """
+    for node in ast.walk(ast.parse(code)):
+        count = KEYWORDS.get(_called(node)) if isinstance(node, ast.Call) else None
+        if count == 1 and node.args:
+            yield from _literals(node.args[0])
+        elif count == 2:
+            yield from zip(*map(_literals, node.args[:2]), strict=True)
+
+
+def _called(call: ast.Call) -> str:
+    """The last part of the called name: ``tr`` of ``messages.tr(…)``."""
+    name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
+    return name.removeprefix("_")
+
+
+def _literals(argument: ast.expr) -> list[str]:
+    """The texts that an argument can be, as far as they stand there."""
+    if isinstance(argument, ast.IfExp):
+        return _literals(argument.body) + _literals(argument.orelse)
+    is_text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    return [argument.value] if is_text else []
 
 
 def updated(template: Catalog, po: Path) -> Catalog:
@@ -133,13 +161,13 @@ def _add(
 
 def main() -> int:
     make_parser(
-        tr("Bring the catalogues of messages up to date with the code."),
+        tr("Update and compile the catalogues of messages."),
         "python tools/update_messages.py",
         settings=False,
     ).parse_args()
     status = 0
-    for language, texts in update().items():
-        print(tr("{language}: {n} texts without a translation", language=language, n=len(texts)))
+    for name, texts in update().items():
+        print(tr("{language}: {n} messages without a translation", language=name, n=len(texts)))
         for text in texts:
             print(f"  {text!r}")
             status = 1

@@ -1,8 +1,9 @@
-"""Work done in a thread beside other work, and given up when that is."""
+"""Work in a thread in the background, stopped together with the work in the foreground."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from .errors import LipSyncError
@@ -12,23 +13,23 @@ Result = TypeVar("Result")
 
 
 class BackgroundTask(Generic[Result]):
-    """One piece of work in a thread of its own while the block runs.
+    """A task in a thread of its own while the block runs, in the language of the block.
 
-    An error of it ends the block, even where the block has met one of its own by then: whether
-    the work is first or second must not decide what a user is told. Ctrl+C ends both.
+    An error of the task ends the block, and goes before an error of the block itself: which error
+    is reported must not depend on which of the two came first. Ctrl+C ends both.
 
     Args:
-        work: is given a function that its items must pass through, so that it can be stopped
+        task: called with a function that its items must pass through, so that it can be stopped
             between two of them; what it returns is the ``result``.
     """
 
-    def __init__(self, work: Callable[[Callable], Result]):
-        self._work = work
-        self._given_up = threading.Event()
+    def __init__(self, task: Callable[[Callable], Result]):
+        self._task = task
+        self._cancelled = threading.Event()
 
     def __enter__(self) -> "BackgroundTask[Result]":
-        self._threads = ThreadPoolExecutor(1)
-        self._done = self._threads.submit(self._work, self._passing)
+        self._executor = ThreadPoolExecutor(1)
+        self._future = self._executor.submit(copy_context().run, self._task, self._cancellable)
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -36,26 +37,26 @@ class BackgroundTask(Generic[Result]):
             if isinstance(error, LipSyncError):
                 self.result()
         finally:
-            self._given_up.set()
-            self._threads.shutdown()
+            self._cancelled.set()
+            self._executor.shutdown()
 
-    def _passing(self, items: Iterable[Item]) -> Iterator[Item]:
+    def _cancellable(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
-            if self._given_up.is_set():
-                raise _GivenUpError
+            if self._cancelled.is_set():
+                raise _CancelledError
             yield item
 
     def watched(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The block's own items; an error of the work is raised between two of them."""
+        """The block's own items; an error of the task is raised between two of them."""
         for item in items:
-            if self._done.done():
-                self._done.result()
+            if self._future.done():
+                self._future.result()
             yield item
 
     def result(self) -> Result:
-        """What the work came to, once it is there; raises its error."""
-        return self._done.result()
+        """What the task returns, once it has finished; raises its error."""
+        return self._future.result()
 
 
-class _GivenUpError(Exception):
-    """Nobody waits for the work any more."""
+class _CancelledError(Exception):
+    """The block has ended, and nothing waits for the task any more."""

@@ -1,4 +1,4 @@
-"""What all commands share: the settings options, and how errors and Ctrl+C end."""
+"""What all commands share: the settings options, and how they end on errors and Ctrl+C."""
 
 import argparse
 import errno
@@ -10,15 +10,17 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
 from .config import Config, load_config
+from .console import console_logging
 from .errors import LipSyncError
 
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def make_parser(description: str, example: str, settings: bool = True) -> argparse.ArgumentParser:
-    """A parser; ``example`` is shown under the options.
+    """A parser with an example command under its options.
 
     Args:
         settings: with ``--config`` and ``--set``.
@@ -30,7 +32,7 @@ def make_parser(description: str, example: str, settings: bool = True) -> argpar
     )
     if not settings:
         return parser
-    parser.add_argument("--config", metavar="FILE", help=tr("settings (default: config.yaml)"))
+    parser.add_argument("--config", metavar="FILE", help=tr("settings file (default: config.yaml)"))
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE",
         help=tr("override one setting, for example training.batch_size=4; may be repeated"),
@@ -39,7 +41,7 @@ def make_parser(description: str, example: str, settings: bool = True) -> argpar
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """The option ``--checkpoint`` of what needs a model to judge with."""
+    """Add the option ``--checkpoint``, for commands that score with a model."""
     parser.add_argument(
         "--checkpoint",
         help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
@@ -47,25 +49,26 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def make_checkpoint_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose checkpoint is given by position, or with ``--ckpt`` or ``--checkpoint``."""
+    """A parser that takes a checkpoint by position, or with ``--ckpt`` or ``--checkpoint``."""
     parser = make_parser(description, example, settings=False)
     parser.add_argument("path", nargs="?", type=Path, metavar="CKPT", help=tr("the checkpoint"))
     parser.add_argument(
-        "--ckpt", "--checkpoint", type=Path, dest="named", metavar="CKPT", help=tr("the same")
-    )
+        "--ckpt", "--checkpoint", type=Path, dest="named", metavar="CKPT",
+        help=tr("the same, as an option"),
+    )  # fmt: skip
     return parser
 
 
 def checkpoint_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
-    """The checkpoint that was given; the command ends where there is none, or two."""
-    given = {path for path in (args.path, args.named) if path is not None}
-    if len(given) != 1:
-        parser.error(tr("name one checkpoint"))
-    return given.pop()
+    """The checkpoint from either; exits with a usage error where there is none, or two."""
+    paths = {path for path in (args.path, args.named) if path is not None}
+    if len(paths) != 1:
+        parser.error(tr("give exactly one checkpoint"))
+    return paths.pop()
 
 
 def settings_of(args: argparse.Namespace) -> Config:
-    """The settings that ``--config`` and ``--set`` name."""
+    """The settings that ``--config`` and ``--set`` give."""
     return load_config(args.config, args.overrides)
 
 
@@ -75,21 +78,27 @@ def uninterrupted():
     if threading.current_thread() is not threading.main_thread():
         yield  # signals come to the main thread only
         return
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    interrupts = []
+    handler = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
         raise KeyboardInterrupt
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command: a user's mistake ends in one line and status 2, Ctrl+C in status 130."""
+    """Run a command, with what packages log on its console, and exit with its status.
+
+    Invalid input ends in one line on stderr and status 2, Ctrl+C in status 130. Any other
+    exception is a bug and passes.
+    """
     use_utf8_console()
+    translate_argparse()
     try:
-        status = main() or 0
+        with console_logging():
+            status = main() or 0
         sys.stdout.flush()  # a full disk under what was printed shows here at the latest
         sys.exit(status)
     except LipSyncError as error:
@@ -98,19 +107,19 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("\n" + tr("stopped"), file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
-        _drop_output()
+    except BrokenPipeError:  # the reader of the output has gone: no one is left to report to
+        _discard_output()
         sys.exit(1)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL:
             raise
-        where = error.filename or "stdout"
-        text = tr("cannot write {path}: {why}", path=where, why=error.strerror)
+        path = error.filename or "stdout"
+        text = tr("cannot write {path}: {why}", path=path, why=error.strerror)
         print(tr("error: {text}", text=text), file=sys.stderr)
-        _drop_output()
+        _discard_output()
         sys.exit(2)
 
 
-def _drop_output() -> None:
-    """What could not be printed is not tried again when Python ends."""
+def _discard_output() -> None:
+    """What could not be printed is not tried again when Python exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

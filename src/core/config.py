@@ -1,7 +1,7 @@
 """config.yaml -> typed settings.
 
 Every setting has a type and a range here and a comment in ``config.yaml``. Unknown keys, wrong
-types and impossible values are refused with the key's name and what is allowed.
+types and impossible values are rejected with the key's name and what is allowed.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from .resources import resource_path
 DEFAULT_CONFIG = resource_path("config.yaml")
 
 
-# What training changes at random (``augmentation``).
+# Random changes of training samples (``training.augmentation``).
 Change = Literal[
     "place", "stretch", "warp", "flip", "gamma", "shade", "blur", "coarse", "patch", "grain",
     "voice", "tilt", "hiss", "babble", "reverb", "masks",
@@ -26,13 +26,13 @@ Change = Literal[
 
 
 class Section(BaseModel):
-    """A group of settings: unknown keys are refused, nothing is coerced, nothing changes later."""
+    """A group of settings: unknown keys are rejected, nothing is coerced, and it is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DataConfig(Section):
-    """Where clips lie and how they become samples."""
+    """Where clips are and how they become samples."""
 
     video_dir: str = "data/videos"
     audio_dir: str = "data/audios"
@@ -66,12 +66,12 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):
         if self.view.count("+") + 1 not in (1, self.members):
-            raise ValueError(tr("view names one part, or one for each of the members"))
+            raise ValueError(tr("view must be one region, or one per member"))
         return self
 
 
 class TrainingConfig(Section):
-    """The learning recipe."""
+    """How the network is trained."""
 
     batch_size: int = Field(16, ge=1)
     num_epochs: int = Field(100, ge=1)
@@ -105,7 +105,7 @@ class TrainingConfig(Section):
 
 
 class CleaningConfig(Section):
-    """How own offsets are found."""
+    """How clip offsets are measured."""
 
     folds: int = Field(3, ge=2, le=20)
     rounds: int = Field(3, ge=1, le=20)
@@ -114,7 +114,7 @@ class CleaningConfig(Section):
 
 
 class PathsConfig(Section):
-    """Where results go."""
+    """Where results are written."""
 
     checkpoint_dir: str = "checkpoints"
     log_dir: str = "logs"
@@ -122,14 +122,14 @@ class PathsConfig(Section):
 
 
 class InferenceConfig(Section):
-    """How a pair is judged."""
+    """How a pair is scored."""
 
     max_offset_frames: int = Field(15, ge=4, le=100)
     min_offset_probability: float = Field(0.5, ge=0, le=1)
 
 
 class Config(Section):
-    """All settings of the project, one section a room."""
+    """All settings of the project, by section."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -143,11 +143,11 @@ def load_config(path: str | Path | None = None, overrides: list[str] | None = No
     """Read the settings.
 
     Args:
-        path: a YAML file; the project's ``config.yaml`` if left out.
+        path: a YAML file; None: the project's ``config.yaml``.
         overrides: ``["training.batch_size=4", …]``, applied on top; values are read as YAML.
 
     Raises:
-        ConfigError: the file is missing or not YAML; a key is unknown; a value is impossible.
+        ConfigError: the file is missing or not YAML; a key is unknown; a value is not allowed.
     """
     path = Path(path) if path else DEFAULT_CONFIG
     try:
@@ -212,18 +212,18 @@ def _apply(tree: dict, override: str) -> None:
 
 def _whole_floats(tree: dict) -> dict:
     """Let ``weight_decay: 0`` and ``learning_rate: 1e-4`` (a string in YAML 1.1) be numbers."""
-    fixed = {}
+    result = {}
     for name, section in tree.items():
         field = Config.model_fields.get(name)
         if field is None or not isinstance(section, dict):
-            fixed[name] = {} if section is None else section
+            result[name] = {} if section is None else section
             continue
         fields = field.annotation.model_fields
-        fixed[name] = {
+        result[name] = {
             key: _as_float(value) if key in fields and fields[key].annotation is float else value
             for key, value in section.items()
         }
-    return fixed
+    return result
 
 
 def _as_float(value):
@@ -240,23 +240,23 @@ def _explain(error: dict) -> str:
     if error["type"] == "extra_forbidden":
         section = Config if len(error["loc"]) == 1 else _section(error["loc"][0])
         known = list(section.model_fields)
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        matches = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         text = tr("unknown setting {key}; allowed: {known}", key=key, known=", ".join(known))
-        return text + (tr(" — did you mean {near}?", near=near[0]) if near else "")
+        return text + (tr(" — did you mean {near}?", near=matches[0]) if matches else "")
     if error["type"] == "value_error":
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"
-    return tr("{key} = {value!r}: {why}", key=key, value=error["input"], why=_why(error))
+    return tr("{key} = {value!r}: {why}", key=key, value=error["input"], why=_reason(error))
 
 
-def _why(error: dict) -> str:
+def _reason(error: dict) -> str:
     context = error.get("ctx", {})
     kinds = {
-        "int_type": N_("a whole number is needed"),
-        "float_type": N_("a number is needed"),
-        "bool_type": N_("true or false is needed"),
-        "string_type": N_("a text is needed"),
-        "list_type": N_("a list is needed, such as [flip, blur]"),
-        "model_type": N_("a section with settings is needed"),
+        "int_type": N_("a whole number is required"),
+        "float_type": N_("a number is required"),
+        "bool_type": N_("true or false is required"),
+        "string_type": N_("a text is required"),
+        "list_type": N_("a list is required, such as [flip, blur]"),
+        "model_type": N_("a section with settings is required"),
     }
     if error["type"] in kinds:
         return ", ".join([tr(kinds[error["type"]]), *_limits(error["loc"])])
@@ -267,11 +267,11 @@ def _why(error: dict) -> str:
     return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
 
 
-def _limits(place: tuple) -> list[str]:
-    """Everything that limits the value of a setting, not only what was violated."""
-    if len(place) != 2 or place[1] not in _section(place[0]).model_fields:
+def _limits(location: tuple) -> list[str]:
+    """Every limit of a setting's value, not only the violated one."""
+    if len(location) != 2 or location[1] not in _section(location[0]).model_fields:
         return []
-    rules = _section(place[0]).model_fields[place[1]].metadata
+    rules = _section(location[0]).model_fields[location[1]].metadata
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     limits = [
         f"{sign} {getattr(rule, name)}"

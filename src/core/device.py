@@ -1,4 +1,4 @@
-"""Where the network runs."""
+"""The device that the network runs on."""
 
 import ctypes
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def choose_device(name: str) -> torch.device:
-    """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; without CUDA, one line and the CPU.
+    """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; without CUDA, the CPU.
 
     Raises:
         ConfigError: the name is none of these, or there is no GPU of that number.
@@ -36,10 +36,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def reuse_freed_memory() -> None:
-    """Let glibc keep freed memory instead of giving it back to the system.
+    """Let glibc keep freed memory instead of returning it to the system.
 
-    By default every large tensor is mapped anew and its pages are cleared one by one; on 2 CPU
-    cores keeping them made a training step 1.5 times as fast. Elsewhere this does nothing.
+    By default every large tensor is mapped afresh and its pages are cleared one by one; on 2 CPU
+    cores keeping them made a training step 1.5 times as fast. Does nothing outside glibc.
     """
     if sys.platform != "linux":
         return

@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a user, as exceptions whose text is one readable line.
+"""What can go wrong for a user, as exceptions whose text is one readable line.
 
 The commands print that line and exit with status 2; the API raises. Each message says what is
 wrong, with which file or setting, and what to do about it.
@@ -22,7 +22,7 @@ class MissingFileError(MediaError):
 
 
 class UnreadableMediaError(MediaError):
-    """The file exists, but no decoder makes sense of it."""
+    """The file exists, but no decoder can read it."""
 
 
 class NoVideoError(MediaError):
@@ -30,19 +30,19 @@ class NoVideoError(MediaError):
 
 
 class NoAudioError(MediaError):
-    """The file has no sound."""
+    """The file has no audio stream."""
 
 
 class SilentAudioError(MediaError):
-    """There is a sound track, but it is silent throughout."""
+    """There is an audio stream, but it is silent throughout."""
 
 
 class NoFaceError(MediaError):
-    """No face was found, or none long enough to judge."""
+    """No face was detected, or none for long enough to be scored."""
 
 
 class ClipTooShortError(MediaError):
-    """Less picture or sound than one window (5 frames, 0.2 s)."""
+    """Less video or audio than one window (5 frames, 0.2 s)."""
 
 
 class DetectorError(LipSyncError):
@@ -58,15 +58,15 @@ class CheckpointError(LipSyncError):
 
 
 class NotACheckpointError(CheckpointError):
-    """The file is whole, as far as one can tell, but something else."""
+    """The file seems intact, but is of another kind."""
 
 
 class OutputError(LipSyncError):
-    """The result cannot be written where it was asked for."""
+    """The result cannot be written to the requested path."""
 
 
 class StreamError(LipSyncError):
-    """Pictures or sound that a live stream cannot take."""
+    """Frames or audio that a live stream cannot take."""
 
 
 class OutOfMemoryError(LipSyncError):

@@ -11,7 +11,7 @@ from .errors import OutputError
 
 
 def ensure_folder(folder: str | Path) -> Path:
-    """The folder, made with its parents if it is missing.
+    """The folder, created with its parents if it is missing.
 
     Raises:
         OutputError.
@@ -19,69 +19,69 @@ def ensure_folder(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unmakable(folder, error) from None
+        raise _folder_error(folder, error) from None
     return Path(folder)
 
 
 @contextmanager
 def folder_created(folder: str | Path):
-    """``ensure_folder`` for what the block writes; what the block did not fill is gone again when
-    it fails.
+    """``ensure_folder`` for what the block writes; if the block fails, the folders that it created
+    and left empty are removed.
 
     Raises:
         OutputError.
     """
     folder = Path(folder)
-    new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         yield ensure_folder(folder)
     except BaseException:
-        for parent in new:
-            with suppress(OSError):  # it was not made, or somebody else put something there
+        for parent in missing:
+            with suppress(OSError):  # it was not created, or is not empty
                 parent.rmdir()
         raise
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse a file that cannot be written, before the work that is to fill it. Leaves nothing: a
-    folder that is missing is tried beside where it would be.
+    """Reject a file that cannot be written, before the work that produces it. Leaves no trace:
+    missing folders are tried out under a temporary one.
 
     Raises:
         OutputError.
     """
-    given, path = Path(path), Path(os.path.abspath(path))  # ".." would lead out of what is tried
+    requested, path = Path(path), Path(os.path.abspath(path))  # ".." would leave the temporary one
     try:
         path.exists()  # a name that is too long shows here
         if path.parent.is_dir():
             with tempfile.TemporaryFile(dir=path.parent):
                 return
     except OSError as error:
-        raise _unwritable(given, error) from None
+        raise _write_error(requested, error) from None
     try:
-        # What is there, links that lead nowhere included: no folder can be made in those.
-        there = next(filter(os.path.lexists, path.parents), path.parent)
-        with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=there) as tried:
-            folder = tried / path.parent.relative_to(there)
+        # Broken links count as existing: no folder can be created in them.
+        existing = next(filter(os.path.lexists, path.parents), path.parent)
+        with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=existing) as trial:
+            folder = trial / path.parent.relative_to(existing)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / path.name).touch()
     except OSError as error:
-        raise _unmakable(given.parent, error) from None
+        raise _folder_error(requested.parent, error) from None
 
 
 def display_path(path: Path) -> Path:
-    """A path as short as it can be said: from the current folder, if it is in it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    """A path for messages: relative if it is inside the current folder."""
+    current = Path.cwd()
+    return path.relative_to(current) if path.is_relative_to(current) else path
 
 
 @contextmanager
 def written_atomically(path: str | Path, name: str | None = None):
-    """A path beside ``path`` to write to; it takes the name only when the block succeeds.
+    """A temporary path in the folder of ``path``, renamed to it when the block succeeds.
 
     Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
 
     Args:
-        name: of the path beside it; None: a new one with the same ending.
+        name: file name of the temporary path; None: a unique one with the same suffix.
 
     Raises:
         OutputError: the folder is missing or cannot be written, or the disk is full.
@@ -93,22 +93,22 @@ def written_atomically(path: str | Path, name: str | None = None):
                 prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
             )
             os.close(handle)
-            aside = Path(full_name)
+            temporary_path = Path(full_name)
         else:
-            aside = path.with_name(name)
-            aside.touch()
+            temporary_path = path.with_name(name)
+            temporary_path.touch()
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _write_error(path, error) from None
     try:
-        yield aside
-        with open(aside, "rb+") as file:
+        yield temporary_path
+        with open(temporary_path, "rb+") as file:
             os.fsync(file.fileno())
-        aside.chmod(0o666 & ~_umask())
-        os.replace(aside, path)
+        temporary_path.chmod(0o666 & ~_umask())
+        os.replace(temporary_path, path)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _write_error(path, error) from None
     finally:
-        aside.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -117,13 +117,13 @@ def _umask() -> int:
     return mask
 
 
-def _unmakable(folder: str | Path, error: OSError) -> OutputError:
+def _folder_error(folder: str | Path, error: OSError) -> OutputError:
     return OutputError(
-        tr("cannot make the folder {path}: {why}", path=folder, why=error.strerror or error)
+        tr("cannot create the folder {path}: {why}", path=folder, why=error.strerror or error)
     )
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def _write_error(path: Path, error: OSError) -> OutputError:
     return OutputError(tr("cannot write {path}: {why}", path=path, why=error.strerror or error))
 
 
@@ -137,23 +137,22 @@ def file_sha256(path: Path) -> str:
 
 
 def check_output_path(output_path: str | Path, inputs: list, suffixes: set[str]) -> Path:
-    """Refuse what cannot or must not be written, before anything is measured.
+    """Reject an output that cannot or must not be written, before anything is measured.
 
     Raises:
         OutputError.
     """
     output = Path(output_path)
     check_writable(output)
-    for given in inputs:
-        if given is None:
-            continue
-        there = output.exists() and Path(given).exists()  # links lead to what is there
-        if output.resolve() == Path(given).resolve() or (there and output.samefile(given)):
+    for input_path in filter(None, inputs):
+        both_exist = output.exists() and Path(input_path).exists()
+        same_path = output.resolve() == Path(input_path).resolve()
+        if same_path or (both_exist and output.samefile(input_path)):  # hard links
             raise OutputError(
                 tr("the output {path} is an input: choose another name", path=output_path)
             )
     if output.is_dir():
-        raise OutputError(tr("the output {path} is a folder: name a file", path=output_path))
+        raise OutputError(tr("the output {path} is a folder: give a file name", path=output_path))
     if output.suffix.lower() not in suffixes:
         raise OutputError(
             tr("{path}: the name must end in one of {suffixes}",

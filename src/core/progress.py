@@ -1,6 +1,6 @@
-"""How far long work is: a bar for each stage, or nothing.
+"""Progress of long work: a bar per stage, or nothing.
 
-What takes long is given a ``Progress``: a function that passes items through and tells of them.
+Long work takes a ``Progress``: a function that passes items through and reports on them.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,20 +9,20 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Progress = Callable[[Iterable[Item], str, float], Iterable[Item]]
 
-SHOWN_AFTER_S = 2  # stages that are done sooner show no bar
+SHOWN_AFTER_S = 2  # shorter stages show no bar
 
 
 def no_progress(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
-    """The items, and not a word."""
+    """The items, without any report."""
     return items
 
 
 def progress_bars(items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
-    """The items, with a bar on stderr; none where that is no terminal, nor for short work.
+    """The items, with a bar on stderr; none if that is not a terminal, nor for short work.
 
     Args:
-        stage: what is done, for a person.
-        total: how many items there will be, as far as is known; 0: not known.
+        stage: label of the bar.
+        total: expected number of items; 0: unknown.
     """
     from tqdm import tqdm
 

@@ -30,7 +30,7 @@ def tr(text: str, /, **values) -> str:
     return text.format(**values) if values else text
 
 
-def N_(text: str) -> str:  # noqa: N802  (gettext's name for it)
+def N_(text: str) -> str:
     """``text`` itself, marked for the catalogue: for tables whose texts reach ``tr`` later."""
     return text
 
@@ -40,7 +40,7 @@ def tr_plural(singular: str, plural: str, n: int) -> str:
     return _catalogue(LOCALE_DIR, language()).ngettext(singular, plural, n)
 
 
-def nN_(singular: str, plural: str) -> tuple[str, str]:  # noqa: N802
+def nN_(singular: str, plural: str) -> tuple[str, str]:
     """Both texts, marked for the catalogue, as ``N_`` does."""
     return singular, plural
 
@@ -55,13 +55,14 @@ def language() -> str:
 
 
 @contextmanager
-def use_language(name: str) -> Iterator[None]:
+def use_language(name: str | None) -> Iterator[None]:
     """Messages are in the language ``name`` inside the block, in this thread (or task) only.
 
     Args:
         name: such as ``"zh_CN"``, ``"zh-Hans"`` or ``"en"``; one without a catalogue is English.
+            None: the language stays as it is.
     """
-    token = _requested.set(match_language(name))
+    token = _requested.set(match_language(name) if name else _requested.get())
     try:
         yield
     finally:

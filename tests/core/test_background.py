@@ -1,4 +1,4 @@
-"""Work beside other work: its result, its errors, and its end when the other one ends."""
+"""A task in the background: its result, its errors, and its end with the block."""
 
 import threading
 import time
@@ -9,54 +9,54 @@ from src.core.background import BackgroundTask
 from src.core.errors import NoAudioError, NoFaceError
 
 
-def endless(seen: list):
-    def work(passing):
-        for number in passing(iter(int, 1)):
-            seen.append(number)
+def endless(processed: list):
+    def task(cancellable):
+        for number in cancellable(iter(int, 1)):
+            processed.append(number)
             time.sleep(0.001)
 
-    return work
+    return task
 
 
-def test_both_are_done():
-    with BackgroundTask(lambda passing: sum(passing(range(10)))) as one:
-        assert list(one.watched("abc")) == list("abc")
-        assert one.result() == 45
+def test_the_task_and_the_block_are_both_finished():
+    with BackgroundTask(lambda cancellable: sum(cancellable(range(10)))) as task:
+        assert list(task.watched("abc")) == list("abc")
+        assert task.result() == 45
 
 
-def test_an_error_of_the_work_ends_the_block_between_two_items():
-    def work(passing):
-        raise NoAudioError("no sound")
+def test_an_error_of_the_task_ends_the_block_between_two_items():
+    def fail(cancellable):
+        raise NoAudioError("no audio")
 
-    given = []
-    with pytest.raises(NoAudioError), BackgroundTask(work) as one:
-        for number in one.watched(range(10_000)):
-            given.append(number)
+    processed = []
+    with pytest.raises(NoAudioError), BackgroundTask(fail) as task:
+        for number in task.watched(range(10_000)):
+            processed.append(number)
             time.sleep(0.001)
-    assert len(given) < 10_000
+    assert len(processed) < 10_000
 
 
-def test_an_error_of_the_work_is_told_rather_than_one_of_the_block():
+def test_an_error_of_the_task_goes_before_one_of_the_block():
     started = threading.Event()
 
-    def work(passing):
+    def fail(cancellable):
         started.wait(5)
-        raise NoAudioError("no sound")
+        raise NoAudioError("no audio")
 
-    with pytest.raises(NoAudioError), BackgroundTask(work):
+    with pytest.raises(NoAudioError), BackgroundTask(fail):
         started.set()
         raise NoFaceError("no face")
-    with pytest.raises(NoFaceError), BackgroundTask(lambda passing: 1):
+    with pytest.raises(NoFaceError), BackgroundTask(lambda cancellable: 1):
         raise NoFaceError("no face")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_the_work_is_given_up_with_the_block(error):
-    seen, threads = [], threading.active_count()
-    with pytest.raises(error), BackgroundTask(endless(seen)):
-        while not seen:
+def test_the_task_is_cancelled_with_the_block(error):
+    processed, threads = [], threading.active_count()
+    with pytest.raises(error), BackgroundTask(endless(processed)):
+        while not processed:
             time.sleep(0.001)
         raise error
-    count = len(seen)
+    count = len(processed)
     time.sleep(0.02)
-    assert len(seen) == count and threading.active_count() == threads
+    assert len(processed) == count and threading.active_count() == threads

@@ -28,11 +28,11 @@ def failing(error):
     return main
 
 
-def test_a_users_mistake_is_one_line_and_status_2(capsys):
+def test_invalid_input_is_one_line_and_status_2(capsys):
     with pytest.raises(SystemExit) as end:
-        run(failing(MediaError("film.mp4 is broken")))
+        run(failing(MediaError("video.mp4 is broken")))
     out, err = capsys.readouterr()
-    assert end.value.code == 2 and out == "" and err == "error: film.mp4 is broken\n"
+    assert end.value.code == 2 and out == "" and err == "error: video.mp4 is broken\n"
 
 
 def test_ctrl_c_is_status_130(capsys):
@@ -62,7 +62,7 @@ def test_without_arguments_the_settings_are_those_of_config_yaml():
     assert config.data.input_size == 96 and config.training.batch_size == 16
 
 
-def test_an_unknown_setting_is_refused():
+def test_an_unknown_setting_is_rejected():
     args = make_parser("", "").parse_args(["--set", "training.batchsize=4"])
     with pytest.raises(ConfigError, match=r"training\.batchsize.*batch_size"):
         settings_of(args)
@@ -71,11 +71,11 @@ def test_an_unknown_setting_is_refused():
 def test_help_shows_the_example(capsys):
     with pytest.raises(SystemExit):
         make_parser("Does it.", "python it.py").parse_args(["--help"])
-    said = capsys.readouterr().out
-    assert "Does it." in said and "example: python it.py" in said and "--set" in said
+    out = capsys.readouterr().out
+    assert "Does it." in out and "example: python it.py" in out and "--set" in out
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
+def test_a_closed_pipe_is_no_traceback():
     code = (
         "import sys; sys.path.insert(0, '.')\n"
         "from src.core.cli import run\n"
@@ -106,11 +106,11 @@ def test_a_full_disk_under_what_is_printed_is_one_line(lines):
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True,
             check=False, env=os.environ | {"LIPSYNC_LANG": "en"},
         )  # fmt: skip
-    why = os.strerror(errno.ENOSPC)
-    assert (done.returncode, done.stderr) == (2, f"error: cannot write stdout: {why}\n")
+    reason = os.strerror(errno.ENOSPC)
+    assert (done.returncode, done.stderr) == (2, f"error: cannot write stdout: {reason}\n")
 
 
-def test_chinese_on_a_console_that_lacks_it_is_no_crash():
+def test_chinese_on_a_console_that_cannot_encode_it_is_no_crash():
     code = "import sys; sys.path.insert(0, '.')\nfrom src.core.cli import run\n"
     code += "run(lambda: print('训练'))"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Settings: the file and the code agree, and mistakes are named."""
+"""Settings: the file and the code agree, and errors name the key."""
 
 import pytest
 import yaml
@@ -7,7 +7,7 @@ from src.core.config import DEFAULT_CONFIG, Config, load_config, parse_config
 from src.core.errors import ConfigError
 
 
-def refused(tmp_path, text: str = "", overrides=()) -> str:
+def rejected(tmp_path, text: str = "", overrides=()) -> str:
     path = tmp_path / "my.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -70,24 +70,24 @@ def test_numbers_as_people_write_them(tmp_path, text):
     assert load_config(tmp_path / "a.yaml").training.learning_rate == pytest.approx(1e-4)
 
 
-def test_unknown_section_is_named_with_those_there_are(tmp_path):
-    text = refused(tmp_path, "trainning: {}\n")
+def test_an_unknown_section_is_named_with_the_known_ones(tmp_path):
+    text = rejected(tmp_path, "trainning: {}\n")
     assert "trainning" in text and "did you mean training?" in text
     assert all(section in text for section in Config.model_fields)
 
 
-def test_unknown_key_is_named_with_those_there_are(tmp_path):
+def test_an_unknown_key_is_named_with_the_known_ones(tmp_path):
     for text in (
-        refused(tmp_path, "training: {batchsize: 4}\n"),
-        refused(tmp_path, "", ["training.batchsize=4"]),
+        rejected(tmp_path, "training: {batchsize: 4}\n"),
+        rejected(tmp_path, "", ["training.batchsize=4"]),
     ):
         assert "training.batchsize" in text and "did you mean batch_size?" in text
         assert all(key in text for key in type(Config().training).model_fields)
 
 
 @pytest.mark.parametrize("override", ["batch_size=4", "training.batch_size", "a.b.c=1", "=3"])
-def test_overrides_of_another_form_are_refused(tmp_path, override):
-    assert "section.key=value" in refused(tmp_path, "", [override])
+def test_malformed_overrides_are_rejected(tmp_path, override):
+    assert "section.key=value" in rejected(tmp_path, "", [override])
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_overrides_of_another_form_are_refused(tmp_path, override):
         ("model.dropout=1", ["≥ 0", "< 1"]),
     ],
 )  # fmt: skip
-def test_impossible_values_name_the_key_and_all_that_is_allowed(tmp_path, override, parts):
-    text = refused(tmp_path, "", [override])
+def test_invalid_values_name_the_key_and_every_limit(tmp_path, override, parts):
+    text = rejected(tmp_path, "", [override])
     assert override.split("=")[0] in text and "my.yaml" in text
     assert all(part in text for part in parts), text
 
 
 def test_splits_must_add_up(tmp_path):
-    text = refused(tmp_path, "", ["training.train_split=0.7"])
+    text = rejected(tmp_path, "", ["training.train_split=0.7"])
     assert "train_split + val_split + test_split" in text and "1" in text
     parts = ["training.train_split=0.6", "training.val_split=0.3"]
     assert load_config(None, parts).training.val_split == 0.3
@@ -129,8 +129,8 @@ def test_splits_must_add_up(tmp_path):
 @pytest.mark.parametrize(
     "text", ["- a\n- b\n", "just words", "data: [", "data: 5\n", "data: [1, 2]\n", "1: 2\n"]
 )
-def test_files_that_are_no_settings(tmp_path, text):
-    assert "my.yaml" in refused(tmp_path, text)
+def test_files_that_hold_no_settings(tmp_path, text):
+    assert "my.yaml" in rejected(tmp_path, text)
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -150,6 +150,6 @@ def test_settings_survive_a_checkpoint():
         parse_config({"data": {"old_key": 1}}, "a.pth")
 
 
-def test_settings_do_not_change_later():
+def test_settings_are_immutable():
     with pytest.raises(Exception, match="frozen"):
         Config().training.batch_size = 3

@@ -1,4 +1,4 @@
-"""Where the network runs, on machines with and without CUDA."""
+"""The device of the network, on machines with and without CUDA."""
 
 import sys
 
@@ -21,30 +21,30 @@ def test_cpu_is_the_cpu(gpus, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_auto_takes_what_there_is_without_a_word(gpus, capsys):
+def test_auto_takes_the_gpu_or_the_cpu_silently(gpus, capsys):
     assert choose_device("auto").type == ("cuda" if gpus else "cpu")
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
-def test_cuda_without_cuda_says_so_in_one_line(gpus, capsys, name):
-    found = choose_device(name)
+def test_cuda_without_cuda_is_a_warning_in_one_line(gpus, capsys, name):
+    device = choose_device(name)
     out, err = capsys.readouterr()
     assert out == ""
     if gpus:
-        assert found == torch.device("cuda", int(name[5:] or 0)) and err == ""
+        assert device == torch.device("cuda", int(name[5:] or 0)) and err == ""
     else:
-        assert found == torch.device("cpu")
+        assert device == torch.device("cpu")
         assert len(err.splitlines()) == 1 and "CUDA" in err and "CPU" in err
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "mps", "CUDA"])
-def test_other_names_are_refused(gpus, name):
+def test_other_names_are_rejected(gpus, name):
     with pytest.raises(ConfigError, match="allowed: auto, cpu, cuda, cuda:N"):
         choose_device(name)
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+def test_a_gpu_that_does_not_exist_is_rejected(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"cuda:2: this machine has 2 GPU\(s\)"):
@@ -52,7 +52,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_keeping_freed_memory_harms_nobody(monkeypatch, platform):
+def test_keeping_freed_memory_works_everywhere(monkeypatch, platform):
     if platform == "linux" and sys.platform != "linux":
         pytest.skip("needs Linux")
     monkeypatch.setattr(sys, "platform", platform)

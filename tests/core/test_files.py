@@ -11,9 +11,13 @@ from src.core.files import check_writable, folder_created, written_atomically
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "out.txt"
-    with written_atomically(path) as aside:
-        aside.write_text("all")
-        assert not path.exists() and aside.suffix == ".txt" and aside.parent == tmp_path
+    with written_atomically(path) as temporary_path:
+        temporary_path.write_text("all")
+        assert (
+            not path.exists()
+            and temporary_path.suffix == ".txt"
+            and temporary_path.parent == tmp_path
+        )
     assert path.read_text() == "all" and list(tmp_path.iterdir()) == [path]
 
 
@@ -21,8 +25,8 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
 def test_an_early_end_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "out.txt"
     path.write_text("old")
-    with pytest.raises(error), written_atomically(path) as aside:
-        aside.write_text("half")
+    with pytest.raises(error), written_atomically(path) as temporary_path:
+        temporary_path.write_text("half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
@@ -33,7 +37,7 @@ def test_a_missing_folder_is_named(tmp_path):
         pytest.fail("nothing can be written there")
 
 
-def test_errors_while_writing_are_told(tmp_path):
+def test_errors_while_writing_are_reported(tmp_path):
     path = tmp_path / "out.txt"
     with pytest.raises(OutputError, match="No space left"), written_atomically(path):
         raise OSError(28, "No space left on device")
@@ -42,29 +46,32 @@ def test_errors_while_writing_are_told(tmp_path):
 
 def test_a_folder_in_the_way(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(OutputError, match="out"), written_atomically(tmp_path / "out") as aside:
-        aside.write_text("x")
+    with (
+        pytest.raises(OutputError, match="out"),
+        written_atomically(tmp_path / "out") as temporary_path,
+    ):
+        temporary_path.write_text("x")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such permissions")
 def test_permissions_are_those_of_ordinary_files(tmp_path):
     (tmp_path / "plain").write_text("")
-    with written_atomically(tmp_path / "aside") as aside:
-        aside.write_text("")
+    with written_atomically(tmp_path / "aside") as temporary_path:
+        temporary_path.write_text("")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "aside")]
     assert modes[0] == modes[1]
 
 
 def test_long_and_odd_names(tmp_path):
     for name in ("é" * 100 + ".txt", "-dash", "two words.tar.gz", "中文.pkl"):
-        with written_atomically(tmp_path / name) as aside:
-            aside.write_text(name)
+        with written_atomically(tmp_path / name) as temporary_path:
+            temporary_path.write_text(name)
         assert (tmp_path / name).read_text() == name
 
 
 @pytest.mark.parametrize("name", ["out.txt", "new/out.txt", "new/deeper/../out.txt", "old.txt"])
-def test_what_can_be_written_leaves_nothing_when_it_is_tried(tmp_path, name):
+def test_checking_a_writable_path_leaves_no_trace(tmp_path, name):
     (tmp_path / "old.txt").write_text("old")
     check_writable(tmp_path / name)
     assert list(tmp_path.iterdir()) == [tmp_path / "old.txt"]
@@ -83,9 +90,9 @@ def test_a_file_of_the_current_folder_can_be_written(tmp_path, monkeypatch):
     ["file/out.txt", "file/new/out.txt", "x" * 300 + ".txt", "x" * 300 + "/out.txt",
      "new/" + "x" * 300 + ".txt"],
 )  # fmt: skip
-def test_what_cannot_be_written_is_told_before(tmp_path, name):
+def test_an_unwritable_path_is_reported_before_the_work(tmp_path, name):
     (tmp_path / "file").write_text("a file, not a folder")
-    with pytest.raises(OutputError, match=r"cannot (write|make the folder)") as caught:
+    with pytest.raises(OutputError, match=r"cannot (write|create the folder)") as caught:
         check_writable(tmp_path / name)
     assert (
         str(tmp_path / name.split("/")[0]) in str(caught.value)
@@ -94,28 +101,30 @@ def test_what_cannot_be_written_is_told_before(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_that_leads_nowhere_is_told_before(tmp_path):
+def test_a_broken_link_is_reported_before_the_work(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="link"):
         check_writable(tmp_path / "link" / "out.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 
-def test_nothing_is_made_where_dots_lead(tmp_path, monkeypatch):
+def test_checking_a_path_with_dots_leaves_no_trace(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     check_writable("new/../../elsewhere/out.txt")
     assert [path.name for path in tmp_path.rglob("*")] == ["here"]
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder nobody can write to")
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self"), reason="needs a folder that no one can write to"
+)
 @pytest.mark.parametrize("name", ["/proc/r.html", "/proc/new/r.html"])
-def test_a_folder_that_takes_no_files_is_told_before(name):
-    with pytest.raises(OutputError, match=r"cannot (write|make the folder) /proc/"):
+def test_a_folder_without_write_access_is_reported_before_the_work(name):
+    with pytest.raises(OutputError, match=r"cannot (write|create the folder) /proc/"):
         check_writable(name)
 
 
-def test_folders_that_were_not_filled_are_gone_again(tmp_path):
+def test_empty_folders_are_removed_after_an_error(tmp_path):
     with pytest.raises(KeyboardInterrupt), folder_created(tmp_path / "a" / "b"):
         raise KeyboardInterrupt
     long = tmp_path / "a" / ("x" * 300)  # the first part can be made, the second not

@@ -1,4 +1,4 @@
-"""How far work is: said on a terminal, for long work; nowhere else."""
+"""Progress bars: on a terminal and for long work only."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_items_pass_unseen(capfd):
+def test_items_pass_without_output(capfd):
     assert list(progress.no_progress(iter("abc"), "stage", 3)) == ["a", "b", "c"]
     assert list(progress.progress_bars(iter("abc"), "stage", 3)) == [
         "a",

@@ -1,4 +1,4 @@
-"""Jobs over several processes: each is done once, whatever becomes of the others."""
+"""Jobs in several processes: each is done once, whatever happens to the others."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def double(context: dict, job: int) -> tuple[int, str, int]:
 
 
 def dying(folder: Path, job: str) -> str:
-    """Stands for work in which a decoder takes the whole process down."""
+    """Simulates work in which a decoder crashes the whole process."""
     with open(folder / "log", "a") as file:
         file.write(f"{job}\n")
     if job.startswith("deadly"):
@@ -34,8 +34,8 @@ def dying(folder: Path, job: str) -> str:
     return job.upper()
 
 
-def refusing(folder: Path, job: int) -> int:
-    """Notes who does it; one job cannot be done, and no other could."""
+def failing(folder: Path, job: int) -> int:
+    """Records its process; one job raises an error that ends the run."""
     (folder / f"{os.getpid()}").touch()
     if job == 3:
         raise OutputError("cannot write it")
@@ -44,7 +44,7 @@ def refusing(folder: Path, job: int) -> int:
 
 
 def lasting(folder: Path, job: int) -> int:
-    """Stands for a decoder that is busy for long, and for code that lets nothing end it."""
+    """Simulates a decoder that is busy for long, and code that suppresses every exception."""
     (folder / f"{os.getpid()}").touch()
     until = time.monotonic() + (0 if job == 0 else 60)
     while time.monotonic() < until:
@@ -55,14 +55,14 @@ def lasting(folder: Path, job: int) -> int:
 
 
 def tidying(folder: Path, job: int) -> int:
-    """Removes what it made, however it ends."""
-    made = folder / f"half-done {job}"
-    made.touch()
+    """Removes its unfinished file, however it ends."""
+    unfinished = folder / f"half-done {job}"
+    unfinished.touch()
     (folder / f"{os.getpid()}").touch()
     try:
         time.sleep(60 * (job > 0))
     finally:
-        made.unlink()
+        unfinished.unlink()
     return job
 
 
@@ -75,7 +75,7 @@ def alive(pid: int) -> bool:
 
 
 def workers_in(folder: Path) -> list[int]:
-    """Those that left their number."""
+    """The ids of the processes that recorded themselves."""
     return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
 
@@ -115,7 +115,9 @@ def test_zero_workers_mean_one_for_each_core():
     assert len(pids) <= cores()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="nobody can be kept to a core")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="no way to pin a process to a core"
+)
 def test_only_cores_this_process_may_use_are_counted():
     before = os.sched_getaffinity(0)
     try:
@@ -130,7 +132,7 @@ def test_only_cores_this_process_may_use_are_counted():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_dies_costs_only_its_job(tmp_path, workers):
+def test_a_job_that_crashes_its_worker_fails_alone(tmp_path, workers):
     jobs = ["a", "deadly 1", "b", "c", "deadly 2", *map(str, range(12))]
     results = dict(map_in_processes(dying, tmp_path, jobs, workers))
     assert sorted(results) == sorted(jobs)
@@ -144,17 +146,17 @@ def test_a_worker_that_dies_costs_only_its_job(tmp_path, workers):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
-def test_a_job_that_dies_once_is_done_in_the_end(tmp_path):
-    """Memory may have been short for a moment."""
+def test_a_job_that_crashes_once_is_tried_again(tmp_path):
+    """It may have run out of memory for a moment."""
     results = dict(map_in_processes(dying, tmp_path, ["a", "fragile", "b"], 2))
     assert results == {"a": "A", "fragile": "FRAGILE", "b": "B"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_what_work_raises_ends_the_run_and_its_processes(tmp_path):
+def test_an_error_of_a_job_ends_the_run_and_its_processes(tmp_path):
     done = []
     with pytest.raises(OutputError, match="cannot write it"):
-        for job, _ in map_in_processes(refusing, tmp_path, list(range(200)), 2):
+        for job, _ in map_in_processes(failing, tmp_path, list(range(200)), 2):
             done.append(job)
     assert len(done) < 20
     pids = workers_in(tmp_path)
@@ -162,17 +164,17 @@ def test_what_work_raises_ends_the_run_and_its_processes(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_results_that_nobody_wants_any_more_end_the_processes(tmp_path):
+def test_closing_the_results_ends_the_processes(tmp_path):
     with closing(map_in_processes(lasting, tmp_path, [0, 1, 2], 2)) as results:
         assert next(results) == (0, 0)
         wait_for(lambda: (tmp_path / "at 1").exists())
-        began = time.monotonic()
-    assert time.monotonic() - began < 10
+        start = time.monotonic()
+    assert time.monotonic() - start < 10
     assert not any(alive(pid) for pid in workers_in(tmp_path))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_jobs_that_are_dropped_remove_what_they_made(tmp_path):
+def test_interrupted_jobs_remove_their_unfinished_files(tmp_path):
     with closing(map_in_processes(tidying, tmp_path, [0, 1, 2, 3, 4, 5], 2)) as results:
         assert next(results) == (0, 0)
         wait_for(lambda: len(list(tmp_path.glob("half-done *"))) == 2)
@@ -190,7 +192,7 @@ from tests.core.test_workers import lasting
 
 if __name__ == "__main__":
     try:
-        list(results_of(lasting, Path(sys.argv[1]), [1, 2, 3, 4], 2))
+        list(map_in_processes(lasting, Path(sys.argv[1]), [1, 2, 3, 4], 2))
     except KeyboardInterrupt:
         print("stopped")
         sys.exit(130)
@@ -198,7 +200,7 @@ if __name__ == "__main__":
 
 
 def started(folder: Path) -> subprocess.Popen:
-    """A process with two workers that are at their jobs."""
+    """A process with two workers in the middle of their jobs."""
     script = folder / "main.py"
     script.write_text(MAIN)
     process = subprocess.Popen(
@@ -212,20 +214,20 @@ def started(folder: Path) -> subprocess.Popen:
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
 @pytest.mark.parametrize("to_all", [True, False])
-def test_ctrl_c_ends_them_all(tmp_path, to_all):
+def test_ctrl_c_ends_all_processes(tmp_path, to_all):
     """A terminal sends it to all processes; ``kill -INT`` to one."""
     with started(tmp_path) as process:
         (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
-        printed, said = process.communicate(timeout=20)
-    assert process.returncode == 130 and printed == "stopped\n" and said == ""
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and out == "stopped\n" and err == ""
     assert not any(alive(pid) for pid in workers_in(tmp_path))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_a_main_process_that_is_killed(tmp_path, how):
-    """Else they wait for ever, each with its hundreds of megabytes."""
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_main_process_that_is_killed(tmp_path, signal_number):
+    """Otherwise they would wait for ever, with hundreds of megabytes each."""
     with started(tmp_path) as process:
-        process.send_signal(how)
+        process.send_signal(signal_number)
         process.wait(timeout=20)
     wait_for(lambda: not any(alive(pid) for pid in workers_in(tmp_path)), 10)

@@ -1,0 +1,157 @@
+"""What was skipped, is damaged or deviates in a clip: codes and numbers, and their words.
+
+Preprocessing notes what it skips, scoring adds what it finds. The words are here, and not with the
+other words of a result (``scoring.words``), because a sample's index record holds them, too.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..i18n.messages import tr, use_language
+
+Seconds = Annotated[float, Field(ge=0, description="Time in s, from the first frame.")]
+
+
+def add_text(schema: dict) -> None:
+    """Describe, in a JSON schema, the words that stand beside the code in ``details``."""
+    schema["properties"]["text"] = {
+        "type": "string", "minLength": 1,
+        "description": "The same in words, in the language of the user: for people.",
+    }  # fmt: skip
+    schema["required"] = [*schema.get("required", []), "text"]
+
+
+class Coded(BaseModel):
+    """A code and its numbers, which cannot be changed."""
+
+    model_config = ConfigDict(
+        frozen=True, allow_inf_nan=False, json_schema_extra=add_text,
+        json_schema_serialization_defaults_required=True,
+    )  # fmt: skip
+
+
+class FramesWithoutFace(Coded):
+    """Frames that are skipped because no face is visible."""
+
+    code: Literal["frames_without_face"] = "frames_without_face"
+    frames: int = Field(ge=1, description="How many frames are concerned.")
+    total_frames: int = Field(ge=1, description="Frames of the clip.")
+
+
+class OtherFaces(Coded):
+    """Faces that are skipped because ``data.track`` chooses others."""
+
+    code: Literal["other_faces"] = "other_faces"
+    faces: int = Field(ge=1, description="Number of faces skipped.")
+    track: str = Field(description="The setting data.track.")
+
+
+class DamagedFrames(Coded):
+    """Frames that the decoder could not read without errors."""
+
+    code: Literal["damaged_frames"] = "damaged_frames"
+    frames: int = Field(ge=1, description="How many frames are concerned.")
+    total_frames: int = Field(ge=1, description="Frames of the file.")
+
+
+class DamagedAudio(Coded):
+    """Audio that the decoder could not read without errors."""
+
+    code: Literal["damaged_audio"] = "damaged_audio"
+    percent: int = Field(ge=0, le=100, description="Share of the audio, 0–100.")
+
+
+class AudioEndsEarly(Coded):
+    """The audio is shorter than the video."""
+
+    code: Literal["audio_ends_early"] = "audio_ends_early"
+    missing_s: float = Field(gt=0, description="By how many s the audio is shorter.")
+
+
+class AudioEndsLate(Coded):
+    """The audio is longer than the video; the end of it is not scored."""
+
+    code: Literal["audio_ends_late"] = "audio_ends_late"
+    extra_s: float = Field(gt=0, description="By how many s the audio is longer.")
+
+
+class VoiceOver(Coded):
+    """A shot that is skipped: its speaker is off screen."""
+
+    code: Literal["voice_over"] = "voice_over"
+    shot: int = Field(ge=0, description="Number of the shot, from 0.")
+    start_s: Seconds
+    end_s: Seconds
+
+
+class MismatchedSpan(Coded):
+    """A time in which someone speaks, but the lips do not match at the reported offset."""
+
+    code: Literal["mismatched_span"] = "mismatched_span"
+    start_s: Seconds
+    end_s: Seconds
+    limit_ms: int = Field(ge=0, description="The search range is ± this many ms.")
+
+
+class LocalOutlier(Coded):
+    """Spans in a row that agree on another offset than the reported one."""
+
+    code: Literal["local_outlier"] = "local_outlier"
+    start_s: Seconds
+    end_s: Seconds
+    offset_ms: float = Field(description="Their median offset in ms; > 0, the audio leads.")
+    after_correction: bool = Field(description="Whether this was measured after correction.")
+
+
+ClipNote = (
+    FramesWithoutFace | OtherFaces | DamagedFrames | DamagedAudio | AudioEndsEarly | AudioEndsLate
+)
+Note = Annotated[ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")]
+
+
+def note_text(note: Note, language: str | None = None) -> str:
+    """A note in words.
+
+    Args:
+        language: such as ``"zh_CN"``; None: the user's.
+    """
+    with use_language(language):
+        return _text(note)
+
+
+def _text(note: Note) -> str:
+    match note:
+        case FramesWithoutFace():
+            return tr("{n} of {frames} frames skipped: no face",
+                      n=note.frames, frames=note.total_frames)  # fmt: skip
+        case OtherFaces():
+            return tr("other faces skipped: {n} (data.track: {track})",
+                      n=note.faces, track=note.track)  # fmt: skip
+        case DamagedFrames():
+            return tr("{n} of {pictures} frames are damaged",
+                      n=note.frames, pictures=note.total_frames)  # fmt: skip
+        case DamagedAudio():
+            return tr("{percent}% of the audio is damaged", percent=note.percent)
+        case AudioEndsEarly():
+            return tr("the audio ends {s:.1f} s before the video", s=note.missing_s)
+        case AudioEndsLate():
+            return tr("the last {s:.1f} s of the audio, after the end of the video, are ignored",
+                      s=note.extra_s)  # fmt: skip
+        case VoiceOver():
+            return tr("shot {number} ({first:.1f}–{last:.1f} s) skipped: voice-over, the speaker "
+                      "is off screen",
+                      number=note.shot, first=note.start_s, last=note.end_s)  # fmt: skip
+        case MismatchedSpan():
+            return tr("{first:.0f}–{last:.0f} s: lips and audio do not match at this offset; "
+                      "another voice, or an offset outside the search range (±{ms} ms: "
+                      "inference.max_offset_frames)",
+                      first=note.start_s, last=note.end_s, ms=note.limit_ms)  # fmt: skip
+        case LocalOutlier(after_correction=True):
+            return tr("{first:.0f}–{last:.0f} s: still {ms:+.0f} ms after correction",
+                      first=note.start_s, last=note.end_s, ms=note.offset_ms)  # fmt: skip
+        case LocalOutlier():
+            return tr("{first:.0f}–{last:.0f} s: measured {ms:+.0f} ms on its own, which differs "
+                      "from the reported offset",
+                      first=note.start_s, last=note.end_s, ms=note.offset_ms)  # fmt: skip
+    raise TypeError(f"no note: {note!r}")
