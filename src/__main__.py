@@ -12,7 +12,6 @@ from importlib import import_module
 from itertools import takewhile
 from typing import NamedTuple
 
-from . import __version__
 from .core.cli import make_parser, run
 from .core.errors import ConfigError
 from .i18n.messages import tr
@@ -44,7 +43,9 @@ def _subcommands() -> dict[str, Subcommand]:
     video = FileArgument("VIDEO", "--video", tr("the video"))
     audio = FileArgument("AUDIO", "--audio", tr("the audio (default: the video's own audio track)"))
     output = FileArgument(
-        "OUTPUT", "--output", tr("the corrected video (default: <video>_synced in outputs)")
+        "OUTPUT",
+        "--output",
+        tr("the corrected video (default: <video>_synced in paths.output_dir)"),
     )
     return {
         "score": Subcommand(
@@ -89,7 +90,7 @@ def _dispatch() -> int | None:
         print(_overview(subcommands), end="")
         return 0 if name else 2
     if name == "--version":
-        print(f"lipsync {__version__}")
+        print(f"lipsync {import_module(__package__).__version__}")
         return 0
     if name not in subcommands:
         raise ConfigError(
@@ -146,7 +147,7 @@ def _overview(subcommands: dict[str, Subcommand]) -> str:
         tr("commands (lipsync COMMAND --help shows the options of one)")
     )
     for name, subcommand in subcommands.items():
-        group.add_argument(name, help=subcommand.description.rstrip(".。"))
+        group.add_argument(name, help=subcommand.description)
     parser.add_argument("--version", action="store_true", help=tr("show the version and exit"))
     return parser.format_help()
 
@@ -170,8 +171,11 @@ def _help(name: str, subcommand: Subcommand) -> str:
     parser = make_parser(subcommand.description, subcommand.example, settings=False)
     parser.usage = _usage(name, subcommand)
     for file in subcommand.files:
-        parser.add_argument(file.option, metavar=file.metavar, help=file.description)
-    return text
+        parser.add_argument(file.metavar, help=file.description)
+    usage, description, files, _, example = parser.format_help().split("\n\n")
+    paragraphs = text.split("\n\n")
+    first = next(i for i, paragraph in enumerate(paragraphs) if "--help" in paragraph)
+    return "\n\n".join([usage, description, files, *paragraphs[first:-1], example])
 
 
 if __name__ == "__main__":
