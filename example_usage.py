@@ -1,4 +1,4 @@
-"""How the API is used: on a video of yours, or on a talking face that the project draws itself.
+"""How to use the API: on a video of yours, or on a synthetic talking face.
 
 python example_usage.py --video v.mp4
 python example_usage.py --video v.mp4 --steps score live
@@ -13,42 +13,42 @@ from src.core.errors import LipSyncError
 from src.core.files import ensure_folder
 from src.correction.remux import shift_audio
 from src.i18n.messages import tr
-from src.live.stream import LipSyncStream
+from src.inference import LipSyncInference
 from src.media.reader import read_audio, read_frames
 from src.media.writer import write_wav
-from src.pipeline.engine import LipSyncInference
 from src.report.annotated_video import annotate
 from src.report.html_report import write_report
 from src.report.plots import plot_result
+from src.stream import LipSyncStream
 
-DEMO = Path("checkpoints/demo/best_model.pth")
+DEMO_CHECKPOINT = Path("checkpoints/demo/best_model.pth")
 OUTPUT = Path("outputs/example")
 
 
 def score(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """Score a pair. Without audio_path the video's own sound is judged."""
+    """Score a pair. Without audio_path the video's own audio track is used."""
     value, details = inference.compute_sync_score(video_path=video)
     print(value, details["offset_ms"], details["verdict"])
     for track in details["tracks"]:
         print("face", track["number"], track["score"], track["chosen"])
 
 
-def correct_sync(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """Mend a sound that is 200 ms late: the picture is kept, the sound is moved."""
+def correct(inference: LipSyncInference, video: Path, folder: Path) -> None:
+    """Correct audio that is 200 ms late: the video stream is copied, the audio is shifted."""
     shift_audio(video, None, folder / "late.mkv", 200)
     success, message = inference.sync_video_audio(
-        video_path=folder / "late.mkv", audio_path=None, output_path=folder / "mended.mkv"
+        video_path=folder / "late.mkv", audio_path=None, output_path=folder / "corrected.mkv"
     )
     print(success, message)
 
 
 def report(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """A page that explains the result, a picture of it, and a copy with all drawn into it."""
+    """A page that explains the result, a plot of it, and an annotated copy of the video."""
     value, details = inference.compute_sync_score(video)
     write_report(value, details, folder / "report.html")
     plot_result(value, details, folder / "result.png")
-    annotate(video, None, details, folder / "seen.mp4")
-    print(folder / "report.html", folder / "result.png", folder / "seen.mp4")
+    annotate(video, None, details, folder / "annotated.mp4")
+    print(folder / "report.html", folder / "result.png", folder / "annotated.mp4")
 
 
 def batch(inference: LipSyncInference, video: Path, folder: Path) -> None:
@@ -59,45 +59,45 @@ def batch(inference: LipSyncInference, video: Path, folder: Path) -> None:
 
 
 def rank(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """Which of several sounds belongs to the video: its own, or that played backwards."""
-    own, backwards = folder / "own.wav", folder / "backwards.wav"
-    sound = read_audio(video)
-    write_wav(own, sound)
-    write_wav(backwards, sound[::-1])
-    for result in inference.rank_audio(video, [backwards, own]):
+    """Which of several audio files matches the video: its own, or that played backwards."""
+    forwards, backwards = folder / "forwards.wav", folder / "backwards.wav"
+    audio = read_audio(video)
+    write_wav(forwards, audio)
+    write_wav(backwards, audio[::-1])
+    for result in inference.rank_audio(video, [backwards, forwards]):
         details = result["details"] or {}
         print(result["audio"], details.get("offset_probability"), details.get("confidence"))
 
 
 def live(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """Pictures and sound as they come, with a running result."""
-    stream, sound, block = LipSyncStream(inference), read_audio(video), SAMPLE_RATE // FPS
-    for number, picture in enumerate(read_frames(video)):
-        now = number / FPS
-        stream.push_frames(picture.bgr, now)
-        result = stream.push_audio(sound[number * block : (number + 1) * block], now)
-        if number % (2 * FPS) == 0:
-            print(f"{now:.0f} s", result.latest.status, result.latest.score)
+    """Frames and audio as they arrive, with a running result."""
+    stream, audio, block = LipSyncStream(inference), read_audio(video), SAMPLE_RATE // FPS
+    for index, frame in enumerate(read_frames(video)):
+        time_s = index / FPS
+        stream.push_frames(frame.bgr, time_s)
+        result = stream.push_audio(audio[index * block : (index + 1) * block], time_s)
+        if index % (2 * FPS) == 0:
+            print(f"{time_s:.0f} s", result.latest.status, result.latest.score)
     result = stream.flush()
     print(result.so_far.status, result.so_far.score, result.so_far.offset_ms)
 
 
 def errors(inference: LipSyncInference, video: Path, folder: Path) -> None:
-    """What goes wrong is an exception of src/errors.py with one readable line."""
+    """What goes wrong is an exception of src/core/errors.py with a message of one line."""
     try:
         inference.compute_sync_score("no_such_video.mp4")
     except LipSyncError as error:
         print(f"{type(error).__name__}: {error}")
 
 
-STEPS = {step.__name__: step for step in (score, correct_sync, report, batch, rank, live, errors)}
+STEPS = {step.__name__: step for step in (score, correct, report, batch, rank, live, errors)}
 
 
 def main() -> None:
     parser = make_parser(
-        tr("Show what the API can do."), "python example_usage.py --video v.mp4", settings=False
+        tr("Show how to use the API."), "python example_usage.py --video v.mp4", settings=False
     )
-    parser.add_argument("--video", type=Path, help=tr("the video (default: a drawn talking face)"))
+    parser.add_argument("--video", type=Path, help=tr("the video (default: a synthetic face)"))
     add_checkpoint(parser)
     parser.add_argument("--output", type=Path, default=OUTPUT,
                         help=tr("the folder (default: {path})", path=OUTPUT))  # fmt: skip
@@ -108,7 +108,7 @@ def main() -> None:
     if video is None:
         from tools.synthetic_talker import make_clip
 
-        video, checkpoint = folder / "talker.mp4", checkpoint or DEMO
+        video, checkpoint = folder / "talker.mp4", checkpoint or DEMO_CHECKPOINT
         make_clip(video, seed=71_001, duration_s=4)
     inference = LipSyncInference(checkpoint_path=checkpoint)
     for name in args.steps:

@@ -1,9 +1,9 @@
-"""What confidence means: of the answers told with it, how many are right.
+"""What certainty and confidence mean: how many of the results that have it are correct.
 
-Each clip of an index is judged with its own sound, whole, the beginning of it, and with another
-voice under it, and with another speaker's alone. The answers are sorted by the chance that the
-command tells (``offset_probability``) and by LSE-C (``confidence``): of those with the clip's own
-sound, how many are within ±1 frame; and how many foreign sounds reach as much.
+Each clip of an index is scored with its matched audio, in full, its first seconds, and mixed with
+a second voice, and with another speaker's audio alone. The results are binned by certainty
+(``offset_probability``) and by LSE-C (``confidence``): how many of those with matched audio are
+within ±1 frame, and how many mismatched pairs reach as much.
 """
 
 import sys
@@ -16,7 +16,7 @@ if not __package__:  # started as a script
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.undetermined import OWN, asked, pairs_of
+from benchmarks.undetermined import MATCHED, MISMATCHED, make_pairs, parse_inputs
 from src.checkpoints.checkpoint import TrainedModel
 from src.core.cli import make_parser, run
 from src.core.config import InferenceConfig
@@ -24,77 +24,77 @@ from src.core.constants import FRAME_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from src.dataset.samples import Sample, SampleData
 from src.dataset.splits import other_speaker_partners
 from src.i18n.messages import tr
-from src.scoring.clip_evidence import evidence_of
+from src.scoring.clip_evidence import compute_evidence
 from src.scoring.evidence import TOLERANCE_FRAMES
-from src.scoring.result import build_result
+from src.scoring.result_builder import build_result
 
-FOREIGN = "another speaker's"
-CHANCES = (0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.001)
+PROBABILITIES = (0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.001)
 CONFIDENCES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf)
 
 
-def answered(
+def measure_offset(
     trained: TrainedModel, settings: InferenceConfig, track: SampleData
 ) -> tuple[float, float, float] | None:
-    """(offset in ms, its chance, LSE-C) of a track and its sound, however unlikely; None where
+    """(offset in ms, its certainty, LSE-C) of a track and its audio, however uncertain; None where
     there is no evidence at all."""
     if len(track.crop) < WINDOW_FRAMES:
         return None
     reach = settings.max_offset_frames * HOPS_PER_FRAME
-    evidence = evidence_of(trained.model, *track, reach)
-    _, details = build_result([evidence], len(track.crop), trained.calibration, 0.0)
-    if details["offset_ms"] is None:
+    evidence = compute_evidence(trained.model, *track, reach)
+    result = build_result([evidence], len(track.crop), trained.calibration, 0.0)
+    if result.undetermined:
         return None
-    return details["offset_ms"], details["offset_probability"], details["confidence"]
+    return result.offset_ms, result.offset_probability, result.confidence
 
 
 def collect(
     trained: TrainedModel, settings: InferenceConfig, samples: list[Sample]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Answers with own sounds, float [N, 3] of chance, LSE-C, whether right; and with foreign
-    ones, float [M, 2] of chance and LSE-C."""
-    own, foreign = [], []
-    for sample, stranger in zip(tqdm(samples), other_speaker_partners(samples), strict=True):
-        for name, track in pairs_of(sample, stranger):
-            if not name.startswith(OWN) and name != FOREIGN:
+    """Results with matched audio, float [N, 3]: certainty, LSE-C, whether correct; and with
+    mismatched audio, float [M, 2]: certainty and LSE-C."""
+    matched, mismatched = [], []
+    for sample, partner in zip(tqdm(samples), other_speaker_partners(samples), strict=True):
+        for name, track in make_pairs(sample, partner):
+            if not name.startswith(MATCHED) and name != MISMATCHED:
                 continue
-            found = answered(trained, settings, track)
-            if found is None:
+            measured = measure_offset(trained, settings, track)
+            if measured is None:
                 continue
-            offset, *sure = found
-            if name == FOREIGN:
-                foreign.append(sure)
+            offset_ms, *certainties = measured
+            if name == MISMATCHED:
+                mismatched.append(certainties)
             else:
-                off = abs(round((offset - sample.offset_ms + sample.moved_ms) / FRAME_MS))
-                own.append([*sure, off <= TOLERANCE_FRAMES])
-    return np.array(own, float).reshape(-1, 3), np.array(foreign, float).reshape(-1, 2)
+                error_ms = offset_ms - sample.offset_ms + sample.shift_ms
+                is_correct = abs(round(error_ms / FRAME_MS)) <= TOLERANCE_FRAMES
+                matched.append([*certainties, is_correct])
+    return np.array(matched, float).reshape(-1, 3), np.array(mismatched, float).reshape(-1, 2)
 
 
 def table(
-    name: str, column: int, edges: tuple[float, ...], own: np.ndarray, foreign: np.ndarray
+    name: str, column: int, edges: tuple[float, ...], matched: np.ndarray, mismatched: np.ndarray
 ) -> list[str]:
     """Rows from edge to edge; the last column counts what reaches the lower edge."""
-    lines = [f"| {name} | own sounds | right | foreign sounds that reach it |", "|---|---|---|---|"]
+    lines = [f"| {name} | matched | correct | mismatched that reach it |", "|---|---|---|---|"]
     for low, high in pairwise(edges):
-        here = own[(own[:, column] >= low) & (own[:, column] < high)]
-        right = f"{here[:, 2].mean():.1%}" if len(here) else "–"
-        reach = f"{(foreign[:, column] >= low).mean():.1%}" if len(foreign) else "–"
+        in_bin = matched[(matched[:, column] >= low) & (matched[:, column] < high)]
+        correct = f"{in_bin[:, 2].mean():.1%}" if len(in_bin) else "–"
+        reaching = f"{(mismatched[:, column] >= low).mean():.1%}" if len(mismatched) else "–"
         label = f"from {low:g}" if high > 1 else f"{low:g} to {high:g}"
-        lines.append(f"| {label} | {len(here)} | {right} | {reach} |")
+        lines.append(f"| {label} | {len(in_bin)} | {correct} | {reaching} |")
     return lines
 
 
 def main() -> int:
     parser = make_parser(
-        tr("Measure how many answers are right at each confidence."),
+        tr("Measure how many results are correct at each level of certainty."),
         "python benchmarks/confidence.py --index data/test/dataset_index.pkl",
     )
-    trained, settings, samples = asked(parser)
-    own, foreign = collect(trained, settings, samples)
-    print(tr("{own} answers with the clips' own sounds, {foreign} with another speaker's",
-             own=len(own), foreign=len(foreign)))  # fmt: skip
-    print("\n".join(table("offset_probability", 0, CHANCES, own, foreign)), end="\n\n")
-    print("\n".join(table("confidence (LSE-C)", 1, CONFIDENCES, own, foreign)))
+    trained, settings, samples = parse_inputs(parser)
+    matched, mismatched = collect(trained, settings, samples)
+    print(tr("{matched} results with matched audio, {mismatched} with another speaker's",
+             matched=len(matched), mismatched=len(mismatched)))  # fmt: skip
+    print("\n".join(table("offset_probability", 0, PROBABILITIES, matched, mismatched)), end="\n\n")
+    print("\n".join(table("confidence (LSE-C)", 1, CONFIDENCES, matched, mismatched)))
     return 0
 
 

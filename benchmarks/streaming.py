@@ -1,8 +1,8 @@
-"""How fast, how late and in how much memory a live stream is judged (``src/stream.py``).
+"""Speed, latency and memory of scoring a live stream (``src/stream.py``).
 
-A clip is played over and over, picture by picture and in blocks of sound of 20 ms at 48 kHz, as a
-player or a webcam page would. Decoding is not counted: the clock runs while the stream works. The
-clip is made on the spot, 640×480 with a drawn talker, or is one of yours.
+A clip is played in a loop, frame by frame and in audio blocks of 20 ms at 48 kHz, as a player or a
+webcam page would. Decoding is not counted: only the stream's own work is timed. The clip is
+synthetic, 640×480 with a drawn face, or is one of yours.
 """
 
 import sys
@@ -29,40 +29,40 @@ RATE = 48000  # Hz
 BLOCK = RATE // 50  # samples: 20 ms
 
 
-def played(video: Path, minutes: float) -> Iterator[tuple[str, np.ndarray, float]]:
-    """What a player would push, in the order of time: (method, content, time in s)."""
-    sound = _sound_of(video)
-    begin, frame = 0.0, 0
+def play(video: Path, minutes: float) -> Iterator[tuple[str, np.ndarray, float]]:
+    """What a player would push, in order of time: (method, data, time in s)."""
+    audio = _read_audio(video)
+    loop_start_s, n_frames = 0.0, 0
     while True:
-        place = 0
-        for index, picture in enumerate(read_frames(video)):
-            now = begin + index / FPS
-            if now >= 60 * minutes:
+        position = 0
+        for index, frame in enumerate(read_frames(video)):
+            time_s = loop_start_s + index / FPS
+            if time_s >= 60 * minutes:
                 return
-            while place < (index + 1) * RATE // FPS:  # the sound of this picture
+            while position < (index + 1) * RATE // FPS:  # the audio of this frame
                 block = np.zeros(BLOCK, np.float32)
-                heard = sound[place : place + BLOCK]
-                block[: len(heard)] = heard
-                yield "push_audio", block, begin + place / RATE
-                place += BLOCK
-            yield "push_frames", picture.bgr, now
-            frame += 1
-        begin = frame / FPS
+                samples = audio[position : position + BLOCK]
+                block[: len(samples)] = samples
+                yield "push_audio", block, loop_start_s + position / RATE
+                position += BLOCK
+            yield "push_frames", frame.bgr, time_s
+            n_frames += 1
+        loop_start_s = n_frames / FPS
 
 
-def _sound_of(video: Path) -> np.ndarray:
+def _read_audio(video: Path) -> np.ndarray:
     """float32 [n] at ``RATE``."""
     blocks = [(start, block.mean(0)) for start, block in audio_blocks(video, RATE)]
-    sound = np.zeros(max(start + len(block) for start, block in blocks), np.float32)
+    audio = np.zeros(max(start + len(block) for start, block in blocks), np.float32)
     for start, block in blocks:
-        if start + len(block) <= 0:  # before the first picture
+        if start + len(block) <= 0:  # before the first frame
             continue
-        sound[max(0, start) : start + len(block)] = block[max(0, -start) :]
-    return sound
+        audio[max(0, start) : start + len(block)] = block[max(0, -start) :]
+    return audio
 
 
 def peak_mb() -> float | None:
-    """The most memory this process has taken so far; None where that is not measured."""
+    """Peak memory of this process so far in MB; None where it cannot be measured."""
     try:
         import resource
     except ImportError:
@@ -73,16 +73,18 @@ def peak_mb() -> float | None:
 
 def main() -> int:
     parser = make_parser(
-        tr("Measure how fast, how late and in how much memory a live stream is judged."),
+        tr("Measure speed, latency and memory of scoring a live stream."),
         "python benchmarks/streaming.py --minutes 5",
     )
     add_checkpoint(parser)
-    parser.add_argument("--video", help=tr("a clip of your own (default: one made on the spot)"))
-    parser.add_argument("--seconds", type=float, default=20, help=tr("length of the clip made"))
+    parser.add_argument("--video", help=tr("a clip of your own (default: a synthetic one)"))
+    parser.add_argument(
+        "--seconds", type=float, default=20, help=tr("duration of the synthetic clip")
+    )
     parser.add_argument("--minutes", type=float, default=5, help=tr("minutes of the stream"))
     args = parser.parse_args()
-    given = settings_of(args) if args.config else None
-    inference = LipSyncInference(args.checkpoint, "cpu", given, args.overrides)
+    config = settings_of(args) if args.config else None
+    inference = LipSyncInference(args.checkpoint, "cpu", config, args.overrides)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(args.video or Path(folder) / "talker.mp4")
         if not args.video:
@@ -96,33 +98,33 @@ def main() -> int:
 
 
 def measure(inference: LipSyncInference, video: Path, minutes: float) -> None:
-    """Play, and print the figures."""
+    """Play the clip and print speed, latency and memory."""
     stream, latest = LipSyncStream(inference, RATE), None
-    spent, answers, first_mb = np.zeros(2), [], None  # seconds by the clock and of the processor
-    for kind, content, now in played(video, minutes):
-        began = np.array([time.perf_counter(), time.process_time()])
-        result = getattr(stream, kind)(content, now)
-        took = np.array([time.perf_counter(), time.process_time()]) - began
-        spent += took
+    total_s, latencies_s, first_mb = np.zeros(2), [], None  # wall-clock and CPU seconds
+    for method, data, time_s in play(video, minutes):
+        start = np.array([time.perf_counter(), time.process_time()])
+        result = getattr(stream, method)(data, time_s)
+        elapsed_s = np.array([time.perf_counter(), time.process_time()]) - start
+        total_s += elapsed_s
         if result is not latest:
-            answers.append(took)
+            latencies_s.append(elapsed_s)
             latest = result
-        if first_mb is None and now >= min(60, 20 * minutes):
+        if first_mb is None and time_s >= min(60, 20 * minutes):
             first_mb = peak_mb()
     last_mb = peak_mb()
     flushed = stream.flush()
-    speed, by_processor = 60 * minutes / spent
-    print(tr("speed: {speed:.1f} × real time ({processor:.1f} × by processor time)",
-             speed=speed, processor=by_processor))  # fmt: skip
-    (median, busy), (late, busy_late) = np.percentile(answers, [50, 95], axis=0) * 1000
-    print(tr("latency, from the last sample to the answer: median {median:.0f} ms, 95 % "
-             "{late:.0f} ms (processor time: {busy:.0f} and {busy_late:.0f} ms)",
-             median=median, late=late, busy=busy, busy_late=busy_late))  # fmt: skip
+    speed, cpu_speed = 60 * minutes / total_s
+    print(tr("speed: {speed:.1f} × real time ({cpu:.1f} × by CPU time)",
+             speed=speed, cpu=cpu_speed))  # fmt: skip
+    (median, cpu), (p95, cpu_p95) = np.percentile(latencies_s, [50, 95], axis=0) * 1000
+    print(tr("latency from the last sample to the result: median {median:.0f} ms, 95th percentile "
+             "{p95:.0f} ms (CPU time: {cpu:.0f} and {cpu_p95:.0f} ms)",
+             median=median, p95=p95, cpu=cpu, cpu_p95=cpu_p95))  # fmt: skip
     if first_mb is None:
-        print(tr("peak memory: only Unix measures it"))
+        print(tr("peak memory: can only be measured on Unix"))
     else:
-        print(tr("peak memory: {first:.0f} MB after minute 1, {more:+.1f} MB by minute {last:g}",
-                 first=first_mb, more=last_mb - first_mb, last=minutes))  # fmt: skip
+        print(tr("peak memory: {first:.0f} MB after minute 1, {growth:+.1f} MB by minute {last:g}",
+                 first=first_mb, growth=last_mb - first_mb, last=minutes))  # fmt: skip
     print(tr("result: {result}", result=flushed.so_far))
 
 

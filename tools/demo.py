@@ -1,7 +1,7 @@
-"""`make demo`: the four steps on talking faces the project makes itself.
+"""`make demo`: the four steps on synthetic talking faces.
 
-Makes a small corpus with known offset 0, processes it and trains on it, shifts the sound of a
-clip that was not trained on, and has the trained model find and mend the shift.
+Generates a small corpus with a known offset of 0, preprocesses it and trains on it, shifts the
+audio of a clip that was not trained on, and lets the trained model measure and correct the offset.
 """
 
 import json
@@ -20,15 +20,15 @@ from src.i18n.messages import tr
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS, SECONDS, SPEAKERS, EPOCHS = 40, 4.0, 6, 40
 UNSEEN_SEED = 90_001
-# Everything of the demo stays apart from the user's own data and checkpoints.
+# The demo keeps its files apart from the user's own data and checkpoints.
 FOLDER, CHECKPOINTS, LOGS = "data/demo", "checkpoints/demo", "logs/demo"
 
 
 def step(title: str, *command: str, capture: bool = False) -> str:
-    """Run one command of the project as a user would, shown as it is typed.
+    """Run one command of the project as a user would, printing it as typed.
 
     Raises:
-        LipSyncError: it failed; its own message stands above.
+        LipSyncError: it failed; its own message was printed before.
     """
     print(f"\n=== {title}\n$ python {' '.join(command)}", flush=True)
     done = subprocess.run(
@@ -43,29 +43,29 @@ def step(title: str, *command: str, capture: bool = False) -> str:
 
 def main() -> int:
     parser = make_parser(
-        tr("Run the four steps on talking faces made on the spot."),
+        tr("Run the four steps on synthetic talking faces."),
         "python tools/demo.py --shift-ms 120 --set training.batch_size=8",
     )
     parser.add_argument(
         "--shift-ms", type=float, default=-200.0,
-        help=tr("by how much the sound is put off: > 0 early, < 0 late"),
+        help=tr("injected offset in ms: > 0 audio leads, < 0 audio lags"),
     )  # fmt: skip
-    parser.add_argument("--clips", type=int, default=CLIPS, help=tr("clips to make"))
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=tr("epochs to train"))
+    parser.add_argument("--clips", type=int, default=CLIPS, help=tr("number of clips to generate"))
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=tr("number of training epochs"))
     args = parser.parse_args()
-    settings_of(args)  # a wrong setting is refused before anything is made
+    settings_of(args)  # an invalid setting is rejected before anything is written
 
     from tools.synthetic_talker import make_clip
 
-    begun = time.monotonic()
-    own = [
+    start_time = time.monotonic()
+    demo_settings = [
         f"data.video_dir={FOLDER}/videos", f"data.audio_dir={FOLDER}/audios",
         f"data.processed_dir={FOLDER}/processed", f"paths.checkpoint_dir={CHECKPOINTS}",
         f"paths.log_dir={LOGS}", "training.device=auto", f"training.num_epochs={args.epochs}",
     ]  # fmt: skip
-    given = ["--config", str(Path(args.config).absolute())] if args.config else []
-    given += [part for override in args.overrides for part in ("--set", override)]
-    settings = [part for override in own for part in ("--set", override)] + given
+    user_options = ["--config", str(Path(args.config).absolute())] if args.config else []
+    user_options += [part for override in args.overrides for part in ("--set", override)]
+    settings = [part for override in demo_settings for part in ("--set", override)] + user_options
     step(tr("1/4 folders"), "setup_directories.py")
     step(
         tr("talking faces"), "tools/synthetic_talker.py", "--output", FOLDER,
@@ -76,20 +76,20 @@ def main() -> int:
 
     unseen = ROOT / FOLDER / "unseen.mp4"
     make_clip(unseen, UNSEEN_SEED, SECONDS, shift_ms=args.shift_ms)
-    shown = unseen.relative_to(ROOT).as_posix()
+    video_path = unseen.relative_to(ROOT).as_posix()
     result = json.loads(
-        step(tr("4/4 find and mend the shift of a clip that was not trained on"),
+        step(tr("4/4 measure and correct the offset of a clip that was not trained on"),
              "src/inference.py", "--checkpoint", f"{CHECKPOINTS}/best_model.pth",
-             "--video", shown, "--output", "outputs/demo_synced.mp4",
-             "--plot", "outputs/demo_offset.png", "--json", *given, capture=True)
+             "--video", video_path, "--output", "outputs/demo_synced.mp4",
+             "--plot", "outputs/demo_offset.png", "--json", *user_options, capture=True)
     )  # fmt: skip
-    found = result["details"]["offset_ms"]
+    offset_ms = result["details"]["offset_ms"]
     print(tr("injected offset: {ms:+.0f} ms", ms=args.shift_ms))
-    print(tr("found offset:    {ms:+.0f} ms", ms=found))
+    print(tr("measured offset: {ms:+.0f} ms", ms=offset_ms))
     print(result["message"])
-    print(tr("video:   {path}", path="outputs/demo_synced.mp4"))
-    print(tr("picture: {path}", path="outputs/demo_offset.png"))
-    print(tr("done in {minutes:.1f} minutes", minutes=(time.monotonic() - begun) / 60))
+    print(tr("video: {path}", path="outputs/demo_synced.mp4"))
+    print(tr("image: {path}", path="outputs/demo_offset.png"))
+    print(tr("done in {minutes:.1f} minutes", minutes=(time.monotonic() - start_time) / 60))
     return 0
 
 

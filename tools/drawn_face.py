@@ -1,7 +1,7 @@
-"""A drawn head: what somebody looks like, where the head is, and the picture of it.
+"""A drawn head: what somebody looks like, where the head is, and the image of it.
 
 A head is drawn on a canvas of its own in units of half the face's height, x to the right and y
-down from the middle of the face, and then put into the picture by one remapping.
+down from the middle of the face, and then put into the image by one remapping.
 """
 
 import math
@@ -11,9 +11,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-SIZE = 320  # pixels, width and height of a picture
+SIZE = 320  # pixels, width and height of a image
 CANVAS, UNIT, MIDDLE = 512, 150.0, (256.0, 232.0)
-PICTURE_UNIT = 0.305  # of the picture's side
+IMAGE_UNIT = 0.305  # of the image's side
 EYE_Y, MOUTH_Y = -0.12, 0.50
 FRAME = (45, 40, 40)  # BGR, of glasses
 
@@ -46,7 +46,7 @@ class Look:
 class Pose:
     """Where the head is and what the eyes do."""
 
-    x: float = 0.0  # pixels to the right of the middle, in a picture of SIZE
+    x: float = 0.0  # pixels to the right of the middle, in a image of SIZE
     y: float = 0.0  # pixels down, likewise
     roll: float = 0.0  # degrees, clockwise
     scale: float = 1.0
@@ -197,8 +197,8 @@ def _backdrop(look: Look, size: int) -> np.ndarray:
     folds = 1.05 - 0.9 * np.abs(x - 0.47) ** 1.5 - 0.8 * (y - 0.9)
     cloth = np.float64(look.shirt) * folds[..., None]
     share = np.clip((y - shoulder) * size + 0.5, 0, 1)[..., None]
-    picture = wall * (1 - share) + np.clip(cloth, 0, 255) * share
-    return cv2.GaussianBlur(picture.astype(np.uint8), (0, 0), 0.8)
+    image = wall * (1 - share) + np.clip(cloth, 0, 255) * share
+    return cv2.GaussianBlur(image.astype(np.uint8), (0, 0), 0.8)
 
 
 def _draw_eyes(canvas: np.ndarray, look: Look, pose: Pose) -> None:
@@ -267,7 +267,7 @@ def _draw_mouth(canvas: np.ndarray, look: Look, mouth: np.ndarray) -> None:
 
 
 def draw_face(look: Look, mouth: np.ndarray, pose: Pose, size: int = SIZE) -> np.ndarray:
-    """One picture: uint8 BGR [size, size, 3].
+    """One image: uint8 BGR [size, size, 3].
 
     Args:
         look: who.
@@ -279,9 +279,9 @@ def draw_face(look: Look, mouth: np.ndarray, pose: Pose, size: int = SIZE) -> np
     _draw_eyes(canvas, look, pose)
     _draw_mouth(canvas, look, mouth)
 
-    # from picture to canvas: undo place, roll and scale, then turn the head and drop the jaw
+    # from image to canvas: undo place, roll and scale, then turn the head and drop the jaw
     turn = math.radians(pose.roll)
-    shrink = 1 / (PICTURE_UNIT * size * pose.scale)
+    shrink = 1 / (IMAGE_UNIT * size * pose.scale)
     cos, sin = math.cos(turn) * shrink, math.sin(turn) * shrink
     column = np.arange(size, dtype=np.float32)[None] - size * (0.5 + pose.x / SIZE)
     row = np.arange(size, dtype=np.float32)[:, None] - size * (0.455 + pose.y / SIZE)

@@ -1,4 +1,4 @@
-"""Sentences, and espeak-ng that speaks them and tells when each phoneme sounds."""
+"""Sentences, spoken by espeak-ng, with the time of each phoneme."""
 
 import _ctypes
 import atexit
@@ -62,7 +62,7 @@ class Voice:
     Attributes:
         name: espeak-ng's voice ("en-us", "es"), and after a "+" its variant ("m3", "f2").
         pitch: 0–99.
-        rate: words a minute.
+        rate: words per minute.
         intonation: how much the pitch moves, 0–99.
     """
 
@@ -84,8 +84,8 @@ def make_sentence(rng: np.random.Generator, language: str = "en") -> str:
     else:
         pattern = PATTERNS[0] if rng.random() < 0.35 else str(rng.choice(PATTERNS[1:]))
 
-    def pick(found: re.Match) -> str:
-        return str(rng.choice(WORDS.get(found[1], found[1]).split("|")))
+    def pick(match: re.Match) -> str:
+        return str(rng.choice(WORDS.get(match[1], match[1]).split("|")))
 
     text = re.sub(r"\{(.*?)\}", pick, pattern)
     return text[0].upper() + text[1:]
@@ -133,7 +133,7 @@ def _espeak_paths() -> tuple[str, bytes]:
     if len(_encoded(data)) > _LONGEST_PATH:
         data = _short_path_to(data)
     if len(_encoded(data)) > _LONGEST_PATH:
-        raise LipSyncError(tr("espeak-ng cannot read so long a path: {path}", path=data))
+        raise LipSyncError(tr("the path is too long for espeak-ng: {path}", path=data))
     return library, _encoded(data)
 
 
@@ -158,7 +158,7 @@ def _loaded_espeak() -> Iterator[tuple[ctypes.CDLL, int]]:
     """The library, started, and its sample rate.
 
     The phase of a voice's tremor outlives even espeak_Terminate, so that a sentence would sound
-    a little different the second time. A freshly loaded library always says the same; loading,
+    slightly different the second time. A freshly loaded library always gives the same; loading,
     speaking and unloading take 5 ms. The noise of breathy voices (f2, f3, f5) would be seeded
     with the time.
     """
@@ -186,19 +186,19 @@ def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list[Ph
     Returns:
         samples: float32 [n] mono in −1…1.
         sample_rate: Hz (espeak-ng gives 22050).
-        phonemes: (start_s, end_s, name) in order and within the sound, without gaps; names are
+        phonemes: (start_s, end_s, name) in order and within the audio, without gaps; names are
             espeak-ng's, stress marks included, and "_" for a pause. The silence before a stop
             is its closure and counts as part of it.
 
     Raises:
-        LipSyncError: espeak-ng or the voice is missing, or nothing was said.
+        LipSyncError: espeak-ng or the voice is missing, or there was no speech.
     """
-    pieces, events = [], []
+    blocks, events = [], []
 
     @_Callback
     def collect(wave, count, event):
         if wave and count:
-            pieces.append(np.ctypeslib.as_array(wave, shape=(count,)).copy())
+            blocks.append(np.ctypeslib.as_array(wave, shape=(count,)).copy())
         position = 0
         while event[position].type != _EVENT_END:
             if event[position].type == _EVENT_PHONEME:
@@ -216,9 +216,9 @@ def synthesise_speech(text: str, voice: Voice) -> tuple[np.ndarray, int, list[Ph
         lib.espeak_SetParameter(_RANGE, voice.intonation, 0)
         raw = text.encode() + b"\0"
         lib.espeak_Synth(raw, ctypes.c_size_t(len(raw)), 0, 1, 0, _UTF8, None, None)
-    if not pieces or not events:
-        raise LipSyncError(tr("espeak-ng said nothing for {text!r}", text=text))
-    samples = np.concatenate(pieces).astype(np.float32) / 32768
+    if not blocks or not events:
+        raise LipSyncError(tr("espeak-ng produced no speech for {text!r}", text=text))
+    samples = np.concatenate(blocks).astype(np.float32) / 32768
     return samples, rate, _intervals(events, samples, rate)
 
 

@@ -1,4 +1,4 @@
-"""CLI: a checkpoint -> encoders for other programs, with all that is needed to feed them."""
+"""CLI: exports the encoders of a checkpoint, with what other programs need to run them."""
 
 import sys
 from pathlib import Path
@@ -23,16 +23,16 @@ def main() -> int:
                         help=tr("the folder (default: exported_models)"))  # fmt: skip
     parser.add_argument("--format", default="pth,onnx", help="pth,onnx,torchscript")
     parser.add_argument("--no-training-heads", action="store_true",
-                        help=tr("leave out what only training needs"))  # fmt: skip
+                        help=tr("omit what only training needs"))  # fmt: skip
     parser.add_argument(
         "--create-inference-script", action="store_true",
-        help=tr("also inference_example.py, which needs no part of this project"),
+        help=tr("also write inference_example.py, which runs without this project"),
     )  # fmt: skip
     parser.add_argument("--quantize", choices=("int8",),
-                        help=tr("also as ONNX in int8; needs --index"))  # fmt: skip
+                        help=tr("also export ONNX in int8; needs --index"))  # fmt: skip
     parser.add_argument(
         "--index", type=Path,
-        help=tr("dataset_index.pkl: int8 is calibrated and measured on it"),
+        help=tr("dataset_index.pkl, to calibrate and measure int8 on"),
     )  # fmt: skip
     path = checkpoint_of(parser, args := parser.parse_args())
     formats = args.format.split(",")
@@ -48,26 +48,30 @@ def main() -> int:
     from src.core.files import ensure_folder
     from src.training import export
 
-    content, trained = load_checkpoint(path), load_trained(path, choose_device("cpu"))
+    checkpoint, trained = load_checkpoint(path), load_trained(path, choose_device("cpu"))
     folder, model = ensure_folder(args.output_dir), trained.model
-    made = []
+    paths = []
     if "pth" in formats:
-        made += export.export_weights(model, folder, not args.no_training_heads)
+        paths += export.export_weights(model, folder, not args.no_training_heads)
     if "onnx" in formats:
-        made += export.export_onnx(model, folder)
+        paths += export.export_onnx(model, folder)
     if "torchscript" in formats:
-        made += export.export_torchscript(model, folder)
-    made += export.write_settings(trained, content, folder)
+        paths += export.export_torchscript(model, folder)
+    paths += export.write_settings(trained, checkpoint, folder)
     if args.create_inference_script:
-        made.append(export.write_example(folder))
+        paths.append(export.write_example(folder))
     if args.quantize:
-        made += quantized(folder, trained, args.index)
-    print_table(made, trained)
+        paths += export_quantized(folder, trained, args.index)
+    print_table(paths, trained)
     return 0
 
 
-def quantized(folder: Path, trained, index: Path) -> list[Path]:
-    """Write int8 encoders and print what they lose, on samples they were not calibrated on."""
+def export_quantized(folder: Path, trained, index_path: Path) -> list[Path]:
+    """Write int8 encoders and print their accuracy on samples they were not calibrated on.
+
+    Raises:
+        DatasetError, OutputError.
+    """
     from src.core.errors import DatasetError
     from src.dataset.samples import load_samples
     from src.evaluation.measure import measure_evidence
@@ -75,24 +79,24 @@ def quantized(folder: Path, trained, index: Path) -> list[Path]:
     from src.scoring.evidence import SEARCH_REACH
     from src.training import export
 
-    samples = load_samples(index, trained.config.data)
-    few, rest = samples[::2][:CALIBRATION_SAMPLES], samples[1::2]
-    if not rest:
-        raise DatasetError(tr("{path}: at least 2 samples are needed", path=index))
-    made = export.quantize(folder, trained, few)
+    samples = load_samples(index_path, trained.config.data)
+    calibration_samples, test_samples = samples[::2][:CALIBRATION_SAMPLES], samples[1::2]
+    if not test_samples:
+        raise DatasetError(tr("{path}: at least 2 samples are required", path=index_path))
+    paths = export.quantize(folder, trained, calibration_samples)
     print(
         f"{'':8s} {'K = 5':>8s} {'K = 15':>8s} {tr('whole clips'):>12s} {tr('median error'):>12s}"
     )
-    for name, ending in (("float32", ".onnx"), ("int8", ".int8.onnx")):
-        model = export.OnnxModel(folder, trained.model, ending)
-        report = offset_report(measure_evidence(model, rest, SEARCH_REACH))
-        print(f"{name:8s} {report.share_at[5]:8.1%} {report.share_at[15]:8.1%} "
-              f"{report.whole_clip:12.1%} {report.median_error_ms:9.0f} ms")  # fmt: skip
-    return made
+    for name, suffix in (("float32", ".onnx"), ("int8", ".int8.onnx")):
+        model = export.OnnxModel(folder, trained.model, suffix)
+        report = offset_report(measure_evidence(model, test_samples, SEARCH_REACH))
+        print(f"{name:8s} {report.accuracy_at[5]:8.1%} {report.accuracy_at[15]:8.1%} "
+              f"{report.clip_accuracy:12.1%} {report.median_error_ms:9.0f} ms")  # fmt: skip
+    return paths
 
 
-def print_table(made: list[Path], trained) -> None:
-    """File, size, parameters."""
+def print_table(paths: list[Path], trained) -> None:
+    """Print the size and the number of parameters of each file."""
     from src.models.sync_model import count_parameters
 
     counts = {
@@ -100,12 +104,12 @@ def print_table(made: list[Path], trained) -> None:
         "audio_encoder": count_parameters(trained.model.audio),
         "training_head": trained.model.log_scale.numel(),
     }
-    width = max(len(str(path)) for path in made)
+    width = max(len(str(path)) for path in paths)
     print(f"{tr('file'):{width}s} {'kB':>9s} {tr('parameters'):>12s}")
-    for path in made:
+    for path in paths:
         count = counts.get(path.name.split(".")[0])
-        shown = f"{count:,}" if count else "–"
-        print(f"{path!s:{width}s} {path.stat().st_size / 1e3:9.1f} {shown:>12s}")
+        count_text = f"{count:,}" if count else "–"
+        print(f"{path!s:{width}s} {path.stat().st_size / 1e3:9.1f} {count_text:>12s}")
 
 
 if __name__ == "__main__":

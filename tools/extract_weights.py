@@ -1,9 +1,9 @@
-"""CLI: a checkpoint without the state of its training, to use and to pass on.
+"""CLI: extracts the part of a checkpoint that scoring needs, to use and to share.
 
-What is left judges clips and begins other trainings; only ``--resume`` needs the rest. With
-``--half`` the weights are written with 16 bits, in half the room, and computed with in 32. With
-``--weights-only`` it is the bare weights, which need ``--config`` with the settings they were
-trained with, and have no calibrated score.
+The extracted file scores clips and initialises other trainings; only ``--resume`` needs the whole
+checkpoint. With ``--half`` the weights are stored in 16 bits, at half the size, and used in 32.
+With ``--weights-only`` the file holds bare weights, which need ``--config`` with the settings they
+were trained with, and have no calibrated score.
 """
 
 import sys
@@ -21,65 +21,65 @@ from src.i18n.messages import tr
 def extract(
     checkpoint: Path, output: Path, weights_only: bool = False, half: bool = False
 ) -> list[str]:
-    """Write the part of a checkpoint that judging takes, and see to it that it is there.
+    """Write the part of a checkpoint that scoring needs, read it back and compare it.
 
     Args:
         weights_only: bare weights, without settings and calibration.
-        half: weights of 16 bits (relative error up to 0.0005); biases and the statistics of batch
+        half: 16-bit weights (relative error up to 0.0005); biases and the statistics of batch
             norms, which are small, stay as they are.
 
     Returns:
-        what was written: the names of its parts.
+        what was written, for a message.
 
     Raises:
         MissingFileError, CheckpointError, OutputError.
     """
-    from src.checkpoints.checkpoint import for_inference, load_checkpoint, save_checkpoint
+    from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint, strip_training_state
     from src.checkpoints.file_format import read_file, write_file
 
-    content = load_checkpoint(checkpoint)
+    whole = load_checkpoint(checkpoint)
     if output.exists() and output.samefile(checkpoint):
         raise OutputError(tr("the output {path} is an input: choose another name", path=output))
-    weights, left = content["model_state_dict"], for_inference(content, checkpoint)
+    weights, stripped = whole["model_state_dict"], strip_training_state(whole, checkpoint)
     if half:
-        left["model_state_dict"] = weights = halved(weights)
+        stripped["model_state_dict"] = weights = halve_precision(weights)
     if weights_only:
         write_file(output, weights)
         written = read_file(output)
     else:
-        save_checkpoint(output, left)
+        save_checkpoint(output, stripped)
         written = load_checkpoint(output)["model_state_dict"]
-    compare(weights, written, output)
-    return [tr("{n} tensors", n=len(weights))] if weights_only else sorted(left)
+    check_written(weights, written, output)
+    return [tr("{n} tensors", n=len(weights))] if weights_only else sorted(stripped)
 
 
-def halved(weights: dict) -> dict:
-    """Weights of 16 bits where there are many."""
+def halve_precision(weights: dict) -> dict:
+    """The weights with all matrices and filters in 16 bits."""
     return {
         name: tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor
         for name, tensor in weights.items()
     }
 
 
-def compare(weights: dict, written: dict, path: Path) -> None:
-    """Compare weights tensor by tensor.
+def check_written(weights: dict, written: dict, path: Path) -> None:
+    """Compare the weights read back from a file with those that were written.
 
     Raises:
-        CheckpointError: what was written is not what was to be written.
+        CheckpointError: they differ.
     """
     import torch
 
-    same = weights.keys() == written.keys() and all(
+    is_equal = weights.keys() == written.keys() and all(
         torch.equal(tensor, written[name]) for name, tensor in weights.items()
     )
-    if not same:
-        raise CheckpointError(tr("{path} does not hold what was written: is the disk sound?",
+    if not is_equal:
+        raise CheckpointError(tr("{path} differs from what was written: check the disk",
                                  path=path))  # fmt: skip
 
 
 def main() -> int:
     parser = make_checkpoint_parser(
-        tr("Write a checkpoint without the state of its training, to use and to pass on."),
+        tr("Extract the part of a checkpoint that scoring needs, to use and to share."),
         "python tools/extract_weights.py checkpoints/best_model.pth -o lips.pth",
     )
     parser.add_argument(
@@ -87,12 +87,14 @@ def main() -> int:
         help=tr("the new file (default: <name>_inference.pth or <name>_weights.pth)"),
     )  # fmt: skip
     parser.add_argument(
-        "--weights-only", action="store_true", help=tr("only the weights, without their settings")
+        "--weights-only",
+        action="store_true",
+        help=tr("only the weights, without settings and calibration"),
     )
-    parser.add_argument("--half", action="store_true", help=tr("weights of 16 bits: half the size"))
+    parser.add_argument("--half", action="store_true", help=tr("16-bit weights: half the size"))
     parser.add_argument(
         "--delete-original", action="store_true",
-        help=tr("delete the checkpoint once the new file was read and compared"),
+        help=tr("delete the checkpoint after the new file has been read back and compared"),
     )  # fmt: skip
     checkpoint = checkpoint_of(parser, args := parser.parse_args())
     ending = "weights" if args.weights_only else "inference"

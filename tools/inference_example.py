@@ -1,12 +1,12 @@
-"""Scores a sample with exported encoders; needs numpy and onnxruntime (or torch), nothing else.
+"""Scores a sample with exported encoders; requires only numpy and onnxruntime (or torch).
 
     python inference_example.py sample.npy [--models FOLDER] [--backend onnx|torchscript]
 
-``sample.npy`` is a sample as src/data_processing.py writes it: records, one a frame of 40 ms, with
-``crop`` (uint8, the aligned face), ``mfcc`` (float32, 4 steps of 10 ms) and ``speech`` (bool).
-normalization_params.json says how crops and MFCC are made from a video. It prints the score (the
-chance that picture and sound are in sync as they are), the offset in ms (how much the sound must be
-delayed) and the chance that this offset is right.
+``sample.npy`` is a sample as src/data_processing.py writes it: one record for each frame of 40 ms,
+with ``crop`` (uint8, the aligned face), ``mfcc`` (float32, 4 hops of 10 ms) and ``speech`` (bool).
+normalization_params.json describes how crops and MFCC are made from a video. It prints the score
+(the probability that video and audio are in sync as given), the offset in ms (how much the audio
+must be delayed) and the probability that this offset is correct.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 
-def encoders(folder: Path, backend: str):
-    """The two encoders as functions of arrays."""
+def load_encoders(folder: Path, backend: str):
+    """The video and the audio encoder as functions of arrays."""
     if backend == "onnx":
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it is read at the import
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by the import
         import onnxruntime
 
         def load(name):
@@ -36,98 +36,103 @@ def encoders(folder: Path, backend: str):
     return load("video"), load("audio")
 
 
-def video_embeddings(encode, crops: np.ndarray, params: dict) -> np.ndarray:
-    """Crops [T, S, S] -> embeddings [T − 4, D]: cut out the view, remove the clip's brightness."""
+def embed_video(encode, crops: np.ndarray, params: dict) -> np.ndarray:
+    """Crops [T, S, S] -> embeddings [T − 4, D]: cut out the face region and normalise it."""
     top, left, height, width = (params["view"][k] for k in ("top", "left", "height", "width"))
     views = crops[:, top : top + height, left : left + width].astype(np.float32) / 255
     deviation = np.sqrt(max(float(views.var()), params["least_variance_views"]))
     return encode(((views - views.mean()) / deviation)[None].astype(np.float32))[0]
 
 
-def audio_embeddings(encode, mfcc: np.ndarray, speech: np.ndarray, params: dict) -> np.ndarray:
-    """MFCC [4 T, n] -> embeddings at every step of 10 ms [4 (T − 4) − 3, D]."""
-    n, steps = params["n_mels"], params["steps_per_frame"]
-    k, m = np.arange(mfcc.shape[1])[:, None], np.arange(n)[None]
-    dct = np.cos(np.pi / n * (m + 0.5) * k) * np.where(k == 0, np.sqrt(1 / n), np.sqrt(2 / n))
+def embed_audio(encode, mfcc: np.ndarray, speech: np.ndarray, params: dict) -> np.ndarray:
+    """MFCC [4 T, n] -> embeddings at every hop of 10 ms [4 (T − 4) − 3, D]."""
+    n_mels, hops = params["n_mels"], params["steps_per_frame"]
+    k, m = np.arange(mfcc.shape[1])[:, None], np.arange(n_mels)[None]
+    scale = np.where(k == 0, np.sqrt(1 / n_mels), np.sqrt(2 / n_mels))
+    dct = np.cos(np.pi / n_mels * (m + 0.5) * k) * scale
     bands = mfcc @ dct  # dB
-    counted = np.repeat(speech, steps)
-    counted = counted if counted.any() else np.ones_like(counted)
-    mean = bands[counted].mean(0)
-    variance = ((bands[counted] - mean) ** 2).mean()
+    is_speech = np.repeat(speech, hops)
+    is_speech = is_speech if is_speech.any() else np.ones_like(is_speech)
+    mean = bands[is_speech].mean(0)
+    variance = ((bands[is_speech] - mean) ** 2).mean()
     bands = (bands - mean) / np.sqrt(max(variance, params["least_variance_bands"]))
     bands = np.clip(bands, -params["clip_bands"], params["clip_bands"]).astype(np.float32)
     windows = len(speech) - params["window_frames"] + 1
-    fine = np.zeros((windows * steps, params["embedding_dim"]), np.float32)
-    fine[::steps] = encode(bands[None])[0]
-    for phase in range(1, steps if windows > 1 else 1):
-        fine[phase:-steps:steps] = encode(bands[None, phase : len(bands) - steps + phase])[0]
-    return fine[: len(fine) - steps + 1]
+    embeddings = np.zeros((windows * hops, params["embedding_dim"]), np.float32)
+    embeddings[::hops] = encode(bands[None])[0]
+    for phase in range(1, hops if windows > 1 else 1):
+        embeddings[phase:-hops:hops] = encode(bands[None, phase : len(bands) - hops + phase])[0]
+    return embeddings[: len(embeddings) - hops + 1]
 
 
-def curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, params: dict):
-    """Mean similarity at every offset (NaN where too few windows support it), most windows."""
-    steps, reach = params["steps_per_frame"], params["reach_steps"]
-    half = params["window_frames"] * steps // 2
-    spoken = speech[np.minimum((np.arange(len(audio)) + half) // steps, len(speech) - 1)]
-    begins = np.arange(len(video)) * steps
+def similarity_curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, params: dict):
+    """Mean similarity at every offset (NaN where too few windows support it), and the largest
+    number of windows."""
+    hops, reach = params["steps_per_frame"], params["reach_steps"]
+    half = params["window_frames"] * hops // 2
+    has_speech = speech[np.minimum((np.arange(len(audio)) + half) // hops, len(speech) - 1)]
+    starts = np.arange(len(video)) * hops
     total, count = np.zeros(2 * reach + 1), np.zeros(2 * reach + 1)
     for column, offset in enumerate(range(-reach, reach + 1)):
-        at = begins - offset
-        there = (at >= 0) & (at < len(audio))
-        used = spoken[at[there]]
-        total[column] = ((video[there] * audio[at[there]]).sum(1) * used).sum()
-        count[column] = used.sum()
-    enough = count >= max(params["least_windows"], count.max() / 2)
-    return np.where(enough, total / np.maximum(count, 1), np.nan), int(count.max())
+        audio_index = starts - offset
+        exists = (audio_index >= 0) & (audio_index < len(audio))
+        audio_index = audio_index[exists]
+        counted = has_speech[audio_index]
+        total[column] = ((video[exists] * audio[audio_index]).sum(1) * counted).sum()
+        count[column] = counted.sum()
+    is_supported = count >= max(params["least_windows"], count.max() / 2)
+    return np.where(is_supported, total / np.maximum(count, 1), np.nan), int(count.max())
 
 
-def chance(similarity: np.ndarray, windows: int, centre: int, fitted: dict, params: dict):
-    """The calibrated chance for an offset: logistic on level, lead, and lead × √seconds."""
-    reach, steps = params["reach_steps"], params["steps_per_frame"]
+def probability(similarity: np.ndarray, windows: int, centre: int, fitted: dict, params: dict):
+    """The calibrated probability of an offset: logistic in level, margin and margin × √seconds."""
+    reach, hops = params["reach_steps"], params["steps_per_frame"]
     distance = np.abs(np.arange(-reach, reach + 1) - centre)
-    near, far = similarity[distance <= steps], similarity[distance >= 3 * steps]
+    near, far = similarity[distance <= hops], similarity[distance >= 3 * hops]
     if np.isnan(near).all() or np.isnan(far).all():
         return None
     level = np.nanmax(near)
-    lead = level - np.nanmax(far)
-    readings = np.array([level, lead, lead * np.sqrt(windows / params["fps"])])
-    scaled = (readings - fitted["mean"]) / fitted["scale"]
+    margin = level - np.nanmax(far)
+    features = np.array([level, margin, margin * np.sqrt(windows / params["fps"])])
+    scaled = (features - fitted["mean"]) / fitted["scale"]
     return float(1 / (1 + np.exp(-(scaled @ np.array(fitted["weights"]) + fitted["bias"]))))
 
 
-def best_ms(similarity: np.ndarray, params: dict) -> float:
-    """The best offset, finer than a step: a parabola over its neighbours."""
+def best_offset_ms(similarity: np.ndarray, params: dict) -> float:
+    """The best offset, finer than a hop: the vertex of a parabola through its neighbours."""
     offsets = np.arange(len(similarity)) - params["reach_steps"]
     best = int(offsets[np.nanargmax(similarity)])
-    known = offsets[~np.isnan(similarity)]
+    supported = offsets[~np.isnan(similarity)]
     near = (np.abs(offsets - best) <= params["fit_steps"]) & ~np.isnan(similarity)
     refined = 0.0
-    if near.sum() >= 3 and best not in (known[0], known[-1]):
-        bend, slope, _ = np.polyfit(offsets[near] - best, similarity[near], 2)
-        if bend < 0:
-            refined = float(np.clip(-slope / (2 * bend), -params["fit_steps"], params["fit_steps"]))
+    if near.sum() >= 3 and best not in (supported[0], supported[-1]):
+        curvature, slope, _ = np.polyfit(offsets[near] - best, similarity[near], 2)
+        if curvature < 0:
+            refined = float(
+                np.clip(-slope / (2 * curvature), -params["fit_steps"], params["fit_steps"])
+            )
     return (best + refined) * params["step_ms"]
 
 
-def judge(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dict:
-    """Score and offset of a sample; None where there is too little speech."""
+def score_sample(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dict:
+    """Score and offset of a sample; None where it has too little speech."""
     params = json.loads((folder / "normalization_params.json").read_text(encoding="utf-8"))
     calibration = json.loads((folder / "model_config.json").read_text(encoding="utf-8"))[
         "calibration"
     ]
-    encode_video, encode_audio = encoders(folder, backend)
+    encode_video, encode_audio = load_encoders(folder, backend)
     speech = np.ascontiguousarray(sample["speech"])
     mfcc = np.ascontiguousarray(sample["mfcc"]).reshape(-1, sample["mfcc"].shape[-1])
-    video = video_embeddings(encode_video, np.ascontiguousarray(sample["crop"]), params)
-    audio = audio_embeddings(encode_audio, mfcc, speech, params)
-    similarity, windows = curve(video, audio, speech, params)
+    video = embed_video(encode_video, np.ascontiguousarray(sample["crop"]), params)
+    audio = embed_audio(encode_audio, mfcc, speech, params)
+    similarity, windows = similarity_curve(video, audio, speech, params)
     if np.isnan(similarity).all():
         return {"score": None, "offset_ms": None, "offset_probability": None}
     best = int(np.nanargmax(similarity)) - params["reach_steps"]
     return {
-        "score": chance(similarity, windows, 0, calibration["score"], params),
-        "offset_ms": best_ms(similarity, params),
-        "offset_probability": chance(similarity, windows, best, calibration["peak"], params),
+        "score": probability(similarity, windows, 0, calibration["score"], params),
+        "offset_ms": best_offset_ms(similarity, params),
+        "offset_probability": probability(similarity, windows, best, calibration["peak"], params),
     }
 
 
@@ -137,4 +142,4 @@ if __name__ == "__main__":
     parser.add_argument("--models", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--backend", choices=("onnx", "torchscript"), default="onnx")
     options = parser.parse_args()
-    print(json.dumps(judge(np.load(options.sample), options.models, options.backend)))
+    print(json.dumps(score_sample(np.load(options.sample), options.models, options.backend)))

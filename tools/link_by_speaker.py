@@ -1,7 +1,7 @@
-"""Links the clips of a table into folders by speaker, ``source__speaker/clip``.
+"""CLI: link the clips of a table into one folder per speaker, ``source__speaker/clip``.
 
-Collections of clips come in folders of their own and name their speakers in a table; training by
-speaker wants a folder for each. Nothing is copied.
+Collections of clips have folder structures of their own and list their speakers in a table, while
+splitting by speaker needs one folder per speaker. Nothing is copied.
 """
 
 import os
@@ -24,13 +24,13 @@ def link_clips(table: Path, root: Path, only: str, folder: Path) -> tuple[int, i
 
     Args:
         table: with the columns ``path`` and ``speaker``.
-        root: where its paths begin.
-        only: clips whose path begins with this.
-        folder: gets a folder ``source__speaker`` for each speaker; the source is the folder the
-            clip lies in.
+        root: the folder that its paths are relative to.
+        only: clips whose path starts with this.
+        folder: where a folder ``source__speaker`` is made per speaker; the source is the folder
+            of the clip.
 
     Returns:
-        how many clips, and of how many speakers.
+        number of clips, and of speakers.
 
     Raises:
         MissingFileError, DatasetError: the table, or a clip of it, is missing.
@@ -57,7 +57,7 @@ def link_clips(table: Path, root: Path, only: str, folder: Path) -> tuple[int, i
 
 
 def _folder_of(speaker: tuple[str, str], folders: dict[str, tuple[str, str]]) -> str:
-    """A folder's name for (source, speaker); speakers whose names look alike get other ones."""
+    """A unique folder name for (source, speaker), even where names differ in symbols only."""
     source, name = speaker
     letters = re.sub(r"[^\w.-]+", "_", name).strip("_.")
     plain = f"{source}__{letters or 'unnamed'}"
@@ -74,7 +74,7 @@ def _link(link: Path, target: str) -> None:
         return
     if link.is_symlink() or link.exists():
         raise OutputError(
-            tr("{path} is there and leads elsewhere: remove it, or choose another data.video_dir",
+            tr("{path} exists and is another file: remove it, or choose another data.video_dir",
                path=link)
         )  # fmt: skip
     try:
@@ -85,15 +85,17 @@ def _link(link: Path, target: str) -> None:
 
 def main() -> int:
     parser = make_parser(
-        tr("Link the clips of a table into folders by speaker, as training by speaker needs."),
+        tr("Link the clips of a table into one folder per speaker, for training split by speaker."),
         "python tools/link_by_speaker.py clips/manifest.tsv --only train/",
     )  # fmt: skip
-    parser.add_argument("table", type=Path, help=tr("table of the clips: columns path and speaker"))
-    parser.add_argument("--root", type=Path,
-                        help=tr("folder the paths of the table begin in "
-                                "(default: that of the table)"))  # fmt: skip
+    parser.add_argument(
+        "table", type=Path, help=tr("table of clips with the columns path and speaker")
+    )
+    parser.add_argument(
+        "--root", type=Path, help=tr("folder that the paths are relative to (default: the table's)")
+    )
     parser.add_argument("--only", default="", metavar="PREFIX",
-                        help=tr("only clips whose path begins with this"))  # fmt: skip
+                        help=tr("only clips whose path starts with this"))  # fmt: skip
     args = parser.parse_args()
     folder = Path(settings_of(args).data.video_dir)
     n, speakers = link_clips(args.table, args.root or args.table.parent, args.only, folder)

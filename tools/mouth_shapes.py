@@ -17,7 +17,7 @@ TRANSITION_S = 0.070  # from the shape of one phoneme to that of the next
 SHORTEST_REST_S = 0.08  # pauses up to this are spoken through
 
 REST = (0.0, 0.5, 0.08, 0.0, 0.0)
-# Phonemes by their first letter: the mouth, and how much of it they insist on (0–1). The rest is
+# Phonemes by their first letter: the mouth shape and its dominance (0–1); the rest is
 # taken from the neighbours.
 _SHAPES = {
     "a&6": ((0.85, 0.62, 0, 0.40, 0.20), 1),
@@ -88,12 +88,14 @@ def _targets(phonemes: list[Phoneme]) -> list[tuple[float, float, np.ndarray, fl
 def _closures(phonemes: list[Phoneme]) -> list[tuple[float, float]]:
     """When the lips are shut for p, b and m: (middle_s, half the length in s).
 
-    A stop's lips part at its burst, before its sound is over.
+    A stop's lips part at its burst, before the phoneme ends.
     """
     closures = []
     for start, end, name in phonemes:
         if name[0] in "pbm":
-            begin, finish = (0.1, 0.9) if name[0] == "m" else (0.15, 0.65)  # shares of the sound
+            begin, finish = (
+                (0.1, 0.9) if name[0] == "m" else (0.15, 0.65)
+            )  # fractions of the phoneme
             length = end - start
             half = max(length * (finish - begin) / 2, 0.021)
             closures.append((start + length * (begin + finish) / 2, half))

@@ -1,11 +1,11 @@
-"""CLI: a small corpus of talking faces made from nothing: espeak-ng speaks, OpenCV draws.
+"""CLI: a small corpus of synthetic talking faces: espeak-ng speaks, OpenCV draws.
 
-Every clip is a drawn head whose mouth follows the phonemes of synthetic speech, so picture and
-sound are in sync to the millisecond and the true offset of each clip is known. It is enough to
-try the whole system without anybody's video.
+Every clip is a drawn head whose mouth follows the phonemes of synthetic speech, so video and audio
+are in sync to the millisecond and the true offset of each clip is known. This is enough to try the
+whole system without anybody's video.
 
-Frame i shows the mouth as it is at time i / fps, the start of the frame; sample n sounds at
-n / rate. The same seed gives the same clip, whatever its offset.
+Frame i shows the mouth at time i / fps, the start of the frame; sample n is heard at n / rate. The
+same seed gives the same clip, whatever its offset.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import cv2
 import numpy as np
 from tqdm import tqdm
-
-if not __package__:  # started as a script
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.core.cli import run
 from src.core.constants import FPS
@@ -35,8 +35,8 @@ from tools.espeak_speech import VOICES, Phoneme, Voice, make_sentence, synthesis
 from tools.mouth_shapes import mouth_track
 
 SAMPLE_RATE = 24_000  # Hz, of the clips written
-MAX_SHIFT_S = 2.0  # sound kept ready on both sides of a clip
-RECIPE = 1  # raise it when clips of the same seed come out different
+MAX_SHIFT_S = 2.0  # audio generated before and after a clip, so that it can be shifted
+RECIPE = 1  # increment it when the same seed gives different clips
 COLUMNS = ["name", "text", "voice", "speaker", "offset_ms", "seed", "seconds", "recipe"]
 
 
@@ -144,11 +144,11 @@ def _movement(n: int, rng: np.random.Generator) -> list[Pose]:
 def make_frames(
     look: Look, mouth: np.ndarray, rng: np.random.Generator, size: int = SIZE
 ) -> Iterator[np.ndarray]:
-    """Yield one uint8 BGR picture [size, size, 3] for each row of ``mouth`` [n, 5], in 0–1."""
+    """Yield one uint8 BGR image [size, size, 3] for each row of ``mouth`` [n, 5], in 0–1."""
     grain = rng.normal(0, 2.0, (4, size, size, 3)).round().astype(np.int8)
     for index, (shape, pose) in enumerate(zip(mouth, _movement(len(mouth), rng), strict=True)):
-        picture = cv2.GaussianBlur(draw_face(look, shape, pose, size), (0, 0), 0.6)
-        yield cv2.add(picture, grain[index % 4], dtype=cv2.CV_8U)
+        image = cv2.GaussianBlur(draw_face(look, shape, pose, size), (0, 0), 0.6)
+        yield cv2.add(image, grain[index % 4], dtype=cv2.CV_8U)
 
 
 def clip_parts(
@@ -158,29 +158,29 @@ def clip_parts(
 
     Returns:
         mouth: float32 [n, 5], see `mouth_track`.
-        frames: yields n pictures, see `make_frames`.
-        samples: float32 mono in −1…1 at SAMPLE_RATE, exactly as long as the pictures.
-        about: what `make_clip` returns.
+        frames: yields n frames, see `make_frames`.
+        samples: float32 mono in −1…1 at SAMPLE_RATE, exactly as long as the video.
+        metadata: what `make_clip` returns.
 
     Raises:
-        LipSyncError: the clip has no frame, the shift is out of reach, or espeak-ng fails.
+        LipSyncError: the clip has no frame, the shift is out of range, or espeak-ng fails.
     """
     count = round(duration_s * FPS)
     if count < 1:
         raise LipSyncError(tr("a clip of {seconds} s has no frame", seconds=duration_s))
     if abs(shift_ms) > MAX_SHIFT_S * 1000:
         raise LipSyncError(
-            tr("the shift must be within ±{most:.0f} ms, not {ms}",
-               most=MAX_SHIFT_S * 1000, ms=shift_ms)
+            tr("the shift must be within ±{limit:.0f} ms, not {ms}",
+               limit=MAX_SHIFT_S * 1000, ms=shift_ms)
         )  # fmt: skip
     speaker = seed if speaker is None else speaker
     look, voice = make_speaker(speaker)
     voice_rng, face_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
-    sound, phonemes, texts = _monologue(voice, count / FPS, voice_rng)
-    first = round((MAX_SHIFT_S + shift_ms / 1000) * SAMPLE_RATE)
-    samples = sound[first : first + round(count / FPS * SAMPLE_RATE)]
+    audio, phonemes, texts = _monologue(voice, count / FPS, voice_rng)
+    start = round((MAX_SHIFT_S + shift_ms / 1000) * SAMPLE_RATE)
+    samples = audio[start : start + round(count / FPS * SAMPLE_RATE)]
     mouth = mouth_track(phonemes, count)
-    about = {
+    metadata = {
         "text": " ".join(texts),
         "voice": f"{voice.name} pitch {voice.pitch} rate {voice.rate}",
         "speaker": speaker,
@@ -189,7 +189,7 @@ def clip_parts(
         "seconds": count / FPS,
         "recipe": RECIPE,
     }
-    return mouth, make_frames(look, mouth, face_rng), samples, about
+    return mouth, make_frames(look, mouth, face_rng), samples, metadata
 
 
 def make_clip(
@@ -203,10 +203,10 @@ def make_clip(
 
     Args:
         path: the mp4 to write.
-        seed: decides what is said, and how the head moves; >= 0.
+        seed: determines the sentences and the head motion; >= 0.
         duration_s: rounded to whole frames.
-        shift_ms: how much the sound is made to come early (> 0: audio leads; < 0: it lags),
-            within ±2000. It is the offset that the system should find; all else stays the same.
+        shift_ms: the injected offset (> 0: audio leads; < 0: it lags), within ±2000: what the
+            system should measure. Everything else stays the same.
         speaker: seed of the look and the voice; None takes ``seed``.
 
     Returns:
@@ -215,9 +215,9 @@ def make_clip(
     Raises:
         LipSyncError: see `clip_parts`; or the file cannot be written.
     """
-    _, frames, samples, about = clip_parts(seed, duration_s, shift_ms, speaker)
+    _, frames, samples, metadata = clip_parts(seed, duration_s, shift_ms, speaker)
     write_clip(path, frames, FPS, samples, SAMPLE_RATE)
-    return about
+    return metadata
 
 
 def make_corpus(
@@ -230,14 +230,14 @@ def make_corpus(
 ) -> list[dict]:
     """Write ``folder/videos/talker_000.mp4`` … and ``folder/corpus.csv``.
 
-    Clips that are there already, made with the same parameters, are kept.
+    Existing clips with the same parameters are reused.
 
     Args:
-        folder: made where it is missing.
-        n_clips: how many.
-        duration_s: of each, rounded to whole frames.
-        seed: another one gives other people and other sentences; >= 0.
-        n_speakers: they take turns.
+        folder: created if it is missing.
+        n_clips: number of clips.
+        duration_s: of each clip, rounded to whole frames.
+        seed: another seed gives other people and other sentences; >= 0.
+        n_speakers: speakers alternate from clip to clip.
         progress: wraps the clip numbers (tqdm).
 
     Returns:
@@ -248,13 +248,13 @@ def make_corpus(
     """
     folder = Path(folder)
     ensure_folder(folder / "videos")
-    table, known, rows = folder / "corpus.csv", {}, []
+    table, row_by_name, rows = folder / "corpus.csv", {}, []
     if table.is_file():
         with table.open(newline="", encoding="utf-8") as file:
-            known = {row.get("name"): row for row in csv.DictReader(file)}
+            row_by_name = {row.get("name"): row for row in csv.DictReader(file)}
     for index in progress(range(n_clips)):
         path = folder / "videos" / f"talker_{index:03d}.mp4"
-        wanted = {
+        parameters = {
             "name": path.name,
             "speaker": seed * 1000 + index % n_speakers,
             "offset_ms": 0.0,
@@ -262,20 +262,22 @@ def make_corpus(
             "seconds": round(duration_s * FPS) / FPS,
             "recipe": RECIPE,
         }
-        row = known.get(path.name, {})
-        if path.is_file() and all(row.get(key) == str(value) for key, value in wanted.items()):
-            rows.append({**row, **wanted})
+        row = row_by_name.get(path.name, {})
+        if path.is_file() and all(row.get(key) == str(value) for key, value in parameters.items()):
+            rows.append({**row, **parameters})
             continue
-        made = make_clip(path, wanted["seed"], duration_s, speaker=wanted["speaker"])
-        rows.append({"name": path.name, **made})
-        known[path.name] = rows[-1]
-        _write_table(table, known.values())  # what is done is known, whatever ends the run
+        metadata = make_clip(path, parameters["seed"], duration_s, speaker=parameters["speaker"])
+        rows.append({"name": path.name, **metadata})
+        row_by_name[path.name] = rows[-1]
+        _write_table(
+            table, row_by_name.values()
+        )  # finished clips are recorded even if the run is stopped
     _write_table(table, rows)
     return rows
 
 
 def _write_table(path: Path, rows: Iterable[dict]) -> None:
-    with written_atomically(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+    with written_atomically(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
@@ -283,7 +285,7 @@ def _write_table(path: Path, rows: Iterable[dict]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=tr("Make a small corpus of drawn faces that speak, in perfect sync."),
+        description=tr("Generate a small corpus of synthetic talking faces in perfect sync."),
         epilog=tr(
             "example: {command}",
             command="python tools/synthetic_talker.py --output data/talkers --num-clips 40",
@@ -293,10 +295,12 @@ def main() -> int:
     parser.add_argument(
         "--output", default="data/demo", help=tr("folder for videos/ and corpus.csv")
     )
-    parser.add_argument("--num-clips", type=int, default=40, help=tr("how many clips"))
-    parser.add_argument("--seconds", type=float, default=4.0, help=tr("length of each"))
-    parser.add_argument("--speakers", type=int, default=6, help=tr("different faces and voices"))
-    parser.add_argument("--seed", type=int, default=0, help=tr("another seed, other people"))
+    parser.add_argument("--num-clips", type=int, default=40, help=tr("number of clips"))
+    parser.add_argument("--seconds", type=float, default=4.0, help=tr("duration of each clip"))
+    parser.add_argument("--speakers", type=int, default=6, help=tr("number of different speakers"))
+    parser.add_argument(
+        "--seed", type=int, default=0, help=tr("random seed: another seed gives other people")
+    )
     args = parser.parse_args()
     if min(args.num_clips, args.speakers) < 1 or args.seconds <= 0 or args.seed < 0:
         parser.error(

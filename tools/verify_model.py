@@ -1,4 +1,4 @@
-"""CLI: is this checkpoint sound? Exit status 0: yes; 1: damaged or inconsistent; 2: it is none."""
+"""CLI: verifies a checkpoint. Exit status 0: valid; 1: damaged or inconsistent; 2: not one."""
 
 import sys
 from pathlib import Path
@@ -13,40 +13,45 @@ from src.i18n.messages import tr
 
 def main() -> int:
     parser = make_checkpoint_parser(
-        tr("Check a checkpoint: format, weights, a trial run and, with an index, its figures."),
+        tr("Check a checkpoint: format, weights, a trial run and, with an index, its metrics."),
         "python tools/verify_model.py checkpoints/best_model.pth "
         "--index data/processed/dataset_index.pkl",
     )
     parser.add_argument("--index", type=Path, help=tr("dataset_index.pkl it was trained on"))
     path = checkpoint_of(parser, args := parser.parse_args())
 
-    from src.checkpoints.checkpoint import config_of
-    from src.training.verification import compare_figures, figures_of, inspect, training_samples
+    from src.checkpoints.checkpoint import stored_config
+    from src.training.verification import (
+        compare_metrics,
+        inspect_checkpoint,
+        load_original_splits,
+        measure_validation,
+    )
 
     try:
-        found, content, model = inspect(path)
+        report, checkpoint, model = inspect_checkpoint(path)
         if args.index and model:
-            config = config_of(content, path)
-            _, val = training_samples(content, config, args.index)
-            figures = figures_of(model, config, val)
-            found.problems += compare_figures(content, figures)
-            found.facts.append((tr("measured"), tr(
+            config = stored_config(checkpoint, path)
+            _, val = load_original_splits(checkpoint, config, args.index)
+            metrics = measure_validation(model, config, val)
+            report.problems += compare_metrics(checkpoint, metrics)
+            report.facts.append((tr("measured"), tr(
                 "validation loss {loss:.4f}, accuracy {acc:.4f}, whole clips {whole:.1%}",
-                loss=figures.val.mean_loss, acc=figures.val.accuracy,
-                whole=figures.report.whole_clip)))  # fmt: skip
+                loss=metrics.val.mean_loss, acc=metrics.val.accuracy,
+                whole=metrics.report.clip_accuracy)))  # fmt: skip
     except NotACheckpointError:
-        raise  # status 2, as any other mistake in the input
+        raise  # status 2, as for any other invalid input
     except CheckpointError as error:
-        print(tr("not sound: {why}", why=error))
+        print(tr("invalid: {why}", why=error))
         return 1
-    width = max(len(name) for name, _ in found.facts)
-    for name, value in found.facts:
+    width = max(len(name) for name, _ in report.facts)
+    for name, value in report.facts:
         print(f"{name:{width}s}  {value}")
-    for problem in found.problems:
-        print(tr("not sound: {why}", why=problem))
-    if not found.problems:
-        print(tr("the checkpoint is sound"))
-    return 1 if found.problems else 0
+    for problem in report.problems:
+        print(tr("invalid: {why}", why=problem))
+    if not report.problems:
+        print(tr("the checkpoint is valid"))
+    return 1 if report.problems else 0
 
 
 if __name__ == "__main__":

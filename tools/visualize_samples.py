@@ -1,4 +1,4 @@
-"""CLI: a picture of windows a model gets right and of ones it gets wrong."""
+"""CLI: plot windows that a model gets right and windows that it gets wrong."""
 
 import sys
 from pathlib import Path
@@ -13,16 +13,17 @@ from src.i18n.messages import tr
 
 def main() -> int:
     parser = make_checkpoint_parser(
-        tr("Draw crops, sound and similarity of windows a model gets right and of ones it gets "
-           "wrong."),
+        tr("Plot crops, audio and similarity of windows that a model gets right and wrong."),
         "python tools/visualize_samples.py --checkpoint checkpoints/best_model.pth "
         "--index data/processed/dataset_index.pkl --num-samples 6",
     )  # fmt: skip
     parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
-    parser.add_argument("--num-samples", type=int, default=6, help=tr("how many windows"))
-    parser.add_argument("--seed", type=int, default=0, help=tr("other windows with another seed"))
+    parser.add_argument("--num-samples", type=int, default=6, help=tr("number of windows"))
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("outputs/samples.png"), help=tr("the picture")
+        "--seed", type=int, default=0, help=tr("random seed: another seed gives other windows")
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("outputs/samples.png"), help=tr("the plot (.png)")
     )
     path = checkpoint_of(parser, args := parser.parse_args())
     if args.num_samples < 1:
@@ -32,21 +33,21 @@ def main() -> int:
     from src.core.device import choose_device
     from src.core.files import ensure_folder
     from src.dataset.samples import load_samples
-    from src.evaluation.sample_plots import chosen_windows, draw_windows
+    from src.evaluation.sample_plots import plot_windows, select_windows
 
     trained = load_trained(path, choose_device("cpu"))
     samples = load_samples(args.index, trained.config.data)
-    windows = chosen_windows(trained.model, samples, args.num_samples, args.seed)
+    windows = select_windows(trained.model, samples, args.num_samples, args.seed)
     if not windows:
         raise DatasetError(
-            tr("{path}: no sample is long enough for a window and all offsets around it",
+            tr("{path}: no sample is long enough for a window and the whole search range",
                path=args.index)
         )  # fmt: skip
     ensure_folder(args.output.parent)
-    draw_windows(windows, args.output)
-    right = sum(window.right for window in windows)
-    print(tr("{right} windows found right, {wrong} wrong; picture: {path}",
-             right=right, wrong=len(windows) - right, path=args.output))  # fmt: skip
+    plot_windows(windows, args.output)
+    n_correct = sum(window.is_correct for window in windows)
+    print(tr("{right} windows correct, {wrong} incorrect; image: {path}",
+             right=n_correct, wrong=len(windows) - n_correct, path=args.output))  # fmt: skip
     return 0
 
 

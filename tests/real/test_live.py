@@ -1,4 +1,4 @@
-"""A stream of real clips ends with what their files give.
+"""Streaming a real clip ends with the result of its file.
 
 Needs ``../shared/data`` (see its README).
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.streaming import BLOCK, RATE, played
+from benchmarks.streaming import BLOCK, RATE, play
 from src.live.stream import LipSyncStream
 from src.pipeline.engine import LipSyncInference
 
@@ -27,19 +27,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def judge() -> LipSyncInference:
+def inference() -> LipSyncInference:
     return LipSyncInference("pretrained/best_model.pth", device="cpu")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_end_of_a_stream_is_what_the_file_gives(judge, name):
-    score, details = judge.compute_sync_score(CLIPS / name, face="largest")
-    stream = LipSyncStream(judge, RATE)
-    for kind, content, t in played(CLIPS / name, details["duration_s"] / 60):
-        getattr(stream, kind)(np.ascontiguousarray(content), t)
-    found = stream.flush().so_far
-    assert found.status == details["status"]
-    assert found.score == pytest.approx(score, abs=0.05)
-    if found.status == "ok":
-        assert found.offset_ms == pytest.approx(details["offset_ms"], abs=20)
-    assert found.time_s == pytest.approx(details["duration_s"], abs=BLOCK / RATE + 0.04)
+def test_end_of_stream_equals_result_of_file(inference, name):
+    score, details = inference.compute_sync_score(CLIPS / name, face="largest")
+    stream = LipSyncStream(inference, RATE)
+    for method, data, time_s in play(CLIPS / name, details["duration_s"] / 60):
+        getattr(stream, method)(np.ascontiguousarray(data), time_s)
+    estimate = stream.flush().so_far
+    assert estimate.status == details["status"]
+    assert estimate.score == pytest.approx(score, abs=0.05)
+    if estimate.status == "ok":
+        assert estimate.offset_ms == pytest.approx(details["offset_ms"], abs=20)
+    assert estimate.time_s == pytest.approx(details["duration_s"], abs=BLOCK / RATE + 0.04)

@@ -27,7 +27,7 @@ CLIPS = ROOT.parent / "shared" / "data" / "train" / "grid_s1"
 N_CLIPS = 160
 EPOCHS = os.environ.get("EPOCHS", "60")
 SHIFTS_MS = (-400, -160, -37, 0, 90, 240)
-FOUND, MENDED = 8, 3  # of the 16 clips, for six shifts each
+MEASURED, CORRECTED = 8, 3  # of the 16 clips, for six shifts each
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,15 +64,15 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def judge(trained):
+def inference(trained):
     return LipSyncInference(trained[0] / "checkpoints" / "best_model.pth", device="cpu")
 
 
 @pytest.fixture(scope="session")
-def test_clips(trained, judge):
+def test_clips(trained, inference):
     """Videos of the test split the training printed its figures for."""
     folder = trained[0]
-    config = judge.trained.config
+    config = inference.trained.config
     samples = load_samples(folder / "processed" / "dataset_index.pkl", config.data)
     *_, test = split_samples(samples, config.training)
     return [folder / "videos" / sample.clip for sample in test]
@@ -86,7 +86,7 @@ def test_every_clip_is_processed(trained):
         assert len(list(csv.reader(file))) == 1  # the heading
 
 
-def test_strange_clips_of_the_speaker_are_told(trained):
+def test_unseen_clips_of_the_speaker_reach_the_bars(trained):
     """The bars of the issue: K = 5 ≥ 88 %, K = 15 ≥ 97 %, whole clips ≥ 97 %."""
     log = trained[2]
     assert "训练样本: 128, 验证样本: 16, 测试样本: 16" in log
@@ -97,37 +97,37 @@ def test_strange_clips_of_the_speaker_are_told(trained):
     assert float(re.search(r"整段视频的偏移准确率: ([\d.]+)%", log)[1]) >= 97
 
 
-def shifted(sound: np.ndarray, ms: int) -> np.ndarray:
-    """ms > 0: the sound comes early; its length stays."""
+def shifted(audio: np.ndarray, ms: int) -> np.ndarray:
+    """Audio of the same length that leads by ``ms`` (> 0) or lags (< 0)."""
     n = round(abs(ms) * SAMPLE_RATE / 1000)
     silence = np.zeros(n, np.float32)
-    moved = np.concatenate([sound[n:], silence] if ms > 0 else [silence, sound])
-    return moved[: len(sound)]
+    moved = np.concatenate([audio[n:], silence] if ms > 0 else [silence, audio])
+    return moved[: len(audio)]
 
 
-def later_by_ms(sound: np.ndarray, reference: np.ndarray) -> float:
-    """By how much ``sound`` comes later than ``reference``, from their cross-correlation."""
-    n = min(len(sound), len(reference))
-    spectrum = np.fft.rfft(sound[:n], 2 * n) * np.conj(np.fft.rfft(reference[:n], 2 * n))
+def lag_ms(audio: np.ndarray, reference: np.ndarray) -> float:
+    """By how much ``audio`` lags ``reference``, from their cross-correlation."""
+    n = min(len(audio), len(reference))
+    spectrum = np.fft.rfft(audio[:n], 2 * n) * np.conj(np.fft.rfft(reference[:n], 2 * n))
     lag = int(np.argmax(np.fft.irfft(spectrum)))
     return (lag - 2 * n if lag > n else lag) / SAMPLE_RATE * 1000
 
 
-def test_shifts_are_found(judge, test_clips, tmp_path):
-    """Unshifted within ±60 ms of zero, each shift within ±15 ms of the difference made."""
+def test_shifts_are_measured(inference, test_clips, tmp_path):
+    """Unshifted within ±60 ms of zero, each shift within ±15 ms of what was injected."""
     worst, unshifted = {}, []
-    for clip in test_clips[:FOUND]:
-        sound = read_audio(clip)
-        found = {}
+    for clip in test_clips[:MEASURED]:
+        audio = read_audio(clip)
+        measured = {}
         for ms in SHIFTS_MS:
             moved = tmp_path / f"{clip.stem}{ms}.wav"
-            write_wav(moved, shifted(sound, ms))
-            _, details = judge.compute_sync_score(clip, moved)
-            assert details["offset_ms"] is not None, (clip.name, ms, details["undetermined"])
-            found[ms] = details["offset_ms"]
-        unshifted.append(found[0])
+            write_wav(moved, shifted(audio, ms))
+            _, details = inference.compute_sync_score(clip, moved)
+            assert details["offset_ms"] is not None, (clip.name, ms, details["verdict"])
+            measured[ms] = details["offset_ms"]
+        unshifted.append(measured[0])
         for ms in SHIFTS_MS:
-            error = found[ms] - found[0] - ms
+            error = measured[ms] - measured[0] - ms
             worst[ms] = max(worst.get(ms, 0), abs(error))
     errors = {ms: round(error, 1) for ms, error in worst.items()}
     print(f"\n{len(unshifted)} clips; unshifted: {min(unshifted)} … {max(unshifted)} ms")
@@ -136,41 +136,41 @@ def test_shifts_are_found(judge, test_clips, tmp_path):
     assert max(worst.values()) <= 15
 
 
-def test_shifts_are_mended(judge, test_clips, tmp_path):
+def test_shifts_are_corrected(inference, test_clips, tmp_path):
     """Afterwards within ±20 ms of zero by its own measure, ±60 ms of the original by waveform."""
     residuals, distances = [], []
-    for clip in test_clips[:MENDED]:
-        sound = read_audio(clip)
+    for clip in test_clips[:CORRECTED]:
+        audio = read_audio(clip)
         frames = sum(1 for _ in read_frames(clip))
         for ms in SHIFTS_MS:
             moved, output = tmp_path / f"{clip.stem}{ms}.wav", tmp_path / f"{clip.stem}{ms}.mp4"
-            write_wav(moved, shifted(sound, ms))
-            success, message = judge.sync_video_audio(clip, moved, output)
+            write_wav(moved, shifted(audio, ms))
+            success, message = inference.sync_video_audio(clip, moved, output)
             assert success, message
-            _, details = judge.compute_sync_score(output)
+            _, details = inference.compute_sync_score(output)
             residuals.append(details["offset_ms"])
-            distances.append(later_by_ms(read_audio(output), sound))
+            distances.append(lag_ms(read_audio(output), audio))
             assert sum(1 for _ in read_frames(output)) == frames
-    print(f"\n{len(residuals)} mended; own measure {min(residuals)} … {max(residuals)} ms; "
+    print(f"\n{len(residuals)} corrected; measured again {min(residuals)} … {max(residuals)} ms; "
           f"waveforms {min(distances):.1f} … {max(distances):.1f} ms")  # fmt: skip
     assert max(map(abs, residuals)) <= 20
     assert max(map(abs, distances)) <= 60
 
 
-def test_command_line_mends_a_lag(trained, test_clips, tmp_path):
-    """The command a newcomer types: its JSON, its output and its picture."""
+def test_command_corrects_a_lag(trained, test_clips, tmp_path):
+    """The command a newcomer types: its JSON, its output and its plot."""
     clip = test_clips[0]
-    sound, output, plot = tmp_path / "a.wav", tmp_path / "out.mp4", tmp_path / "out.png"
-    write_wav(sound, shifted(read_audio(clip), -120))
+    audio, output, plot = tmp_path / "a.wav", tmp_path / "out.mp4", tmp_path / "out.png"
+    write_wav(audio, shifted(read_audio(clip), -120))
     text = run_script(
         "src/inference.py", "--checkpoint", f"{trained[0]}/checkpoints/best_model.pth",
-        "--video", str(clip), "--audio", str(sound), "--output", str(output),
+        "--video", str(clip), "--audio", str(audio), "--output", str(output),
         "--plot", str(plot), "--json",
     )  # fmt: skip
     result = json.loads(text)
     assert result["success"]
     assert result["score"] < 0.5
-    said = r"音频滞后 1\d\d 毫秒，已校正；分数 0\.\d\d → [01]\.\d\d"
-    assert re.fullmatch(said, result["message"])
+    expected = r"音频滞后 1\d\d 毫秒，已校正；分数 0\.\d\d → [01]\.\d\d"
+    assert re.fullmatch(expected, result["message"])
     assert output.stat().st_size > 10_000
     assert plot.stat().st_size > 10_000

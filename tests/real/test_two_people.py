@@ -1,4 +1,4 @@
-"""Two real people who cross, pass and meet on one picture: each keeps a track of their own.
+"""Two real people who cross, pass and meet on screen: each keeps a track of their own.
 
 Needs ``../shared/data`` (see its README). Two pairs take about two minutes on 2 slow cores;
 ``PAIRS=12 python -m pytest -s tests/real/test_two_people.py`` takes more.
@@ -14,7 +14,13 @@ import pytest
 
 from src.core.config import DataConfig
 from src.media.reader import read_frames
-from tests.support.crossing_films import Person, film, follow_all, judge, meetings
+from tests.support.crossing_people import (
+    Person,
+    composite_video,
+    evaluate_tracks,
+    meetings,
+    track_everyone,
+)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 N_PAIRS = int(os.environ.get("PAIRS", "2"))
@@ -33,38 +39,38 @@ def people(retinaface) -> list[Person]:
         for row in csv.DictReader(file, delimiter="\t"):
             if "/lrc_ar/" in row["path"]:
                 clips[row["speaker"]].append(DATA / row["path"])
-    found = []
+    people = []
     for speaker, paths in sorted(clips.items()):
         for path in sorted(paths):
-            frames = [picture.bgr for picture in read_frames(path, 1)][:30]
-            person = Person.seen_by(speaker, frames, retinaface) if len(frames) > 25 else None
+            frames = [frame.bgr for frame in read_frames(path, 1)][:30]
+            person = Person.detect(speaker, frames, retinaface) if len(frames) > 25 else None
             if person:
-                found.append(person)
+                people.append(person)
                 break
-    return found
+    return people
 
 
-def test_nobody_takes_over_a_strange_track(people, retinaface):
+def test_no_track_switches_to_another_person(people, retinaface):
     assert len(people) > 20
     rng = np.random.default_rng(2024)
-    films, swaps, tracks, covered = Counter(), Counter(), Counter(), Counter()
+    n_videos, n_swaps, n_tracks, covered = Counter(), Counter(), Counter(), Counter()
     for _ in range(N_PAIRS):
-        one, other = (people[who] for who in rng.choice(len(people), 2, replace=False))
+        first, second = (people[who] for who in rng.choice(len(people), 2, replace=False))
         for meeting in meetings(rng):
-            pictures, truth = film(one, other, meeting)
-            found = follow_all(pictures, retinaface, DataConfig())
-            verdict = judge(found, truth)
-            key = meeting.way, meeting.speed
-            films[key] += 1
-            swaps[key] += verdict.swaps
-            tracks[key] += len(found)
-            covered[key] += verdict.covered
-            if verdict.swaps:
-                print(f"\nswapped: {one.name}, {other.name}, {meeting}", end="")
+            frames, true_boxes = composite_video(first, second, meeting)
+            tracks = track_everyone(frames, retinaface, DataConfig())
+            quality = evaluate_tracks(tracks, true_boxes)
+            key = meeting.kind, meeting.speed
+            n_videos[key] += 1
+            n_swaps[key] += quality.swaps
+            n_tracks[key] += len(tracks)
+            covered[key] += quality.covered
+            if quality.swaps:
+                print(f"\nswapped: {first.name}, {second.name}, {meeting}", end="")
     print()
-    for (way, speed), n in films.items():
-        key = way, speed
-        print(f"{way:6} {speed:4} widths a frame: {swaps[key]} swaps in {n} films, "
-              f"{tracks[key] / n:.1f} tracks, {100 * covered[key] / n:.1f} % covered")  # fmt: skip
-    assert sum(swaps.values()) == 0
-    assert sum(covered.values()) / sum(films.values()) > 0.95
+    for key, n in n_videos.items():
+        kind, speed = key
+        print(f"{kind:6} {speed:4} widths per frame: {n_swaps[key]} swaps in {n} videos, "
+              f"{n_tracks[key] / n:.1f} tracks, {100 * covered[key] / n:.1f}% covered")  # fmt: skip
+    assert sum(n_swaps.values()) == 0
+    assert sum(covered.values()) / sum(n_videos.values()) > 0.95

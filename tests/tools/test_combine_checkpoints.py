@@ -1,4 +1,4 @@
-"""One checkpoint of several: its weights, what is measured of it, and what is refused."""
+"""Combining checkpoints: weights, metrics, and what is refused."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from src.checkpoints.checkpoint import load_checkpoint, load_trained, save_checkpoint
 from src.core.errors import CheckpointError
 from src.dataset.index import INDEX_NAME
-from src.models.sync_model import SyncModel, made_input
+from src.models.sync_model import SyncModel, example_input
 from tests.support.training_helpers import assert_one_line, call_script, run_script
 from tools.combine_checkpoints import combine
 
@@ -24,7 +24,7 @@ def index(corpus):
 
 @pytest.fixture
 def both(trained):
-    """Two checkpoints of different epochs; which was the best is not the same on every machine."""
+    """Two checkpoints of different epochs; which epoch is best differs between machines."""
     best = load_checkpoint(trained)["epoch"]
     others = (trained.with_name(name) for name in ("checkpoint_epoch_10.pth", "last.pth"))
     return [trained, next(path for path in others if load_checkpoint(path)["epoch"] != best)]
@@ -51,7 +51,7 @@ def assert_measured(said: str, paths, output, name: str):
 
 def test_the_mean_is_measured_and_calibrated(both, index, tmp_path):
     said = combined("mean", both, index, tmp_path / "mean.pth")
-    assert_measured(said, both, tmp_path / "mean.pth", "the mean")
+    assert_measured(said, both, tmp_path / "mean.pth", "mean")
     first, second, mean = (load_checkpoint(path)["model_state_dict"]
                            for path in [*both, tmp_path / "mean.pth"])  # fmt: skip
     for name, tensor in mean.items():
@@ -60,15 +60,15 @@ def test_the_mean_is_measured_and_calibrated(both, index, tmp_path):
     load_trained(tmp_path / "mean.pth", CPU)
 
 
-def test_side_by_side_the_similarity_is_the_mean(both, index, tmp_path):
+def test_the_similarity_of_an_ensemble_is_the_mean(both, index, tmp_path):
     said = combined("members", both, index, tmp_path / "both.pth")
-    assert_measured(said, both, tmp_path / "both.pth", "side by side")
-    one, other, joint = (load_trained(path, CPU) for path in [*both, tmp_path / "both.pth"])
+    assert_measured(said, both, tmp_path / "both.pth", "ensemble")
+    first, second, joint = (load_trained(path, CPU) for path in [*both, tmp_path / "both.pth"])
     assert joint.config.model.members == 2
-    views, bands = made_input(joint.model.size, 12)
+    views, bands = example_input(joint.model.spec, 12)
     with torch.inference_mode():
         cosines = [(video * audio).sum(-1) for video, audio in
-                   (each.model(views, bands) for each in (one, other, joint))]  # fmt: skip
+                   (trained.model(views, bands) for trained in (first, second, joint))]  # fmt: skip
         assert torch.allclose(cosines[2], (cosines[0] + cosines[1]) / 2, atol=1e-5)
         video, _ = joint.model(views, bands)
         assert torch.allclose(video.norm(dim=-1), torch.ones(1, 8), atol=1e-5)
@@ -76,24 +76,29 @@ def test_side_by_side_the_similarity_is_the_mean(both, index, tmp_path):
     assert three["config"]["model"]["members"] == 3
 
 
-def test_members_keep_what_they_look_at(both, index, tmp_path):
+def test_members_keep_their_views(both, index, tmp_path):
     content = load_checkpoint(both[1])
     content["config"]["model"]["view"] = "mouth"
-    mouth = SyncModel(replace(load_trained(both[1], CPU).model.size, view_of="mouth"))
+    mouth = SyncModel(replace(load_trained(both[1], CPU).model.spec, view="mouth"))
     save_checkpoint(tmp_path / "mouth.pth", content | {"model_state_dict": mouth.state_dict()})
     joint, _ = combine([both[0], tmp_path / "mouth.pth"], index, "members")
     assert joint["config"]["model"]["view"] == "lower_face+mouth"
     save_checkpoint(tmp_path / "joint.pth", joint)
-    assert load_trained(tmp_path / "joint.pth", CPU).model.size.looked_at == ["lower_face", "mouth"]
-    with pytest.raises(CheckpointError, match=r"mouth\.pth holds another network"):
+    spec = load_trained(tmp_path / "joint.pth", CPU).model.spec
+    assert spec.member_views == ["lower_face", "mouth"]
+    with pytest.raises(
+        CheckpointError, match=r"the network in .*mouth\.pth differs from the first one"
+    ):
         combine([both[0], tmp_path / "mouth.pth"], index, "mean")
 
 
-def test_what_does_not_fit_is_refused(both, index, tmp_path):
+def test_checkpoints_that_do_not_match_are_refused(both, index, tmp_path):
     content = load_checkpoint(both[1])
     content["config"]["model"]["hidden_dim"] *= 2
     save_checkpoint(tmp_path / "wide.pth", content)
-    with pytest.raises(CheckpointError, match=r"wide\.pth holds another network"):
+    with pytest.raises(
+        CheckpointError, match=r"the network in .*wide\.pth differs from the first one"
+    ):
         combine([both[0], tmp_path / "wide.pth"], index, "members")
     content = load_checkpoint(both[1]) | {"clips": "others"}
     save_checkpoint(tmp_path / "elsewhere.pth", content)
@@ -101,9 +106,9 @@ def test_what_does_not_fit_is_refused(both, index, tmp_path):
         combine([both[0], tmp_path / "elsewhere.pth"], index, "mean")
 
 
-def test_inputs_stay_as_they_are(trained, index):
+def test_inputs_are_not_overwritten(trained, index):
     script = ("tools/combine_checkpoints.py", trained)
     rest = ("--as", "mean", "--index", index, "-o")
     assert_one_line(run_script(*script, trained, *rest, trained), str(trained), "is an input")
     done = call_script(*script, *rest, "x.pth")
-    assert done.returncode == 2 and "two or more" in done.stderr
+    assert done.returncode == 2 and "two or more checkpoints are required" in done.stderr

@@ -1,4 +1,4 @@
-"""The table of a folder's checkpoints, and pictures of what a model gets right and wrong."""
+"""The table of a folder's checkpoints, and the plot of correct and incorrect windows."""
 
 import re
 import shutil
@@ -45,7 +45,7 @@ def test_windows_right_and_wrong(trained, corpus, tmp_path):
                       "-o", picture)  # fmt: skip
     assert done.returncode == 0, done.stderr
     right, wrong = map(
-        int, re.search(r"(\d+) windows found right, (\d+) wrong", done.stdout).groups()
+        int, re.search(r"(\d+) windows correct, (\d+) incorrect", done.stdout).groups()
     )
     assert right + wrong == 4 and right >= 2
     height, width = cv2.imread(str(picture)).shape[:2]

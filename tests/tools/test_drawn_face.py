@@ -1,4 +1,4 @@
-"""The picture of a drawn head."""
+"""The image of a drawn head."""
 
 from dataclasses import replace
 
@@ -12,14 +12,14 @@ OPEN = np.array([1, 0.5, 0.08, 0.3, 0.2])
 
 
 def change(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Where two pictures differ: rows and columns, as shares of the side."""
+    """Where two frames differ: rows and columns, as shares of the side."""
     return np.argwhere(np.abs(one.astype(int) - two).max(axis=2) > 20) / len(one)
 
 
 @pytest.mark.parametrize("size", [SIZE, 160])
 def test_a_picture_has_its_size(size):
-    picture = draw_face(Look(), SHUT, Pose(), size)
-    assert picture.shape == (size, size, 3) and picture.dtype == np.uint8
+    image = draw_face(Look(), SHUT, Pose(), size)
+    assert image.shape == (size, size, 3) and image.dtype == np.uint8
 
 
 def test_an_open_mouth_changes_the_lower_half_only():

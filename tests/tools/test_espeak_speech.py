@@ -37,7 +37,7 @@ def test_every_voice_is_there(name):
     assert samples.std() > 0.01
 
 
-def test_phonemes_lie_in_order_inside_the_sound(speech):
+def test_phonemes_are_in_order_and_within_the_audio(speech):
     samples, rate, phonemes = speech
     assert samples.dtype == np.float32 and np.abs(samples).max() <= 1
     assert len(phonemes) > 30
@@ -64,7 +64,7 @@ def test_noise_of_breathy_voices_is_not_seeded_by_the_clock():
     assert len(said) == 1
 
 
-def test_sound_is_quiet_in_pauses_and_loud_in_vowels(speech):
+def test_audio_is_quiet_in_pauses_and_loud_in_vowels(speech):
     samples, rate, phonemes = speech
 
     def level(names):

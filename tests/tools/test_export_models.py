@@ -1,4 +1,4 @@
-"""Exported encoders give what the library gives, also without the library."""
+"""Exported encoders give the results of the library, also without the library."""
 
 import json
 import os
@@ -12,9 +12,9 @@ import torch
 
 from src.checkpoints.checkpoint import load_trained
 from src.dataset.index import INDEX_NAME, read_index
-from src.scoring.clip_evidence import evidence_of
-from src.scoring.result import build_result
-from src.training.export import made_inputs
+from src.scoring.clip_evidence import compute_evidence
+from src.scoring.result_builder import build_result
+from src.training.export import make_encoder_inputs
 from tests.support.training_helpers import call_script, run_script
 
 pytest_plugins = ("tests.support.training_fixtures",)
@@ -35,19 +35,19 @@ def exported(trained, corpus, tmp_path_factory):
 def test_the_files_and_the_table(exported):
     folder, said = exported
     names = {path.name for path in folder.iterdir()}
-    both = {f"{name}_encoder" for name in ("video", "audio")}
+    encoders = {f"{name}_encoder" for name in ("video", "audio")}
     assert names == {
-        *(f"{one}{end}" for one in both
+        *(f"{encoder}{end}" for encoder in encoders
           for end in (".pth", ".onnx", ".int8.onnx", ".torchscript.pt")),
         "training_head.pth", "model_config.json", "normalization_params.json",
         "inference_example.py",
     }  # fmt: skip
     for name in names:
         assert name in said
-    assert "float32" in said and "int8 " in said, "what int8 costs is told"
-    for one in both:
-        assert (folder / f"{one}.int8.onnx").stat().st_size < 0.6 * (
-            folder / f"{one}.onnx"
+    assert "float32" in said and "int8 " in said, "the accuracy of int8 is reported"
+    for encoder in encoders:
+        assert (folder / f"{encoder}.int8.onnx").stat().st_size < 0.6 * (
+            folder / f"{encoder}.onnx"
         ).stat().st_size
 
 
@@ -56,12 +56,13 @@ def test_onnx_gives_what_pytorch_gives(exported, trained, frames):
     import onnxruntime
 
     model = load_trained(trained, torch.device("cpu")).model
-    for name, given in made_inputs(model, frames).items():
+    for name, inputs in make_encoder_inputs(model, frames).items():
         session = onnxruntime.InferenceSession(str(exported[0] / f"{name}_encoder.onnx"))
-        found = session.run(None, {session.get_inputs()[0].name: given.numpy()})[0]
+        exported_output = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})[0]
         with torch.no_grad():
-            expected = getattr(model, name)(given).numpy()
-        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+            expected = getattr(model, name)(inputs).numpy()
+        assert exported_output.shape == expected.shape
+        assert np.abs(exported_output - expected).max() <= 1e-4
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torchscript"])
@@ -78,18 +79,19 @@ def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tm
             env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        result = json.loads(done.stdout)
         records = np.load(path)
         mfcc = np.ascontiguousarray(records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
         speech = np.ascontiguousarray(records["speech"])
-        evidence = evidence_of(model.model, np.ascontiguousarray(records["crop"]), mfcc, speech, 60)
-        score, details = build_result([evidence], len(records), model.calibration, 0.0)
-        assert found["score"] == pytest.approx(score, abs=1e-4)
-        assert found["offset_ms"] == pytest.approx(details["offset_ms"], abs=0.1)
-        assert found["offset_probability"] == pytest.approx(details["offset_probability"], abs=1e-3)
+        crops = np.ascontiguousarray(records["crop"])
+        evidence = compute_evidence(model.model, crops, mfcc, speech, 60)
+        result = build_result([evidence], len(records), model.calibration, 0.0)
+        assert result["score"] == pytest.approx(result.score, abs=1e-4)
+        assert result["offset_ms"] == pytest.approx(result.offset_ms, abs=0.1)
+        assert result["offset_probability"] == pytest.approx(result.offset_probability, abs=1e-3)
 
 
-def test_heads_can_be_left_out(trained, tmp_path):
+def test_training_heads_can_be_omitted(trained, tmp_path):
     done = run_script("tools/export_models.py", trained, "--output-dir", tmp_path / "out",
                       "--format", "pth", "--no-training-heads")  # fmt: skip
     assert done.returncode == 0 and not (tmp_path / "out" / "training_head.pth").exists()
@@ -101,7 +103,7 @@ def test_heads_can_be_left_out(trained, tmp_path):
     [(["--format", "pth,caffe"], "caffe"), (["--quantize", "int8"], "--index"),
      (["--quantize", "int8", "--index", "x.pkl", "--format", "pth"], "onnx")],
 )  # fmt: skip
-def test_wrong_wishes_are_told(tmp_path, arguments, words):
+def test_invalid_options_are_reported(tmp_path, arguments, words):
     done = call_script(
         "tools/export_models.py", "x.pth", "--output-dir", tmp_path / "o", *arguments
     )

@@ -1,4 +1,4 @@
-"""The small file: complete enough to judge, and free of the training."""
+"""The extracted file: complete for scoring, without training state."""
 
 import hashlib
 import shutil
@@ -9,7 +9,7 @@ import torch
 from src.checkpoints.checkpoint import load_checkpoint, load_trained
 from src.core.config import load_config
 from src.core.errors import CheckpointError, NotACheckpointError
-from src.models.sync_model import made_input
+from src.models.sync_model import example_input
 from src.pipeline.engine import LipSyncInference
 from src.training.resume import load_pretrained
 from src.training.state import new_model
@@ -32,18 +32,18 @@ def extracted(*arguments) -> str:
 
 
 @pytest.mark.parametrize("named", [[], ["--ckpt"], ["--checkpoint"]])
-def test_the_small_file_judges_the_same(trained, copy, tmp_path, named):
+def test_the_extracted_file_has_the_same_weights(trained, copy, tmp_path, named):
     said = extracted(*named, copy)
     small = tmp_path / "model_inference.pth"
     assert hashlib.sha256(small.read_bytes()).hexdigest() in said
     assert f"{copy.stat().st_size / 1e6:.1f} MB" in said and "calibration" in said
-    assert small.stat().st_size < 0.4 * trained.stat().st_size  # AdamW keeps two more a weight
+    assert small.stat().st_size < 0.4 * trained.stat().st_size  # AdamW stores two values per weight
     assert "optimizer_state_dict" not in load_checkpoint(small)
     before, after = (load_trained(path, CPU) for path in (trained, small))
     assert before.config.model == after.config.model and before.calibration == after.calibration
     home = str(trained.parents[1])
     assert home in str(before.config.data) and home in str(before.config.paths)
-    assert home not in str(load_checkpoint(small)), "nothing of the machine is passed on"
+    assert home not in str(load_checkpoint(small)), "no folder of the machine is stored"
     for name, tensor in before.model.state_dict().items():
         assert torch.equal(tensor, after.model.state_dict()[name])
     LipSyncInference(small, device="cpu")
@@ -51,17 +51,17 @@ def test_the_small_file_judges_the_same(trained, copy, tmp_path, named):
     assert load_pretrained(model, small) == load_checkpoint(trained)["trained_on"]
 
 
-def test_half_the_bits_judge_nearly_the_same(trained, copy, tmp_path):
+def test_half_precision_gives_nearly_the_same_embeddings(trained, copy, tmp_path):
     extracted(copy, "-o", tmp_path / "whole.pth")
     extracted(copy, "--half", "-o", tmp_path / "half.pth")
     sizes = [(tmp_path / name).stat().st_size for name in ("whole.pth", "half.pth")]
     assert sizes[1] < 0.6 * sizes[0]
     whole, half = (load_trained(tmp_path / name, CPU).model for name in ("whole.pth", "half.pth"))
     assert {tensor.dtype for tensor in half.parameters()} == {torch.float32}
-    data = made_input(whole.size, 40)
+    data = example_input(whole.spec, 40)
     with torch.inference_mode():
-        for stream, other in zip(whole(*data), half(*data), strict=True):
-            assert torch.allclose(stream, other, atol=2e-3)
+        for expected, actual in zip(whole(*data), half(*data), strict=True):
+            assert torch.allclose(expected, actual, atol=2e-3)
 
 
 def test_bare_weights_need_their_settings(trained, copy, tmp_path):
@@ -72,9 +72,9 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
     with pytest.raises(NotACheckpointError, match="--config"):
         LipSyncInference(bare, device="cpu")
     whole = load_trained(trained, CPU)
-    judge = LipSyncInference(bare, device="cpu", config=whole.config)
+    engine = LipSyncInference(bare, device="cpu", config=whole.config)
     for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, judge.trained.model.state_dict()[name])
+        assert torch.equal(tensor, engine.trained.model.state_dict()[name])
     with pytest.raises(CheckpointError, match="do not fit"):
         LipSyncInference(bare, device="cpu", config=load_config())
     model = new_model(whole.config, CPU)
@@ -82,19 +82,19 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
     assert torch.equal(model.state_dict()["log_scale"], weights["log_scale"])
 
 
-def test_the_original_is_deleted_only_when_asked_and_compared(copy, tmp_path, monkeypatch):
+def test_the_original_is_deleted_only_on_request_after_comparing(copy, tmp_path, monkeypatch):
     extracted(copy, "-o", tmp_path / "one.pth")
     assert copy.exists()
-    read = extract_weights.compare
+    check = extract_weights.check_written
 
     def damaged(weights, written, path):
         written["log_scale"] = written["log_scale"] + 1
-        read(weights, written, path)
+        check(weights, written, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_weights, "compare", damaged)
+        patch.setattr(extract_weights, "check_written", damaged)
         patch.setattr("sys.argv", ["extract_weights.py", str(copy), "--delete-original"])
-        with pytest.raises(CheckpointError, match="does not hold what was written"):
+        with pytest.raises(CheckpointError, match="differs from what was written: check the disk"):
             extract_weights.main()
     assert copy.exists()
     said = extracted(copy, "--delete-original")
@@ -102,7 +102,7 @@ def test_the_original_is_deleted_only_when_asked_and_compared(copy, tmp_path, mo
     load_checkpoint(tmp_path / "model_inference.pth")
 
 
-def test_it_never_writes_over_its_input(copy):
+def test_it_never_overwrites_its_input(copy):
     before = copy.read_bytes()
     done = run_script("tools/extract_weights.py", copy, "-o", copy, "--delete-original")
     assert_one_line(done, str(copy), "is an input")
@@ -110,13 +110,13 @@ def test_it_never_writes_over_its_input(copy):
 
 
 @pytest.mark.parametrize("name", ["none.pth", "text.pth"])
-def test_what_is_no_checkpoint_is_refused(tmp_path, name):
+def test_other_files_are_refused(tmp_path, name):
     (tmp_path / "text.pth").write_text("no checkpoint")
     assert_one_line(call_script("tools/extract_weights.py", tmp_path / name), name)
     assert not (tmp_path / "text_inference.pth").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.pth", "--ckpt", "b.pth"]])
-def test_one_checkpoint_is_named(arguments):
+def test_exactly_one_checkpoint_is_required(arguments):
     done = call_script("tools/extract_weights.py", *arguments)
-    assert done.returncode == 2 and "name one checkpoint" in done.stderr
+    assert done.returncode == 2 and "give exactly one checkpoint" in done.stderr

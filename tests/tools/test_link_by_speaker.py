@@ -74,6 +74,6 @@ def test_what_is_there_is_never_replaced(clips):
     link = clips / "videos" / "tv__anna_cluster_1" / "a.mp4"
     link.parent.mkdir(parents=True)
     link.write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"a\.mp4 is there and leads elsewhere"):
+    with pytest.raises(OutputError, match=r"a\.mp4 exists and is another file"):
         link_clips(clips / "table.tsv", clips, "train/", clips / "videos")
     assert link.read_bytes() == b"mine"

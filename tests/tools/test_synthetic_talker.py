@@ -1,4 +1,4 @@
-"""The clips of the drawn talker: how picture and sound fit together, the corpus, the command."""
+"""The clips of the drawn talker: sync of video and audio, the corpus, the command."""
 
 import csv
 import subprocess
@@ -18,22 +18,22 @@ from tools.synthetic_talker import clip_parts, main, make_clip, make_corpus, mak
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_same_seed_same_pictures_whatever_the_offset():
+def test_same_seed_same_frames_whatever_the_offset():
     one = clip_parts(3, 0.4)
     two = clip_parts(3, 0.4, shift_ms=120)
     other = clip_parts(4, 0.4, speaker=3)
-    pictures = [list(parts[1]) for parts in (one, two, other)]
-    assert pictures[0][0].shape == (SIZE, SIZE, 3)
-    assert np.array_equal(pictures[0], pictures[1])
-    assert not np.array_equal(pictures[0], pictures[2])
+    images = [list(parts[1]) for parts in (one, two, other)]
+    assert images[0][0].shape == (SIZE, SIZE, 3)
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
     assert one[3]["voice"] == other[3]["voice"]
     assert two[3] == {**one[3], "offset_ms": 120}
 
 
 @pytest.mark.parametrize("shift_ms", [200, -80, 33])
-def test_shift_moves_the_sound_by_exactly_that(shift_ms):
+def test_shift_moves_the_audio_by_exactly_that(shift_ms):
     plain, moved = (clip_parts(1, 2, shift)[2] for shift in (0, shift_ms))
-    step = round(shift_ms * RATE / 1000)  # sound that leads has its later part now
+    step = round(shift_ms * RATE / 1000)  # leading audio starts with a later part
     early, late = (moved, plain) if step > 0 else (plain, moved)
     assert len(plain) == len(moved) == 2 * RATE
     assert np.array_equal(early[: -abs(step)], late[abs(step) :])
@@ -66,9 +66,9 @@ def test_clip_on_disk_is_in_sync_with_itself(tmp_path):
         audio = [(frame.time, frame.to_ndarray()[0]) for frame in container.decode(audio=0)]
         assert container.streams.video[0].codec_context.name == "h264"
     assert [round(frame.time * FPS) for frame in video] == list(range(50))
-    for picture, frame in zip(frames, video, strict=True):
+    for image, frame in zip(frames, video, strict=True):
         decoded = frame.to_ndarray(format="bgr24").astype(int)
-        assert np.abs(decoded - picture).mean() < 6
+        assert np.abs(decoded - image).mean() < 6
 
     heard = np.zeros(len(samples) + 4 * RATE, np.float32)
     for time, piece in audio:
@@ -83,8 +83,8 @@ def test_clip_on_disk_is_in_sync_with_itself(tmp_path):
 @pytest.mark.parametrize("seed", [0, 1, 4])
 def test_detector_finds_the_face_in_every_frame(seed):
     retinaface = pytest.importorskip("retinaface")
-    for shape, picture in zip(*clip_parts(seed, 0.6)[:2], strict=True):
-        faces = retinaface.detect_faces(np.ascontiguousarray(picture[..., ::-1]))
+    for shape, image in zip(*clip_parts(seed, 0.6)[:2], strict=True):
+        faces = retinaface.detect_faces(np.ascontiguousarray(image[..., ::-1]))
         assert len(faces) == 1, shape
         right_eye, left_eye, nose, right_lip, left_lip = faces[0].landmarks
         assert right_eye.x < nose.x < left_eye.x and right_lip.x < nose.x < left_lip.x

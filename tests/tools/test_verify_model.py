@@ -1,4 +1,4 @@
-"""What verify_model says of sound, damaged and foreign files, and with which status."""
+"""Output and exit status of verify_model for valid, damaged and other files."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def content(trained) -> dict:
 
 @pytest.fixture
 def verified(tmp_path):
-    """``verified(content, *arguments)``: status and what was said of a checkpoint of it."""
+    """``verified(content, *arguments)``: exit status and output for a checkpoint."""
 
     def verify(content: dict, *arguments):
         path = tmp_path / "model.pth"
@@ -29,20 +29,20 @@ def verified(tmp_path):
     return verify
 
 
-def test_a_sound_one_with_its_figures(trained, corpus):
+def test_a_valid_checkpoint_with_its_metrics(trained, corpus):
     index = corpus / "processed" / INDEX_NAME
     done = run_script("tools/verify_model.py", trained, "--index", index)
     assert done.returncode == 0, done.stdout
     for words in (
         "lipsync-checkpoint 2", "epoch", "val_loss", "hidden 64", "parameters",
-        "embeddings of length 1", "validation loss", "the checkpoint is sound",
+        "embeddings of length 1", "validation loss", "the checkpoint is valid",
     ):  # fmt: skip
         assert words in done.stdout
     chinese = call_script("tools/verify_model.py", trained, language="zh")
-    assert chinese.returncode == 0 and "检查点完好" in chinese.stdout
+    assert chinese.returncode == 0 and "检查点有效" in chinese.stdout
 
 
-def test_each_kind_of_damage_is_named(content, verified):
+def test_each_kind_of_damage_is_reported(content, verified):
     weights = content["model_state_dict"]
     broken = dict(weights)
     first = "audio.front.0.0.weight"
@@ -54,17 +54,17 @@ def test_each_kind_of_damage_is_named(content, verified):
     calibration = {"score": content["calibration"]["score"], "peak": {"mean": [0.0]}}
     for changes, words in (
         ({"model_state_dict": broken}, "not finite: audio.front.0.0.weight"),
-        ({"model_state_dict": few}, "missing: log_scale"),
-        ({"model_state_dict": more}, "no part of the network has: extra"),
-        ({"model_state_dict": shape}, "another shape: log_scale"),
+        ({"model_state_dict": few}, "missing weights: log_scale"),
+        ({"model_state_dict": more}, "unknown weights: extra"),
+        ({"model_state_dict": shape}, "weights of a wrong shape: log_scale"),
         ({"model_state_dict": flat}, "not of length 1"),
-        ({"calibration": calibration}, "calibration of peak"),
+        ({"calibration": calibration}, "the calibration of peak is invalid"),
     ):
         status, said = verified(content | changes)
-        assert status == 1 and words in said and "is sound" not in said, words
+        assert status == 1 and words in said and "is valid" not in said, words
 
 
-def test_figures_that_are_not_true(content, verified, corpus, tmp_path):
+def test_false_metrics_are_reported(content, verified, corpus, tmp_path):
     index = corpus / "processed" / INDEX_NAME
     status, said = verified(content | {"val_loss": content["val_loss"] + 0.5}, "--index", index)
     assert status == 1 and "val_loss is stored as" in said
@@ -79,11 +79,11 @@ def test_figures_that_are_not_true(content, verified, corpus, tmp_path):
     assert status == 1 and "other clips" in said
 
 
-def test_files_that_are_none(trained, tmp_path):
+def test_other_files_are_refused(trained, tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(trained.read_bytes()[:50_000])
     said = call_script("tools/verify_model.py", path)
-    assert (said.returncode, "cut off" in said.stdout) == (1, True)
+    assert (said.returncode, "is truncated" in said.stdout) == (1, True)
     for foreign, status, words in (
         ({"state_dict": {}}, 2, "not a checkpoint of this project"),
         ({"a.weight": torch.zeros(2)}, 2, "bare weights"),
@@ -98,7 +98,7 @@ def test_files_that_are_none(trained, tmp_path):
     assert call_script("tools/verify_model.py", tmp_path / "none.pth").returncode == 2
 
 
-def test_one_that_would_run_code(tmp_path):
+def test_a_file_that_would_run_code_is_refused(tmp_path):
     from pathlib import Path
 
     class Payload:
