@@ -1,4 +1,4 @@
-"""Make the folders the four steps use; what is there is left as it is."""
+"""Create the folders the four steps use; existing ones are left as they are."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ def make_folders(root: Path) -> None:
     """Create the folders under ``root`` and print each.
 
     Raises:
-        OutputError: one cannot be made.
+        OutputError: one cannot be created.
     """
     for name in FOLDERS:
         folder = root / name
-        there = folder.is_dir()
+        existed = folder.is_dir()
         ensure_folder(folder)
-        text = tr("exists: {folder}") if there else tr("created: {folder}")
+        text = tr("exists: {folder}") if existed else tr("created: {folder}")
         print(text.format(folder=name))
 
 

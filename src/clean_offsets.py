@@ -1,11 +1,11 @@
-"""CLI: finds the own offset of every sample, without anything but the samples themselves.
+"""CLI: measures the clip offset of every sample, from the samples alone.
 
-The speakers are dealt into folds. For each fold a network is trained briefly on the others'
-clips and measures those of the fold, whose speakers it has not seen. Every clip is re-timed by
-what was found, and it is done again until little moves: cross-fitted self-training, for networks
-that train on re-timed clips see more. The index gets each sample's ``offset_ms`` at the end:
-training reads the clips re-timed, and leaves out those that show no more evidence than a
-stranger's sound does.
+The speakers are distributed over folds. For each fold a network is trained briefly on the clips of
+the other folds and measures the clips of this one, whose speakers it has not seen. Every clip is
+re-timed by its measured offset, and the round is repeated until the offsets hardly change:
+cross-fitted self-training, because networks trained on re-timed clips measure more clips. In the
+end the index gets each sample's ``offset_ms``; training reads the clips re-timed and skips those
+with no more evidence than a mismatched pair.
 """
 
 import sys
@@ -15,8 +15,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-
-from .cleaning.cross_fitting import clean
+from .cleaning.cross_fitting import measure_clip_offsets
 from .core.cli import make_parser, run, settings_of
 from .core.device import reuse_freed_memory
 from .i18n.messages import tr
@@ -24,14 +23,13 @@ from .i18n.messages import tr
 
 def main() -> int:
     parser = make_parser(
-        tr("Find the own offset of every sample, so that training reads them in sync."),
+        tr("Measure the clip offset of every sample so that training reads it in sync."),
         "python src/clean_offsets.py --set training.device=cpu",
     )
-    args = parser.parse_args()
-    config = settings_of(args)
+    config = settings_of(parser.parse_args())
     reuse_freed_memory()
-    folder = clean(config)
-    print(tr("the index holds the offsets now; table and picture: {folder}", folder=folder))
+    folder = measure_clip_offsets(config)
+    print(tr("clip offsets written to the index; table and plot: {folder}", folder=folder))
     return 0
 
 

@@ -1,6 +1,8 @@
 """CLI: clips in data/videos and data/audios -> samples and their index in data/processed."""
 
 import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 if not __package__:  # started as a script
@@ -8,57 +10,53 @@ if not __package__:  # started as a script
     __package__ = "src"
 
 from .core.cli import make_parser, run, settings_of
+from .core.config import Config
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
 from .dataset.build import ProcessingReport, process_clips
 from .dataset.clips import find_clips
-from .dataset.index import (
-    INDEX_NAME,
-    SAMPLES_FOLDER,
-    sample_settings,
-)
+from .dataset.index import INDEX_NAME, SAMPLES_FOLDER, sample_settings
 from .dataset.shards import merge_shards, shard_index_name, shard_of
 from .i18n.messages import tr
 
 
-def _parse():
+def _parse() -> Namespace:
     parser = make_parser(
-        tr("Turn clips of talking people into training samples."),
+        tr("Turn talking-head videos into training samples."),
         "python src/data_processing.py --set data.num_workers=4",
     )
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=tr("begin anew where the index was made with other settings"),
+        help=tr("start over if the index was made with other settings"),
     )  # fmt: skip
     parser.add_argument(
         "--prune", action="store_true",
-        help=tr("drop the samples of clips that are gone from data.video_dir"),
+        help=tr("remove samples of clips that are no longer in data.video_dir"),
     )  # fmt: skip
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
         "--num-shards", type=int, metavar="N",
-        help=tr("share the clips out over N runs, on one or several machines"),
+        help=tr("split the clips into N shards, for runs on one or several machines"),
     )  # fmt: skip
     parser.add_argument(
-        "--shard-index", type=int, metavar="I", help=tr("which of them this is, 0 to N - 1")
+        "--shard-index", type=int, metavar="I", help=tr("number of this shard, 0 to N - 1")
     )
-    instead.add_argument(
+    mode.add_argument(
         "--merge", nargs="*", metavar="FOLDER",
-        help=tr("join the indexes of all shards, found in these folders "
-                "(none given: data.processed_dir)"),
+        help=tr("merge the indexes of all shards in these folders (default: data.processed_dir)"),
     )  # fmt: skip
-    instead.add_argument(
-        "--contact-sheet", metavar="PICTURE",
-        help=tr("draw crops of what was processed, one speaker after the other, into this .png"),
+    mode.add_argument(
+        "--contact-sheet", metavar="IMAGE",
+        help=tr("draw crops of the processed samples, speaker by speaker, into this .png file"),
     )  # fmt: skip
     args = parser.parse_args()
     if (args.num_shards is None) != (args.shard_index is None):
-        parser.error(tr("--num-shards and --shard-index go together"))
+        parser.error(tr("--num-shards and --shard-index must be used together"))
     if args.num_shards is not None and args.num_shards < 1:
-        raise ConfigError(tr("--num-shards {n}: at least 1 is needed", n=args.num_shards))
+        raise ConfigError(tr("--num-shards {n}: must be at least 1", n=args.num_shards))
     if args.num_shards is not None and not 0 <= args.shard_index < args.num_shards:
         raise ConfigError(
-            tr("--shard-index {index}: 0 to {last} are allowed with --num-shards {n}",
+            tr("--shard-index {index}: must be 0 to {last} with --num-shards {n}",
                index=args.shard_index, last=args.num_shards - 1, n=args.num_shards)
         )  # fmt: skip
     return args
@@ -67,23 +65,39 @@ def _parse():
 def main() -> int:
     args = _parse()
     config = settings_of(args)
-    folder = Path(config.data.processed_dir)
     if args.contact_sheet:
-        from .dataset.contact_sheet import draw_contact_sheet
-
-        shown, total = draw_contact_sheet(folder / INDEX_NAME, Path(args.contact_sheet))
-        print(tr("picture: {path}", path=args.contact_sheet))
-        print(tr("{shown} of {total} samples are shown", shown=shown, total=total))
-        return 0
+        return draw_sheet(config, Path(args.contact_sheet))
     if args.merge is not None:
-        ensure_folder(folder / SAMPLES_FOLDER)
-        sources = [Path(source) for source in args.merge] or [folder]
-        total = merge_shards(
-            sources, folder, sample_settings(config.data), args.overwrite, args.prune
-        )
-        print(tr("Done! {n} samples processed", n=total))
-        print(tr("index file: {path}", path=folder / INDEX_NAME))
-        return 0
+        return merge(config, args)
+    return process(config, args)
+
+
+def draw_sheet(config: Config, target: Path) -> int:
+    """Draw the contact sheet of the index."""
+    from .dataset.contact_sheet import draw_contact_sheet
+
+    index = Path(config.data.processed_dir) / INDEX_NAME
+    n_shown, n_samples = draw_contact_sheet(index, target)
+    print(tr("image: {path}", path=target))
+    print(tr("{shown} of {total} samples shown", shown=n_shown, total=n_samples))
+    return 0
+
+
+def merge(config: Config, args: Namespace) -> int:
+    """Merge the indexes of shards."""
+    folder = Path(config.data.processed_dir)
+    ensure_folder(folder / SAMPLES_FOLDER)
+    sources = [Path(source) for source in args.merge] or [folder]
+    settings = sample_settings(config.data)
+    n_samples = merge_shards(sources, folder, settings, args.overwrite, args.prune)
+    print(tr("Done! {n} samples processed", n=n_samples))
+    print(tr("index file: {path}", path=folder / INDEX_NAME))
+    return 0
+
+
+def process(config: Config, args: Namespace) -> int:
+    """Process the clips, or those of one shard."""
+    folder = Path(config.data.processed_dir)
     index_name, clips = INDEX_NAME, find_clips(config.data)
     print(tr("found {n} video files", n=len(clips)))
     if args.num_shards:
@@ -92,10 +106,10 @@ def main() -> int:
         print(tr("{n} of them are in shard {index} of {shards}", n=len(clips),
                  index=args.shard_index, shards=args.num_shards))  # fmt: skip
     try:
-        report = process_clips(config, clips, index_name, args.overwrite, args.prune)
+        report = process_clips(config, clips, index_name, args.overwrite, args.prune, clip_bar)
     except KeyboardInterrupt:
-        kept = tr("stopped; what is finished is kept: run the same command again to go on")
-        print("\n" + kept, file=sys.stderr)
+        message = tr("stopped; finished work is saved: run the same command to continue")
+        print("\n" + message, file=sys.stderr)
         return 130
     print_report(report, args.prune)
     if not report.samples and clips:
@@ -108,19 +122,29 @@ def main() -> int:
     return 0
 
 
+def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:
+    """The items, with a bar on stderr, also where that is not a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=stage, unit="it") as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
 def print_report(report: ProcessingReport, pruned: bool) -> None:
-    """What a run did, for a person."""
-    if report.own_sound:
-        print(tr("{n} clips have no audio file of their own: the video's sound was used",
-                 n=report.own_sound))  # fmt: skip
-    if report.reused:
-        print(tr("{n} clips were already done", n=report.reused))
-    if report.gone and not pruned:
-        print(tr("{n} clips of the index are not in the video folder any more and stay in it "
-                 "(--prune drops them)", n=report.gone))  # fmt: skip
-    if report.in_part:
+    """Print the result of a run, but for its closing lines."""
+    if report.n_embedded_audio:
+        print(tr("{n} clips have no separate audio file: the video's own audio track was used",
+                 n=report.n_embedded_audio))  # fmt: skip
+    if report.n_reused:
+        print(tr("{n} clips were already done", n=report.n_reused))
+    if report.n_missing and not pruned:
+        print(tr("{n} clips in the index are no longer in the video folder; they stay in the index "
+                 "(--prune removes them)", n=report.n_missing))  # fmt: skip
+    if report.partially_used:
         print(tr("{n} clips were used in part (listed in {path})",
-                 n=len(report.in_part), path=report.in_part_table))  # fmt: skip
+                 n=len(report.partially_used), path=report.partially_used_table))  # fmt: skip
     if report.skipped:
         print(tr("{n} clips skipped (listed in {path}):",
                  n=len(report.skipped), path=report.skipped_table))  # fmt: skip

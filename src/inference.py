@@ -1,22 +1,321 @@
-"""CLI: score a pair, find its offset, correct it; and LipSyncInference, which does the same."""
+"""CLI: score a pair, measure its offset, correct it; ``LipSyncInference`` does the same in Python.
 
+``from src.inference import LipSyncInference``
+"""
+
+import argparse
+import json
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import run
-from .pipeline.engine import LipSyncInference
+from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.config import Config
+from .core.errors import ConfigError
+from .core.progress import progress_bars
+from .correction.duration import FITS
+from .i18n.messages import tr
+
+if TYPE_CHECKING:
+    from .pipeline.engine import LipSyncInference
 
 __all__ = ["LipSyncInference"]
 
+MAX_NAMED = 5  # so many of a long list of files are named
+
+
+def __getattr__(name: str):
+    """The engine, imported when it is asked for: ``--help`` is quick without it."""
+    if name == "LipSyncInference":
+        from .pipeline.engine import LipSyncInference
+
+        return LipSyncInference
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# ---------------------------------------------------------------------------- arguments
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(
+        tr("Score a video against its audio, measure the offset and correct it."),
+        "python src/inference.py --checkpoint checkpoints/best_model.pth --video v.mp4 "
+        "--audio a.wav --output outputs/v_synced.mp4",
+    )
+    add_checkpoint(parser)
+    inputs = parser.add_mutually_exclusive_group(required=True)
+    inputs.add_argument("--video", help=tr("the video"))
+    inputs.add_argument(
+        "--batch", metavar="CSV", help=tr("many pairs: a list with the columns video,audio")
+    )
+    inputs.add_argument("--video-dir", help=tr("many pairs: all videos of a folder"))
+    inputs.add_argument(
+        "--find-audio", nargs="+", metavar=("VIDEO", "AUDIO"),
+        help=tr("rank audio files: which of them belongs to the video"),
+    )  # fmt: skip
+    inputs.add_argument(
+        "--find-video", nargs="+", metavar=("AUDIO", "VIDEO"),
+        help=tr("rank videos: which of them belongs to the audio"),
+    )  # fmt: skip
+    parser.add_argument("--audio", help=tr("the audio (default: the video's own audio track)"))
+    parser.add_argument("--audio-dir", help=tr("with --video-dir: audio files of the same names"))
+    parser.add_argument(
+        "--output",
+        help=tr("the corrected video (default: <video>_synced in paths.output_dir); for many "
+                "pairs: the output folder"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--summary",
+        help=tr("for many pairs: table of results (default: summary.csv in the output folder)"),
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0,
+        help=tr("for many pairs: number of processes; 0: one per core"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--face", default="speaking", metavar="speaking|largest|NUMBER",
+        help=tr("face to score: the active speaker (default), the largest face, or a number from "
+                "--json"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--fit", choices=FITS,
+        help=tr("audio of a different length: cut it or pad it with silence to the length of the "
+                "video (pad, default); cut the video where the audio ends (trim); repeat the "
+                "video until the audio ends (loop)"),
+    )  # fmt: skip
+    parser.add_argument("--score-only", action="store_true", help=tr("score only, write no video"))
+    parser.add_argument("--plot", help=tr("also write a plot of the result (.png)"))
+    parser.add_argument(
+        "--annotate", metavar="VIDEO",
+        help=tr("also write an annotated copy with faces, scores, offset and waveform (.mp4, .mov, "
+                ".mkv)"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--report", metavar="HTML", help=tr("also write a report that explains the result (.html)")
+    )
+    parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
+    parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
+    args = parser.parse_args()
+    _check(parser, args)
+    args.fit = args.fit or "pad"
+    return args
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the command where options do not go together."""
+    many, ranking = args.batch or args.video_dir, args.find_audio or args.find_video
+    restricted = {
+        "--audio, --plot, --report, --annotate": (
+            (args.audio, args.plot, args.report, args.annotate), args.video, "--video",
+        ),
+        "--audio-dir": ((args.audio_dir,), args.video_dir, "--video-dir"),
+        "--summary, --workers": ((args.summary, args.workers), many, "--batch, --video-dir"),
+    }  # fmt: skip
+    for names, (values, allowed, required) in restricted.items():
+        if any(values) and not allowed:
+            parser.error(tr("{names}: only with {what}", names=names, what=required))
+    if ranking and len(ranking) < 2:
+        parser.error(tr("--find-audio, --find-video: name one file, then the files to rank"))
+    if ranking and args.output:
+        parser.error(tr("--find-audio, --find-video write no video: remove --output"))
+    if args.score_only and args.output and not many:
+        parser.error(tr("--score-only writes no video: remove --output"))
+    if args.fit and (args.score_only or ranking):
+        parser.error(tr("--fit: only when a video is written"))
+    if args.workers < 0:
+        parser.error(tr("--workers: must be 0 or more"))
+    if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
+        raise ConfigError(
+            tr("--face {face}: use speaking, largest, or a number from --json", face=args.face)
+        )
+
 
 def main() -> int:
-    from .pipeline.command import main
+    """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
+    undetermined or not corrected."""
+    args = parse_arguments()
+    config = settings_of(args)
+    if args.batch or args.video_dir:
+        return run_many(args, config)
+    if args.find_audio or args.find_video:
+        return run_ranking(args, config)
+    return run_pair(args, config)
 
-    return main()
+
+def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
+    """The settings that bare weights take for theirs: those of ``--config`` alone."""
+    return config if args.config else None
+
+
+def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
+    from .pipeline.engine import LipSyncInference
+
+    settings = _own_settings(args, config)
+    return LipSyncInference(args.checkpoint, args.device, settings, args.overrides)
+
+
+# ---------------------------------------------------------------------------- one pair
+
+
+def run_pair(args: argparse.Namespace, config: Config) -> int:
+    """Score or correct one pair."""
+    from .pipeline.command import Views, correct_pair, default_output, score_pair
+
+    views = Views(args.plot, args.report, args.annotate)
+    reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
+    engine = _engine(args, config)
+    if args.score_only:
+        result = score_pair(engine, args.video, args.audio, args.face, progress_bars)
+    else:
+        output = args.output or default_output(config, args.video, reserved)
+        result = correct_pair(
+            engine, args.video, args.audio, output, face=args.face, fit=args.fit,
+            progress=progress_bars,
+        )  # fmt: skip
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        print_pair(result)
+    sys.stdout.flush()  # what took minutes is shown before drawing, which may fail or be stopped
+    try:
+        for view, path in views.write(result["score"], result["details"], progress_bars):
+            if not args.json:
+                print(_view_line(view, path), flush=True)
+    except KeyboardInterrupt:
+        if result.get("output"):
+            text = tr("the corrected video is already written: {path}", path=result["output"])
+            print("\n" + text, file=sys.stderr, end="")
+        raise
+    return 0 if result.get("success", True) else 1
+
+
+def print_pair(result: dict) -> None:
+    """The result of one pair, for people."""
+    print_result(result["score"], result["details"])
+    if "message" in result:
+        print(result["message"])
+    for text in result.get("notes", []):
+        print(tr("note: {text}", text=text))
+    if result.get("output"):
+        print(tr("output: {path}", path=result["output"]))
+
+
+def print_result(score: float | None, details: dict) -> None:
+    """Score, verdict and numbers of a pair, for people."""
+    from .scoring.verdict import capped_probability, format_score
+
+    text = tr("undetermined") if score is None else format_score(score, 4)
+    print(tr("sync score: {score}", score=text))
+    print(tr("verdict: {text}", text=details["verdict"]))
+    if details["offset_ms"] is not None:
+        print(tr("offset: {ms:+.1f} ms ({frames:+d} frames), {chance:.0%} certain",
+                 ms=details["offset_ms"], frames=details["offset_frames"],
+                 chance=capped_probability(details["offset_probability"])))  # fmt: skip
+    if details["confidence"] is not None:
+        print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
+                 c=details["confidence"], d=details["min_distance"]))  # fmt: skip
+    print(tr("face visible in {share:.0%} of {seconds:.1f} s",
+             share=details["face_share"], seconds=details["duration_s"]))  # fmt: skip
+    for note in details["notes"]:
+        print(tr("note: {text}", text=note["text"]))
+
+
+def _view_line(view: str, path: str) -> str:
+    """Where a view was written: a line of the console."""
+    return {
+        "plot": tr("image: {path}", path=path),
+        "report": tr("report: {path}", path=path),
+        "annotate": tr("annotated copy: {path}", path=path),
+    }[view]
+
+
+# ---------------------------------------------------------------------------- many pairs
+
+
+def run_many(args: argparse.Namespace, config: Config) -> int:
+    """Score or correct many pairs."""
+    from tqdm import tqdm
+
+    from .checkpoints.checkpoint import resolve_checkpoint
+    from .core.files import check_output_path
+    from .pipeline.batch import run_batch
+    from .pipeline.command import SUMMARY_NAME, prepare_batch
+    from .pipeline.engine import EngineSpec
+    from .pipeline.pairs import pairs_in, read_list
+
+    if args.batch:
+        pairs = read_list(args.batch)
+    else:
+        pairs = pairs_in(config, args.video_dir, args.audio_dir)
+        _report_missing_audio(pairs, args.audio_dir)
+    folder = Path(args.output or config.paths.output_dir)
+    summary = Path(args.summary or folder / SUMMARY_NAME)
+    check_output_path(summary, [args.batch], {".csv"})
+    checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
+    settings = _own_settings(args, config)
+    spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
+    if args.score_only:
+        jobs = prepare_batch(spec, pairs, None, face=args.face)
+    else:
+        jobs = prepare_batch(spec, pairs, folder, face=args.face, fit=args.fit)
+    with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
+        rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False))
+    else:
+        for row in rows:
+            print(f"{row['video']}: {row['message']}")
+        done = sum(row["success"] for row in rows)
+        print(tr("{done} of {n} pairs, table: {path}", done=done, n=len(rows), path=summary))
+    return 0 if all(row["success"] for row in rows) else 1
+
+
+def _report_missing_audio(pairs: list[tuple[str, str | None]], audio_dir: str | None) -> None:
+    """Nobody should mistake a video's own audio track for the file that was meant."""
+    names = [Path(video).name for video, audio in pairs if audio is None]
+    if audio_dir is None or not names:
+        return
+    shown_names = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+    print(tr("{n} of {all} videos have no audio file of the same name in {folder}; their own audio "
+             "is used: {names}", n=len(names), all=len(pairs), folder=audio_dir,
+             names=shown_names), file=sys.stderr)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- ranking
+
+
+def run_ranking(args: argparse.Namespace, config: Config) -> int:
+    """Rank audio files for a video, or videos for an audio file."""
+    engine = _engine(args, config)
+    reference, *candidates = args.find_audio or args.find_video
+    if args.find_audio:
+        results, kind = engine.rank_audio(reference, candidates, args.face), "audio"
+    else:
+        results, kind = engine.rank_videos(reference, candidates, args.face), "video"
+    if args.json:
+        print(json.dumps(results, ensure_ascii=False))
+    else:
+        print(tr("matches for {path}, best first:", path=reference))
+        for number, result in enumerate(results, 1):
+            print(f"{number:3d}. {result[kind]}: {_rank_text(result)}")
+    return 0 if results[0]["success"] else 1
+
+
+def _rank_text(result: dict) -> str:
+    """A ranked pair, for people."""
+    from .scoring.verdict import capped_probability
+
+    details = result["details"]
+    if details is None or details["offset_ms"] is None:
+        return result["message"]
+    return tr("offset {ms:+.0f} ms, {chance:.0%} certain, confidence {confidence:.3f}",
+              ms=details["offset_ms"], chance=capped_probability(details["offset_probability"]),
+              confidence=details["confidence"])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""CLI: samples -> a trained model. The training loop, readable top to bottom."""
+"""CLI: trains the sync model on processed samples."""
 
+import argparse
 import math
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,39 +18,72 @@ from .core.device import reuse_freed_memory
 from .core.errors import OutOfMemoryError
 from .core.files import ensure_folder
 from .i18n.messages import tr
-from .training.loop import FEW_CLIPS, report_test, start, stopped, train_model
+from .training.loop import (
+    MIN_VAL_CLIPS,
+    prepare_training,
+    report_test,
+    save_interrupted,
+    train_model,
+)
+from .training.state import TrainingState
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         tr("Train the sync model on the samples of data/processed."),
         "python src/train.py --set training.batch_size=8 --set training.device=cpu",
     )
     parser.add_argument(
         "--resume", metavar="auto|CHECKPOINT",
-        help=tr("go on from this checkpoint; auto: where the last run in paths.checkpoint_dir "
-                "stopped"),
+        help=tr("resume from this checkpoint; auto: from the newest one in paths.checkpoint_dir"),
     )  # fmt: skip
     parser.add_argument(
         "--change-rate",
         action="store_true",
-        help=tr("with --resume: go on at another training.learning_rate"),
+        help=tr("with --resume: continue at a different training.learning_rate"),
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def resume_path(args: argparse.Namespace, folder: Path) -> Path | None:
+    """The checkpoint that ``--resume`` names; None: a new training.
+
+    Raises:
+        MissingFileError: ``auto``, and the folder holds none.
+    """
+    if args.resume == "auto":
+        return newest_checkpoint(folder)
+    return Path(args.resume) if args.resume else None
+
+
+def resume_hint(args: argparse.Namespace, state: TrainingState, checkpoint: Path) -> str:
+    """Where an interrupted training stopped, and the command that resumes it."""
+    options = ["--config", args.config] if args.config else []
+    options += [part for override in args.overrides for part in ("--set", override)]
+    command = shlex.join(["python", "src/train.py", *options, "--resume", str(checkpoint)])
+    if state.epoch_step:
+        return tr("stopped after epoch {epoch} and {batch} steps of the next one; resume with: "
+                  "{command}", epoch=state.epoch, batch=state.epoch_step,
+                  command=command)  # fmt: skip
+    return tr("stopped after epoch {epoch}; resume with: {command}",
+              epoch=state.epoch, command=command)  # fmt: skip
+
+
+def main() -> int:
+    args = parse_arguments()
     config = settings_of(args)
     reuse_freed_memory()
     folder = ensure_folder(config.paths.checkpoint_dir)
-    resume = (
-        newest_checkpoint(folder) if args.resume == "auto" else args.resume and Path(args.resume)
-    )
-    state, test = start(config, resume, args.change_rate)
-    # The best of this folder, until one is better; before the first was judged there is none.
+    resume = resume_path(args, folder)
+    state, test = prepare_training(config, resume, args.change_rate)
+    # In another folder the resumed weights are the best until an epoch is better; a training that
+    # was stopped before its first validation has no best yet.
     if resume and state.best_value > -math.inf and not (folder / BEST).is_file():
-        save_checkpoint(folder / BEST, state.content())
+        save_checkpoint(folder / BEST, state.checkpoint())
     try:
         train_model(state, folder)
     except KeyboardInterrupt:
-        print("\n" + stopped(state, folder, args))
+        print("\n" + resume_hint(args, state, save_interrupted(state, folder)))
         return 130
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(
@@ -57,7 +92,7 @@ def main() -> int:
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
     report_test(folder, state.device, test)
-    if len(state.val_samples) < FEW_CLIPS:
+    if len(state.val_segments.samples) < MIN_VAL_CLIPS:
         print(tr("few validation clips: the score is calibrated on them and will be unreliable"))
     return 0
 

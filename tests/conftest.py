@@ -20,8 +20,8 @@ import pytest
 LONGEST = (
     "real/test_one_speaker.py",
     "training/test_resume.py",
-    "real/test_mended_offsets.py",
-    "real/test_strangers.py",
+    "real/test_corrected_offsets.py",
+    "real/test_unseen_speakers.py",
     "cleaning/test_cross_fitting.py",
     "training/test_killed_trainings.py",
     "preprocessing/test_length.py",

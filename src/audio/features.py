@@ -1,7 +1,7 @@
-"""waveform -> MFCC, and where in it somebody speaks.
+"""Waveform -> MFCC, and in which frames someone speaks.
 
-Constants of time: MFCC steps are 10 ms, four to a frame of 40 ms. Step ``j`` looks at 25 ms of
-sound centred on ``10 j`` ms, so steps ``4t … 4t+3`` lie under frame ``t``.
+Hops are 10 ms, four to a frame of 40 ms. Hop ``j`` is computed from 25 ms of audio centred on
+``10 j`` ms, so hops ``4t … 4t+3`` lie under frame ``t``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,20 +9,25 @@ from functools import cache
 
 import numpy as np
 
-from ..core.constants import FPS, HOP, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE
-from .vad import VAD_CHUNK, _Speech
+from ..core.constants import (
+    FPS,
+    HOP,
+    HOPS_PER_FRAME,
+    N_MELS,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+)
+from .vad import SpeechDetector
 
-WINDOW = 400  # samples a step looks at: 25 ms
+WINDOW = 400  # samples of an analysis frame: 25 ms
 N_FFT = 512
+LOOK_AHEAD = N_FFT // 2  # samples that a hop needs on either side of its centre
 SILENCE_RMS = 1e-4  # −80 dBFS: below it a whole track counts as silent
 
-BLOCK_FRAMES = 256  # frames computed at a time, however long the sound is
-
-
-BLOCK = BLOCK_FRAMES * SAMPLE_RATE // FPS
-LOOK_AHEAD = N_FFT // 2  # samples that a step sees on either side of its middle
-LEAST_BLOCK_FRAMES = 4  # 5 chunks of silero-vad: both clocks begin anew with each block
-assert LEAST_BLOCK_FRAMES * SAMPLE_RATE // FPS % VAD_CHUNK == 0 == BLOCK_FRAMES % LEAST_BLOCK_FRAMES
+# Blocks hold whole frames and whole chunks of silero-vad: both clocks restart with each block.
+MIN_BLOCK_FRAMES = 4  # 5 chunks of silero-vad
+BLOCK_FRAMES = 256  # frames computed at a time, whatever the length of the audio
+BLOCK_SAMPLES = BLOCK_FRAMES * SAMPLES_PER_FRAME
 
 
 @cache
@@ -37,7 +42,7 @@ def _mfcc_transform(n_mfcc: int):
             "mel_scale": "slaney", "norm": "slaney", "center": False,
         },
     )  # fmt: skip
-    # The usual floor, 80 dB under the loudest moment of the file, would make a step depend on
+    # The usual floor, 80 dB under the loudest moment of the file, would make a hop depend on
     # what happens minutes away.
     transform.amplitude_to_DB.top_db = None
     return transform
@@ -45,139 +50,149 @@ def _mfcc_transform(n_mfcc: int):
 
 @cache
 def band_centres_hz() -> np.ndarray:
-    """Frequencies of the bands' centres on Slaney's mel scale, float [40]."""
+    """Centre frequencies of the mel bands on Slaney's scale, float [40]."""
     from librosa import mel_frequencies
 
     return mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
 
 
-def feature_blocks(
-    sound: Iterable[np.ndarray], n_mfcc: int = N_MELS
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """MFCC and speech of a sound, streamed.
-
-    The MFCC (Davis & Mermelstein 1980, orthonormal DCT-II of dB) equal
-    ``librosa.feature.mfcc(S=power_to_db(melspectrogram(…, pad_mode="constant"), top_db=None))``
-    with librosa's (Slaney's) mel scale; speech is what silero-vad says of chunks of 32 ms. Blocks
-    are cut at the same places whatever the pieces are, so a sound always gives the same bits.
+def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
+    """MFCC of whole frames: float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc].
 
     Args:
-        sound: float32 [n] pieces at 16 kHz in −1…1, one after the other.
-        n_mfcc: coefficients a step, at most 40.
-
-    Yields:
-        (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES + 1`` frames, until
-        one frame after the sound's end.
+        samples: 16 kHz, with ``LOOK_AHEAD`` samples before the first frame and after the last.
     """
-    stream = FeatureStream(n_mfcc)
-    for piece in sound:
-        yield from stream.push(piece)
-    yield from stream.end()
-
-
-class FeatureStream:
-    """What ``feature_blocks`` gives, for a sound that comes in pieces.
-
-    Args:
-        n_mfcc: coefficients a step, at most 40.
-        block_frames: frames computed at a time, a multiple of ``LEAST_BLOCK_FRAMES``.
-    """
-
-    def __init__(self, n_mfcc: int, block_frames: int = BLOCK_FRAMES):
-        self._n_mfcc, self._block = n_mfcc, block_frames * SAMPLE_RATE // FPS
-        self._before = np.zeros(LOOK_AHEAD, np.float32)  # each step looks back and ahead
-        self._speech = _Speech()
-        self._held, self._length = [], 0
-
-    def push(self, samples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The next float32 [n] samples: the blocks that they complete."""
-        self._held.append(samples)
-        self._length += len(samples)
-        while self._length >= self._block + LOOK_AHEAD:
-            yield self._first_block()
-
-    def end(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The blocks that are left; silence follows."""
-        while self._length > self._block:
-            yield self._first_block()
-        rest = np.concatenate([np.zeros(0, np.float32), *self._held])
-        frames = -(-len(rest) * FPS // SAMPLE_RATE) + 1
-        padded = np.zeros(frames * SAMPLE_RATE // FPS, np.float32)
-        padded[: len(rest)] = rest
-        yield self._features(padded, np.zeros(0, np.float32))
-
-    def _first_block(self) -> tuple[np.ndarray, np.ndarray]:
-        joined = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        block, rest = joined[: self._block], joined[self._block :]
-        self._held, self._length = [rest], len(rest)
-        return self._features(block, rest[:LOOK_AHEAD])
-
-    def _features(self, block: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        after = np.zeros(LOOK_AHEAD, np.float32)
-        after[: len(ahead)] = ahead
-        mfcc = _mfcc_of(np.concatenate([self._before, block, after]), self._n_mfcc)
-        self._before = block[-LOOK_AHEAD:]
-        return mfcc, self._speech.of(block)
-
-
-def _mfcc_of(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
-    """float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc]."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, sums are cut up, and the last bits depend on the machine
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would split sums: the last bits would depend on the machine
     try:
         with torch.inference_mode():
-            steps = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+            hops = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
     finally:
-        torch.set_num_threads(threads)
-    frames = (len(samples) - N_FFT) // (HOPS_PER_FRAME * HOP)
-    steps = np.ascontiguousarray(steps[: frames * HOPS_PER_FRAME])
-    return steps.reshape(frames, HOPS_PER_FRAME, n_mfcc)
+        torch.set_num_threads(n_threads)
+    n_frames = (len(samples) - N_FFT) // SAMPLES_PER_FRAME
+    hops = np.ascontiguousarray(hops[: n_frames * HOPS_PER_FRAME])
+    return hops.reshape(n_frames, HOPS_PER_FRAME, n_mfcc)
 
 
 @cache
-def silence(n_mfcc: int) -> np.ndarray:
+def silent_mfcc(n_mfcc: int) -> np.ndarray:
     """MFCC under a frame of digital silence: float32 [4, n_mfcc]."""
-    return _mfcc_of(np.zeros(HOPS_PER_FRAME * HOP + N_FFT, np.float32), n_mfcc)[0]
+    return compute_mfcc(np.zeros(SAMPLES_PER_FRAME + N_FFT, np.float32), n_mfcc)[0]
 
 
-def features_of(
+def compute_features(
     samples: np.ndarray, n_frames: int, n_mfcc: int = N_MELS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """MFCC and speech of a sound that is at hand, see ``feature_blocks``.
+    """MFCC and speech of audio in memory, see ``stream_features``.
 
     Args:
-        samples: float32 [n] at 16 kHz in −1…1; short sound is continued with silence.
+        samples: float32 [n] at 16 kHz in −1…1; silence follows.
         n_frames: number of 25 fps frames to cover.
-        n_mfcc: coefficients a step, at most 40.
+        n_mfcc: coefficients a hop, at most 40.
 
     Returns:
         float32 [4 · n_frames, n_mfcc], bool [n_frames].
     """
-    steps, speech = (np.concatenate(part) for part in zip(*feature_blocks([samples], n_mfcc),
-                                                          strict=True))  # fmt: skip
-    missing = max(0, n_frames - len(steps))
-    steps = np.concatenate([steps[:n_frames], np.tile(silence(n_mfcc), (missing, 1, 1))])
-    speech = np.concatenate([speech[:n_frames], np.zeros(missing, bool)])
-    return steps.reshape(-1, n_mfcc), speech
+    blocks = zip(*stream_features([samples], n_mfcc), strict=True)
+    mfcc, speech = (np.concatenate(parts) for parts in blocks)
+    n_missing = max(0, n_frames - len(mfcc))
+    mfcc = np.concatenate([mfcc[:n_frames], np.tile(silent_mfcc(n_mfcc), (n_missing, 1, 1))])
+    speech = np.concatenate([speech[:n_frames], np.zeros(n_missing, bool)])
+    return mfcc.reshape(-1, n_mfcc), speech
 
 
-class Loudness:
-    """Length and level of a sound that streams by."""
+def stream_features(
+    audio: Iterable[np.ndarray], n_mfcc: int = N_MELS
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """MFCC and speech of audio that is streamed.
+
+    The MFCC (Davis & Mermelstein 1980, orthonormal DCT-II of dB) equal
+    ``librosa.feature.mfcc(S=power_to_db(melspectrogram(…, pad_mode="constant"), top_db=None))``
+    with librosa's (Slaney's) mel scale; speech is silero-vad's decision on chunks of 32 ms. Block
+    borders do not depend on the chunks, so the same audio always gives the same bits.
+
+    Args:
+        audio: float32 [n] chunks at 16 kHz in −1…1, one after the other.
+        n_mfcc: coefficients a hop, at most 40.
+
+    Yields:
+        (float32 [F, 4, n_mfcc], bool [F]) for each next ``F ≤ BLOCK_FRAMES + 1`` frames, until
+        one frame after the end of the audio.
+    """
+    stream = FeatureStream(n_mfcc)
+    for chunk in audio:
+        yield from stream.push(chunk)
+    yield from stream.end()
+
+
+class FeatureStream:
+    """What ``stream_features`` gives, for audio that is pushed in chunks.
+
+    Args:
+        n_mfcc: coefficients a hop, at most 40.
+        block_frames: frames computed at a time, a multiple of ``MIN_BLOCK_FRAMES``.
+    """
+
+    def __init__(self, n_mfcc: int, block_frames: int = BLOCK_FRAMES):
+        self._n_mfcc, self._block_samples = n_mfcc, block_frames * SAMPLES_PER_FRAME
+        self._previous = np.zeros(LOOK_AHEAD, np.float32)  # the samples before the next block
+        self._speech_detector = SpeechDetector()
+        self._pending: list[np.ndarray] = []
+        self._n_pending = 0  # samples
+
+    def push(self, samples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The next float32 [n] samples: yields the blocks that they complete."""
+        self._pending.append(samples)
+        self._n_pending += len(samples)
+        while self._n_pending >= self._block_samples + LOOK_AHEAD:
+            yield self._next_block()
+
+    def end(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The remaining blocks; silence follows the last sample."""
+        while self._n_pending > self._block_samples:
+            yield self._next_block()
+        remaining = np.concatenate([np.zeros(0, np.float32), *self._pending])
+        n_frames = -(-len(remaining) * FPS // SAMPLE_RATE) + 1
+        padded = np.zeros(n_frames * SAMPLES_PER_FRAME, np.float32)
+        padded[: len(remaining)] = remaining
+        yield self._compute(padded, np.zeros(0, np.float32))
+
+    def _next_block(self) -> tuple[np.ndarray, np.ndarray]:
+        pending = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+        block, remaining = pending[: self._block_samples], pending[self._block_samples :]
+        self._pending, self._n_pending = [remaining], len(remaining)
+        return self._compute(block, remaining[:LOOK_AHEAD])
+
+    def _compute(self, block: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """MFCC and speech of a block, with the samples after it as far as they are known."""
+        ahead = np.zeros(LOOK_AHEAD, np.float32)
+        ahead[: len(following)] = following
+        mfcc = compute_mfcc(np.concatenate([self._previous, block, ahead]), self._n_mfcc)
+        self._previous = block[-LOOK_AHEAD:]
+        return mfcc, self._speech_detector.detect(block)
+
+
+class LevelMeter:
+    """Length and level of audio that is streamed through it.
+
+    Attributes:
+        n_samples: so far.
+    """
 
     def __init__(self):
-        self.samples = 0
+        self.n_samples = 0
         self._energy = 0.0
 
-    def passing(self, sound: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The same pieces, listened to."""
-        for piece in sound:
-            self.samples += len(piece)
-            self._energy += float(np.square(piece, dtype=np.float64).sum())
-            yield piece
+    def measure(self, audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the same chunks, and measure them."""
+        for chunk in audio:
+            self.n_samples += len(chunk)
+            self._energy += float(np.square(chunk, dtype=np.float64).sum())
+            yield chunk
 
     @property
-    def silent(self) -> bool:
-        """Whether all of it is silence (RMS under −80 dBFS)."""
-        return self._energy <= self.samples * SILENCE_RMS**2
+    def is_silent(self) -> bool:
+        """Whether all of it is silence (RMS below −80 dBFS)."""
+        return self._energy <= self.n_samples * SILENCE_RMS**2

@@ -1,4 +1,4 @@
-"""Where there is speech (silero-vad)."""
+"""Voice activity detection (silero-vad)."""
 
 from functools import cache
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from ..core.constants import FPS, SAMPLE_RATE
 
-VAD_CHUNK = 512  # samples silero-vad judges at a time: 32 ms
-VAD_CONTEXT = 64  # samples of the chunk before, which it wants in front
-VAD_THRESHOLD = 0.5
+VAD_CHUNK = 512  # samples silero-vad classifies at a time: 32 ms
+VAD_CONTEXT = 64  # samples of the previous chunk that it takes in front of each
+VAD_THRESHOLD = 0.5  # probability from which a chunk is speech
 
 
 @cache
@@ -19,7 +19,7 @@ def _vad_session():
 
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it remarks on an unused weight
+    options.log_severity_level = 3  # errors only: it warns of an unused weight
     # The network that takes many chunks a call: the same numbers in a quarter of the time.
     weights = files("silero_vad.data") / "silero_vad_16k_sequence.onnx"
     return onnxruntime.InferenceSession(
@@ -27,21 +27,22 @@ def _vad_session():
     )
 
 
-class _Speech:
-    """silero-vad's state between blocks."""
+class SpeechDetector:
+    """Decides frame by frame whether someone speaks; its state goes from block to block."""
 
     def __init__(self):
         self._state = [np.zeros((1, 1, 128), np.float32) for _ in range(2)]
-        self._before = np.zeros(VAD_CONTEXT, np.float32)
+        self._context = np.zeros(VAD_CONTEXT, np.float32)
 
-    def of(self, samples: np.ndarray) -> np.ndarray:
-        """float32 [F · 640], whole frames -> bool [F]."""
-        frames = len(samples) * FPS // SAMPLE_RATE
-        padded = np.zeros(VAD_CONTEXT + -(-len(samples) // VAD_CHUNK) * VAD_CHUNK, np.float32)
-        padded[:VAD_CONTEXT] = self._before
+    def detect(self, samples: np.ndarray) -> np.ndarray:
+        """The next frames: float32 [F · 640], 16 kHz, −1…1 -> bool [F]."""
+        n_frames = len(samples) * FPS // SAMPLE_RATE
+        n_chunks = -(-len(samples) // VAD_CHUNK)
+        padded = np.zeros(VAD_CONTEXT + n_chunks * VAD_CHUNK, np.float32)
+        padded[:VAD_CONTEXT] = self._context
         padded[VAD_CONTEXT : VAD_CONTEXT + len(samples)] = samples
         windows = np.lib.stride_tricks.sliding_window_view(padded, VAD_CONTEXT + VAD_CHUNK)
-        chances, *self._state = _vad_session().run(
+        probabilities, *self._state = _vad_session().run(
             None,
             {
                 "input": np.ascontiguousarray(windows[::VAD_CHUNK]),
@@ -49,6 +50,7 @@ class _Speech:
                 "c": self._state[1],
             },
         )
-        self._before = padded[-VAD_CONTEXT:]
-        middles = ((np.arange(frames) + 0.5) * SAMPLE_RATE / FPS).astype(int) // VAD_CHUNK
-        return chances.ravel()[middles] >= VAD_THRESHOLD
+        self._context = padded[-VAD_CONTEXT:]
+        # A frame has the probability of the chunk under its centre.
+        centres = ((np.arange(n_frames) + 0.5) * SAMPLE_RATE / FPS).astype(int)
+        return probabilities.ravel()[centres // VAD_CHUNK] >= VAD_THRESHOLD

@@ -1,4 +1,4 @@
-"""Save, load and resume: the only room that touches .pth files.
+"""Checkpoints: saved, loaded and validated. Only this package touches .pth files.
 
 A checkpoint holds tensors and plain builtins only::
 
@@ -8,12 +8,12 @@ A checkpoint holds tensors and plain builtins only::
     random_states
 
 and, with ``training.ema``, ``trained_state_dict`` and ``averaged_steps``: ``model_state_dict`` is
-the running mean then. So ``torch.load(path, weights_only=True)`` reads it, here and anywhere;
-docs/checkpoints.md says what each is.
+then the moving average. So ``torch.load(path, weights_only=True)`` reads it, here and anywhere;
+docs/checkpoints.md describes each key.
 """
 
+import logging
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -25,38 +25,40 @@ from ..core.errors import CheckpointError, ConfigError, MissingFileError, NotACh
 from ..core.files import display_path
 from ..core.resources import resource_path
 from ..i18n.messages import tr
-from ..models.spec import ModelSize
+from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED
 from .file_format import read_file, write_file
+
+logger = logging.getLogger(__name__)
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
 PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
-NEEDED = {
+REQUIRED_TYPES = {
     "epoch": int, "step": int, "sampler": dict, "model_state_dict": dict, "config": dict,
     "calibration": dict, "versions": dict,
 }  # fmt: skip
-# What judging a clip and beginning another training take; the rest goes on with this training.
-FOR_INFERENCE = (
+# What scoring and fine-tuning need; the other keys only resume this training.
+INFERENCE_KEYS = (
     "epoch", "step", "sampler", "model_state_dict", "val_loss", "best_val_loss", "best_val_acc",
     "config", "normalization", "calibration", "zero_ms", "clips", "trained_on",
 )  # fmt: skip
 
 
-def save_checkpoint(path: Path, content: dict) -> None:
+def save_checkpoint(path: Path, checkpoint: dict) -> None:
     """Write a checkpoint: whole, or not at all.
 
     Raises:
         OutputError.
     """
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    write_file(path, {**head, **content, "versions": versions()})
+    header = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    write_file(path, {**header, **checkpoint, "versions": library_versions()})
 
 
-def versions() -> dict[str, str]:
-    """What this was written with."""
+def library_versions() -> dict[str, str]:
+    """The versions of Python and the libraries that write a checkpoint."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -65,95 +67,134 @@ def versions() -> dict[str, str]:
 
 
 def load_checkpoint(path: str | Path) -> dict:
-    """Read a checkpoint; code in it is never run.
+    """Read a checkpoint; code in the file is never run.
 
     Raises:
         MissingFileError: there is no such file.
         CheckpointError: it is not a checkpoint of this project, of another version, or damaged;
-            each is told in its own words.
+            the message says which.
     """
-    return checked(read_file(path), path)
+    return validate_checkpoint(read_file(path), path)
 
 
-def checked(content: object, path: str | Path) -> dict:
-    """See to it that the content of a file is a checkpoint of this version.
+@dataclass(frozen=True)
+class LoadedFile:
+    """A .pth file, read and checked once: a checkpoint, or bare weights.
+
+    Attributes:
+        path: where it was read.
+        payload: the checkpoint, or the weights by name.
+    """
+
+    path: Path
+    payload: dict
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it holds only weights, without settings and calibration."""
+        return is_state_dict(self.payload)
+
+
+def load_checkpoint_or_weights(path: str | Path) -> LoadedFile:
+    """Read a checkpoint or bare weights; code in the file is never run.
+
+    Raises:
+        MissingFileError, CheckpointError: as of ``load_checkpoint``.
+    """
+    payload = read_file(path)
+    if not is_state_dict(payload):
+        payload = validate_checkpoint(payload, path)
+    return LoadedFile(Path(path), payload)
+
+
+def validate_checkpoint(payload: object, path: str | Path) -> dict:
+    """Check that what was read from a file is a checkpoint of this version, and return it.
 
     Raises:
         CheckpointError.
     """
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise NotACheckpointError(_foreign(content, path))
-    if content.get("format_version") != FORMAT_VERSION:
+    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+        raise _foreign_file_error(payload, path)
+    if payload.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             tr("{path} has format version {found}, this program reads version {known}: use the "
-               "program that wrote it, or train anew",
-               path=path, found=content.get("format_version"), known=FORMAT_VERSION)
+               "program that wrote it, or train again",
+               path=path, found=payload.get("format_version"), known=FORMAT_VERSION)
         )  # fmt: skip
-    missing = [name for name, kind in NEEDED.items() if not isinstance(content.get(name), kind)]
-    if "calibration" not in missing and not {"score", "peak"} <= content["calibration"].keys():
+    missing = [
+        name for name, kind in REQUIRED_TYPES.items() if not isinstance(payload.get(name), kind)
+    ]
+    if "calibration" not in missing and not {"score", "peak"} <= payload["calibration"].keys():
         missing.append("calibration")
     if missing:
         raise CheckpointError(
             tr("{path} is incomplete: {names} missing", path=path, names=", ".join(missing))
         )
-    return content
+    return payload
 
 
-def is_state_dict(content: object) -> bool:
-    """Whether a file holds weights by name and nothing else."""
+def is_state_dict(payload: object) -> bool:
+    """Whether an object is weights by name and nothing else."""
     return (
-        isinstance(content, dict) and bool(content) and all(map(torch.is_tensor, content.values()))
+        isinstance(payload, dict) and bool(payload) and all(map(torch.is_tensor, payload.values()))
     )
 
 
-def _foreign(content: object, path: str | Path) -> str:
-    """What a file of tensors is that is no checkpoint of this project."""
-    if is_state_dict(content):
-        return tr("{path} holds bare weights, without settings and calibration: name the "
-                  "checkpoint they were taken from, or add --config with their settings",
-                  path=path)  # fmt: skip
-    return tr("{path} is a file of PyTorch, but not a checkpoint of this project; train one with "
-              "python src/train.py", path=path)  # fmt: skip
+def _foreign_file_error(payload: object, path: str | Path) -> NotACheckpointError:
+    """For a .pth file that is not a checkpoint of this project: it says what it is."""
+    if is_state_dict(payload):
+        return NotACheckpointError(
+            tr("{path} holds bare weights, without settings and calibration: use the checkpoint "
+               "they were extracted from, or add --config with their settings", path=path)
+        )  # fmt: skip
+    return NotACheckpointError(
+        tr("{path} is a PyTorch file, but not a checkpoint of this project; train one with "
+           "python src/train.py", path=path)
+    )  # fmt: skip
 
 
 def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
-    """The checkpoint to use, where the user's own best model may not be there yet.
+    """The checkpoint to use: the given one, or the pretrained one while the user has none.
 
     Args:
-        path: the one asked for; None: ``best_model.pth`` of ``folder``.
+        path: the given one; None: ``best_model.pth`` of ``folder``.
         folder: ``paths.checkpoint_dir``.
 
     Returns:
-        ``path``; the pretrained one if that is the user's own best model and is missing, which
-        is said on stderr.
+        ``path``; or, with a warning, the pretrained one where ``path`` is ``best_model.pth`` of
+        ``folder`` and does not exist.
     """
-    own = Path(folder) / BEST
-    path = own if path is None else Path(path)
-    if path.exists() or path.resolve() != own.resolve() or not PRETRAINED.is_file():
+    default_path = Path(folder) / BEST
+    path = default_path if path is None else Path(path)
+    is_default = path.resolve() == default_path.resolve()
+    if path.exists() or not is_default or not PRETRAINED.is_file():
         return path
-    print(tr("{path} is not there: using the pretrained model {pretrained}",
-             path=path, pretrained=display_path(PRETRAINED)), file=sys.stderr)  # fmt: skip
+    logger.warning(
+        tr("{path} does not exist: using the pretrained model {pretrained}",
+           path=path, pretrained=display_path(PRETRAINED))
+    )  # fmt: skip
     return PRETRAINED
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Where the last training in a folder stopped: its checkpoint written last that can be gone on
-    from.
+    """The checkpoint in a folder that was written last and can be resumed from.
 
     Raises:
         MissingFileError: there is none.
     """
-    found = [*folder.glob(LAST), *folder.glob("checkpoint_epoch_*.pth")]
-    if not found:
+    paths = [*folder.glob(LAST), *folder.glob("checkpoint_epoch_*.pth")]
+    if not paths:
         raise MissingFileError(
-            tr("{folder} holds no checkpoint to go on from: leave out --resume", folder=folder)
+            tr("{folder} holds no checkpoint to resume from: remove --resume", folder=folder)
         )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
+    return max(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
-def for_inference(content: dict, path: str | Path) -> dict:
-    """Of a checkpoint, what is needed to use it: without the state of its training, and without
-    the folders of the machine it was trained on, which are nobody else's business.
+def strip_training_state(checkpoint: dict, path: str | Path) -> dict:
+    """The part of a checkpoint that scoring needs.
+
+    Without the state of its training, and without the folders of the machine it was trained on,
+    which are private.
 
     Args:
         path: where it was read.
@@ -161,18 +202,18 @@ def for_inference(content: dict, path: str | Path) -> dict:
     Raises:
         CheckpointError: its settings cannot be used.
     """
-    settings = config_of(content, path).model_dump()
-    for section, usual in Config().model_dump().items():
-        settings[section] |= {name: usual[name] for name in usual if name.endswith("_dir")}
-    origin = PureWindowsPath(settings["training"]["init_from"])  # knows both kinds of slashes
-    settings["training"]["init_from"] = origin.name
-    left = {name: content[name] for name in FOR_INFERENCE if name in content}
-    return left | {"config": settings}
+    settings = stored_config(checkpoint, path).model_dump()
+    for section, defaults in Config().model_dump().items():
+        settings[section] |= {key: defaults[key] for key in defaults if key.endswith("_dir")}
+    init_from = PureWindowsPath(settings["training"]["init_from"])  # accepts both kinds of slashes
+    settings["training"]["init_from"] = init_from.name
+    stripped = {key: checkpoint[key] for key in INFERENCE_KEYS if key in checkpoint}
+    return stripped | {"config": settings}
 
 
 @dataclass
 class TrainedModel:
-    """A model ready to judge, with what it needs besides its weights."""
+    """A model ready to score, with what it needs besides its weights."""
 
     model: SyncModel
     config: Config
@@ -190,28 +231,29 @@ def load_trained(
     Raises:
         MissingFileError, CheckpointError.
     """
-    content = read_file(path)
-    if is_state_dict(content) and settings:
-        content = {"model_state_dict": content, "calibration": UNFITTED}
+    payload = read_file(path)
+    if is_state_dict(payload) and settings:
+        checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
         config = settings
     else:
-        config = config_of(checked(content, path), path)
-    with torch.device("meta"):  # without memory: what the settings claim may be huge
-        model = SyncModel(ModelSize.of(config))
-    load_weights(model, content, path, assign=True)
+        checkpoint = validate_checkpoint(payload, path)
+        config = stored_config(checkpoint, path)
+    with torch.device("meta"):  # without memory: the settings may claim a huge network
+        model = SyncModel(ModelSpec.of(config))
+    load_weights(model, checkpoint, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return TrainedModel(model, config, content["calibration"])
+    return TrainedModel(model, config, checkpoint["calibration"])
 
 
-def config_of(content: dict, path: str | Path) -> Config:
+def stored_config(checkpoint: dict, path: str | Path) -> Config:
     """The settings a checkpoint was trained with.
 
     Raises:
-        CheckpointError.
+        CheckpointError: they are not valid settings.
     """
-    settings = content["config"]
+    settings = checkpoint["config"]
     if isinstance(settings, dict) and isinstance(settings.get("model"), dict):
-        # Before there was a choice all looked at the lower face.
+        # Before model.view could be set, every network used the lower face.
         settings = settings | {"model": {"view": "lower_face"} | settings["model"]}
     try:
         return parse_config(settings, str(path))
@@ -219,19 +261,19 @@ def config_of(content: dict, path: str | Path) -> Config:
         raise CheckpointError(str(error)) from None
 
 
-def load_weights(model: SyncModel, content: dict, path: str | Path, assign: bool = False) -> None:
-    """Put a checkpoint's weights, or bare ones, into a model.
+def load_weights(model: SyncModel, payload: dict, path: str | Path, assign: bool = False) -> None:
+    """Load the weights of a checkpoint, or bare ones, into a model.
 
     Args:
-        assign: the model takes the tensors themselves, in the place of its own.
+        assign: the model takes the tensors themselves instead of copying them.
 
     Raises:
         CheckpointError: they belong to a network of another shape.
     """
     try:
-        weights = content if is_state_dict(content) else content["model_state_dict"]
+        weights = payload if is_state_dict(payload) else payload["model_state_dict"]
         model.load_state_dict(weights, assign=assign)
-        model.float()  # of whatever precision they were written in
+        model.float()  # whatever precision they were written in
     except RuntimeError:
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "

@@ -1,8 +1,9 @@
-"""A .pth file: written whole or not at all, and read without trusting it.
+"""The .pth file format: written whole or not at all, and read without trusting the file.
 
-A checkpoint of this project is a zip as ``torch.save`` writes it: stored (not compressed) tensors
-and one pickle of plain builtins. Before anything is unpickled it is seen to that the file is whole,
-that nothing in it unpacks to more than it is long, and that its pickle names nothing but tensors.
+A checkpoint of this project is a zip archive as ``torch.save`` writes it: tensors, stored without
+compression, and one pickle of plain builtins. Before anything is unpickled, the archive is checked:
+it is complete, no entry unpacks to more than the file holds, and the pickle imports nothing but
+tensors.
 """
 
 import pickletools
@@ -10,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -19,36 +21,36 @@ from ..i18n.messages import tr
 
 # All that tensors and OrderedDicts of them need; torch's own list is longer (bytearray, …).
 STORAGES = ("Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16", "Float", "Double")
-ALLOWED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
+ALLOWED_GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {name}Storage" for name in STORAGES
 }
-# How a pickle can name a class or a function, beside GLOBAL; torch.save writes none of these.
-OTHER_NAMES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-MOST_PICKLE = 1 << 26  # bytes: what is not tensors is small
+# The other opcodes by which a pickle can import a class or a function; torch.save writes none.
+OTHER_IMPORT_OPCODES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+MAX_PICKLE_BYTES = 1 << 26  # everything but the tensors is small
 
 
-def write_file(path: Path, content: dict) -> None:
-    """Write aside, to the disk, then rename: the file is there whole, or as it was before.
+def write_file(path: Path, payload: dict) -> None:
+    """Write to a temporary file, flush it to the disk, then rename it.
 
     Raises:
-        OutputError.
+        OutputError: it cannot be written; the file is as it was before.
     """
     # A killed run leaves its part behind, under one name and without the ending .pth.
-    with written_atomically(path, f"{path.name}.part") as aside:
+    with written_atomically(path, f"{path.name}.part") as temporary_path:
         try:
-            torch.save(content, aside)
-        except RuntimeError as error:  # what torch makes of a full disk
-            why = str(error).splitlines()[0]
-            raise OutputError(tr("cannot write {path}: {why}", path=path, why=why)) from None
+            torch.save(payload, temporary_path)
+        except RuntimeError as error:  # how torch reports a full disk
+            reason = str(error).splitlines()[0]
+            raise OutputError(tr("cannot write {path}: {why}", path=path, why=reason)) from None
 
 
 def read_file(path: str | Path) -> object:
-    """What is in a .pth file; code in it is never run.
+    """The object in a .pth file, its tensors on the CPU; code in the file is never run.
 
     Raises:
         MissingFileError: there is no such file.
-        CheckpointError: it is cut off or damaged.
-        NotACheckpointError: it is no such file at all, or would run code.
+        CheckpointError: it is truncated or damaged.
+        NotACheckpointError: it is not a .pth file, or would run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,89 +58,93 @@ def read_file(path: str | Path) -> object:
             tr("checkpoint not found: {path}; python src/train.py makes one", path=path)
         )
     try:
-        _check(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on files that are refused
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        for tensor in tensors_of(content):
+        with open(path, "rb") as file, warnings.catch_warnings():
+            _scan_archive(file, path)
+            file.seek(0)
+            warnings.simplefilter("ignore")  # torch's remarks on files it refuses
+            payload = torch.load(file, map_location="cpu", weights_only=True)
+        for tensor in iter_tensors(payload):
             if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-                raise _damaged(path)
+                raise _damaged_error(path)
     except CheckpointError:
         raise
-    # A damaged file can raise nearly anything; none of it has run foreign code.
+    # A damaged file can raise nearly anything; none of it has run code from the file.
     except Exception:
-        raise _damaged(path) from None
-    return content
+        raise _damaged_error(path) from None
+    return payload
 
 
-def tensors_of(content: object) -> Iterator[torch.Tensor]:
+def iter_tensors(payload: object) -> Iterator[torch.Tensor]:
     """All tensors in nested dicts, lists and tuples."""
-    waiting, seen = [content], set()
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, torch.Tensor):
-            yield one
-        elif isinstance(one, (dict, list, tuple)) and id(one) not in seen:
-            seen.add(id(one))  # a pickle may hold a list that holds itself
-            waiting += one.values() if isinstance(one, dict) else one
+    pending, visited = [payload], set()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, torch.Tensor):
+            yield item
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in visited:
+            visited.add(id(item))  # a pickle may hold a list that contains itself
+            pending += item.values() if isinstance(item, dict) else item
 
 
-def _check(path: Path) -> None:
-    """Refuse what torch should not be asked to open.
+def _scan_archive(file: BinaryIO, path: Path) -> None:
+    """Refuse files that torch should not be asked to open.
+
+    Args:
+        file: open at its start.
+        path: its path, for the message.
 
     Raises:
-        CheckpointError: with a sentence of its own for each kind.
+        CheckpointError: truncated or damaged.
+        NotACheckpointError: not a .pth file, or it would run code.
     """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        head = file.read(4)
-    if not zipfile.is_zipfile(path):
-        if head.startswith(b"PK"):
-            raise CheckpointError(
-                tr("{path} is cut off: it was not written or copied to its end", path=path)
-            )
-        raise _none(path)
-    with zipfile.ZipFile(path) as archive:
+    is_zip_start = file.read(2) == b"PK"
+    if not zipfile.is_zipfile(file):
+        if is_zip_start:
+            raise CheckpointError(tr("{path} is truncated: copy or download it again", path=path))
+        raise _not_a_checkpoint_error(path)
+    file_size = file.seek(0, 2)
+    with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        if any(one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1 for one in entries):
-            raise _none(path)
-        if sum(one.file_size for one in entries) > size:
-            raise _damaged(path)
-        pickles = [one for one in entries if one.filename.endswith("/data.pkl")]
+        if any(e.compress_type != zipfile.ZIP_STORED or e.flag_bits & 1 for e in entries):
+            raise _not_a_checkpoint_error(path)
+        if sum(entry.file_size for entry in entries) > file_size:
+            raise _damaged_error(path)
+        pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise _none(path)
-        if pickles[0].file_size > MOST_PICKLE:
-            raise _damaged(path)
-        names = foreign_names(archive.read(pickles[0]))
+            raise _not_a_checkpoint_error(path)
+        if pickles[0].file_size > MAX_PICKLE_BYTES:
+            raise _damaged_error(path)
+        names = disallowed_globals(archive.read(pickles[0]))
     if names:
         raise NotACheckpointError(
-            tr("{path} is not opened: it names {names}, which could run code; a checkpoint of this "
-               "project holds tensors and plain values only", path=path, names=", ".join(names))
+            tr("{path} was not opened: it refers to {names}, which could run code; a checkpoint of "
+               "this project holds only tensors and plain values",
+               path=path, names=", ".join(names))
         )  # fmt: skip
 
 
-def foreign_names(data: bytes) -> list[str]:
-    """What a pickle names beside tensors, without unpickling it.
+def disallowed_globals(data: bytes) -> list[str]:
+    """The classes and functions other than tensors that a pickle imports, without unpickling it.
 
     Raises:
-        ValueError: it is no pickle.
+        ValueError: it is not a pickle.
     """
-    found = set()
-    for code, argument, _ in pickletools.genops(data):
-        if code.name == "GLOBAL" and argument not in ALLOWED:
-            found.add(str(argument).replace(" ", "."))
-        elif code.name in OTHER_NAMES:
-            found.add(code.name)
-    return sorted(found)
+    names = set()
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name == "GLOBAL" and argument not in ALLOWED_GLOBALS:
+            names.add(str(argument).replace(" ", "."))
+        elif opcode.name in OTHER_IMPORT_OPCODES:
+            names.add(opcode.name)
+    return sorted(names)
 
 
-def _none(path: Path) -> CheckpointError:
+def _not_a_checkpoint_error(path: Path) -> CheckpointError:
     return NotACheckpointError(
         tr("{path} is not a checkpoint; train one with python src/train.py", path=path)
     )
 
 
-def _damaged(path: Path) -> CheckpointError:
+def _damaged_error(path: Path) -> CheckpointError:
     return CheckpointError(
         tr("{path} is damaged: copy it again, or train one with python src/train.py", path=path)
     )

@@ -1,7 +1,8 @@
-"""Own offsets: which speakers are measured by which network, what was found, and how it looks.
+"""Clip offsets: folds of speakers, measured offsets, the table and the plot of them.
 
-Recordings are off by up to three frames, each clip by its own. What a network that has not seen a
-speaker finds in that speaker's clips is their own offset (``clean_offsets`` trains the networks).
+Recordings are out of sync by up to three frames, each clip by its own amount. A network that has
+not been trained on a speaker can measure the offsets of that speaker's clips (``cross_fitting``
+trains the networks).
 """
 
 import csv
@@ -19,22 +20,23 @@ from ..evaluation.measure import best_offset_ms
 from ..i18n.messages import tr
 from ..plotting.figures import save_figure
 from ..scoring.calibration import calibration_features
-from ..scoring.evidence import Evidence, best_offset, curve_of
+from ..scoring.evidence import Evidence, best_offset, mean_curve
 
-# Evidence asked for: more than so many % of pairs with another clip's sound show. Words are shared
-# between clips, so many of these pairs do belong together somewhere (docs/own_offsets.md).
-STRANGE_SHARE = 65
-HISTOGRAM_MS = 200  # offsets further out are drawn at the edge
+# A clip needs more evidence than this percentile of mismatched pairs. Clips share words, so that
+# many of these pairs do match somewhere (docs/clip_offsets.md).
+MISMATCHED_PERCENTILE = 65
+HISTOGRAM_MS = 200  # larger offsets are drawn at the edge
+COLUMNS = ("id", "offset_ms", "evidence")
 
 
 @dataclass(frozen=True)
 class ClipOffset:
-    """What a network found in a clip whose speaker it has not seen.
+    """The offset of a sample, measured by a network that was not trained on its speaker.
 
     Attributes:
         id: of the sample.
-        offset_ms: how much its sound, as it was recorded, must be delayed; None without evidence.
-        evidence: the lead of the best offset over those 3 frames and more away, times √seconds;
+        offset_ms: how much its audio, as recorded, must be delayed; None: not measurable.
+        evidence: the margin of the best offset over those at least 3 frames away, times √seconds;
             0 where there is too little speech.
     """
 
@@ -43,151 +45,184 @@ class ClipOffset:
     evidence: float
 
 
-def folds_of(samples: list[Sample], folds: int, seed: int) -> list[list[Sample]]:
-    """Deal the speakers out, each to one fold, so that folds have about as many frames.
+# --- folds
+
+
+def assign_folds(samples: list[Sample], n_folds: int, seed: int) -> list[list[Sample]]:
+    """Distribute the speakers over folds with about the same number of frames.
 
     Raises:
-        DatasetError: fewer speakers than folds.
+        DatasetError: there are fewer speakers than folds.
     """
-    frames = Counter()
+    frames_by_speaker = Counter()
     for sample in samples:
-        frames[sample.person] += sample.length
-    if len(frames) < folds:
+        frames_by_speaker[sample.speaker_id] += sample.length
+    if len(frames_by_speaker) < n_folds:
         raise DatasetError(
-            tr("{n} speakers (or clips without a speaker): at least {folds} are needed, one for "
-               "each fold", n=len(frames), folds=folds)
+            tr("{n} speakers (or clips without a speaker): at least {folds} are required, one for "
+               "each fold", n=len(frames_by_speaker), folds=n_folds)
         )  # fmt: skip
-    people = sorted(frames)
-    random.Random(seed).shuffle(people)
-    people.sort(key=frames.get, reverse=True)
-    held, fold_of = [0] * folds, {}
-    for name in people:
-        fold_of[name] = held.index(min(held))
-        held[fold_of[name]] += frames[name]
-    parts: list[list[Sample]] = [[] for _ in range(folds)]
+    speakers = sorted(frames_by_speaker)
+    random.Random(seed).shuffle(speakers)
+    speakers.sort(key=frames_by_speaker.get, reverse=True)
+    frames_by_fold, fold_by_speaker = [0] * n_folds, {}
+    for speaker in speakers:  # the largest first, each to the smallest fold
+        fold = frames_by_fold.index(min(frames_by_fold))
+        fold_by_speaker[speaker] = fold
+        frames_by_fold[fold] += frames_by_speaker[speaker]
+    folds: list[list[Sample]] = [[] for _ in range(n_folds)]
     for sample in samples:
-        parts[fold_of[sample.person]].append(sample)
-    return parts
+        folds[fold_by_speaker[sample.speaker_id]].append(sample)
+    return folds
 
 
-def strength(evidence: Evidence) -> float:
-    """How much a clip shows at its best offset (``Found.evidence``)."""
-    curve = curve_of([evidence.spoken()])
+# --- measuring
+
+
+def measure_strength(evidence: Evidence) -> float:
+    """How much evidence a clip has for its best offset (``ClipOffset.evidence``)."""
+    curve = mean_curve([evidence.with_speech()])
     best = best_offset(curve)
-    values = None if best is None else calibration_features(curve, best)
-    return 0.0 if values is None else float(values[-1])
+    features = None if best is None else calibration_features(curve, best)
+    return 0.0 if features is None else float(features[-1])
 
 
-def least_evidence(strange: list[Evidence]) -> float:
-    """What most pairs with another clip's sound do not show, the least that counts as evidence."""
-    return float(np.percentile([strength(one) for one in strange], STRANGE_SHARE))
+def evidence_threshold(mismatched: list[Evidence]) -> float:
+    """The evidence that most mismatched pairs do not exceed."""
+    strengths = [measure_strength(evidence) for evidence in mismatched]
+    return float(np.percentile(strengths, MISMATCHED_PERCENTILE))
 
 
 def estimate_clip_offset(
-    sample: Sample, evidence: Evidence, least: float, zero_ms: float
+    sample: Sample, evidence: Evidence, threshold: float, zero_ms: float
 ) -> ClipOffset:
-    """The own offset of a sample.
+    """The clip offset of a sample.
 
     Args:
-        evidence: of the sample, its sound moved by ``sample.delay`` already.
-        least: more evidence than this must be there.
-        zero_ms: what the network finds where there is nothing to find.
+        evidence: of the sample, its audio already shifted by ``sample.shift_hops``.
+        threshold: the offset counts as measured with more evidence than this.
+        zero_ms: the zero reference of the network.
     """
-    seen = strength(evidence)
-    offset = best_offset_ms(evidence)
-    if seen <= least or offset is None:
-        return ClipOffset(sample.id, None, round(seen, 4))
-    return ClipOffset(sample.id, round(sample.moved_ms + offset - zero_ms, 1), round(seen, 4))
+    strength = measure_strength(evidence)
+    offset_ms = best_offset_ms(evidence)
+    if strength <= threshold or offset_ms is None:
+        return ClipOffset(sample.id, None, round(strength, 4))
+    offset_ms = round(sample.shift_ms + offset_ms - zero_ms, 1)
+    return ClipOffset(sample.id, offset_ms, round(strength, 4))
 
 
-def retime_samples(samples: list[Sample], found: list[ClipOffset] | None) -> list[Sample]:
-    """Samples with the offsets found for them. One that shows none is taken to be off as its
-    speaker's others are: in the first rounds most do not show it yet, and they are needed."""
-    offsets = {one.id: one.offset_ms for one in found or () if one.offset_ms is not None}
-    by_person = defaultdict(list)
-    for sample in samples:
-        if sample.id in offsets:
-            by_person[sample.person].append(offsets[sample.id])
-    usual = {person: float(np.median(values)) for person, values in by_person.items()}
+def known_offsets(clip_offsets: list[ClipOffset] | None) -> dict[str, float]:
+    """The measured offsets in ms, by sample id."""
+    return {item.id: item.offset_ms for item in clip_offsets or () if item.offset_ms is not None}
+
+
+def retime_samples(samples: list[Sample], clip_offsets: list[ClipOffset] | None) -> list[Sample]:
+    """Samples with their measured offsets.
+
+    A sample without one gets the median of its speaker's others: in the first rounds most are not
+    measurable yet, and they are needed for training.
+    """
+    offset_by_id = known_offsets(clip_offsets)
+    median_by_speaker = {
+        speaker: float(np.median(offsets))
+        for speaker, offsets in _group_by_speaker(offset_by_id, samples).items()
+    }
     return [
-        replace(one, offset_ms=offsets.get(one.id, usual.get(one.person, 0.0))) for one in samples
+        replace(
+            sample,
+            offset_ms=offset_by_id.get(sample.id, median_by_speaker.get(sample.speaker_id, 0.0)),
+        )
+        for sample in samples
     ]
 
 
-def median_by_speaker(offsets: dict[str, float], samples: list[Sample]) -> float:
-    """The median over speakers of the median over their clips: no speaker outweighs others."""
-    by_speaker = defaultdict(list)
+def _group_by_speaker(
+    offset_by_id: dict[str, float], samples: list[Sample]
+) -> dict[str, list[float]]:
+    """The offsets of each speaker's samples."""
+    offsets_by_speaker = defaultdict(list)
     for sample in samples:
-        if sample.id in offsets:
-            by_speaker[sample.person].append(offsets[sample.id])
-    return float(np.median([np.median(values) for values in by_speaker.values()]))
+        if sample.id in offset_by_id:
+            offsets_by_speaker[sample.speaker_id].append(offset_by_id[sample.id])
+    return offsets_by_speaker
 
 
-def centred(found: list[ClipOffset], samples: list[Sample]) -> list[ClipOffset]:
-    """The same with zero in their middle: all offsets are relative, and this is what to."""
-    offsets = {one.id: one.offset_ms for one in found if one.offset_ms is not None}
-    if not offsets:
-        return found
-    return _shifted(found, median_by_speaker(offsets, samples))
+def median_over_speakers(offset_by_id: dict[str, float], samples: list[Sample]) -> float:
+    """The median over speakers of the median over their clips: every speaker counts alike."""
+    groups = _group_by_speaker(offset_by_id, samples)
+    return float(np.median([np.median(offsets) for offsets in groups.values()]))
 
 
-def settled(found: list[ClipOffset], samples: list[Sample], folds: int) -> list[ClipOffset]:
-    """What a network found in a fold, with part of what the fold moved as a whole taken back.
+# --- the common zero
 
-    A network hands its zero, the mean of those of the other folds, to the clips it measures. Two
-    folds would swap theirs in every round. With 1/folds of the move taken back, all meet in the
-    mean of all at once.
+
+def centre_offsets(clip_offsets: list[ClipOffset], samples: list[Sample]) -> list[ClipOffset]:
+    """The offsets relative to their median over speakers, which becomes 0."""
+    offset_by_id = known_offsets(clip_offsets)
+    if not offset_by_id:
+        return clip_offsets
+    return _subtract(clip_offsets, median_over_speakers(offset_by_id, samples))
+
+
+def damp_fold_shift(
+    clip_offsets: list[ClipOffset], samples: list[Sample], n_folds: int
+) -> list[ClipOffset]:
+    """The offsets of a fold with 1/n of its common shift since the last round taken back.
+
+    A network passes its zero reference, which is the mean of those of the other folds, on to the
+    clips it measures. Two folds would swap theirs in every round. With 1/n of the shift taken
+    back, all folds arrive at the common mean at once.
 
     Args:
-        samples: of the fold, as they were re-timed before.
+        samples: of the fold, with the offsets of the last round.
     """
-    before = {one.id: one.offset_ms for one in samples}
-    moves = {one.id: one.offset_ms - before[one.id] for one in found if one.offset_ms is not None}
-    return _shifted(found, median_by_speaker(moves, samples) / folds) if moves else found
+    earlier = {sample.id: sample.offset_ms for sample in samples}
+    shifts = {id: offset_ms - earlier[id] for id, offset_ms in known_offsets(clip_offsets).items()}
+    if not shifts:
+        return clip_offsets
+    return _subtract(clip_offsets, median_over_speakers(shifts, samples) / n_folds)
 
 
-def _shifted(found: list[ClipOffset], ms: float) -> list[ClipOffset]:
-    """The same with all offsets less by so much."""
+def _subtract(clip_offsets: list[ClipOffset], ms: float) -> list[ClipOffset]:
     return [
-        one
-        if one.offset_ms is None
-        else ClipOffset(one.id, round(one.offset_ms - ms, 1), one.evidence)
-        for one in found
+        item if item.offset_ms is None else replace(item, offset_ms=round(item.offset_ms - ms, 1))
+        for item in clip_offsets
     ]
 
 
-def moved(before: list[ClipOffset] | None, after: list[ClipOffset]) -> float | None:
-    """The median change in ms of what was found in two rounds; None after the first."""
-    old = {one.id: one.offset_ms for one in before or () if one.offset_ms is not None}
-    change = [
-        abs(one.offset_ms - old[one.id])
-        for one in after
-        if one.offset_ms is not None and one.id in old
+def median_change_ms(earlier: list[ClipOffset] | None, current: list[ClipOffset]) -> float | None:
+    """The median absolute change of the offsets measured in two rounds; None: the first round."""
+    earlier_by_id = known_offsets(earlier)
+    changes = [
+        abs(offset_ms - earlier_by_id[id])
+        for id, offset_ms in known_offsets(current).items()
+        if id in earlier_by_id
     ]
-    return float(np.median(change)) if change else None
+    return float(np.median(changes)) if changes else None
 
 
-FIELDS = ("id", "offset_ms", "evidence")
+# --- files
 
 
-def write_found(path: Path, found: list[ClipOffset]) -> None:
-    """Write what was found as a table (CSV with a byte order mark, for spreadsheets).
+def write_clip_offsets(path: Path, clip_offsets: list[ClipOffset]) -> None:
+    """Write a table (CSV with a byte order mark, for spreadsheets).
 
     Raises:
         OutputError.
     """
     with (
-        written_atomically(path) as aside,
-        open(aside, "w", encoding="utf-8-sig", newline="") as file,
+        written_atomically(path) as temporary_path,
+        open(temporary_path, "w", encoding="utf-8-sig", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(FIELDS)
-        for one in found:
-            table.writerow([one.id, "" if one.offset_ms is None else one.offset_ms, one.evidence])
+        table.writerow(COLUMNS)
+        for item in clip_offsets:
+            offset_cell = "" if item.offset_ms is None else item.offset_ms
+            table.writerow([item.id, offset_cell, item.evidence])
 
 
-def read_found(path: Path) -> list[ClipOffset]:
-    """What ``write_found`` wrote.
+def read_clip_offsets(path: Path) -> list[ClipOffset]:
+    """Read the table that ``write_clip_offsets`` wrote.
 
     Raises:
         DatasetError: it is not such a table.
@@ -206,15 +241,16 @@ def read_found(path: Path) -> list[ClipOffset]:
         ) from None  # fmt: skip
 
 
-def draw_offsets(
-    path: Path, samples: list[Sample], found: list[ClipOffset], before: list[ClipOffset] | None
-) -> None:
-    """Histograms of own offsets, a row a source: of the clips as they were recorded, and of what
-    was seen last in clips that had been re-timed.
+def plot_clip_offsets(
+    path: Path, samples: list[Sample], clip_offsets: list[ClipOffset],
+    earlier: list[ClipOffset] | None,
+) -> None:  # fmt: skip
+    """Histograms of clip offsets, one row for each source: of the clips as recorded, and what the
+    last networks still measured in the re-timed clips.
 
     Args:
-        found: the offsets of the clips as recorded.
-        before: by what the clips had been re-timed when they were found; None: by nothing.
+        clip_offsets: of the clips as recorded.
+        earlier: what the clips were re-timed by when they were measured; None: by nothing.
 
     Raises:
         OutputError.
@@ -224,26 +260,25 @@ def draw_offsets(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    known = {one.id: one.offset_ms for one in found if one.offset_ms is not None}
-    moved_by = {one.id: one.offset_ms for one in before or () if one.offset_ms is not None}
-    left = {name: offset - moved_by[name] for name, offset in known.items() if name in moved_by}
+    recorded, applied = known_offsets(clip_offsets), known_offsets(earlier)
+    remaining = {id: offset - applied[id] for id, offset in recorded.items() if id in applied}
     sources = sorted({sample.source for sample in samples})
     edges = np.arange(-HISTOGRAM_MS - 5, HISTOGRAM_MS + 6, 10)
-    sides = [(known, "#c8453c", "own offset as recorded, ms")]
-    sides += [(left, "#2a9d4a", "seen once re-timed, ms")] if before else []
+    columns = [(recorded, "#c8453c", "clip offset as recorded, ms")]
+    columns += [(remaining, "#2a9d4a", "offset after re-timing, ms")] if earlier else []
     figure, axes = plt.subplots(
-        len(sources), len(sides), figsize=(4.5 * len(sides), 1 + 1.5 * len(sources)),
+        len(sources), len(columns), figsize=(4.5 * len(columns), 1 + 1.5 * len(sources)),
         squeeze=False, sharex=True, constrained_layout=True,
     )  # fmt: skip
     for row, source in zip(axes, sources, strict=True):
         ids = [sample.id for sample in samples if sample.source == source]
-        for axis, (offsets, colour, _) in zip(row, sides, strict=True):
-            values = [offsets[name] for name in ids if name in offsets]
+        for axis, (offset_by_id, colour, _) in zip(row, columns, strict=True):
+            values = [offset_by_id[id] for id in ids if id in offset_by_id]
             axis.hist(np.clip(values, -HISTOGRAM_MS, HISTOGRAM_MS), edges, color=colour)
             axis.axvline(0, color="#9aa5b1", linewidth=1, linestyle=":")
-            middle = f"{round(np.median(values)):+d} ms" if values else "–"
-            axis.set_title(f"{source}: {len(values)} of {len(ids)}, median {middle}", fontsize=9)
+            median = f"{round(np.median(values)):+d} ms" if values else "–"
+            axis.set_title(f"{source}: {len(values)} of {len(ids)}, median {median}", fontsize=9)
             axis.spines[["top", "right"]].set_visible(False)
-    for axis, (_, _, label) in zip(axes[-1], sides, strict=True):
+    for axis, (_, _, label) in zip(axes[-1], columns, strict=True):
         axis.set_xlabel(label)
     save_figure(figure, path)

@@ -1,13 +1,19 @@
-"""Each clip's own offset, by networks that have not seen it."""
+"""Cross-fitting: each clip's offset, measured by networks that were not trained on its speaker."""
 
+import logging
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import torch
 
-from ..checkpoints.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from ..checkpoints.checkpoint import (
+    load_checkpoint,
+    load_checkpoint_or_weights,
+    load_weights,
+    save_checkpoint,
+)
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.device import choose_device
@@ -15,7 +21,12 @@ from ..core.errors import DatasetError
 from ..core.files import ensure_folder
 from ..dataset.index import INDEX_NAME, read_index, write_index
 from ..dataset.samples import Sample, load_samples
-from ..evaluation.measure import REACH, measure_evidence, measure_mismatched, measure_zero_ms
+from ..evaluation.measure import (
+    CLIP_OFFSET_REACH,
+    measure_evidence,
+    measure_mismatched,
+    measure_zero_ms,
+)
 from ..i18n.messages import tr
 from ..models.sync_model import SyncModel
 from ..training.loop import train_epoch
@@ -23,175 +34,227 @@ from ..training.resume import resume_state
 from ..training.state import new_model, new_state
 from .clip_offsets import (
     ClipOffset,
-    centred,
-    draw_offsets,
+    assign_folds,
+    centre_offsets,
+    damp_fold_shift,
     estimate_clip_offset,
-    folds_of,
-    least_evidence,
-    moved,
-    read_found,
+    evidence_threshold,
+    known_offsets,
+    median_change_ms,
+    plot_clip_offsets,
+    read_clip_offsets,
     retime_samples,
-    settled,
-    write_found,
+    write_clip_offsets,
 )
 
-FOLDER = "cleaning"  # beside the index: what is needed to go on, and what was found
-ZERO_CLIPS = 200  # clips a network is shown again to see what it calls zero
-STRANGE_CLIPS = 200  # clips it is shown with another one's sound
-NOT_OF_THE_WEIGHTS = {"device", "num_epochs", "save_interval", "save_steps",
-                      "keep_checkpoint_max", "monitor", "init_from"}  # fmt: skip
-LATER_SHARE = 0.5  # of the epochs, in the rounds after the first, which go on with its weights
+logger = logging.getLogger(__name__)
+
+CLEANING_DIR = "cleaning"  # beside the index: finished folds, to resume from, and the results
+ZERO_CLIPS = 200  # training clips in which a network's zero reference is measured
+MISMATCHED_CLIPS = 200  # clips that are measured with the audio of another one
+# Settings of training that do not change the weights.
+IRRELEVANT_SETTINGS = {"device", "num_epochs", "save_interval", "save_steps",
+                       "keep_checkpoint_max", "monitor", "init_from"}  # fmt: skip
+LATER_EPOCHS_SHARE = 0.5  # of the epochs, in rounds that start from the last round's weights
 
 
-def clean(config: Config) -> Path:
-    """Find the own offsets of all samples of the index and write them into it.
+@dataclass(frozen=True)
+class FoldTask:
+    """What is trained and measured for one fold in one round.
 
-    What was finished before is not done again: each fold of each round leaves its table, and each
-    epoch of training its state.
+    Attributes:
+        fold: its number.
+        train: samples of the other folds, re-timed.
+        held_out: samples of the fold, re-timed.
+        table_path: of its result.
+        weights_path: of its training state, and in the end of its weights.
+        initial_weights_path: weights of the last round; None: from scratch.
+    """
+
+    fold: int
+    train: list[Sample]
+    held_out: list[Sample]
+    table_path: Path
+    weights_path: Path
+    initial_weights_path: Path | None
+
+
+def measure_clip_offsets(config: Config) -> Path:
+    """Measure the clip offsets of all samples and write them into the index.
+
+    Finished work is not repeated: each fold of each round leaves its table, and each epoch of a
+    training its state.
 
     Returns:
-        the folder with the table ``offsets.csv`` and the picture ``offsets.png``.
+        the folder with the table ``offsets.csv`` and the plot ``offsets.png``.
 
     Raises:
         DatasetError: the index is missing, or has fewer speakers than folds.
         OutputError.
     """
-    index = Path(config.data.processed_dir) / INDEX_NAME
-    folder = Path(config.data.processed_dir) / FOLDER
+    index_path = Path(config.data.processed_dir) / INDEX_NAME
+    folder = Path(config.data.processed_dir) / CLEANING_DIR
     settings = config.cleaning
-    raw = [replace(one, offset_ms=0.0) for one in load_samples(index, config.data, every=True)]
-    raw = _long_enough(raw)
-    folds = folds_of(raw, settings.folds, config.training.seed)
+    samples = _load_recorded_samples(index_path, config)
+    folds = assign_folds(samples, settings.folds, config.training.seed)
     device = choose_device(config.training.device)
     rounds: list[list[ClipOffset]] = []
-    weights: list[Path] = []
+    weights_paths: list[Path] = []
     for number in range(1, settings.rounds + 1):
-        before = rounds[-1] if rounds else None
-        found, weights = _round(config, device, folder, number, folds, before, weights)
-        rounds.append(centred(found, raw))
-        change = moved(before, rounds[-1])
-        known = sum(one.offset_ms is not None for one in found)
-        print(tr("round {n}: {known} of {all} samples show where they are in sync",
-                 n=number, known=known, all=len(found)))  # fmt: skip
-        if change is not None:
-            print(tr("half of them moved by less than {ms:.1f} ms", ms=change))
-            if change < settings.still_ms:
-                break
-    if all(one.offset_ms is None for one in rounds[-1]):
-        raise DatasetError(
-            tr("no sample shows where it is in sync: more clips of people talking are needed, or "
-               "more cleaning.epochs; the index stays as it is")
+        earlier = rounds[-1] if rounds else None
+        tasks = _plan_round(config, folder, number, folds, earlier, weights_paths)
+        measured = _run_round(config, device, number, tasks)
+        for path in weights_paths:
+            path.unlink(missing_ok=True)  # the last round's networks are no longer needed
+        weights_paths = [task.weights_path for task in tasks]
+        rounds.append(centre_offsets(measured, samples))
+        change_ms = median_change_ms(earlier, rounds[-1])
+        logger.info(
+            tr("round {n}: the clip offset of {known} of {all} samples was measured",
+               n=number, known=len(known_offsets(measured)), all=len(measured))
         )  # fmt: skip
-    _write_offsets(index, rounds[-1])
-    for path in weights:
+        if change_ms is not None:
+            logger.info(tr("median change: {ms:.1f} ms", ms=change_ms))
+            if change_ms < settings.still_ms:
+                break
+    if not known_offsets(rounds[-1]):
+        raise DatasetError(
+            tr("no clip offset could be measured: more talking-head clips are required, or more "
+               "cleaning.epochs; the index is unchanged")
+        )  # fmt: skip
+    _write_to_index(index_path, rounds[-1])
+    for path in weights_paths:
         path.unlink(missing_ok=True)
-    write_found(folder / "offsets.csv", rounds[-1])
-    draw_offsets(folder / "offsets.png", raw, rounds[-1], rounds[-2] if rounds[1:] else None)
+    write_clip_offsets(folder / "offsets.csv", rounds[-1])
+    earlier = rounds[-2] if len(rounds) > 1 else None
+    plot_clip_offsets(folder / "offsets.png", samples, rounds[-1], earlier)
     return folder
 
 
-def _round(
-    config: Config, device: torch.device, folder: Path, number: int, folds: list[list[Sample]],
-    before: list[ClipOffset] | None, weights: list[Path],
-) -> tuple[list[ClipOffset], list[Path]]:  # fmt: skip
-    """What the networks of one round find in the clips of all folds, and where their weights are.
+def _load_recorded_samples(index_path: Path, config: Config) -> list[Sample]:
+    """All samples of the index, as recorded."""
+    samples = load_samples(index_path, config.data, include_unusable=True)
+    return _select_long_enough([replace(sample, offset_ms=0.0) for sample in samples])
+
+
+def _select_long_enough(samples: list[Sample]) -> list[Sample]:
+    """The samples that still hold a window after their audio is shifted."""
+    return [sample for sample in samples if sample.n_frames >= WINDOW_FRAMES]
+
+
+def _plan_round(
+    config: Config, folder: Path, number: int, folds: list[list[Sample]],
+    earlier: list[ClipOffset] | None, weights_paths: list[Path],
+) -> list[FoldTask]:  # fmt: skip
+    """The tasks of a round.
 
     Args:
-        before: what the round before found.
-        weights: those of the round before; none in the first.
+        earlier: clip offsets of the last round.
+        weights_paths: weights of the last round by fold; none in the first.
     """
-    found: list[ClipOffset] = []
-    made = []
-    for fold, held_out in enumerate(folds):
-        others = [one for other in folds if other is not held_out for one in other]
-        train, held_out = (
-            _long_enough(retime_samples(others, before)),
-            retime_samples(held_out, before),
-        )
-        measurable = _long_enough(held_out)
+    tasks = []
+    for fold, fold_samples in enumerate(folds):
+        others = [
+            sample for other_fold in folds if other_fold is not fold_samples
+            for sample in other_fold
+        ]  # fmt: skip
+        train = _select_long_enough(retime_samples(others, earlier))
+        held_out = retime_samples(fold_samples, earlier)
         name = f"round-{number}-fold-{fold}-{_digest(config, train, held_out)}"
-        table, state = folder / f"{name}.csv", folder / f"{name}.pth"
-        if not table.exists():
-            print(tr("round {n}, fold {fold} of {folds}: training on {train} samples, then "
-                     "measuring {held_out}", n=number, fold=fold + 1, folds=len(folds),
-                     train=len(train), held_out=len(held_out)))  # fmt: skip
-            ensure_folder(folder)
-            # Weights of a finished cleaning are gone: more rounds of it begin with new ones.
-            earlier = weights[fold] if weights and weights[fold].exists() else None
-            model = _trained(config, device, state, earlier, fold, train)
-            write_found(table, _measured(model, train, measurable))
-        found += settled(read_found(table), measurable, len(folds))
-        found += [ClipOffset(one.id, None, 0.0) for one in held_out if one not in measurable]
-        made.append(state)
-    for path in weights:
-        path.unlink(missing_ok=True)  # the networks of the round before are not needed any more
-    return found, made
-
-
-def _long_enough(samples: list[Sample]) -> list[Sample]:
-    """Those that have a window left once their sound is moved."""
-    return [one for one in samples if one.n_frames >= WINDOW_FRAMES]
+        # The weights of a finished run are deleted: additional rounds train from scratch.
+        initial = weights_paths[fold] if weights_paths and weights_paths[fold].exists() else None
+        tasks.append(
+            FoldTask(fold, train, held_out, folder / f"{name}.csv", folder / f"{name}.pth", initial)
+        )
+    return tasks
 
 
 def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
-    """What a table depends on: other clips, offsets or settings make another one."""
-    # The name of a sample's file follows from what it was made of, and how.
-    clips = [[(one.id, one.path.name, one.delay) for one in part] for part in (train, held_out)]
+    """A hash of everything a fold's table depends on: clips, their offsets and the settings."""
+    # The name of a sample's file depends on its source and on how it was processed.
+    clips = [
+        [(sample.id, sample.path.name, sample.shift_hops) for sample in part]
+        for part in (train, held_out)
+    ]
     epochs = config.cleaning.epochs
-    chosen = config.training.model_dump(exclude=NOT_OF_THE_WEIGHTS)
-    return sha256(repr((clips, chosen, config.model, epochs)).encode()).hexdigest()[:8]
+    settings = config.training.model_dump(exclude=IRRELEVANT_SETTINGS)
+    return sha256(repr((clips, settings, config.model, epochs)).encode()).hexdigest()[:8]
 
 
-def _trained(
-    config: Config, device: torch.device, path: Path, earlier: Path | None, fold: int,
-    train: list[Sample],
-) -> SyncModel:  # fmt: skip
-    """A network trained on the samples; an unfinished training is taken up.
+def _run_round(
+    config: Config, device: torch.device, number: int, tasks: list[FoldTask]
+) -> list[ClipOffset]:
+    """The clip offsets of all folds; finished folds are read from their tables."""
+    clip_offsets: list[ClipOffset] = []
+    for task in tasks:
+        measurable = _select_long_enough(task.held_out)
+        if not task.table_path.exists():
+            logger.info(
+                tr("round {n}, fold {fold} of {folds}: training on {train} samples, then measuring "
+                   "{held_out}", n=number, fold=task.fold + 1, folds=len(tasks),
+                   train=len(task.train), held_out=len(task.held_out))
+            )  # fmt: skip
+            ensure_folder(task.table_path.parent)
+            model = _train_network(config, device, task)
+            write_clip_offsets(task.table_path, _measure_fold(model, task.train, measurable))
+        measured = read_clip_offsets(task.table_path)
+        clip_offsets += damp_fold_shift(measured, measurable, len(tasks))
+        clip_offsets += [
+            ClipOffset(sample.id, None, 0.0) for sample in task.held_out
+            if sample not in measurable
+        ]  # fmt: skip
+    return clip_offsets
 
-    Args:
-        path: where its state is kept.
-        earlier: weights of the round before to go on with.
-    """
+
+def _train_network(config: Config, device: torch.device, task: FoldTask) -> SyncModel:
+    """A network trained on a fold's training samples; an unfinished training is resumed."""
     settings = config.training
-    epochs = max(1, round(config.cleaning.epochs * (LATER_SHARE if earlier else 1)))
-    updated = settings.model_copy(
-        update={"num_epochs": epochs, "warmup_epochs": 1.0, "seed": settings.seed + fold}
+    share = LATER_EPOCHS_SHARE if task.initial_weights_path else 1
+    epochs = max(1, round(config.cleaning.epochs * share))
+    fold_settings = settings.model_copy(
+        update={"num_epochs": epochs, "warmup_epochs": 1.0, "seed": settings.seed + task.fold}
     )
-    config = config.model_copy(update={"training": updated})
-    state = new_state(config, new_model(config, device), train, [])
-    state.clips = path.stem
-    if path.exists():
-        resume_state(state, path)
-    elif earlier:
-        load_weights(state.model, load_checkpoint(earlier), earlier)
+    config = config.model_copy(update={"training": fold_settings})
+    state = new_state(config, new_model(config, device), task.train, [])
+    state.splits_digest = task.weights_path.stem
+    if task.weights_path.exists():
+        resume_state(state, load_checkpoint_or_weights(task.weights_path))
+    elif task.initial_weights_path:
+        checkpoint = load_checkpoint(task.initial_weights_path)
+        load_weights(state.model, checkpoint, task.initial_weights_path)
     while state.epoch < epochs:
-        tally = train_epoch(state)
-        state.end_epoch(tally.mean_loss)
-        print(tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
-                 epoch=state.epoch, total=epochs, loss=tally.mean_loss,
-                 acc=tally.accuracy))  # fmt: skip
-        save_checkpoint(path, state.content())
-    return state.judged
+        meter = train_epoch(state)
+        state.end_epoch(meter.mean_loss)
+        logger.info(
+            tr("epoch {epoch}/{total}: loss {loss:.4f}, accuracy {acc:.4f}",
+               epoch=state.epoch, total=epochs, loss=meter.mean_loss, acc=meter.accuracy)
+        )  # fmt: skip
+        save_checkpoint(task.weights_path, state.checkpoint())
+    return state.eval_model
 
 
-def _measured(model: SyncModel, train: list[Sample], held_out: list[Sample]) -> list[ClipOffset]:
-    """What a network finds in clips of speakers it has not seen."""
-    zero = measure_zero_ms(model, train, ZERO_CLIPS)
-    # In a small fold there are too few other clips to tell what is usual.
-    shown = held_out if len(held_out) >= STRANGE_CLIPS else [*held_out, *train]
-    shown = random.Random(0).sample(shown, min(STRANGE_CLIPS, len(shown)))
-    least = least_evidence(measure_mismatched(model, shown, shown[1:] + shown[:1], REACH))
+def _measure_fold(
+    model: SyncModel, train: list[Sample], held_out: list[Sample]
+) -> list[ClipOffset]:
+    """The clip offsets of held-out speakers, measured by a network."""
+    zero_ms = measure_zero_ms(model, train, ZERO_CLIPS)
+    # A small fold alone has too few pairs to show how much evidence mismatched pairs have.
+    clips = held_out if len(held_out) >= MISMATCHED_CLIPS else [*held_out, *train]
+    clips = random.Random(0).sample(clips, min(MISMATCHED_CLIPS, len(clips)))
+    partners = clips[1:] + clips[:1]
+    threshold = evidence_threshold(measure_mismatched(model, clips, partners, CLIP_OFFSET_REACH))
+    evidence_of_clips = measure_evidence(model, held_out, CLIP_OFFSET_REACH)
     return [
-        estimate_clip_offset(one, evidence, least, zero)
-        for one, evidence in zip(held_out, measure_evidence(model, held_out, REACH), strict=True)
+        estimate_clip_offset(sample, evidence, threshold, zero_ms)
+        for sample, evidence in zip(held_out, evidence_of_clips, strict=True)
     ]
 
 
-def _write_offsets(index: Path, found: list[ClipOffset]) -> None:
-    """Put the offsets into the index; ``offset_known`` says of which samples they are known."""
-    content = read_index(index)
-    offsets = {one.id: one.offset_ms for one in found}
-    for record in content["samples"]:
-        offset = offsets.get(record["id"])
-        record["offset_ms"], record["offset_known"] = offset or 0.0, offset is not None
-    write_index(index, content["settings"], content["samples"])
+def _write_to_index(index_path: Path, clip_offsets: list[ClipOffset]) -> None:
+    """Write the offsets into the index; ``offset_known`` marks the samples that have one."""
+    index = read_index(index_path)
+    offset_by_id = known_offsets(clip_offsets)
+    for record in index["samples"]:
+        offset_ms = offset_by_id.get(record["id"])
+        record["offset_ms"], record["offset_known"] = offset_ms or 0.0, offset_ms is not None
+    write_index(index_path, index["settings"], index["samples"])

@@ -1,4 +1,4 @@
-"""How long the mended film is where its picture and its sound are not of one length."""
+"""Duration of the corrected video where video and audio are not equally long."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,79 +9,83 @@ from ..media.reader import audio_blocks
 from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
 
-# pad: the picture is kept, the sound is cut where it ends, or continued with silence. trim: the
-# picture, too, is cut where the sound ends. loop: the picture begins anew until the sound ends.
+# pad: the whole video; longer audio is cut at its end, shorter audio padded with silence. trim:
+# the video, too, is cut where shorter audio ends. loop: the video repeats until the audio ends.
 FITS = ("pad", "trim", "loop")
 
 
 @dataclass(frozen=True)
 class DurationMatch:
-    """The length of the film to make.
+    """Duration of the output.
 
     Attributes:
-        length_s: seconds of picture and sound.
-        n_pictures: of the picture, all times that it is shown together.
-        times: how many times the picture is shown, the last one perhaps in part.
-        cut: whether some of the picture is left out at the end.
+        duration_s: of video and audio, in seconds.
+        n_frames: of the video, over all its repetitions.
+        n_plays: how often the video is played, the last time perhaps in part.
+        is_cut: whether frames at the end of the video are dropped.
     """
 
-    length_s: float
-    n_source_frames: int
-    times: int = 1
-    cut: bool = False
+    duration_s: float
+    n_frames: int
+    n_plays: int = 1
+    is_cut: bool = False
 
 
 def check_fit(fit: str) -> None:
-    """Raises ConfigError unless it is one of ``FITS``."""
+    """Raises ConfigError unless ``fit`` is one of ``FITS``."""
     if fit not in FITS:
         raise ConfigError(
             tr("fit {fit}: allowed: {known}", fit=fit, known=", ".join(FITS))
         )  # fmt: skip
 
 
-def match_duration(film: VideoSource, fit: str, sound_end_s: float, copied: bool) -> DurationMatch:
-    """The length of a film.
+def match_duration(
+    source: VideoSource, fit: str, audio_end_s: float, copied: bool
+) -> DurationMatch:
+    """The duration of the output.
 
     Args:
-        film: its pictures.
+        source: the video.
         fit: one of ``FITS``.
-        sound_end_s: where on the picture's clock the mended sound ends.
-        copied: whether the pictures are taken over as they are, so that they can end only where
-            ``Film.cut`` says.
+        audio_end_s: where the corrected audio ends, in seconds from the first frame.
+        copied: whether the video is stream-copied, so that it can end only where
+            ``VideoSource.find_end`` allows.
     """
-    whole = DurationMatch(film.length_s, film.cut(film.length_s, copied)[0])
-    frame_s = 1 / film.fps
-    if fit == "trim" and sound_end_s < film.length_s - frame_s:
-        count, end_s = film.cut(max(sound_end_s, frame_s), copied)
-        return DurationMatch(end_s, count, cut=count < whole.n_source_frames)
-    if fit == "loop" and sound_end_s > film.length_s + frame_s:
-        full = int((sound_end_s - frame_s) // film.length_s)
-        count, end_s = film.cut(sound_end_s - full * film.length_s, copied)
+    duration_s, frame_s = source.duration_s, 1 / source.fps
+    whole = DurationMatch(duration_s, source.find_end(duration_s, copied)[0])
+    if fit == "trim" and audio_end_s < duration_s - frame_s:
+        n_frames, end_s = source.find_end(max(audio_end_s, frame_s), copied)
+        return DurationMatch(end_s, n_frames, is_cut=n_frames < whole.n_frames)
+    if fit == "loop" and audio_end_s > duration_s + frame_s:
+        n_whole = int((audio_end_s - frame_s) // duration_s)
+        n_frames, end_s = source.find_end(audio_end_s - n_whole * duration_s, copied)
         return DurationMatch(
-            full * film.length_s + end_s, full * whole.n_source_frames + count, full + 1,
-            count < whole.n_source_frames,
+            n_whole * duration_s + end_s, n_whole * whole.n_frames + n_frames, n_whole + 1,
+            n_frames < whole.n_frames,
         )  # fmt: skip
     return whole
 
 
-def audio_end(path: str | Path, rate: int, timeline: Timeline) -> float:
-    """Where on the picture's clock, in seconds, a sound ends that is laid along a timeline.
+def audio_end(path: str | Path, sample_rate: int, timeline: Timeline) -> float:
+    """Where audio retimed along a timeline ends, in seconds from the first frame of the video.
 
-    The whole sound is decoded: what headers say of its length is not always true.
+    All of the audio is decoded: durations in headers are not always correct.
 
     Args:
-        path: the sound.
-        rate: Hz.
+        path: the audio.
+        sample_rate: Hz.
+        timeline: the offsets to be corrected.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    ends = (start + block.shape[1] for start, block in audio_blocks(path, rate))
-    length_s = max(ends) / rate
-    for piece in reversed(timeline.pieces):
-        # t − offset(t) / 1000 = length, on the line of the piece
-        pace = 1 - piece.slope / 1000
-        end_s = (length_s + (piece.offset_ms - piece.slope * piece.start_s) / 1000) / pace
-        if end_s >= piece.start_s:
-            return end_s if piece is timeline.pieces[-1] else min(end_s, piece.end_s)
+    ends = (start + block.shape[1] for start, block in audio_blocks(path, sample_rate))
+    duration_s = max(ends) / sample_rate
+    for segment in reversed(timeline.segments):
+        # t − offset(t) / 1000 = duration, on the line of the segment
+        speed = 1 - segment.slope / 1000
+        intercept_s = (segment.offset_ms - segment.slope * segment.start_s) / 1000
+        end_s = (duration_s + intercept_s) / speed
+        if end_s >= segment.start_s:
+            return end_s if segment is timeline.segments[-1] else min(end_s, segment.end_s)
     return 0.0

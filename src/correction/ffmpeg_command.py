@@ -1,251 +1,235 @@
-"""The ffmpeg command that puts a picture, its mended sound and all else into one file."""
+"""The ffmpeg command that muxes a video, its corrected audio and all other streams."""
 
-from collections.abc import Iterable, Iterator
+import os
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
+import ffmpeg
 import imageio_ffmpeg
-import numpy as np
 
 from ..core.errors import MediaError
 from ..i18n.messages import tr
 from ..media.container import path_argument
 from ..media.reader import audio_blocks
-from ..media.streams import StreamInfo, VideoSource, layout_of, read_cover_art
+from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
-from .audio_codecs import AudioEncoding, choose_encoding, what_is_lost
+from .audio_codecs import AudioEncoding, choose_encoding, describe_losses
 from .duration import DurationMatch
-from .retiming import retime
-from .stream_mapping import COVERS, map_streams, name_of, needs_own_tags
+from .retiming import interleave, retime
+from .stream_mapping import (
+    COVER_ART_TYPES,
+    OutputContainer,
+    describe_stream,
+    map_streams,
+    needs_metadata_tags,
+)
 
-TURNED = ("mp4", "mov", "ipod", "3gp", "matroska", "webm")  # can say that pictures are turned
-START_CODES = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}  # as avi has them
-
-
-def can_copy(film: VideoSource, container: str, held: set[str], repeated: bool) -> bool:
-    """Whether a container can take over the pictures as they are.
-
-    Args:
-        film: the pictures.
-        container: name of the output's format.
-        held: codecs it can hold.
-        repeated: whether they are shown more than once.
-    """
-    # ffmpeg stamps pictures anew that it copies out of a program stream, and wrongly.
-    movable = film.times is not None and film.container != "mpeg" and container != "asf"
-    fits = film.container == container or (film.picture.codec in held and movable)
-    fits = fits and (not film.rotation or container in TURNED)
-    return fits and (not repeated or (movable and film.whole))
+ANNEX_B_FILTERS = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}  # required by avi
+GLOBAL_OPTIONS = ("-loglevel", "error", "-y", "-copyts")
+NO_STREAM = "65535?"  # a map that matches no stream and, being optional, does not fail
 
 
 class OutputCommand:
-    """An ffmpeg command, put together track by track in the order of the output.
+    """An ffmpeg command, composed stream by stream in the order of the output.
 
-    The film is on its own clock, moved so that the first picture is at zero, where sounds start.
+    The source keeps its clock, shifted so that the first frame is at zero, where audio starts.
 
     Args:
-        video_path: the film.
-        film: what ``read_source`` says of it.
-        container: name of the output's format.
-        held: codecs that it can hold.
-        output_path: the name that was asked for.
-        folder: where files may lie until the command has run.
+        source_path: the video.
+        source: what ``read_source`` says of it.
+        container: of the output.
+        output_path: the name of the output, for messages.
+        folder: for temporary files, until the command has run.
 
     Attributes:
-        notes: for the user, what could not be kept as it was.
+        notes: for the user, what could not be preserved.
     """
 
     def __init__(
-        self,
-        video_path: str | Path,
-        film: VideoSource,
-        container: str,
-        held: set[str],
-        output_path: str | Path,
-        folder: Path,
-    ):
-        self._video_path, self._film = Path(video_path), film
-        self._container, self._held = container, held
+        self, source_path: str | Path, source: VideoSource, container: OutputContainer,
+        output_path: str | Path, folder: Path,
+    ):  # fmt: skip
+        self._source_path, self._source, self._container = source_path, source, container
         self._output_path, self._folder = output_path, folder
-        self._inputs = [["-itsoffset", f"{-film.first_s:.6f}", "-i", path_argument(video_path)]]
-        self._options: list[str] = []
-        self._tracks = 0
-        self._attached: list[tuple[Path, str]] = []
-        self._end_s: float | None = None
+        self._suffix = Path(output_path).suffix.lower()
+        offset = f"{-source.first_frame_s:.6f}"
+        self._input = _open(path_argument(source_path), itsoffset=offset)
+        self._streams: list[ffmpeg.Stream] = []
+        self._options: dict[str, object] = {"map_metadata": 0, "map_chapters": 0}
+        self._repeated: list[str] = []  # options given several times
         self.notes: list[str] = []
 
-    def add_picture(self, length: DurationMatch, copied: bool) -> None:
-        """The picture, copied or encoded anew."""
-        film, source, options = self._film, 0, {}
-        if length.times > 1:
-            source = self._open(self._repeated(length.times))
-        if length.times > 1 or length.cut:
-            options["frames"] = length.n_source_frames
-            self._end_s = length.length_s if length.times == 1 else None
+    def add_video(self, target: DurationMatch, copied: bool) -> None:
+        """The video, stream-copied or re-encoded."""
+        source, options = self._source, {}
+        video = self._looped(target.n_plays) if target.n_plays > 1 else self._input
+        if target.n_plays > 1 or target.is_cut:
+            options["frames"] = target.n_frames
+        if target.n_plays == 1 and target.is_cut:  # chapters and subtitles end with the video
+            self._options["t"] = f"{target.duration_s + 0.001:.6f}"
         if copied:
             options["c"] = "copy"
-            if self._container == "avi" and film.picture.codec in START_CODES:
-                options["bsf"] = START_CODES[film.picture.codec]
+            if self._container.name == "avi" and source.video.codec in ANNEX_B_FILTERS:
+                options["bsf"] = ANNEX_B_FILTERS[source.video.codec]
         else:
+            # Of the stream, not a filter node: -filter_complex drops the stream's tags.
             filters = ["pad=ceil(iw/2)*2:ceil(ih/2)*2"]
-            if film.times is None:
+            if source.frame_times_s is None:
                 filters.insert(0, "setpts=round(N/FRAME_RATE/TB)")
             options |= {"filter": ",".join(filters), "fps_mode": "passthrough",
-                        "pix_fmt": "yuv420p", **self._picture_encoder()}  # fmt: skip
+                        "pix_fmt": "yuv420p", **self._choose_video_encoder()}  # fmt: skip
             self.notes.append(
-                tr("the picture was encoded anew: a {suffix} file cannot take over the {codec} of "
-                   "this video as it is", suffix=self._suffix, codec=film.picture.codec)
+                tr("the video was re-encoded: {suffix} cannot hold {codec} without re-encoding",
+                   suffix=self._suffix, codec=source.video.codec)
             )  # fmt: skip
-        if self._container == "avi" and film.even:  # it knows no times, only one rate
-            options["r"] = Fraction(film.fps).limit_denominator(1001)
+        if self._container.name == "avi" and source.is_constant_rate:  # it stores only a rate
+            options["r"] = Fraction(source.fps).limit_denominator(1001)
             if not copied:
                 options["fps_mode"] = "cfr"
-        self._add(f"{source}:{film.picture.index}", options)
+        self._add(video[str(source.video.index)], options)
 
-    def add_sound(self, sound: StreamInfo, replaced: StreamInfo | None) -> None:
-        """The mended sound, which comes on standard input as float32, interleaved.
+    def add_audio(self, audio: StreamInfo, replaced: StreamInfo | None) -> None:
+        """The corrected audio, which comes on standard input as float32, interleaved.
 
         Args:
-            sound: where it comes from.
-            replaced: the film's track whose place it takes, or None.
+            audio: the stream it was made from.
+            replaced: the audio stream of the source that it replaces, or None.
         """
-        made = choose_encoding(sound, self._output_path)
-        self.notes += what_is_lost(sound, made, self._output_path)
+        encoding = choose_encoding(audio, self._output_path)
+        self.notes += describe_losses(audio, encoding, self._output_path)
         language = (replaced.tags if replaced else {}).get("language")
-        tags = ({"language": language} if language else {}) | sound.tags
-        self._encode("pipe:", sound, made, tags, replaced.disposition if replaced else "default")
+        tags = ({"language": language} if language else {}) | audio.tags
+        disposition = replaced.disposition if replaced else "default"
+        self._add_encoded("pipe:", audio, encoding, {"tags": tags, "disposition": disposition})
 
-    def add_further_sound(
-        self, track: StreamInfo, timeline: Timeline | None, length_s: float
+    def add_further_audio(
+        self, stream: StreamInfo, timeline: Timeline | None, duration_s: float
     ) -> None:
-        """Another sound track of the film.
+        """Another audio stream of the source.
 
         Args:
-            track: which.
-            timeline: along which it is laid, too; None: it stays where it is.
-            length_s: of the picture.
+            stream: which.
+            timeline: along which it is retimed, too; None: it is not moved.
+            duration_s: of the video.
         """
-        if timeline is None and track.codec in self._held:
-            self._keep(track, "copy")
-            self.notes.append(tr("{track} is kept as it is", track=name_of(track)))
+        label = describe_stream(stream)
+        if timeline is None and stream.codec in self._container.codecs:
+            self._add_copied(stream, "copy")
+            self.notes.append(tr("{track} copied unchanged", track=label))
             return
-        moved = timeline or Timeline("constant", (Segment(0.0, float("inf"), 0.0),))
-        path, rate = self._folder / f"{track.index}.f32", track.rate or 48000
+        path, sample_rate = self._folder / f"{stream.index}.f32", stream.sample_rate or 48000
         try:
-            blocks = audio_blocks(self._video_path, rate, number=track.number)
+            blocks = audio_blocks(self._source_path, sample_rate, number=stream.number)
             start, block = next(blocks)
         except MediaError:
-            self.notes.append(
-                tr("{track} is left out: it cannot be decoded", track=name_of(track))
-            )  # fmt: skip
+            self.notes.append(tr("{track} dropped: it cannot be decoded", track=label))
             return
-        laid = retime(chain([(start, block)], blocks), rate, moved, round(length_s * rate))
+        applied = timeline or Timeline("constant", (Segment(0.0, float("inf"), 0.0),))
+        n_samples = round(duration_s * sample_rate)
+        retimed = retime(chain([(start, block)], blocks), sample_rate, applied, n_samples)
         with open(path, "wb") as file:
-            file.writelines(interleaved(laid))
+            file.writelines(interleave(retimed))
         self.notes.append(
-            tr("{track} is encoded anew: the output cannot hold it", track=name_of(track))
+            tr("{track} re-encoded: not supported by the output container", track=label)
             if timeline is None
-            else tr("{track} is moved like the first one", track=name_of(track))
+            else tr("{track} shifted with the first audio track", track=label)
         )
-        track = track.decoded(rate, len(block))
-        made = choose_encoding(track, self._output_path)
-        self._encode(str(path), track, made, track.tags, track.disposition)
+        decoded = stream.as_decoded(sample_rate, len(block))
+        encoding = choose_encoding(decoded, self._output_path)
+        options = {"tags": stream.tags, "disposition": stream.disposition}
+        self._add_encoded(path_argument(path), decoded, encoding, options)
 
-    def add_other_tracks(self) -> None:
-        """Subtitles, covers and all else that the container can hold."""
-        kept, notes = map_streams(self._film, self._container, self._held)
-        for one in kept:
-            if one.codec == "attach":
-                self._attach(one.track)
+    def add_other_streams(self) -> None:
+        """Subtitles, cover art and all else that the container can hold."""
+        mapped_streams, notes = map_streams(self._source, self._container)
+        for mapped in sorted(mapped_streams, key=lambda mapped: mapped.codec == "attach"):
+            if mapped.codec == "attach":
+                self._attach(mapped.stream)
             else:
-                self._keep(one.track, one.codec)
+                self._add_copied(mapped.stream, mapped.codec)
         self.notes += notes
 
-    def line(self, aside: Path) -> list[str]:
-        """The command; it writes ``aside`` and reads the mended sound from standard input."""
-        first = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", "-copyts"]
-        about = ["-map_metadata", "0", "-map_chapters", "0"]
-        if needs_own_tags(self._film, self._container):
-            about += ["-movflags", "use_metadata_tags"]
-        if self._end_s is not None:  # chapters and subtitles end with the picture
-            about += ["-t", f"{self._end_s + 0.001:.6f}"]
-        for number, (path, kind) in enumerate(self._attached, self._tracks):
-            about += ["-attach", path_argument(path), f"-metadata:s:{number}", f"mimetype={kind}"]
-        return [*first, *chain(*self._inputs), *self._options, *about, path_argument(aside)]
+    def compile(self, temporary_path: Path) -> list[str]:
+        """The arguments: ffmpeg writes ``temporary_path``, reading audio from standard input."""
+        options = dict(self._options)
+        if needs_metadata_tags(self._source, self._container):
+            options["movflags"] = "use_metadata_tags"
+        # The source comes first, if only as input 0: tags and chapters are copied from there.
+        streams = [self._input[NO_STREAM], *self._streams]
+        output = ffmpeg.output(*streams, _to_latin1(path_argument(temporary_path)), **options)
+        # ffmpeg-python gives each option once, and global_args after the file name, where ffmpeg
+        # ignores options of a file. So global options come before all inputs, with the command,
+        # and what is given several times (tags, attachments) before the file name.
+        executable = [_to_latin1(imageio_ffmpeg.get_ffmpeg_exe()), *GLOBAL_OPTIONS]
+        arguments = ffmpeg.compile(output, cmd=executable)
+        *command, file_name = (os.fsdecode(text.encode("latin-1")) for text in arguments)
+        return [*command, *self._repeated, file_name]
 
-    @property
-    def _suffix(self) -> str:
-        return Path(self._output_path).suffix.lower()
+    def _add(self, stream: ffmpeg.Stream, options: dict) -> None:
+        """Map a stream; ``options`` are those of ffmpeg, and ``tags``."""
+        number = len(self._streams)
+        for key, value in options.pop("tags", {}).items():
+            self._repeated += [f"-metadata:s:{number}", f"{key}={value}"]
+        self._options |= {f"{name}:{number}": value for name, value in options.items()}
+        self._streams.append(stream)
 
-    def _open(self, source: list[str]) -> int:
-        """One more input; its number."""
-        self._inputs.append(source)
-        return len(self._inputs) - 1
+    def _add_copied(self, stream: StreamInfo, codec: str) -> None:
+        options = {"c": codec, "disposition": stream.disposition, "tags": stream.tags}
+        self._add(self._input[str(stream.index)], options)
 
-    def _add(self, source: str, options: dict) -> None:
-        self._options += ["-map", source]
-        for key, value in options.items():
-            values = value if isinstance(value, list) else [value]
-            for one in values:
-                scope = "s:" if key == "metadata" else ""
-                self._options += [f"-{key}:{scope}{self._tracks}", str(one)]
-        self._tracks += 1
+    def _attach(self, cover_art: StreamInfo) -> None:
+        """An attachment: ffmpeg numbers these after all mapped streams."""
+        media_type = COVER_ART_TYPES[cover_art.codec]
+        path = self._folder / f"cover{cover_art.number or ''}.{media_type.rpartition('/')[2]}"
+        path.write_bytes(read_cover_art(self._source_path, cover_art))
+        number = len(self._streams) + self._repeated.count("-attach")
+        self._repeated += ["-attach", path_argument(path)]
+        self._repeated += [f"-metadata:s:{number}", f"mimetype={media_type}"]
 
-    def _keep(self, track: StreamInfo, codec: str) -> None:
-        tags = [f"{key}={value}" for key, value in track.tags.items()]
-        self._add(
-            f"0:{track.index}", {"c": codec, "disposition": track.disposition, "metadata": tags}
-        )
-
-    def _attach(self, cover: StreamInfo) -> None:
-        kind = COVERS[cover.codec]
-        path = self._folder / f"cover{cover.number or ''}.{kind.rpartition('/')[2]}"
-        path.write_bytes(read_cover_art(self._video_path, cover))
-        self._attached.append((path, kind))
-
-    def _encode(
-        self, source: str, sound: StreamInfo, made: AudioEncoding, tags: dict, disposition: str
+    def _add_encoded(
+        self, path: str, audio: StreamInfo, encoding: AudioEncoding, options: dict
     ) -> None:
-        layout = sound.layout
-        options = {"c": made.codec, "ar": made.rate, "disposition": disposition}
-        if made.codec == "libopus" and layout != layout_of(sound.channels):
-            layout = layout_of(sound.channels)
-        if made.channels != sound.channels:
-            options["ac"] = made.channels
-        if made.bit_rate:
-            options["b"] = made.bit_rate
-        if made.codec == "libopus":
-            options["vbr"] = "off"  # else it takes what it thinks fit
-        if made.depth:
-            options["sample_fmt"] = made.depth
-        options["metadata"] = [f"{key}={value}" for key, value in tags.items()]
-        number = self._open(
-            ["-f", "f32le", "-ar", str(sound.rate), "-ch_layout", layout, "-i", source]
-        )
-        self._add(f"{number}:0", options)
+        """Raw float32 samples of a file, encoded."""
+        options = {"c": encoding.codec, "ar": encoding.sample_rate, **options}
+        layout = audio.layout
+        if encoding.codec == "libopus":
+            layout = default_layout(audio.channels)
+            options["vbr"] = "off"  # else the encoder chooses the bitrate
+        if encoding.channels != audio.channels:
+            options["ac"] = encoding.channels
+        if encoding.bit_rate:
+            options["b"] = encoding.bit_rate
+        if encoding.depth:
+            options["sample_fmt"] = encoding.depth
+        raw = _open(path, f="f32le", ar=audio.sample_rate, ch_layout=layout)
+        self._add(raw["0"], options)
 
-    def _repeated(self, times: int) -> list[str]:
-        """The film several times over, as an input."""
-        film = self._film
-        path = path_argument(self._video_path).replace("'", r"'\''")
-        entry = f"file '{path}'\nduration {film.length_s:.6f}\n"
-        script = self._folder / "repeated.txt"
-        script.write_text("ffconcat version 1.0\n" + times * entry, encoding="utf-8")
-        return ["-itsoffset", f"{film.begin_s - film.first_s:.6f}", "-f", "concat", "-safe", "0",
-                "-auto_convert", "0", "-i", path_argument(script)]  # fmt: skip
+    def _looped(self, n_plays: int) -> ffmpeg.Stream:
+        """The source several times over, as an input."""
+        path = path_argument(self._source_path).replace("'", r"'\''")
+        entry = f"file '{path}'\nduration {self._source.duration_s:.6f}\n"
+        script = self._folder / "looped.txt"
+        script.write_bytes(os.fsencode("ffconcat version 1.0\n" + n_plays * entry))
+        offset = f"{self._source.start_s - self._source.first_frame_s:.6f}"
+        script_path = path_argument(script)
+        return _open(script_path, f="concat", safe=0, auto_convert=0, itsoffset=offset)
 
-    def _picture_encoder(self) -> dict:
+    def _choose_video_encoder(self) -> dict:
         """Options of a good encoder for the container."""
         if self._suffix == ".webm":
             return {"c": "libvpx-vp9", "crf": 24, "b": 0, "deadline": "good", "cpu-used": 4,
                     "row-mt": 1}  # fmt: skip
-        if "h264" in self._held and self._suffix not in (".mpg", ".mpeg", ".wmv"):
+        if "h264" in self._container.codecs and self._suffix not in (".mpg", ".mpeg", ".wmv"):
             return {"c": "libx264", "crf": 18}
         return {"q": 3}
 
 
-def interleaved(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
-    """float32 [channels, n] each -> what ffmpeg reads as f32le."""
-    for block in blocks:
-        yield block.T.astype("<f4").tobytes()
+def _open(path: str, **options) -> ffmpeg.Stream:
+    """An input of the command."""
+    return ffmpeg.input(_to_latin1(path), **options)
+
+
+def _to_latin1(argument: str) -> str:
+    """Its bytes as characters: ffmpeg-python encodes arguments, and names need not be UTF-8."""
+    return os.fsencode(argument).decode("latin-1")

@@ -1,172 +1,184 @@
-"""A sound laid under its picture along a timeline: delayed, stretched, or piece by piece.
+"""Audio retimed along an offset timeline: shifted, resampled, or segment by segment.
 
-The sound at second ``t`` of the picture is taken from second ``t − offset(t)`` of the source.
+The audio at second ``t`` of the video is taken from second ``t − offset(t)`` of the source.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import av
 import numpy as np
 
-from ..media.streams import layout_of
+from ..media.streams import default_layout
 from ..scoring.timeline import Segment, Timeline
 
-FADE_S = 0.02  # pieces cross over in this time
-BLOCK = 1 << 14  # samples made at a time
-# Clocks that are wrong by less are mended by resampling, which moves the pitch by as much: 0.5 %
-# is a twelfth of a semitone. Above, the pitch is kept.
-MOST_RESAMPLED = 5.0  # ms in a second
+CROSSFADE_S = 0.02  # between segments
+BLOCK_SAMPLES = 1 << 14  # computed at a time
+# Clock errors up to this are corrected by resampling, which changes the pitch by as much: 0.5 %
+# is a twelfth of a semitone. Beyond, the tempo is changed at the same pitch.
+MAX_RESAMPLED_SLOPE = 5.0  # ms per second
 
 
 def retime(
-    blocks: Iterator[tuple[int, np.ndarray]], rate: int, timeline: Timeline, total: int
+    blocks: Iterator[tuple[int, np.ndarray]], sample_rate: int, timeline: Timeline, n_samples: int
 ) -> Iterator[np.ndarray]:
-    """The sound that belongs under the picture, streamed.
+    """The audio in sync with the video, streamed.
 
     Args:
-        blocks: (place of the first sample, float32 [channels, n]) in order, of which gaps are
-            silent (``media.audio_blocks``).
-        rate: Hz.
-        timeline: the offsets to mend.
-        total: samples to make: beyond the source there is silence.
+        blocks: (index of the first sample, float32 [channels, n]) in order; gaps are silence
+            (``media.audio_blocks``).
+        sample_rate: Hz.
+        timeline: the offsets to be corrected.
+        n_samples: of the output; beyond the source there is silence.
 
     Yields:
-        float32 [channels, n], ``total`` samples in all. Memory does not grow with the length.
+        float32 [channels, n], ``n_samples`` in all. Memory does not grow with the duration.
     """
-    source = _Source(blocks)
-    fade = round(FADE_S * rate)
-    edges = [0, *(round(piece.end_s * rate) for piece in timeline.pieces[:-1]), total]
-    edges = [min(max(edge, 0), total) for edge in edges]
-    tail = None  # of the piece before, over which the next one fades in
+    source = _SourceBuffer(blocks)
+    fade = round(CROSSFADE_S * sample_rate)
+    segments = timeline.segments
+    edges = [0, *(round(segment.end_s * sample_rate) for segment in segments[:-1]), n_samples]
+    edges = [min(max(edge, 0), n_samples) for edge in edges]
+    tail = None  # of the previous segment, into which the next one is crossfaded
     for number, (first, last) in enumerate(pairwise(edges)):
-        piece = timeline.pieces[number]
-        following = timeline.pieces[number + 1 :]
+        segment, following = segments[number], segments[number + 1 :]
         # A jump may lead back in the source.
-        back = max((_place(piece, last, rate) - _place(other, last, rate) for other in following),
-                   default=0)  # fmt: skip
-        source.keep = max(0, round(back)) + 2 * fade
-        over = min(fade, total - last) if following else 0
-        made = _Stretched(source, piece, first, last + over, rate)
-        yield from _crossed(made, last - first, tail)
-        tail = made.take(over)
+        position = _source_position(segment, last, sample_rate)
+        rewind = max((position - _source_position(later, last, sample_rate) for later in following),
+                     default=0)  # fmt: skip
+        source.n_retained = max(0, round(rewind)) + 2 * fade
+        overlap = min(fade, n_samples - last) if following else 0
+        reader = _SegmentReader(source, segment, first, last + overlap, sample_rate)
+        yield from _crossfade(reader, last - first, tail)
+        tail = reader.read(overlap)
 
 
-def _place(piece: Segment, sample: int, rate: int) -> float:
-    """Where in the source a sample of the picture's clock is taken from."""
-    return sample - piece.at(sample / rate) * rate / 1000
+def _source_position(segment: Segment, sample: int, sample_rate: int) -> float:
+    """The sample of the source that belongs to a sample of the output."""
+    return sample - segment.offset_at(sample / sample_rate) * sample_rate / 1000
 
 
-class _Source:
-    """Samples of a stream by their place, read forwards, a little of the past kept."""
+class _SourceBuffer:
+    """Samples of a stream by their index, read forwards; the last ``n_retained`` can be re-read."""
 
     def __init__(self, blocks: Iterator[tuple[int, np.ndarray]]):
         self._blocks = blocks
         start, block = next(blocks)
         self.channels = len(block)
-        self._held = [(start, block)]
+        self._buffered = [(start, block)]
         self._end = start + block.shape[1]
-        self.keep = 0
+        self.n_retained = 0
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """float32 [channels, count] from place ``first``; silence where there is nothing."""
+        """float32 [channels, count] from sample ``first``; silence where there is none."""
         while self._end < first + count:
             following = next(self._blocks, None)
             if following is None:
                 break
-            self._held.append(following)
+            self._buffered.append(following)
             self._end = following[0] + following[1].shape[1]
-        oldest = first - self.keep
-        self._held = [(at, block) for at, block in self._held if at + block.shape[1] > oldest]
-        found = np.zeros((self.channels, count), np.float32)
-        for at, block in self._held:
-            low, high = max(at, first), min(at + block.shape[1], first + count)
+        oldest = first - self.n_retained
+        self._buffered = [(start, block) for start, block in self._buffered
+                          if start + block.shape[1] > oldest]  # fmt: skip
+        samples = np.zeros((self.channels, count), np.float32)
+        for start, block in self._buffered:
+            low, high = max(start, first), min(start + block.shape[1], first + count)
             if low < high:
-                found[:, low - first : high - first] = block[:, low - at : high - at]
-        return found
+                samples[:, low - first : high - first] = block[:, low - start : high - start]
+        return samples
 
 
-class _Stretched:
-    """The samples ``first … last − 1`` of the picture's clock, made along a piece."""
+class _SegmentReader:
+    """The samples ``first … last − 1`` of the output, along one segment."""
 
-    def __init__(self, source: _Source, piece: Segment, first: int, last: int, rate: int):
-        self._source, self._left = source, last - first
-        self._at = round(_place(piece, first, rate))
-        self._stretcher = _stretcher(piece.slope, rate, source.channels)
+    def __init__(
+        self, source: _SourceBuffer, segment: Segment, first: int, last: int, sample_rate: int
+    ):
+        self._source, self._n_remaining = source, last - first
+        self._position = round(_source_position(segment, first, sample_rate))
+        self._change_speed = _speed_changer(segment.slope, sample_rate, source.channels)
         self._ready = np.zeros((source.channels, 0), np.float32)
 
-    def take(self, count: int) -> np.ndarray:
+    def read(self, count: int) -> np.ndarray:
         """The next samples, at most ``count``."""
-        count = min(count, self._left)
-        self._left -= count
-        if self._stretcher is None:
-            found = self._source.read(self._at, count)
-            self._at += count
-            return found
+        count = min(count, self._n_remaining)
+        self._n_remaining -= count
+        if self._change_speed is None:
+            samples = self._source.read(self._position, count)
+            self._position += count
+            return samples
         while self._ready.shape[1] < count:
-            more = self._stretcher(self._source.read(self._at, BLOCK))
-            self._at += BLOCK
-            self._ready = np.concatenate([self._ready, more], axis=1)
-        found, self._ready = self._ready[:, :count], self._ready[:, count:]
-        return found
+            block = self._change_speed(self._source.read(self._position, BLOCK_SAMPLES))
+            self._position += BLOCK_SAMPLES
+            self._ready = np.concatenate([self._ready, block], axis=1)
+        samples, self._ready = self._ready[:, :count], self._ready[:, count:]
+        return samples
 
 
-def _crossed(made: _Stretched, count: int, tail: np.ndarray | None) -> Iterator[np.ndarray]:
-    """``count`` samples of a stream, the first of them faded in over the end of another one."""
+def _crossfade(reader: _SegmentReader, count: int, tail: np.ndarray | None) -> Iterator[np.ndarray]:
+    """``count`` samples of a segment, crossfaded with the tail of the previous one."""
     if tail is not None and tail.shape[1]:
-        block = made.take(min(tail.shape[1], count))
+        block = reader.read(min(tail.shape[1], count))
         tail = tail[:, : block.shape[1]]
-        rise = (np.arange(block.shape[1], dtype=np.float32) + 0.5) / max(1, block.shape[1])
-        yield block * rise + tail * (1 - rise)
+        gain = (np.arange(block.shape[1], dtype=np.float32) + 0.5) / max(1, block.shape[1])
+        yield block * gain + tail * (1 - gain)
         count -= block.shape[1]
     while count > 0:
-        block = made.take(min(BLOCK, count))
+        block = reader.read(min(BLOCK_SAMPLES, count))
         yield block
         count -= block.shape[1]
 
 
-def _stretcher(slope: float, rate: int, channels: int):
-    """What makes a source longer or shorter, block by block; None for none.
+def _speed_changer(
+    slope: float, sample_rate: int, channels: int
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Changes the speed of a source block by block; None for no change.
 
-    A second of the picture's clock takes ``1 − slope / 1000`` seconds of the source.
+    A second of the output takes ``1 − slope / 1000`` seconds of the source.
     """
-    pace = 1 - slope / 1000
+    speed = 1 - slope / 1000
     if slope == 0:
         return None
-    if abs(slope) <= MOST_RESAMPLED:
+    if abs(slope) <= MAX_RESAMPLED_SLOPE:
         import soxr
 
-        stream = soxr.ResampleStream(rate * pace, rate, channels, dtype="float32")
+        stream = soxr.ResampleStream(sample_rate * speed, sample_rate, channels, dtype="float32")
         return lambda block: stream.resample_chunk(np.ascontiguousarray(block.T)).T
-    return _Tempo(pace, rate, channels)
+    return _TempoFilter(speed, sample_rate, channels)
 
 
-class _Tempo:
-    """ffmpeg's atempo: another pace at the same pitch."""
+class _TempoFilter:
+    """ffmpeg's atempo: another tempo at the same pitch."""
 
-    def __init__(self, pace: float, rate: int, channels: int):
-        self._rate, self._layout = rate, layout_of(channels)
+    def __init__(self, tempo: float, sample_rate: int, channels: int):
+        self._sample_rate, self._layout = sample_rate, default_layout(channels)
         self._graph = av.filter.Graph()
-        entry = self._graph.add_abuffer(
-            sample_rate=rate, format="fltp", layout=self._layout, time_base=f"1/{rate}"
-        )
-        tempo = self._graph.add("atempo", f"{pace:.9f}")
-        end = self._graph.add("abuffersink")
-        entry.link_to(tempo)
-        tempo.link_to(end)
+        source = self._graph.add_abuffer(
+            sample_rate=sample_rate, format="fltp", layout=self._layout,
+            time_base=f"1/{sample_rate}",
+        )  # fmt: skip
+        atempo = self._graph.add("atempo", f"{tempo:.9f}")
+        source.link_to(atempo)
+        atempo.link_to(self._graph.add("abuffersink"))
         self._graph.configure()
-        self._at, self._channels = 0, channels
+        self._pts, self._channels = 0, channels
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(block, np.float32), format="fltp", layout=self._layout
         )
-        frame.sample_rate, frame.pts = self._rate, self._at
-        self._at += block.shape[1]
+        frame.sample_rate, frame.pts = self._sample_rate, self._pts
+        self._pts += block.shape[1]
         self._graph.push(frame)
-        found = [np.zeros((self._channels, 0), np.float32)]
+        parts = [np.zeros((self._channels, 0), np.float32)]
         while True:
             try:
-                found.append(self._graph.pull().to_ndarray())
+                parts.append(self._graph.pull().to_ndarray())
             except (av.error.BlockingIOError, av.error.EOFError):
-                return np.concatenate(found, axis=1)
+                return np.concatenate(parts, axis=1)
+
+
+def interleave(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
+    """float32 [channels, n] each -> bytes of f32le samples, interleaved."""
+    for block in blocks:
+        yield block.T.astype("<f4").tobytes()

@@ -1,4 +1,4 @@
-"""A film that was written is read again: whether it is what it should be, and what it lost."""
+"""Reads a written video back: whether it is complete, and what its container could not hold."""
 
 from pathlib import Path
 
@@ -7,53 +7,58 @@ from ..i18n.messages import tr
 from ..media.streams import VideoSource, read_source
 from .duration import DurationMatch
 
-SLACK_S = 0.15  # the last block of a sound may be longer than what is in it
+DURATION_TOLERANCE_S = 0.15  # the last audio packet may be longer than the audio in it
 
 
 def verify_output(
-    path: Path, output_path: str | Path, film: VideoSource, length: DurationMatch, copied: bool
+    path: Path, output_path: str | Path, source: VideoSource, target: DurationMatch, copied: bool
 ) -> list[str]:
-    """Compare a written film with what it was made from.
+    """Compare a written video with its source.
 
     Args:
-        path: the file that was written.
+        path: the written file.
         output_path: the name it will get.
-        film: where its pictures come from.
-        length: what it should have.
-        copied: whether the pictures were taken over as they are.
+        source: where its frames come from.
+        target: the frames and seconds it should have.
+        copied: whether the video was stream-copied.
 
     Returns:
-        notes: what of the film the container could not hold.
+        notes: what the container could not hold.
 
     Raises:
-        OutputError: pictures or seconds are missing.
+        OutputError: frames or seconds are missing.
     """
     try:
-        made = read_source(path)
-        wrong = _wrong(made, film, length, copied)
+        output = read_source(path)
+        fault = _find_fault(output, source, target, copied)
     except MediaError as error:
-        wrong = str(error)
-    if wrong:
+        fault = str(error)
+    if fault:
         raise OutputError(
-            tr("cannot write {path}: {why}", path=output_path, why=wrong)
+            tr("cannot write {path}: {why}", path=output_path, why=fault)
         )  # fmt: skip
     notes = []
-    if film.chapters and not made.chapters:
-        notes.append(tr("the chapters are left out: the output cannot hold them"))
-    if film.title and not made.title:
-        notes.append(tr("the title is left out: the output cannot hold it"))
+    if source.n_chapters and not output.n_chapters:
+        notes.append(tr("chapters dropped: not supported by the output container"))
+    if source.title and not output.title:
+        notes.append(tr("title dropped: not supported by the output container"))
     return notes
 
 
-def _wrong(made: VideoSource, film: VideoSource, length: DurationMatch, copied: bool) -> str | None:
-    # Where pictures are damaged, or encoded anew, a decoder may drop some.
-    slack = 0 if copied and film.whole else 2 + length.n_source_frames // 50
-    fewest = length.n_source_frames - slack - (film.hidden if copied else 0)
-    if not fewest <= made.n_source_frames <= length.n_source_frames + slack:
-        return tr("it came out with {found} pictures instead of {expected}",
-                  found=made.n_source_frames, expected=length.n_source_frames)  # fmt: skip
-    for found in (made.length_s, made.sounds[0].end_s - made.first_s if made.sounds else 0.0):
-        if abs(found - length.length_s) > SLACK_S + (2 + slack) / film.fps:
-            return tr("it came out {found:.2f} s long instead of {expected:.2f} s",
-                      found=found, expected=length.length_s)  # fmt: skip
+def _find_fault(
+    output: VideoSource, source: VideoSource, target: DurationMatch, copied: bool
+) -> str | None:
+    # A decoder may drop frames where they are damaged or re-encoded.
+    tolerance = 0 if copied and source.is_intact else 2 + target.n_frames // 50
+    min_frames = target.n_frames - tolerance - (source.n_hidden_frames if copied else 0)
+    if not min_frames <= output.n_frames <= target.n_frames + tolerance:
+        return tr("the output has {found} frames instead of {expected}",
+                  found=output.n_frames, expected=target.n_frames)  # fmt: skip
+    audio = output.audio_streams[0] if output.audio_streams else None
+    audio_s = audio.end_s - output.first_frame_s if audio else 0.0
+    for duration_s in (output.duration_s, audio_s):
+        tolerance_s = DURATION_TOLERANCE_S + (2 + tolerance) / source.fps
+        if abs(duration_s - target.duration_s) > tolerance_s:
+            return tr("the output is {found:.2f} s long instead of {expected:.2f} s",
+                      found=duration_s, expected=target.duration_s)  # fmt: skip
     return None

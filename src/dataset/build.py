@@ -14,48 +14,120 @@ from pathlib import Path
 from ..core.config import Config, DataConfig
 from ..core.errors import DatasetError, LipSyncError, NoAudioError, OutputError
 from ..core.files import ensure_folder, file_sha256, written_atomically
+from ..core.notes import note_text
+from ..core.progress import Progress, no_progress
 from ..core.workers import Crashed, map_in_processes
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
 from ..media.container import check_file
 from ..preprocessing.clip_features import ClipFeatures
-from ..preprocessing.extract import extract_clip
+from ..preprocessing.extract import ExtractOptions, extract_clip
 from .clips import Clip
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
-    index_for,
-    remove_replaced,
+    load_index_to_extend,
+    remove_unreferenced_samples,
     sample_settings,
     write_index,
 )
 
-MIN_SPEECH_FRAMES = 5  # a sample with less speech teaches nothing
-SAVE_EVERY_S = 10  # the index is brought up to date this often while clips are processed
+MIN_SPEECH_FRAMES = 5  # nothing can be learned from a sample with less speech
+SAVE_EVERY_S = 10  # interval at which the index is written while clips are processed
+
+ClipResult = str | tuple[list[dict], bool]  # see ``process_clip``
 
 
 @dataclass
 class ProcessingReport:
-    """What a run did.
+    """Result of a run.
 
     Attributes:
         samples: records of the index.
-        skipped: (clip, reason) of those left out.
-        in_part: (clip, what was left out of it).
-        reused: clips that were done already.
-        own_sound: clips without a sound file.
-        gone: clips of the index that are not in the video folder any more.
-        skipped_table, in_part_table: the same as files.
+        skipped: (clip, reason) of those that cannot be used.
+        partially_used: (clip, what of it was skipped).
+        n_reused: clips that were processed already.
+        n_embedded_audio: clips without an audio file.
+        n_missing: clips of the index that are no longer in the video folder.
+        skipped_table, partially_used_table: the two lists as .csv files.
     """
 
     samples: list[dict] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    in_part: list[tuple[str, str]] = field(default_factory=list)
-    reused: int = 0
-    own_sound: int = 0
-    gone: int = 0
+    partially_used: list[tuple[str, str]] = field(default_factory=list)
+    n_reused: int = 0
+    n_embedded_audio: int = 0
+    n_missing: int = 0
     skipped_table: Path | None = None
-    in_part_table: Path | None = None
+    partially_used_table: Path | None = None
+
+    def add(self, clip: Clip, result: ClipResult) -> None:
+        """Count the result of a clip."""
+        if isinstance(result, str):
+            self.skipped.append((clip.name, result))
+            return
+        records, is_reused = result
+        self.n_reused += is_reused
+        self.n_embedded_audio += clip.audio is None
+        if records and records[0]["notes"]:
+            self.partially_used.append((clip.name, "; ".join(records[0]["notes"])))
+
+    def write_tables(self, folder: Path, index_name: str) -> None:
+        """Write ``skipped`` and ``partially_used`` beside the index."""
+        self.skipped_table = _table_path(folder, "skipped", index_name)
+        _write_table(self.skipped_table, ("video", "reason"), self.skipped)
+        self.partially_used_table = _table_path(folder, "used_in_part", index_name)
+        _write_table(self.partially_used_table, ("video", "left out"), self.partially_used)
+
+
+class _GrowingIndex:
+    """An index on disk that is extended as clips are finished.
+
+    Attributes:
+        old_records: its records at the start, by clip.
+    """
+
+    def __init__(self, path: Path, settings: dict, clips: list[Clip], overwrite: bool, prune: bool):
+        self._path, self._settings = path, settings
+        self._clip_names = [clip.name for clip in clips]
+        self.old_records = load_index_to_extend(path, settings, overwrite)
+        self._records = dict(self.old_records)  # clips that an interrupted run misses stay
+        if prune:
+            self._records = {
+                name: self.old_records[name] for name in self._clip_names
+                if name in self.old_records
+            }  # fmt: skip
+        self._saved_at = time.monotonic()
+
+    @property
+    def n_missing(self) -> int:
+        """Clips of the old index that are not among the clips of this run."""
+        return len(set(self.old_records) - set(self._clip_names))
+
+    @property
+    def samples(self) -> list[dict]:
+        """Records in the order of the clips, each once."""
+        names = dict.fromkeys([*self._clip_names, *self._records])
+        return [record for name in names for record in self._records.get(name, [])]
+
+    def set_result(self, clip: Clip, result: ClipResult) -> None:
+        """Replace the records of a clip; those of a file that is missing now stay."""
+        if not isinstance(result, str):
+            self._records[clip.name] = result[0]
+        elif os.path.exists(clip.video):
+            self._records[clip.name] = []
+
+    def save(self) -> None:
+        """Write the index; only then remove the samples that were replaced."""
+        samples = self.samples
+        write_index(self._path, self._settings, samples)
+        remove_unreferenced_samples(self._path.parent, self.old_records, samples)
+        self._saved_at = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Write the index every few seconds."""
+        if time.monotonic() - self._saved_at > SAVE_EVERY_S:
+            self.save()
 
 
 def process_clips(
@@ -64,168 +136,160 @@ def process_clips(
     index_name: str = INDEX_NAME,
     overwrite: bool = False,
     prune: bool = False,
+    progress: Progress = no_progress,
 ) -> ProcessingReport:
     """Turn clips into samples; the index on disk grows as clips are finished.
 
-    A clip whose content is that of the index is taken from there. A clip that cannot be used is
-    reported, never raised.
+    A clip that is unchanged since it was added to the index is not processed again. A clip that
+    cannot be used is reported, never raised.
 
     Args:
         config: the settings.
         clips: what to process.
         index_name: of the index in ``data.processed_dir``.
-        overwrite: begin anew where the index was made with other settings.
-        prune: drop samples of clips that are not among ``clips`` any more.
+        overwrite: start over where the index was made with other settings.
+        prune: drop samples of clips that are no longer among ``clips``.
+        progress: reports the clips; what it returns is closed, so that a bar ends before an error
+            is printed.
 
     Raises:
         DatasetError: the index was made with other settings.
         DetectorError: the detector cannot be started.
         OutputError: the results cannot be written.
     """
-    from tqdm import tqdm
-
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
     ensure_folder(folder / SAMPLES_FOLDER)
     settings = sample_settings(config.data)
-    known = index_for(folder / index_name, settings, overwrite)
-    done = dict(known)  # what an interrupted run does not reach stays in the index
-    report = ProcessingReport(gone=len(set(known) - {clip.name for clip in clips}))
-    if prune:
-        done = {clip.name: known[clip.name] for clip in clips if clip.name in known}
-    saved = time.monotonic()
-
-    def save():
-        names = dict.fromkeys([clip.name for clip in clips] + list(done))  # each once, in order
-        report.samples = [record for name in names for record in done.get(name, [])]
-        write_index(folder / index_name, settings, report.samples)
-        # Only now nothing leads to the samples that were replaced.
-        remove_replaced(folder, known, report.samples)
-
-    jobs = [(clip, known.get(clip.name, [])) for clip in clips]
+    index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
+    report = ProcessingReport(n_missing=index.n_missing)
+    jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
     try:
         with (
-            tqdm(total=len(clips), desc=tr("processing videos"), unit="it") as bar,
             closing(
                 map_in_processes(process_clip, config.data, jobs, config.data.num_workers)
             ) as results,
+            closing(progress(results, tr("processing videos"), len(clips))) as reported_results,
         ):
-            for (clip, _), result in results:
+            for (clip, _), result in reported_results:
                 if isinstance(result, Crashed):
                     result = tr("unreadable: the decoder crashed on {path}", path=clip.video)
-                if isinstance(result, str):
-                    report.skipped.append((clip.name, result))
-                    if os.path.exists(clip.video):  # else it is gone, and what is known stays
-                        done[clip.name] = []
-                else:
-                    records, reused = result
-                    done[clip.name] = records
-                    report.reused += reused
-                    report.own_sound += clip.audio is None
-                    if records and records[0]["notes"]:
-                        report.in_part.append((clip.name, "; ".join(records[0]["notes"])))
-                bar.update()
-                if time.monotonic() - saved > SAVE_EVERY_S:
-                    save()
-                    saved = time.monotonic()
+                report.add(clip, result)
+                index.set_result(clip, result)
+                index.save_if_due()
     finally:
-        # Of processes that went down, or that Ctrl+C ended in the middle.
-        left = {path.name: path for path in (folder / SAMPLES_FOLDER).glob(".*")}
-        for name in left.keys() & {_workplace(folder, clip).name for clip in clips}:
-            shutil.rmtree(left[name], ignore_errors=True)
-        save()
-    report.skipped_table = _table(folder, "skipped", index_name)
-    _write_table(report.skipped_table, ("video", "reason"), report.skipped)
-    report.in_part_table = _table(folder, "used_in_part", index_name)
-    _write_table(report.in_part_table, ("video", "left out"), report.in_part)
+        _remove_work_folders(folder, clips)
+        index.save()
+    report.samples = index.samples
+    report.write_tables(folder, index_name)
     return report
 
 
-def _table(folder: Path, what: str, index_name: str) -> Path:
+def _table_path(folder: Path, name: str, index_name: str) -> Path:
     """``dataset_index.shard-0-of-2.pkl`` goes with ``skipped.shard-0-of-2.csv``."""
-    return folder / f"{what}{Path(index_name).stem.removeprefix(Path(INDEX_NAME).stem)}.csv"
+    return folder / f"{name}{Path(index_name).stem.removeprefix(Path(INDEX_NAME).stem)}.csv"
 
 
-def _write_table(path: Path, head: tuple, rows: list[tuple]) -> None:
+def _write_table(path: Path, header: tuple, rows: list[tuple]) -> None:
     with (
-        written_atomically(path) as aside,
-        # With a byte order mark, spreadsheets read Chinese right.
+        written_atomically(path) as temporary_path,
+        # With a byte order mark, spreadsheets read Chinese correctly.
         # Old archives hold names that are not UTF-8.
-        open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
+        open(
+            temporary_path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace"
+        ) as file,
     ):
-        csv.writer(file).writerows([head, *sorted(rows)])
+        csv.writer(file).writerows([header, *sorted(rows)])
 
 
 @cache
-def _detector(settings: DataConfig) -> Detector:
+def _cached_detector(settings: DataConfig) -> Detector:
     return make_detector(settings)
 
 
-def process_clip(
-    settings: DataConfig, job: tuple[Clip, list[dict]]
-) -> str | tuple[list[dict], bool]:
-    """One clip: its records and whether they were there already, or the reason why it cannot be
-    used.
+def process_clip(settings: DataConfig, job: tuple[Clip, list[dict]]) -> ClipResult:
+    """Process one clip.
+
+    Args:
+        settings: the ``data`` section.
+        job: the clip and its records in the old index.
+
+    Returns:
+        its records and whether they were there already, or the reason why it cannot be used.
 
     Raises:
         OutputError: the samples cannot be written; no other clip's could.
     """
-    clip, known = job
-    folder = Path(settings.processed_dir)
-    workplace = _workplace(folder, clip)
-    shutil.rmtree(workplace, ignore_errors=True)  # a killed run may have left it
+    clip, old_records = job
     try:
-        for source in filter(None, (clip.video, clip.audio)):
-            check_file(source)
-        digests = {
-            "video_sha256": file_sha256(clip.video),
-            "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
-        }
-        if known and all(
-            digests.items() <= record.items() and (folder / record["file"]).is_file()
-            for record in known
-        ):
-            return known, True
-        stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
-        ensure_folder(workplace)
-        try:
-            features = extract_clip(
-                clip.video, clip.audio, settings, _detector(settings), workplace,
-                settings.min_frames,
-            )  # fmt: skip
-            return _samples_of(clip, features, folder, stem, digests), False
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+        return _process(settings, clip, old_records)
     except OutputError:
         raise
     except NoAudioError as error:
         if clip.audio:
             return str(error)
         return tr(
-            "no matching audio file: {path} has no sound of its own; put {stem}.wav into {folder}",
+            "no matching audio file: {path} has no audio track; put {stem}.wav into {folder}",
             path=clip.video, stem=clip.video.stem, folder=settings.audio_dir,
         )  # fmt: skip
     except LipSyncError as error:
         return str(error)
-    # One bad clip must never end the run, whatever a decoder makes of it.
+    # One bad clip must never end the run, whatever a decoder raises.
     except Exception as error:
         return tr(
             "unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}"
         )
 
 
-def _samples_of(
+def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple[list[dict], bool]:
+    """Extract the features of a clip and write its samples, unless they are there already.
+
+    Raises:
+        LipSyncError: the clip cannot be used, or its samples cannot be written.
+    """
+    folder = Path(settings.processed_dir)
+    work_folder = _work_folder(folder, clip)
+    shutil.rmtree(work_folder, ignore_errors=True)  # a killed run may have left it
+    for source in filter(None, (clip.video, clip.audio)):
+        check_file(source)
+    digests = {
+        "video_sha256": file_sha256(clip.video),
+        "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
+    }
+    if old_records and all(
+        digests.items() <= record.items() and (folder / record["file"]).is_file()
+        for record in old_records
+    ):
+        return old_records, True
+    stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
+    ensure_folder(work_folder)
+    try:
+        features = extract_clip(
+            clip.video, clip.audio, settings, _cached_detector(settings), work_folder,
+            ExtractOptions(settings.min_frames),
+        )  # fmt: skip
+        return _store_samples(clip, features, folder, stem, digests), False
+    finally:
+        shutil.rmtree(work_folder, ignore_errors=True)
+
+
+def _store_samples(
     clip: Clip, features: ClipFeatures, folder: Path, stem: str, digests: dict
-) -> list[dict] | str:
-    """Give the samples their names; their records."""
-    spoken = [track for track in features.tracks if track.spoken >= MIN_SPEECH_FRAMES]
-    if not spoken:
+) -> list[dict]:
+    """Move the samples with enough speech to their final names; their records.
+
+    Raises:
+        DatasetError: no sample has enough speech.
+        OutputError: a sample cannot be moved.
+    """
+    tracks = [track for track in features.tracks if track.n_speech_frames >= MIN_SPEECH_FRAMES]
+    if not tracks:
         raise DatasetError(
-            tr("nobody speaks while the face is seen in {path}: use clips of people talking",
+            tr("no speech while a face is visible in {path}: use talking-head videos",
                path=clip.video)
         )  # fmt: skip
     records = []
-    for number, track in enumerate(spoken):
+    for number, track in enumerate(tracks):
         file = f"{SAMPLES_FOLDER}/{stem}-{number}.npy"
         try:
             os.replace(track.path, folder / file)
@@ -243,9 +307,9 @@ def _samples_of(
                 "n_frames": track.n_frames,
                 "fps": features.info.fps,
                 "face_share": features.face_share,
-                "speech_share": track.spoken / track.n_frames,
-                "faces": features.faces,
-                "notes": features.notes,
+                "speech_share": track.n_speech_frames / track.n_frames,
+                "faces": features.n_faces,
+                "notes": [note_text(note) for note in features.notes],
                 "offset_ms": 0.0,
                 **digests,
             }
@@ -253,12 +317,19 @@ def _samples_of(
     return records
 
 
-def _workplace(folder: Path, clip: Clip) -> Path:
-    """Where a clip is worked on; named for it alone, so that it is found again."""
+def _work_folder(folder: Path, clip: Clip) -> Path:
+    """Where a clip is processed; its name depends on the clip's alone, so it is found again."""
     return folder / SAMPLES_FOLDER / f".{_file_stem(clip.name)}"
 
 
-def _file_stem(name: str, *made_from) -> str:
+def _remove_work_folders(folder: Path, clips: list[Clip]) -> None:
+    """Remove what crashed or interrupted processes left of these clips."""
+    path_by_name = {path.name: path for path in (folder / SAMPLES_FOLDER).glob(".*")}
+    for name in path_by_name.keys() & {_work_folder(folder, clip).name for clip in clips}:
+        shutil.rmtree(path_by_name[name], ignore_errors=True)
+
+
+def _file_stem(name: str, *dependencies) -> str:
     """A file name for any clip name, distinct for distinct names, contents and settings."""
     plain = re.sub(r"[^\w-]+", "_", Path(name).stem)[:40]
-    return f"{plain}-{sha256(repr((name, *made_from)).encode()).hexdigest()[:12]}"
+    return f"{plain}-{sha256(repr((name, *dependencies)).encode()).hexdigest()[:12]}"

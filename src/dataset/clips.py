@@ -1,7 +1,7 @@
-"""Which clips there are: videos and the sound that goes with each."""
+"""Which clips there are: videos and the audio that goes with each."""
 
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,17 @@ from ..core.errors import DatasetError
 from ..i18n.messages import tr
 from ..media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Clip:
-    """A video and its sound.
+    """A video and its audio.
 
     Attributes:
         name: path of the video relative to the video folder, with ``/``.
         video: the video file.
-        audio: the sound file, or None: the video's own sound.
+        audio: the audio file, or None: the video's own audio track.
     """
 
     name: str
@@ -28,12 +30,12 @@ class Clip:
 
     @property
     def speaker(self) -> str:
-        """The folder under the video folder; empty where the clip lies in none."""
+        """The folder in the video folder; empty where the clip is in none."""
         return self.name.split("/")[0] if "/" in self.name else ""
 
 
 def find_clips(settings: DataConfig) -> list[Clip]:
-    """All videos under ``data.video_dir``, each with the sound file of its name, if any.
+    """All videos under ``data.video_dir``, each with the audio file of its name, if any.
 
     ``videos/anna/one.mp4`` goes with ``audios/anna/one.wav`` or ``audios/one.wav``. Links are
     followed. What is named like a video but is none is listed, too: processing says why.
@@ -45,44 +47,45 @@ def find_clips(settings: DataConfig) -> list[Clip]:
     paths = sorted(path for path in _walk(videos) if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise DatasetError(
-            tr("no video in {folder}: put clips of talking people there (mp4, avi, mov, mkv, "
-               "webm, …), and their sound, if it is apart, into {audios} under the same name",
+            tr("no video in {folder}: put talking-head videos there (mp4, avi, mov, mkv, webm, …), "
+               "and audio files of the same names, if any, into {audios}",
                folder=videos, audios=audios)
         )  # fmt: skip
+    names = [path.relative_to(videos) for path in paths]
     return [
-        Clip(path.relative_to(videos).as_posix(), path, _sound_of(path.relative_to(videos), audios))
-        for path in paths
+        Clip(name.as_posix(), path, _find_audio(name, audios))
+        for name, path in zip(names, paths, strict=True)
     ]
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    """Everything under a folder, through links, but no folder twice: where it really is, if that
-    is under the folder, too."""
-    visited, waiting = set(), [top]
-    while waiting:
-        for folder, folders, files in os.walk(waiting.pop(0), onerror=_unlisted):
-            place = os.path.realpath(folder)
-            if place in visited:
-                folders.clear()
+    """Everything under a folder, through links, but no folder twice: a folder that is really
+    under it comes by its own path and not by a link's."""
+    visited, queue = set(), [top]
+    while queue:
+        for folder, subfolders, files in os.walk(queue.pop(0), onerror=_warn_unlisted):
+            real_path = os.path.realpath(folder)
+            if real_path in visited:
+                subfolders.clear()
                 continue
-            visited.add(place)
-            yield from (Path(folder) / name for name in [*folders, *files])
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inner = [Path(folder) / name for name in folders]
-            waiting += filter(os.path.islink, inner)  # ``walk`` passes them by
+            visited.add(real_path)
+            yield from (Path(folder) / name for name in [*subfolders, *files])
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            paths = [Path(folder) / name for name in subfolders]
+            queue += filter(os.path.islink, paths)  # ``os.walk`` does not follow them
 
 
-def _unlisted(error: OSError) -> None:
+def _warn_unlisted(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
-        print(tr("cannot list {path}: {why}", path=error.filename, why=error.strerror),
-              file=sys.stderr)  # fmt: skip
+        logger.warning(tr("cannot list {path}: {why}", path=error.filename, why=error.strerror))
 
 
-def _sound_of(name: Path, audios: Path) -> Path | None:
-    for base in (audios / name.parent, audios):
+def _find_audio(video_name: Path, audios: Path) -> Path | None:
+    """The audio file of a video's name, in the folder of the same name or in ``audios``."""
+    for folder in (audios / video_name.parent, audios):
         for suffix in AUDIO_SUFFIXES:
-            for written in (suffix, suffix.upper()):
-                candidate = base / (name.stem + written)
+            for spelling in (suffix, suffix.upper()):
+                candidate = folder / (video_name.stem + spelling)
                 if os.path.isfile(candidate):
                     return candidate
     return None

@@ -1,4 +1,4 @@
-"""The index of the samples: written by data_processing, read by dataset.
+"""The index of the samples: written by data_processing, read by training and evaluation.
 
 ``dataset_index.pkl`` is a pickle of plain builtins::
 
@@ -8,11 +8,12 @@
                   "face_share", "speech_share", "faces", "notes", "offset_ms",
                   "video_sha256", "audio_sha256"}, …]}
 
-``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it was found.
+``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it could be measured.
 
-``file`` is relative to the index; ``sample_file`` says what is in it.
+``file`` is relative to the index; ``preprocessing.track_file`` describes its content.
 """
 
+import logging
 import os
 import pickle
 from pathlib import Path, PurePath
@@ -22,6 +23,8 @@ from ..core.errors import DatasetError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
 
+logger = logging.getLogger(__name__)
+
 INDEX_NAME = "dataset_index.pkl"
 SAMPLES_FOLDER = "samples"  # beside the index
 VERSION = 2
@@ -30,10 +33,11 @@ SAMPLE_SETTINGS = (
     "input_size", "fps", "sample_rate", "n_mfcc", "detector", "detection_size", "detect_every",
     "min_score", "min_face_size", "max_faces", "track", "max_lost_frames", "min_frames",
 )  # fmt: skip
+RECORD_TYPES = {"id": str, "file": str, "clip": str, "speaker": str, "n_frames": int}  # required
 
 
-class UnsoundIndexError(DatasetError):
-    """What is there is no index, or one of another version."""
+class InvalidIndexError(DatasetError):
+    """The file is not an index, or one of another version."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -49,14 +53,14 @@ def sample_settings(settings: DataConfig) -> dict:
 
 
 def write_index(path: Path, settings: dict, samples: list[dict]) -> None:
-    """Write the index aside and rename it.
+    """Write the index; it replaces the old one only when it is complete.
 
     Raises:
-        OutputError.
+        OutputError: it cannot be written.
     """
     index = {"version": VERSION, "settings": settings, "samples": samples}
-    with written_atomically(path) as aside:
-        aside.write_bytes(pickle.dumps(index, protocol=4))
+    with written_atomically(path) as temporary_path:
+        temporary_path.write_bytes(pickle.dumps(index, protocol=4))
 
 
 def read_index(path: Path) -> dict:
@@ -77,95 +81,106 @@ def read_index(path: Path) -> dict:
         raise DatasetError(tr("cannot read {path}: {why}", path=path, why=error.strerror)) from None
     # A damaged pickle can raise nearly anything; none of it has run foreign code.
     except Exception as error:
-        raise _bad_index(path, error) from None
+        raise _invalid_index(path, error) from None
     if not isinstance(index, dict) or not isinstance(index.get("samples"), list):
-        raise _bad_index(path, tr("no list of samples"))
+        raise _invalid_index(path, tr("no list of samples"))
     if index.get("version") != VERSION:
-        raise _bad_index(path, tr("version {found}, not {known}",
-                                  found=index.get("version"), known=VERSION))  # fmt: skip
+        raise _invalid_index(path, tr("version {found}, not {known}",
+                                      found=index.get("version"), known=VERSION))  # fmt: skip
     for record in index["samples"]:
         _check_record(path, record)
     return index
 
 
 def _check_record(path: Path, record: dict) -> None:
-    needed = {"id": str, "file": str, "clip": str, "speaker": str, "n_frames": int}
     if not isinstance(record, dict) or any(
-        not isinstance(record.get(key), kind) for key, kind in needed.items()
+        not isinstance(record.get(key), record_type) for key, record_type in RECORD_TYPES.items()
     ):
-        raise _bad_index(path, tr("an incomplete sample"))
-    inside = PurePath(os.path.normpath(record["file"]))
-    if inside.anchor or ".." in inside.parts:
-        raise _bad_index(path, tr("{file} lies outside its folder", file=record["file"]))
+        raise _invalid_index(path, tr("an incomplete sample"))
+    file = PurePath(os.path.normpath(record["file"]))
+    if file.anchor or ".." in file.parts:
+        raise _invalid_index(path, tr("{file} is outside its folder", file=record["file"]))
 
 
-def _bad_index(path: Path, why) -> UnsoundIndexError:
-    return UnsoundIndexError(
-        tr("{path} is not a sound index ({why}): delete it and run python src/data_processing.py",
-           path=path, why=why)
+def _invalid_index(path: Path, reason) -> InvalidIndexError:
+    return InvalidIndexError(
+        tr("{path} is not a valid index ({why}): delete it and run python src/data_processing.py",
+           path=path, why=reason)
     )  # fmt: skip
 
 
-def remove_replaced(folder: Path, old: dict[str, list[dict]], samples: list[dict]) -> None:
-    """Remove the files of old records that are not among the samples any more, but for those
-    that another index of the folder names: a shard's, or the joint one."""
-    files = {record["file"] for records in old.values() for record in records}
+def remove_unreferenced_samples(
+    folder: Path, old_records: dict[str, list[dict]], samples: list[dict]
+) -> None:
+    """Remove the files of old records that are not among the samples any more, except those that
+    another index of the folder lists: a shard's, or the merged one.
+
+    Args:
+        folder: of the indexes.
+        old_records: by clip.
+        samples: records of the new index.
+    """
+    files = {record["file"] for records in old_records.values() for record in records}
     files -= {record["file"] for record in samples}
     files = {file for file in files if (folder / file).exists()}
     for path in folder.glob("dataset_index*.pkl") if files else ():
         try:
             files -= {record["file"] for record in read_index(path)["samples"]}
         except DatasetError:
-            return  # nobody knows what it names
+            return  # it may list any of them
     for file in files:
         (folder / file).unlink(missing_ok=True)
 
 
-def index_for(path: Path, settings: dict, overwrite: bool = False) -> dict[str, list[dict]]:
+def load_index_to_extend(
+    path: Path, settings: dict, overwrite: bool = False
+) -> dict[str, list[dict]]:
     """Records of an index that is to be extended, by clip; empty where there is none.
 
     Args:
         path: the index.
-        settings: what the new samples are made with.
-        overwrite: empty an index made with other settings instead of refusing it.
+        settings: those of the new samples.
+        overwrite: empty an index made with other settings instead of rejecting it.
 
     Raises:
         DatasetError: it was made with other settings, or cannot be read.
-        OutputError.
+        OutputError: it cannot be emptied.
     """
     if not path.exists():
         return {}
     try:
-        old = read_index(path)
-    except UnsoundIndexError as error:
-        print(tr("the old index is made anew: {why}", why=error))
+        index = read_index(path)
+    except InvalidIndexError as error:
+        logger.info(tr("rebuilding the index: {why}", why=error))
         return {}
-    other = _difference(old.get("settings"), settings)
-    if other and overwrite:
-        print(tr("the settings have changed since the last run: all clips are processed anew"))
+    difference = settings_difference(index.get("settings"), settings)
+    if difference and overwrite:
+        logger.info(tr("the settings have changed since the last run: processing all clips again"))
         write_index(path, settings, [])
-        remove_replaced(path.parent, _by_clip(old["samples"]), [])
+        remove_unreferenced_samples(path.parent, group_by_clip(index["samples"]), [])
         return {}
-    if other:
+    if difference:
         raise DatasetError(
             tr("{path} was made with data.{name} = {made}, the settings say {value}: choose "
-               "another data.processed_dir, or begin anew with --overwrite",
-               path=path, **other)
+               "another data.processed_dir, or start over with --overwrite",
+               path=path, **difference)
         )  # fmt: skip
-    return _by_clip(old["samples"])
+    return group_by_clip(index["samples"])
 
 
-def _difference(made: dict | None, settings: dict) -> dict | None:
-    """The first setting that differs: its name and both values."""
-    made = made if isinstance(made, dict) else {}
+def settings_difference(index_settings: dict | None, settings: dict) -> dict | None:
+    """The first setting that differs: its ``name``, its value in the index (``made``) and in the
+    settings (``value``); None where all are equal."""
+    index_settings = index_settings if isinstance(index_settings, dict) else {}
     for name, value in settings.items():
-        if made.get(name) != value:
-            return {"name": name, "made": made.get(name), "value": value}
+        if index_settings.get(name) != value:
+            return {"name": name, "made": index_settings.get(name), "value": value}
     return None
 
 
-def _by_clip(records: list[dict]) -> dict[str, list[dict]]:
-    clips: dict[str, list[dict]] = {}
+def group_by_clip(records: list[dict]) -> dict[str, list[dict]]:
+    """Records of an index by the name of their clip."""
+    records_by_clip: dict[str, list[dict]] = {}
     for record in records:
-        clips.setdefault(record["clip"], []).append(record)
-    return clips
+        records_by_clip.setdefault(record["clip"], []).append(record)
+    return records_by_clip

@@ -1,4 +1,4 @@
-"""index -> samples: what there is to learn from, re-timed as it is read, and its split."""
+"""index -> samples: their clip offset is compensated as they are read."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,11 +12,11 @@ from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import DatasetError
 from ..i18n.messages import tr
 from ..preprocessing.track_file import read_sample
-from .index import read_index, sample_settings
+from .index import read_index, sample_settings, settings_difference
 
 
 class SampleData(NamedTuple):
-    """Consecutive frames of a sample with the sound under them.
+    """Consecutive frames of a sample with the audio features under them.
 
     Attributes:
         crop: uint8 [T, S, S].
@@ -31,19 +31,19 @@ class SampleData(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One followed face of one clip.
+    """One face track of one clip.
 
     Attributes:
-        id: distinct in the index.
+        id: unique in the index.
         clip: the source clip.
         speaker: who speaks, as far as known.
-        group: what must not be torn apart by a split.
+        group: samples of one group stay together in a split.
         path: the file of records.
         length: frames in the file.
-        offset_ms: its own offset: how much its sound must be delayed to be in sync.
-        known: whether that was measured; else it is 0 by assumption.
-        fingerprint: of the picture and sound it was cut from and its place in them, without their
-            names.
+        offset_ms: the clip offset: how much its audio must be delayed to be in sync.
+        offset_known: whether that was measured; otherwise it is 0 by assumption.
+        fingerprint: hash of the video and audio it comes from and its position in them, without
+            their names.
     """
 
     id: str
@@ -53,12 +53,12 @@ class Sample:
     path: Path
     length: int
     offset_ms: float = 0.0
-    known: bool = False
+    offset_known: bool = False
     fingerprint: str = ""
 
     @property
-    def person(self) -> str:
-        """Who speaks; without a name, the clip stands for somebody of its own."""
+    def speaker_id(self) -> str:
+        """Who speaks; without a name, each clip counts as a speaker of its own."""
         return self.speaker or self.group
 
     @property
@@ -68,40 +68,40 @@ class Sample:
         return folders[0].split("__")[0] if folders else "–"
 
     @property
-    def delay(self) -> int:
-        """Its own offset in whole steps of 10 ms: by so much its sound is moved when it is read."""
+    def shift_hops(self) -> int:
+        """The clip offset in whole hops of 10 ms: by so much the audio is shifted when read."""
         return round(self.offset_ms / HOP_MS)
 
     @property
-    def moved_ms(self) -> int:
+    def shift_ms(self) -> int:
         """The same in ms."""
-        return self.delay * HOP_MS
+        return self.shift_hops * HOP_MS
 
     @property
-    def first(self) -> int:
-        """The first frame that has sound once that is moved."""
-        return max(0, -(-self.delay // HOPS_PER_FRAME))
+    def first_frame(self) -> int:
+        """The first frame of the file that has audio after the shift."""
+        return max(0, -(-self.shift_hops // HOPS_PER_FRAME))
 
     @property
     def n_frames(self) -> int:
-        """Frames that have both then."""
-        lost = -(-abs(self.delay) // HOPS_PER_FRAME)
-        return max(0, self.length - lost)
+        """Frames that have both video and audio after the shift."""
+        n_lost = -(-abs(self.shift_hops) // HOPS_PER_FRAME)
+        return max(0, self.length - n_lost)
 
     def read(self, start: int = 0, n_frames: int | None = None) -> SampleData:
-        """Frames ``start … start + n_frames − 1`` of those that have both, with the sound moved.
+        """Frames ``start … start + n_frames − 1`` of those that have both, with shifted audio.
 
         Raises:
             DatasetError: the file is missing or damaged.
         """
         records = read_sample(self.path)
         n_frames = self.n_frames - start if n_frames is None else n_frames
-        first = self.first + start
-        begin = first * HOPS_PER_FRAME - self.delay  # the step under the first frame
-        whole, phase = divmod(begin, HOPS_PER_FRAME)
-        around = records[whole : whole + n_frames + (phase > 0)]
-        mfcc = np.ascontiguousarray(around["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
-        nearest = whole + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
+        first = self.first_frame + start
+        first_hop = first * HOPS_PER_FRAME - self.shift_hops  # of the audio under the first frame
+        audio_frame, phase = divmod(first_hop, HOPS_PER_FRAME)
+        audio_records = records[audio_frame : audio_frame + n_frames + (phase > 0)]
+        mfcc = np.ascontiguousarray(audio_records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        nearest = audio_frame + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
         speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
         return SampleData(
             records["crop"][first : first + n_frames],
@@ -111,43 +111,42 @@ class Sample:
 
 
 def load_samples(
-    index_path: Path, settings: DataConfig, split_by: str = "clip", every: bool = False
+    index_path: Path, settings: DataConfig, split_by: str = "clip", include_unusable: bool = False
 ) -> list[Sample]:
     """The samples of an index.
 
     Args:
         split_by: what ``Sample.group`` is: ``clip`` or ``speaker``.
-        every: also those in which ``clean_offsets`` found no evidence of sync, and those too
-            short for a window once their sound is moved.
+        include_unusable: also those whose clip offset ``clean_offsets`` could not measure, and
+            those too short for a window once their audio is shifted.
 
     Raises:
         DatasetError: the index is missing or damaged, was made with other settings, or names no
-            speakers where ``split_by`` wants them.
+            speakers where ``split_by`` requires them.
     """
     index = read_index(index_path)
-    wanted, made = sample_settings(settings), index.get("settings", {})
-    for name, value in wanted.items():
-        if made.get(name) != value:
-            raise DatasetError(
-                tr("{path} was made with data.{name} = {made}, the settings say {value}: run "
-                   "python src/data_processing.py --overwrite, or name the data.processed_dir "
-                   "that was made with these",
-                   path=index_path, name=name, made=made.get(name), value=value)
-            )  # fmt: skip
-    flat = [record["clip"] for record in index["samples"] if not record["speaker"]]
-    if split_by == "speaker" and flat:
+    difference = settings_difference(index.get("settings"), sample_settings(settings))
+    if difference:
         raise DatasetError(
-            tr("training.split_by: speaker: {clip} lies in no folder of its speaker; {hint}",
-               clip=flat[0], hint=tr("put each speaker's clips into a folder of data/videos"))
+            tr("{path} was made with data.{name} = {made}, the settings say {value}: run "
+               "python src/data_processing.py --overwrite, or use the data.processed_dir that "
+               "was made with these", path=index_path, **difference)
+        )  # fmt: skip
+    unnamed_clips = [record["clip"] for record in index["samples"] if not record["speaker"]]
+    if split_by == "speaker" and unnamed_clips:
+        hint = tr("put each speaker's clips into a folder of their own in data/videos")
+        raise DatasetError(
+            tr("training.split_by: speaker: {clip} is not in a speaker's folder; {hint}",
+               clip=unnamed_clips[0], hint=hint)
         )  # fmt: skip
     # The same file under two names is one clip: a copy must not be tested on.
-    key = {"clip": "video_sha256", "speaker": "speaker"}[split_by]
+    group_key = {"clip": "video_sha256", "speaker": "speaker"}[split_by]
     samples = [
         Sample(
             record["id"],
             record["clip"],
             record["speaker"],
-            str(record.get(key) or record["clip"]),
+            str(record.get(group_key) or record["clip"]),
             index_path.parent / record["file"],
             record["n_frames"],
             float(record.get("offset_ms") or 0.0),
@@ -155,9 +154,9 @@ def load_samples(
             _fingerprint(record),
         )
         for record in index["samples"]
-        if every or record.get("offset_known", True)
+        if include_unusable or record.get("offset_known", True)
     ]
-    return [sample for sample in samples if every or sample.n_frames >= WINDOW_FRAMES]
+    return [sample for sample in samples if include_unusable or sample.n_frames >= WINDOW_FRAMES]
 
 
 def _fingerprint(record: dict) -> str:

@@ -1,4 +1,4 @@
-"""Clips shared out over several runs, and the joining of their indexes."""
+"""Clips split into shards for several runs, and the merging of their indexes."""
 
 import os
 import re
@@ -13,30 +13,30 @@ from .clips import Clip
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
-    _by_clip,
-    _difference,
-    index_for,
+    group_by_clip,
+    load_index_to_extend,
     read_index,
-    remove_replaced,
+    remove_unreferenced_samples,
+    settings_difference,
     write_index,
 )
 
 
-def shard_of(clips: list[Clip], number: int, shards: int) -> list[Clip]:
+def shard_of(clips: list[Clip], shard_index: int, n_shards: int) -> list[Clip]:
     """The clips of one of several shards. It depends on their names alone, so machines that see
     different clips still agree."""
-    return [clip for clip in clips if _place_of(clip.name) % shards == number]
+    return [clip for clip in clips if _hash_name(clip.name) % n_shards == shard_index]
 
 
-def _place_of(name: str) -> int:
+def _hash_name(name: str) -> int:
     # Old archives hold names that are not UTF-8.
     digest = sha256(name.encode(errors="backslashreplace")).digest()
     return int.from_bytes(digest[:8], "big")
 
 
-def shard_index_name(number: int, shards: int) -> str:
-    """The index of one of several shards."""
-    return f"dataset_index.shard-{number}-of-{shards}.pkl"
+def shard_index_name(shard_index: int, n_shards: int) -> str:
+    """File name of the index of one of several shards."""
+    return f"dataset_index.shard-{shard_index}-of-{n_shards}.pkl"
 
 
 def merge_shards(
@@ -46,15 +46,15 @@ def merge_shards(
     overwrite: bool = False,
     prune: bool = False,
 ) -> int:
-    """Join the indexes of all shards into that of a folder, which is extended.
+    """Merge the indexes of all shards into that of a folder, which is extended.
 
-    Samples that lie in another folder are linked, or copied where that cannot be.
+    Samples in another folder are hard-linked, or copied where that is not possible.
 
     Args:
         sources: folders with indexes of shards.
-        folder: where the joint index goes.
-        settings: what all must have been made with.
-        overwrite: begin anew where the folder's own index was made with other settings.
+        folder: where the merged index goes.
+        settings: those all must have been made with.
+        overwrite: start over where the folder's own index was made with other settings.
         prune: drop samples of clips that no shard has.
 
     Returns:
@@ -62,92 +62,98 @@ def merge_shards(
 
     Raises:
         DatasetError: a shard is missing, damaged or there twice, or made with other settings.
-        OutputError.
+        OutputError: the index or a sample cannot be written.
     """
-    shards = {path: read_index(path) for path in _shard_indexes(sources)}
+    shards = {path: read_index(path) for path in _find_shard_indexes(sources)}
     for path, index in shards.items():
-        other = _difference(index.get("settings"), settings)
-        if other:
-            raise DatasetError(
-                tr("{path} was made with data.{name} = {made}, the settings say {value}: its "
-                   "samples cannot be joined with these", path=path, **other)
-            )  # fmt: skip
-        for record in index["samples"]:
-            if not (path.parent / record["file"]).is_file():
-                raise DatasetError(
-                    tr("{path} names {file}, which is not there: copy the folder {samples} along",
-                       path=path, file=record["file"], samples=path.parent / SAMPLES_FOLDER)
-                )  # fmt: skip
-    known = index_for(folder / INDEX_NAME, settings, overwrite)
-    merged = {} if prune else dict(known)
-    measured = {record["file"]: record for records in known.values() for record in records}
+        _check_shard(path, index, settings)
+    known_records = load_index_to_extend(folder / INDEX_NAME, settings, overwrite)
+    merged_records = {} if prune else dict(known_records)
+    record_by_file = {
+        record["file"]: record for records in known_records.values() for record in records
+    }
     for path, index in shards.items():
-        _bring_along(index["samples"], path.parent, folder)
-        merged |= _by_clip(_with_offsets(index["samples"], measured))
-    samples = [record for name in sorted(merged) for record in merged[name]]
+        _link_samples(index["samples"], path.parent, folder)
+        merged_records |= group_by_clip(_keep_offsets(index["samples"], record_by_file))
+    samples = [record for name in sorted(merged_records) for record in merged_records[name]]
     write_index(folder / INDEX_NAME, settings, samples)
-    remove_replaced(folder, known, samples)
+    remove_unreferenced_samples(folder, known_records, samples)
     return len(samples)
 
 
-def _with_offsets(records: list[dict], measured: dict[str, dict]) -> list[dict]:
-    """Records with the own offsets that were found before for the same files."""
-    found = [measured.get(record["file"], {}) for record in records]
-    return [
-        record | {key: old[key] for key in ("offset_ms", "offset_known") if "offset_known" in old}
-        if "offset_known" not in record
-        else record
-        for record, old in zip(records, found, strict=True)
-    ]
+def _check_shard(path: Path, index: dict, settings: dict) -> None:
+    """Reject a shard of other settings, or without one of its samples."""
+    difference = settings_difference(index.get("settings"), settings)
+    if difference:
+        raise DatasetError(
+            tr("{path} was made with data.{name} = {made}, the settings say {value}: its "
+               "samples cannot be merged with these", path=path, **difference)
+        )  # fmt: skip
+    for record in index["samples"]:
+        if not (path.parent / record["file"]).is_file():
+            raise DatasetError(
+                tr("{path} lists {file}, which is missing: copy the folder {samples} as well",
+                   path=path, file=record["file"], samples=path.parent / SAMPLES_FOLDER)
+            )  # fmt: skip
 
 
-def _shard_indexes(sources: list[Path]) -> list[Path]:
-    """The index of each shard, all of one division."""
-    found: dict[tuple[int, int], Path] = {}
+def _keep_offsets(records: list[dict], known_by_file: dict[str, dict]) -> list[dict]:
+    """Records with the clip offsets that were measured before for the same files."""
+    result = []
+    for record in records:
+        known = known_by_file.get(record["file"], {})
+        if "offset_known" in known and "offset_known" not in record:
+            record = record | {key: known[key] for key in ("offset_ms", "offset_known")}
+        result.append(record)
+    return result
+
+
+def _find_shard_indexes(sources: list[Path]) -> list[Path]:
+    """The index of each shard, all of one shard count."""
+    paths: dict[tuple[int, int], Path] = {}  # by shard count and shard index
     for source in sources:
         if not source.is_dir():
-            raise DatasetError(tr("{path} is no folder with indexes of shards", path=source))
+            raise DatasetError(tr("{path} is not a folder with shard indexes", path=source))
         for path in sorted(source.glob("dataset_index.shard-*-of-*.pkl")):
             name = re.fullmatch(r"dataset_index\.shard-(\d+)-of-(\d+)\.pkl", path.name)
             key = (int(name[2]), int(name[1])) if name else None
-            if key in found and not path.samefile(found[key]):
+            if key in paths and not path.samefile(paths[key]):
                 raise DatasetError(
-                    tr("{one} and {other} are the same shard: name only one of their folders",
-                       one=found[key], other=path)
+                    tr("{one} and {other} are the same shard: give only one of their folders",
+                       one=paths[key], other=path)
                 )  # fmt: skip
             if key:
-                found[key] = path
-    if not found:
+                paths[key] = path
+    folders = ", ".join(map(str, sources))
+    if not paths:
         raise DatasetError(
-            tr("no index of a shard in {folders}: run python src/data_processing.py --num-shards "
-               "N --shard-index I first", folders=", ".join(map(str, sources)))
+            tr("no shard index in {folders}: run python src/data_processing.py --num-shards N "
+               "--shard-index I first", folders=folders)
         )  # fmt: skip
-    divisions = sorted({shards for shards, _ in found})
-    if len(divisions) > 1:
+    counts = sorted({n_shards for n_shards, _ in paths})
+    if len(counts) > 1:
         raise DatasetError(
-            tr("shards of several divisions ({divisions}) in {folders}: delete those that are "
-               "not meant", divisions=", ".join(f"of {n}" for n in divisions),
-               folders=", ".join(map(str, sources)))
+            tr("different shard counts ({divisions}) in {folders}: delete the indexes you do not "
+               "need", divisions=", ".join(f"of {n}" for n in counts), folders=folders)
         )  # fmt: skip
-    missing = [str(n) for n in range(divisions[0]) if (divisions[0], n) not in found]
+    missing = [str(number) for number in range(counts[0]) if (counts[0], number) not in paths]
     if missing:
         raise DatasetError(
             tr("shard {missing} of {shards} is missing in {folders}",
-               missing=", ".join(missing), shards=divisions[0],
-               folders=", ".join(map(str, sources)))
+               missing=", ".join(missing), shards=counts[0], folders=folders)
         )  # fmt: skip
-    return [found[key] for key in sorted(found)]
+    return [paths[key] for key in sorted(paths)]
 
 
-def _bring_along(records: list[dict], source: Path, folder: Path) -> None:
-    """Link samples of another folder into this one."""
+def _link_samples(records: list[dict], source: Path, folder: Path) -> None:
+    """Hard-link samples of another folder into this one, or copy them."""
     for record in records:
-        there, here = source / record["file"], folder / record["file"]
-        if here.exists() and here.samefile(there):
+        original, target = source / record["file"], folder / record["file"]
+        if target.exists() and target.samefile(original):
             continue
-        with written_atomically(here) as aside:
-            aside.unlink()
+        with written_atomically(target) as temporary_path:
+            temporary_path.unlink()
             try:
-                os.link(there, aside)
+                os.link(original, temporary_path)
             except OSError:  # another disk, or one without links
-                shutil.copyfile(there, aside)
+                shutil.copyfile(original, temporary_path)

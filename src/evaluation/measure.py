@@ -1,4 +1,4 @@
-"""Evidence of samples, each by itself."""
+"""The evidence of samples, and the offsets that it shows."""
 
 import random
 
@@ -7,43 +7,51 @@ import numpy as np
 from ..core.constants import HOPS_PER_FRAME
 from ..dataset.samples import Sample
 from ..models.sync_model import SyncModel
-from ..scoring.clip_evidence import evidence_of
-from ..scoring.evidence import Evidence, at_edge, best_offset, curve_of, peak_ms
+from ..scoring.clip_evidence import compute_evidence
+from ..scoring.evidence import Evidence, at_edge, best_offset, mean_curve, peak_ms
 
-REACH = 10 * HOPS_PER_FRAME  # recordings are hardly off by more, and within less fewer are lost
+# For clip offsets, in hops: recordings are hardly ever out of sync by more, and a smaller search
+# range loses fewer windows at the ends of a clip.
+CLIP_OFFSET_REACH = 10 * HOPS_PER_FRAME
 
 
 def measure_evidence(model: SyncModel, samples: list[Sample], reach: int) -> list[Evidence]:
-    """The evidence of each sample with its own sound, moved by its own offset."""
+    """The evidence of each sample with its own audio, within ``±reach`` hops of its clip offset."""
     model.eval()
-    return [evidence_of(model, *sample.read(), reach) for sample in samples]
+    return [compute_evidence(model, *sample.read(), reach) for sample in samples]
 
 
 def measure_mismatched(
-    model: SyncModel, samples: list[Sample], others: list[Sample], reach: int
+    model: SyncModel, samples: list[Sample], partners: list[Sample], reach: int
 ) -> list[Evidence]:
-    """The evidence of each sample with the sound of another one; none where that is itself."""
+    """The evidence of each sample with the audio of its partner, within ``±reach`` hops; nothing
+    for samples that are their own partner."""
     model.eval()
-    found = []
-    for one, other in zip(samples, others, strict=True):
-        if one is other:
-            continue
-        n = min(one.n_frames, other.n_frames)
-        sound = other.read(0, n)
-        found.append(evidence_of(model, one.read(0, n).crop, sound.mfcc, sound.speech, reach))
-    return found
+    return [
+        mismatched_evidence(model, sample, partner, reach)
+        for sample, partner in zip(samples, partners, strict=True)
+        if partner is not sample
+    ]
 
 
-def measure_zero_ms(model: SyncModel, samples: list[Sample], clips: int) -> float:
-    """What a network finds, in ms, where there is nothing to find: the median over some of the
-    clips it was trained on, as it read them. 0 where none shows anything."""
-    shown = random.Random(0).sample(samples, min(clips, len(samples)))
-    seen = [best_offset_ms(evidence) for evidence in measure_evidence(model, shown, REACH)]
-    found = [offset for offset in seen if offset is not None]
-    return float(np.median(found)) if found else 0.0
+def mismatched_evidence(model: SyncModel, sample: Sample, partner: Sample, reach: int) -> Evidence:
+    """The evidence of a sample with the audio of another one, over the frames that both have."""
+    n_frames = min(sample.n_frames, partner.n_frames)
+    audio = partner.read(0, n_frames)
+    crops = sample.read(0, n_frames).crop
+    return compute_evidence(model, crops, audio.mfcc, audio.speech, reach)
+
+
+def measure_zero_ms(model: SyncModel, samples: list[Sample], n_clips: int) -> float:
+    """The zero reference of a network, in ms: the median offset it measures in up to ``n_clips`` of
+    the samples it was trained on, which it takes to be in sync. 0 if none can be measured."""
+    chosen = random.Random(0).sample(samples, min(n_clips, len(samples)))
+    evidence = measure_evidence(model, chosen, CLIP_OFFSET_REACH)
+    offsets = [offset for offset in map(best_offset_ms, evidence) if offset is not None]
+    return float(np.median(offsets)) if offsets else 0.0
 
 
 def best_offset_ms(evidence: Evidence) -> float | None:
-    """The offset a clip shows; None where it shows none or may show it further out."""
-    curve = curve_of([evidence.spoken()])
+    """The best offset of a clip in ms; None without support or at the edge of the search range."""
+    curve = mean_curve([evidence.with_speech()])
     return None if best_offset(curve) is None or at_edge(curve) else peak_ms(curve)

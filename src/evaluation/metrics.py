@@ -1,58 +1,72 @@
-"""Accuracy, ROC, calibration: figures of many clips."""
+"""Offset accuracy, ROC, calibration: metrics over many clips."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.constants import HOP_MS, HOPS_PER_FRAME
-from ..scoring.evidence import TOLERANCE_FRAMES, Evidence, curve_of, hits_at, peak_ms
+from ..core.constants import FRAME_MS
+from ..scoring.evidence import TOLERANCE_FRAMES, Evidence, mean_curve, offset_hits, peak_ms
 
-BINS = 10  # of the reliability diagram
+N_BINS = 10  # of the reliability diagram
 
 
 @dataclass
 class OffsetReport:
-    """How well offsets are found on clips whose sound is in sync.
+    """Offset accuracy on clips that are in sync.
 
     Attributes:
-        clips: number of clips with enough speech to be measured.
-        share_at: share of places found within ±1 frame, by K in frames.
-        places: number of places, by K.
-        whole_clip: share of whole clips found within ±1 frame.
+        n_clips: clips with enough speech to be measured.
+        accuracy_at: share of positions correct within ±1 frame, by clip length K in frames.
+        positions_at: number of positions, by K.
+        clip_accuracy: share of whole clips correct within ±1 frame.
         median_error_ms: median absolute error of whole clips.
     """
 
-    clips: int
-    share_at: dict[int, float]
-    places: dict[int, int]
-    whole_clip: float
+    n_clips: int
+    accuracy_at: dict[int, float]
+    positions_at: dict[int, int]
+    clip_accuracy: float
     median_error_ms: float
 
 
 def offset_report(clips: list[Evidence], lengths: tuple[int, ...] = (5, 15)) -> OffsetReport:
-    """Measure offset accuracy (the truth is 0) over all clips together."""
-    share, places = {}, {}
+    """Measure offset accuracy (the ground truth is 0) over all clips together.
+
+    Args:
+        clips: for offsets of at least ±15 frames.
+        lengths: K, in frames.
+    """
+    accuracy_at, positions_at = {}, {}
     for frames in lengths:
-        hits = np.concatenate([np.zeros(0, bool), *(hits_at(clip, frames)[0] for clip in clips)])
-        places[frames] = len(hits)
-        share[frames] = float(hits.mean()) if len(hits) else float("nan")
-    found = [peak_ms(curve_of([clip])) for clip in clips]
-    errors = np.abs([offset for offset in found if offset is not None])
-    frame_ms = HOPS_PER_FRAME * HOP_MS
-    # ±1 frame, as for K: the offset rounded to whole frames.
-    right = np.round(errors / frame_ms) <= TOLERANCE_FRAMES
-    nothing = not len(errors)
+        hits = np.concatenate([[], *(offset_hits(clip, frames)[0] for clip in clips)])
+        positions_at[frames], accuracy_at[frames] = len(hits), share(hits)
+    offsets_ms = [peak_ms(mean_curve([clip])) for clip in clips]
+    errors_ms = np.abs([offset_ms for offset_ms in offsets_ms if offset_ms is not None])
     return OffsetReport(
-        len(errors), share, places,
-        float("nan") if nothing else float(right.mean()),
-        float("nan") if nothing else float(np.median(errors)),
+        len(errors_ms), accuracy_at, positions_at,
+        share(is_correct(errors_ms)), percentile(errors_ms, 50),
     )  # fmt: skip
 
 
-def auc_of(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a true pair scores higher than a false one; ties
-    count half. NaN without both kinds.
+def is_correct(errors_ms: np.ndarray) -> np.ndarray:
+    """Whether offsets are correct: their absolute errors, rounded to frames, within ±1 frame."""
+    return np.round(errors_ms / FRAME_MS) <= TOLERANCE_FRAMES
+
+
+def share(flags: np.ndarray) -> float:
+    """The share of true flags, 0…1; NaN of none."""
+    return float(np.mean(flags)) if len(flags) else float("nan")
+
+
+def percentile(values: np.ndarray | list[float], percent: float) -> float:
+    """A percentile of some values; NaN of none."""
+    return float(np.percentile(values, percent)) if len(values) else float("nan")
+
+
+def roc_auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve: the probability that a positive pair scores higher than a negative
+    one; ties count half. NaN without both kinds.
 
     Args:
         scores: float [N].
@@ -60,35 +74,41 @@ def auc_of(scores: np.ndarray, labels: np.ndarray) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(labels, scores)) if _both(labels) else float("nan")
+    return float(roc_auc_score(labels, scores)) if _has_both(labels) else float("nan")
 
 
-def eer_of(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Equal error rate: where as many true pairs are refused as false ones are accepted, both as
-    shares of their kind; interpolated between thresholds. NaN without both kinds."""
+def equal_error_rate(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The rate at which false accepts equal false rejects, each as a share of its kind, linearly
+    interpolated between thresholds. NaN without both kinds.
+
+    Args:
+        scores: float [N].
+        labels: bool [N].
+    """
     from sklearn.metrics import roc_curve
 
-    if not _both(labels):
+    if not _has_both(labels):
         return float("nan")
-    accepted, kept, _ = roc_curve(labels, scores, drop_intermediate=False)
-    gap = (1 - kept) - accepted  # falls from 1 to −1
+    false_accepts, true_accepts, _ = roc_curve(labels, scores, drop_intermediate=False)
+    gap = (1 - true_accepts) - false_accepts  # falls from 1 to −1
     after = int(np.argmax(gap <= 0))
-    share = gap[after - 1] / (gap[after - 1] - gap[after])
-    return float(accepted[after - 1] + share * (accepted[after] - accepted[after - 1]))
+    fraction = gap[after - 1] / (gap[after - 1] - gap[after])
+    before = false_accepts[after - 1]
+    return float(before + fraction * (false_accepts[after] - before))
 
 
-def _both(labels: np.ndarray) -> bool:
+def _has_both(labels: np.ndarray) -> bool:
     return bool(len(labels)) and bool(labels.any()) and not labels.all()
 
 
 @dataclass
 class Reliability:
-    """Predicted chances against what came true, by ten equal bins of the prediction.
+    """Reliability diagram: predicted probabilities against outcomes, in ten equal bins.
 
     Attributes:
-        predicted: mean prediction of each bin; NaN where it is empty.
-        observed: share that came true; likewise.
-        weight: share of all predictions.
+        predicted: float [10], mean prediction of each bin; NaN where it is empty.
+        observed: float [10], share of true outcomes; likewise.
+        weight: float [10], share of all predictions.
     """
 
     predicted: np.ndarray
@@ -97,44 +117,49 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: Σ weight · |predicted − observed| (Guo et al. 2017)."""
-        filled = self.weight > 0
-        if not filled.any():
+        """Expected calibration error, 0…1: Σ weight · |predicted − observed| (Guo et al.: On
+        calibration of modern neural networks, 2017). NaN without predictions."""
+        is_filled = self.weight > 0
+        if not is_filled.any():
             return float("nan")
-        gap = np.abs(self.predicted - self.observed)[filled]
-        return float((gap * self.weight[filled]).sum())
+        gap = np.abs(self.predicted - self.observed)[is_filled]
+        return float((gap * self.weight[is_filled]).sum())
 
 
-def reliability_of(chances: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Reliability:
-    """Compare predicted chances with what came true.
+def measure_reliability(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> Reliability:
+    """Compare predicted probabilities with outcomes.
 
     Args:
-        chances: float [N], 0…1.
-        labels: bool [N].
-        weights: float [N], what each counts.
+        probabilities: float [N], 0…1.
+        labels: bool [N], the outcomes.
+        weights: float [N], ≥ 0.
     """
-    bins = np.minimum((chances * BINS).astype(int), BINS - 1)
-    total = np.bincount(bins, weights, BINS)
+    bins = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
+    total = np.bincount(bins, weights, N_BINS)
     with np.errstate(invalid="ignore"):
         return Reliability(
-            np.bincount(bins, weights * chances, BINS) / total,
-            np.bincount(bins, weights * labels, BINS) / total,
+            np.bincount(bins, weights * probabilities, N_BINS) / total,
+            np.bincount(bins, weights * labels, N_BINS) / total,
             total / max(total.sum(), 1e-12),
         )
 
 
-def bootstrap_speakers(speakers: list[str], draws: int) -> Iterator[np.ndarray]:
+def bootstrap_speakers(speakers: list[str], n_samples: int) -> Iterator[np.ndarray]:
     """Bootstrap over speakers (Efron 1979): there are fewer of them than clips, and the clips of
     one are alike.
 
     Args:
         speakers: of each clip.
+        n_samples: bootstrap samples.
 
     Yields:
-        how often each clip counts, int [clips], once a draw; nothing for fewer than two speakers.
+        how often each clip counts, int [clips], for each bootstrap sample; nothing for fewer than
+        two speakers.
     """
-    names, number = np.unique(speakers, return_inverse=True)
-    dice = np.random.default_rng(0)
-    for _ in range(draws if len(names) > 1 else 0):
-        drawn = dice.integers(0, len(names), len(names))
-        yield np.bincount(drawn, minlength=len(names))[number]
+    names, numbers = np.unique(speakers, return_inverse=True)
+    rng = np.random.default_rng(0)
+    for _ in range(n_samples if len(names) > 1 else 0):
+        drawn = rng.integers(0, len(names), len(names))
+        yield np.bincount(drawn, minlength=len(names))[numbers]

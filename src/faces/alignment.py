@@ -1,6 +1,6 @@
-"""A face in a picture -> the aligned crop the network sees.
+"""A face in a frame -> the aligned crop the network sees.
 
-Each picture is warped so that the five points of the face fall on fixed places. Training and
+Each frame is warped so that the five landmarks of the face fall on fixed positions. Training and
 inference take the same path, so a clip gives the same crops in both.
 """
 
@@ -9,23 +9,25 @@ import math
 import cv2
 import numpy as np
 
-# Where the points go in a crop of 96×96: left and right eye, nose, left and right mouth corner
-# (as seen). The crop holds the lower face, from the eyes to under the chin.
+# Where the landmarks go in a crop of 96×96: left and right eye, nose, left and right mouth corner
+# (as seen in the image). The crop holds the lower face, from the eyes to under the chin.
 TEMPLATE_SIZE = 96
 TEMPLATE = np.array([[27.5, 1.0], [68.5, 1.0], [48, 24], [31, 50], [65, 50]], np.float32)
-_AS_COMPLEX = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1].astype(float)
+_COMPLEX_TEMPLATE = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1].astype(float)
+MIN_SCALE = 1e-3  # of the transform: coinciding points are no face, but must not raise
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes, 0…1."""
-    corner0, corner1 = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    common = np.prod(np.clip(corner1 - corner0, 0, None))
-    areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
-    return float(common / max(areas - common, 1e-9))
+def box_iou(first_box: np.ndarray, second_box: np.ndarray) -> float:
+    """Intersection over union of two boxes (float [4], x0 y0 x1 y1), 0…1."""
+    top_left = np.maximum(first_box[:2], second_box[:2])
+    bottom_right = np.minimum(first_box[2:], second_box[2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None))
+    areas = np.prod(first_box[2:] - first_box[:2]) + np.prod(second_box[2:] - second_box[:2])
+    return float(intersection / max(areas - intersection, 1e-9))
 
 
 def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    """Warp a picture so that its five points fall on the template, by a similarity transform.
+    """Warp a frame so that its five landmarks fall on the template, by a similarity transform.
 
     The transform is the least-squares one (Umeyama 1991). Faces much larger than the crop are
     averaged down first, so that nothing aliases.
@@ -33,36 +35,37 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     Args:
         gray: uint8 [height, width].
         points: float32 [5, 2], pixels.
-        size: side of the crop.
+        size: side of the crop, pixels.
 
     Returns:
         uint8 [size, size].
     """
-    # Complex least squares: goal ≈ factor · place + shift, a turn and a scale in one number.
-    goal = _AS_COMPLEX * (size / TEMPLATE_SIZE)
-    place = points[:, 0].astype(float) + 1j * points[:, 1]
-    goal_middle, middle = complex(goal.sum() / 5), complex(place.sum() / 5)
-    place -= middle
-    factor = complex(np.vdot(place, goal)) / max(np.vdot(place, place).real, 1e-9)
-    if abs(factor) < 1e-3:  # points in one place: no face, but no reason to fall either
-        factor = 1e-3 + 0j
-    shift = goal_middle - factor * middle
+    # Complex least squares: target ≈ factor · source + shift; factor is a rotation and a scale.
+    target = _COMPLEX_TEMPLATE * (size / TEMPLATE_SIZE)
+    source = points[:, 0].astype(float) + 1j * points[:, 1]
+    target_mean, source_mean = complex(target.sum() / 5), complex(source.sum() / 5)
+    source -= source_mean
+    factor = complex(np.vdot(source, target)) / max(np.vdot(source, source).real, 1e-9)
+    if abs(factor) < MIN_SCALE:
+        factor = MIN_SCALE + 0j
+    shift = target_mean - factor * source_mean
 
     halvings = max(0, math.floor(math.log2(1 / abs(factor))))
     if halvings:
-        seen = (np.array([0, size, 1j * size, size + 1j * size]) - shift) / factor
-        step = 2**halvings
-        x0, y0 = (max(0, math.floor(side.min()) - step) for side in (seen.real, seen.imag))
-        x1, y1 = (max(0, math.ceil(side.max()) + step) for side in (seen.real, seen.imag))
-        cut = gray[y0:y1, x0:x1]
-        height, width = (side - side % step for side in cut.shape)
+        corners = (np.array([0, size, 1j * size, size + 1j * size]) - shift) / factor
+        block = 2**halvings
+        x0, y0 = (max(0, math.floor(c.min()) - block) for c in (corners.real, corners.imag))
+        x1, y1 = (max(0, math.ceil(c.max()) + block) for c in (corners.real, corners.imag))
+        region = gray[y0:y1, x0:x1]
+        height, width = (length - length % block for length in region.shape)
         if height and width:
             gray = cv2.resize(
-                cut[:height, :width], (width // step, height // step), interpolation=cv2.INTER_AREA
-            )
-            # Pixel centres: the middle of the first averaged block lies at (step − 1) / 2.
-            shift += factor * (x0 + 1j * y0 + (1 + 1j) * (step - 1) / 2)
-            factor *= step
+                region[:height, :width], (width // block, height // block),
+                interpolation=cv2.INTER_AREA,
+            )  # fmt: skip
+            # Pixel centres: the middle of the first averaged block lies at (block − 1) / 2.
+            shift += factor * (x0 + 1j * y0 + (1 + 1j) * (block - 1) / 2)
+            factor *= block
     matrix = np.array([
         [factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]
     ])  # fmt: skip

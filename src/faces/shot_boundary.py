@@ -1,25 +1,26 @@
-"""Where one shot ends and the next begins."""
+"""Shot boundary detection: where one shot ends and the next begins."""
 
 import cv2
 
 from ..media.frame import VideoFrame
 
-CUT_PICTURE = 128  # px: cuts are looked for at this size or down to half of it
-CUT = 27.0  # brightness, 0…255, by which the picture changes in a cut, on average of its pixels
+FRAME_SIZE = 128  # px: frames are compared with their longer side at this size, down to half of it
+CUT_THRESHOLD = 27.0  # mean absolute change of brightness (0…255) that makes a cut
 
 
 class CutDetector:
-    """Tells where a shot begins, fed picture by picture: PySceneDetect's content detector.
+    """Detects the first frame of each shot, fed frame by frame: PySceneDetect's content detector.
 
-    On brightness only: the hue of a grey, white or black background is noise, and jumps with it.
+    On brightness only: the hue of a grey, white or black background is noise and varies at random.
     """
 
     def __init__(self):
-        self._before = None  # brightness of the picture before, uint8 [h, w]
+        self._previous = None  # brightness of the previous frame, uint8 [h, w]
 
-    def is_cut(self, picture: VideoFrame) -> bool:
-        hsv = cv2.cvtColor(picture.halved_bgr(CUT_PICTURE), cv2.COLOR_BGR2HSV)
-        before, self._before = self._before, cv2.extractChannel(hsv, 2)
-        if before is None or before.shape != self._before.shape:
-            return True  # the first picture; a stream may change its size on the way
-        return cv2.norm(self._before, before, cv2.NORM_L1) >= CUT * before.size
+    def is_cut(self, frame: VideoFrame) -> bool:
+        """Whether a shot begins with this frame; always true of the first one."""
+        hsv = cv2.cvtColor(frame.halved_bgr(FRAME_SIZE), cv2.COLOR_BGR2HSV)
+        previous, self._previous = self._previous, cv2.extractChannel(hsv, 2)
+        if previous is None or previous.shape != self._previous.shape:
+            return True  # the first frame; a stream may also change its size midway
+        return cv2.norm(self._previous, previous, cv2.NORM_L1) >= CUT_THRESHOLD * previous.size

@@ -1,4 +1,4 @@
-"""One face followed through a shot: its places settle, its crops are handed on."""
+"""One face tracked through a shot: its landmarks are smoothed, its crops are passed on."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,21 +12,21 @@ from .alignment import align
 from .detection import FaceDetection
 
 SMOOTHING = np.array([1, 2, 3, 2, 1], np.float32) / 9  # over ±2 frames: symmetric, so no lag
-REACH = len(SMOOTHING) // 2
-LOOK = 24  # px: size at which crops are compared
-NEW_LOOK = 0.25  # weight of the newest of them in how a face is remembered
-SHRUNK = 0.8  # of min_face_size: a followed face may get this much smaller
+SMOOTHING_RADIUS = len(SMOOTHING) // 2  # frames
+APPEARANCE_SIZE = 24  # px: size at which crops are compared
+APPEARANCE_UPDATE = 0.25  # weight of the newest crop in the remembered appearance
+MIN_TRACKED_SIZE = 0.8  # of min_face_size: a tracked face may get this much smaller
 
 
 @dataclass(frozen=True)
 class TrackedDetection(FaceDetection):
-    """A face in a picture, in that picture's pixels, with its look."""
+    """A detection in pixels of the full frame, with its appearance (``compute_appearance``)."""
 
-    look: np.ndarray
+    appearance: np.ndarray
 
 
 class CropSink(Protocol):
-    """Takes the frames of one track as they settle."""
+    """Receives the crops of one track in order."""
 
     def append(self, crop: np.ndarray, box: np.ndarray) -> None:
         """One frame: uint8 [size, size] and float32 [4], x0 y0 x1 y1 in pixels."""
@@ -35,12 +35,12 @@ class CropSink(Protocol):
         """The track is complete."""
 
     def discard(self) -> None:
-        """The track is of no use: drop what was kept of it."""
+        """The track is not used: delete its crops."""
 
 
 @dataclass
 class FaceTrack:
-    """One face followed through consecutive frames of one shot.
+    """One face tracked through consecutive frames of one shot.
 
     Attributes:
         sink: where its crops and boxes went.
@@ -64,18 +64,23 @@ class FaceTrack:
         return self.first_frame + self.n_frames
 
 
-def choose_tracks(tracks: list[FaceTrack], how: str, solid: int = 0) -> list[FaceTrack]:
-    """Of tracks that share frames only the best one: ``largest`` (area times duration) or
-    ``longest``. In order of time.
+def choose_tracks(
+    tracks: list[FaceTrack], criterion: str, preferred_frames: int = 0
+) -> list[FaceTrack]:
+    """Of tracks that share frames only the best one, in order of time.
 
-    Those of ``solid`` frames and more come before shorter ones, so that who also takes the
-    shorter ones (inference does) has the same long ones as who does not.
+    Args:
+        tracks: of one shot.
+        criterion: ``largest`` (area times duration) or ``longest``.
+        preferred_frames: tracks of so many frames and more come before shorter ones, so that a
+            caller that also takes the shorter ones (inference does) gets the same long ones as
+            a caller that does not.
     """
     best_first = sorted(
         tracks,
         key=lambda track: (
-            track.n_frames >= solid,
-            track.area if how == "largest" else track.n_frames,
+            track.n_frames >= preferred_frames,
+            track.area if criterion == "largest" else track.n_frames,
         ),
         reverse=True,
     )
@@ -86,102 +91,112 @@ def choose_tracks(tracks: list[FaceTrack], how: str, solid: int = 0) -> list[Fac
     return sorted(chosen, key=lambda track: track.first_frame)
 
 
-def appearance_of(picture: VideoFrame, points: np.ndarray) -> np.ndarray:
-    """What faces are compared by: their crop, float32 [LOOK²], mean 0 and length 1."""
-    crop = align(picture.luma, points, 2 * LOOK)
-    small = cv2.resize(crop, (LOOK, LOOK), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+def compute_appearance(frame: VideoFrame, points: np.ndarray) -> np.ndarray:
+    """What faces are compared by: their crop, float32 [APPEARANCE_SIZE²], mean 0 and norm 1."""
+    crop = align(frame.luma, points, 2 * APPEARANCE_SIZE)
+    size = (APPEARANCE_SIZE, APPEARANCE_SIZE)
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-6)
 
 
 class OpenTrack:
-    """A track that still grows: places are interpolated, smoothed and cropped as they settle."""
+    """A track that is still growing: landmarks are interpolated between detections, smoothed, and
+    frames cropped as soon as the landmarks around them are known.
+
+    Attributes:
+        n_missed: frames since the last detection in which the face was searched for in vain.
+    """
 
     def __init__(self, first_frame: int, settings: DataConfig, sink: CropSink):
-        self.lost = 0  # pictures since the face was last looked for in vain, counted on
+        self.n_missed = 0
         self._settings = settings
         self._track = FaceTrack(sink, first_frame)
-        self._waiting: list[VideoFrame] = []  # pictures since the last sight
-        self._placed: list[tuple[VideoFrame, np.ndarray]] = []  # with their boxes, not yet cropped
+        self._pending: list[VideoFrame] = []  # frames since the last detection
+        self._located: list[tuple[VideoFrame, np.ndarray]] = []  # with their boxes, to be cropped
         self._points: list[np.ndarray] = []  # float32 [5, 2] a frame, the latest
-        self._forgotten = 0  # places before these
-        self._face: TrackedDetection | None = None
-        self._seen_at = first_frame
-        self._speed = np.zeros(2, np.float32)  # pixels a frame
-        self._look = np.zeros(LOOK**2, np.float32)  # of late
+        self._n_dropped_points = 0  # frames of the track before those of ``_points``
+        self._last: TrackedDetection | None = None
+        self._last_index = first_frame
+        self._velocity = np.zeros(2, np.float32)  # pixels a frame
+        self._appearance = np.zeros(APPEARANCE_SIZE**2, np.float32)  # running mean
 
     @property
     def area(self) -> float:
-        """Of the face when it was last seen, pixels²."""
-        return self._face.area
+        """Of the face when it was last detected, pixels²."""
+        return self._last.area
 
-    def expected(self, index: int) -> np.ndarray:
-        """The box where the face should be by now, at its last speed."""
-        return self._face.box + np.tile(self._speed * (index - self._seen_at), 2)
+    def predict_box(self, index: int) -> np.ndarray:
+        """The box expected in frame ``index``, at constant velocity: float32 [4], pixels."""
+        return self._last.box + np.tile(self._velocity * (index - self._last_index), 2)
 
-    def distance(self, face: TrackedDetection, index: int) -> tuple[float, float]:
-        """How far from there, in widths, and the change of size, as a logarithm."""
-        box = self.expected(index)
-        step = np.linalg.norm(face.middle - (box[:2] + box[2:]) / 2) / max(self._face.width, 1)
-        growth = abs(np.log(max(face.width, 1) / max(self._face.width, 1)))
-        if face.width < SHRUNK * self._settings.min_face_size:
+    def measure_motion(self, face: TrackedDetection, index: int) -> tuple[float, float]:
+        """Distance from the predicted box in widths, and change of size as a logarithm (infinite
+        for a face that became too small)."""
+        box = self.predict_box(index)
+        distance = np.linalg.norm(face.centre - (box[:2] + box[2:]) / 2) / max(self._last.width, 1)
+        growth = abs(np.log(max(face.width, 1) / max(self._last.width, 1)))
+        if face.width < MIN_TRACKED_SIZE * self._settings.min_face_size:
             growth = np.inf
-        return float(step), float(growth)
+        return float(distance), float(growth)
 
-    def likeness(self, face: TrackedDetection) -> float:
-        """Correlation with how the face looked of late, −1…1."""
-        return float(self._look @ face.look / max(float(np.linalg.norm(self._look)), 1e-6))
+    def appearance_similarity(self, face: TrackedDetection) -> float:
+        """Correlation with the remembered appearance, −1…1."""
+        norm = max(float(np.linalg.norm(self._appearance)), 1e-6)
+        return float(self._appearance @ face.appearance / norm)
 
-    def wait(self, picture: VideoFrame) -> None:
-        """A picture in which the face was not looked for."""
-        self._waiting.append(picture)
+    def add_skipped(self, frame: VideoFrame) -> None:
+        """Add a frame in which the face was not searched for."""
+        self._pending.append(frame)
 
-    def lose(self, picture: VideoFrame) -> None:
-        """A picture in which the face was looked for and not found."""
-        self._waiting.append(picture)
-        self.lost += 1
+    def add_missed(self, frame: VideoFrame) -> None:
+        """Add a frame in which the face was searched for and not detected."""
+        self._pending.append(frame)
+        self.n_missed += 1
 
-    def add(self, index: int, picture: VideoFrame, face: TrackedDetection) -> None:
-        """The face in this picture; the pictures that waited are bridged."""
-        pictures = [*self._waiting, picture]
-        old = self._face or face
-        for step, waiting in enumerate(pictures, 1):
-            part = step / len(pictures)
-            self._points.append((1 - part) * old.points + part * face.points)
-            self._placed.append((waiting, (1 - part) * old.box + part * face.box))
-        if index > self._seen_at:
-            speed = (face.middle - old.middle) / (index - self._seen_at)
-            self._speed = (self._speed + speed) / 2
-        # Of sights only: in the pictures between, somebody else may have hidden the face.
-        self._look += (NEW_LOOK if self._face else 1) * (face.look - self._look)
-        self._waiting, self._face, self.lost, self._seen_at = [], face, 0, index
-        self._crop(self._forgotten + len(self._points) - REACH)
+    def add_detection(self, index: int, frame: VideoFrame, face: TrackedDetection) -> None:
+        """Add a frame with the face; the frames since the last detection are interpolated."""
+        frames = [*self._pending, frame]
+        previous = self._last or face
+        for number, pending in enumerate(frames, 1):
+            weight = number / len(frames)
+            self._points.append((1 - weight) * previous.points + weight * face.points)
+            self._located.append((pending, (1 - weight) * previous.box + weight * face.box))
+        if index > self._last_index:
+            velocity = (face.centre - previous.centre) / (index - self._last_index)
+            self._velocity = (self._velocity + velocity) / 2
+        # Of detections only: in the frames between, another person may have hidden the face.
+        update = APPEARANCE_UPDATE if self._last else 1
+        self._appearance += update * (face.appearance - self._appearance)
+        self._pending, self._last, self.n_missed, self._last_index = [], face, 0, index
+        self.crop_frames(self._n_dropped_points + len(self._points) - SMOOTHING_RADIUS)
 
     def finish(self) -> FaceTrack:
-        """End the track. Pictures after the last sight of the face are not part of it, but for
-        those in which nobody looked."""
-        if not self.lost:
-            for picture in self._waiting:
-                self._placed.append((picture, self._face.box))
-                self._points.append(self._face.points)
-        self._crop(self._forgotten + len(self._points))
+        """End the track. Frames after the last detection are part of it only if the face was not
+        searched for in any of them."""
+        if not self.n_missed:
+            for frame in self._pending:
+                self._located.append((frame, self._last.box))
+                self._points.append(self._last.points)
+        self.crop_frames(self._n_dropped_points + len(self._points))
         self._track.sink.close()
         return self._track
 
-    def _crop(self, until: int) -> None:
-        """Crop the frames before ``until``: the places around them are settled."""
+    def crop_frames(self, stop: int) -> None:
+        """Crop the frames of the track before number ``stop``; the landmarks around them are
+        known."""
         track = self._track
         last = len(self._points) - 1
-        for frame in range(track.n_frames, until):
-            middle = frame - self._forgotten
-            around = range(middle - REACH, middle + REACH + 1)
-            places = [self._points[min(max(place, 0), last)] for place in around]
-            points = np.tensordot(SMOOTHING, np.stack(places), 1)
-            picture, box = self._placed.pop(0)
-            crop = picture.levelled(align(picture.luma, points, self._settings.input_size))
+        for number in range(track.n_frames, stop):
+            middle = number - self._n_dropped_points
+            neighbours = range(middle - SMOOTHING_RADIUS, middle + SMOOTHING_RADIUS + 1)
+            points = np.stack([self._points[min(max(index, 0), last)] for index in neighbours])
+            frame, box = self._located.pop(0)
+            smoothed = np.tensordot(SMOOTHING, points, 1)
+            crop = frame.to_full_range(align(frame.luma, smoothed, self._settings.input_size))
             track.sink.append(crop, box.astype(np.float32))
             track.n_frames += 1
             track.area += float(np.prod(box[2:] - box[:2]))
-        unneeded = max(0, track.n_frames - REACH - self._forgotten)
-        del self._points[:unneeded]
-        self._forgotten += unneeded
+        n_unneeded = max(0, track.n_frames - SMOOTHING_RADIUS - self._n_dropped_points)
+        del self._points[:n_unneeded]
+        self._n_dropped_points += n_unneeded

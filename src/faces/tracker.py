@@ -1,17 +1,17 @@
-"""Pictures -> the faces followed through each shot.
+"""Frames -> the face tracks of each shot.
 
-Faces are looked for in the whole picture, scaled down, every half second and whenever one was
-lost; in between, each is looked for in a close-up around the place where it is expected. Measured
-on 61 clips (3,076 frames, 8 sources) against the median of eight other close-ups, as the error of
-the crop's place in pixels of 96, median and 90th percentile over the clips:
+Faces are detected in the full frame, scaled down, every half second and whenever one was lost; in
+between, each is detected in a zoomed crop around its predicted box. Measured on 61 clips (3,076
+frames, 8 sources) against the median of eight other zoomed crops, as the error of the aligned
+crop's position in pixels of 96, median and 90th percentile over the clips:
 
-    whole picture at 320 px, on every frame          0.75  1.84
-    whole picture at 320 px, on every second         0.77  1.86
-    close-up (144 px, 1.8 boxes), on every frame     0.70  1.29
-    close-up, on every second                        0.72  1.48
-    close-up, on every third / fourth / fifth        0.76  1.72 / 0.90  1.87 / 1.01  2.27
+    full frame at 320 px, in every frame               0.75  1.84
+    full frame at 320 px, in every second frame        0.77  1.86
+    zoomed crop (144 px, 1.8 boxes), in every frame    0.70  1.29
+    zoomed crop, in every second frame                 0.72  1.48
+    zoomed crop, in every third / fourth / fifth       0.76  1.72 / 0.90  1.87 / 1.01  2.27
 
-A close-up on every second frame (``data.detect_every``) is as good as the whole picture on each,
+A zoomed crop in every second frame (``data.detect_every``) is as good as the full frame in each,
 at less than a seventh of the time.
 """
 
@@ -21,344 +21,384 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.config import DataConfig
+from ..core.constants import WINDOW_FRAMES
 from ..media.frame import VideoFrame
-from .alignment import overlap
+from .alignment import box_iou
 from .detection import Detector, FaceDetection
 from .shot_boundary import CutDetector
-from .track import CropSink, FaceTrack, OpenTrack, TrackedDetection, appearance_of, choose_tracks
+from .track import (
+    CropSink,
+    FaceTrack,
+    OpenTrack,
+    TrackedDetection,
+    choose_tracks,
+    compute_appearance,
+)
 
-SEARCH_EVERY = 12  # frames between two looks at the whole picture
-SLOWEST = 5  # frames a picture may stand in any case: sources of 5 pictures a second are read
-# The face is 80 px large in it (the detector relies on that, see ``Detector.detect``).
-CLOSE_UP = 144  # px: side of the picture of one face …
-CLOSE_UP_BOXES = 1.8  # … and of what it shows, in boxes
+SEARCH_INTERVAL = 12  # frames between two searches of the full frame
+# Frames one image may be repeated in any case: sources of 5 frames per second are read.
+MIN_FROZEN_FRAMES = 5
+# The face is 80 px large in a zoomed crop (the detector relies on that, see ``Detector.detect``).
+ZOOM_SIZE = 144  # px: side of the crop …
+ZOOM_BOXES = 1.8  # … and of the region of the frame it shows, in boxes
 
-MAX_STEP = 0.7  # widths a face may be from where it is expected …
-MAX_STEP_LOST = 0.05  # … and how much more for each frame it was lost
+MAX_DISTANCE = 0.7  # widths between a face and its predicted box …
+MAX_DISTANCE_PER_MISS = 0.05  # … and how much more for each frame it was missed
 MAX_GROWTH = 0.5  # largest change of size, as a logarithm
-# Step, growth and unlikeness together. Where two people crossed in composites of 31 real ones, the
-# face itself cost up to 0.90 in 99 % of the looks, the other one 1.03 and more. None of the three
-# is enough: two frames later a face is like itself by 0.44 and more in 99 % of the looks at real
-# clips, but so are 45 % of strangers.
+# Distance, growth and dissimilarity together. Where two people crossed in composites of 31 real
+# ones, the same face cost up to 0.90 in 99 % of the detections, the other one 1.03 and more. None
+# of the three is enough: two frames later a face is similar to itself by 0.44 and more in 99 % of
+# the detections in real clips, but so are 45 % of other people.
 MAX_COST = 1.0
-ROOM = 2.0  # a face so many times larger than the smallest that is followed takes its place
-SAME = 0.4  # overlap over which two detections are of one face
+REPLACEMENT_RATIO = 2.0  # a face so many times larger replaces the smallest one tracked
+SAME_FACE_IOU = 0.4  # overlap from which two detections are of one face
 
 
 @dataclass
 class TrackingStats:
-    """What was met while faces were followed.
+    """Counts of a tracker.
 
     Attributes:
-        frames: of the clip.
-        looked, found: how often a face was looked for, and one or more found.
-        standing: frames in which the same picture stood for too long.
-        faces: tracks that were long enough.
-        longest: frames of the longest track.
-        widest_small: width in pixels of the largest face that was too small, 0 if none was.
+        n_frames: of the clip.
+        n_searches, n_successes: frames in which faces were searched for, and in which one or more
+            were detected.
+        n_frozen: frames in which the same image was repeated for too long.
+        n_tracks: tracks that were long enough.
+        longest_track: frames of the longest track.
+        max_rejected_width: width in pixels of the largest face that was too small, 0 if none was.
     """
 
-    frames: int = 0
-    looked: int = 0
-    found: int = 0
-    standing: int = 0
-    faces: int = 0
-    longest: int = 0
-    widest_small: float = 0.0
+    n_frames: int = 0
+    n_searches: int = 0
+    n_successes: int = 0
+    n_frozen: int = 0
+    n_tracks: int = 0
+    longest_track: int = 0
+    max_rejected_width: float = 0.0
 
-
-def track_faces(
-    pictures: Iterable[VideoFrame],
-    detector: Detector,
-    settings: DataConfig,
-    shortest: int,
-    new_sink: Callable[[], CropSink],
-    count: TrackingStats,
-    everyone: bool = False,
-) -> Iterator[FaceTrack]:
-    """Follow the faces of each shot and choose among them as ``data.track`` says.
-
-    See ``FaceTracker``. Only a few pictures are held at a time.
-
-    Args:
-        pictures: the clip on the 25 fps grid.
-        detector: finds faces.
-        settings: the ``data`` section.
-        shortest: frames a track must have.
-        new_sink: makes the place where a new track's crops go.
-        count: filled with what was met.
-        everyone: choose all of them.
-
-    Yields:
-        chosen tracks, in order of time within each shot; no two share a frame, unless everyone
-        is chosen.
-    """
-    follower = FaceTracker(detector, settings, shortest, new_sink, count, everyone)
-    for picture in pictures:
-        yield from follower.show(picture)
-    yield from follower.end()
+    def __add__(self, other: "TrackingStats") -> "TrackingStats":
+        return TrackingStats(
+            self.n_frames + other.n_frames,
+            self.n_searches + other.n_searches,
+            self.n_successes + other.n_successes,
+            self.n_frozen + other.n_frozen,
+            self.n_tracks + other.n_tracks,
+            max(self.longest_track, other.longest_track),
+            max(self.max_rejected_width, other.max_rejected_width),
+        )
 
 
 class FaceTracker:
-    """Follows the faces of each shot, picture by picture.
+    """Tracks the faces of each shot, frame by frame, and chooses among them as ``data.track`` says.
 
-    At most ``max_faces`` are followed at once, the largest first. Places are interpolated between
-    looks. A cut, or more than ``max_lost_frames`` pictures without the face, ends a track; so
-    does a picture that stands for longer (than ``SLOWEST`` at least), for it shows nobody
-    speaking.
+    At most ``max_faces`` are tracked at once, the largest first. Boxes are interpolated between
+    detections. A cut, or more than ``max_lost_frames`` frames without the face, ends a track; so
+    does an image that is repeated for longer (``MIN_FROZEN_FRAMES`` at least), for it shows no
+    one speaking.
 
     Args:
-        as for ``track_faces``.
+        detector: detects faces.
+        settings: the ``data`` section.
+        new_sink: makes the sink for a new track's crops.
+        min_frames: frames a track must have.
+        all_faces: choose all tracks.
     """
 
     def __init__(
         self,
         detector: Detector,
         settings: DataConfig,
-        shortest: int,
         new_sink: Callable[[], CropSink],
-        count: TrackingStats,
-        everyone: bool = False,
+        min_frames: int = WINDOW_FRAMES,
+        all_faces: bool = False,
     ):
-        self._new_shot = lambda index: _ShotTracker(
-            index, detector, settings, shortest, new_sink, count
+        self._new_shot = lambda number, first_frame: _ShotTracker(
+            detector, settings, new_sink, min_frames, number, first_frame
         )
-        self._count, self._everyone, self._index = count, everyone, 0
-        self._cuts, self._shot, self._shots = CutDetector(), None, 0
-        self._last, self._standing = None, 0
-        self._longest_still = max(settings.max_lost_frames, SLOWEST)
+        self._all_faces = all_faces
+        self._cuts, self._shot, self._n_shots = CutDetector(), None, 0
+        self._stats = TrackingStats()  # of the shots before, and of frames
+        self._previous, self._n_repeats = None, 0
+        self._max_repeats = max(settings.max_lost_frames, MIN_FROZEN_FRAMES)
 
-    def show(self, picture: VideoFrame) -> list[FaceTrack]:
-        """The next picture; where it begins a shot, the chosen tracks of the one before."""
-        index, ended = self._index, []
-        self._index += 1
-        self._count.frames += 1
-        self._standing = self._standing + 1 if picture is self._last else 0
-        self._last = picture
-        frozen = self._standing > self._longest_still
-        self._count.standing += frozen
-        if not self._standing and self._cuts.is_cut(picture):  # so is the first picture
-            ended = self.end()
-            self._shots += self._shot is not None
-            self._shot = self._new_shot(index)
-        if frozen:
+    @property
+    def stats(self) -> TrackingStats:
+        """Counts up to now."""
+        return self._stats + self._shot.stats if self._shot else self._stats
+
+    def track(self, frames: Iterable[VideoFrame]) -> Iterator[FaceTrack]:
+        """Track the faces of a clip; only a few frames are held at a time.
+
+        Args:
+            frames: the clip on the 25 fps grid.
+
+        Yields:
+            chosen tracks, in order of time within each shot; no two share a frame, unless all
+            are chosen.
+        """
+        for frame in frames:
+            yield from self.add_frame(frame)
+        yield from self.finish()
+
+    def add_frame(self, frame: VideoFrame) -> list[FaceTrack]:
+        """Process the next frame; where it begins a shot, the chosen tracks of the previous one."""
+        index, ended_tracks = self._stats.n_frames, []
+        self._stats.n_frames += 1
+        self._n_repeats = self._n_repeats + 1 if frame is self._previous else 0
+        self._previous = frame
+        is_frozen = self._n_repeats > self._max_repeats
+        self._stats.n_frozen += is_frozen
+        if not self._n_repeats and self._cuts.is_cut(frame):  # so is the first frame
+            ended_tracks = self.finish()
+            if self._shot:
+                self._stats += self._shot.stats
+            self._shot = self._new_shot(self._n_shots, index)
+            self._n_shots += 1
+        if is_frozen:
             self._shot.end_tracks()
         else:
-            self._shot.show(index, picture)
-        return ended
+            self._shot.add_frame(index, frame)
+        return ended_tracks
 
-    def end(self) -> list[FaceTrack]:
-        """No more pictures of this shot: its chosen tracks."""
-        return self._shot.chosen(self._shots, self._everyone) if self._shot else []
+    def finish(self) -> list[FaceTrack]:
+        """End the current shot: its chosen tracks."""
+        return self._shot.finish(self._all_faces) if self._shot else []
 
-    def forget_ended(self) -> None:
-        """Tracks of this shot that have ended are no longer chosen among, nor held."""
-        self._shot.forget_ended()
-
-
-def reduced(picture: VideoFrame, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its longer side at most ``longest``, and pixels of the full picture to one
-    of it, in x and y."""
-    small = picture.small_bgr(longest)
-    return small, np.array([picture.width / small.shape[1], picture.height / small.shape[0]])
+    def drop_ended_tracks(self) -> None:
+        """Release the tracks of the current shot that have ended; they are not chosen later."""
+        self._shot.drop_ended_tracks()
 
 
-def close_up(picture: VideoFrame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A square around a box, uint8 [CLOSE_UP, CLOSE_UP, 3]; and where in the full picture its
-    pixels are: pixels to one of it, place of its first."""
-    step = CLOSE_UP_BOXES * max(*(box[2:] - box[:2]), 1.0) / CLOSE_UP
-    corner = (box[:2] + box[2:]) / 2 - step * (CLOSE_UP - 1) / 2
-    matrix = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
-    shown = picture.cut_out(matrix, CLOSE_UP, int(max(0, np.log2(step))))
-    return shown, np.array([step, step]), corner
+def scaled_frame(frame: VideoFrame, max_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with its longer side at most ``max_side`` pixels, uint8 [h, w, 3]; and full-frame
+    pixels per pixel of it, float [2], x and y."""
+    small = frame.small_bgr(max_side)
+    return small, np.array([frame.width / small.shape[1], frame.height / small.shape[0]])
 
 
-def sight(
-    picture: VideoFrame, face: FaceDetection, scale: np.ndarray, corner: np.ndarray
+def zoomed_crop(frame: VideoFrame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A square around a box, uint8 [ZOOM_SIZE, ZOOM_SIZE, 3]; full-frame pixels per pixel of it,
+    float [2]; and the position of its first pixel in the full frame, float [2]."""
+    scale = ZOOM_BOXES * max(*(box[2:] - box[:2]), 1.0) / ZOOM_SIZE
+    corner = (box[:2] + box[2:]) / 2 - scale * (ZOOM_SIZE - 1) / 2
+    matrix = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])
+    crop = frame.crop_square(matrix, ZOOM_SIZE, int(max(0, np.log2(scale))))
+    return crop, np.array([scale, scale]), corner
+
+
+def map_to_frame(
+    frame: VideoFrame, face: FaceDetection, scale: np.ndarray, corner: np.ndarray
 ) -> TrackedDetection:
-    """A face found in a view of the picture, in pixels of the full picture."""
+    """A face detected in a scaled or cropped image of the frame, in pixels of the full frame.
+
+    Args:
+        scale: full-frame pixels per pixel of the image, float [2].
+        corner: position of the image's first pixel in the full frame, float [2].
+    """
     box = (face.box.reshape(2, 2) * scale + corner).ravel().astype(np.float32)
     points = (face.points * scale + corner).astype(np.float32)
-    return TrackedDetection(box, points, face.score, appearance_of(picture, points))
+    return TrackedDetection(box, points, face.score, compute_appearance(frame, points))
 
 
 class _ShotTracker:
-    """The faces between two cuts."""
+    """Tracks the faces between two cuts.
 
-    def __init__(self, first_frame: int, detector, settings: DataConfig, shortest, new_sink, count):
+    Attributes:
+        stats: its counts, all but those of frames.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        settings: DataConfig,
+        new_sink: Callable[[], CropSink],
+        min_frames: int,
+        number: int,
+        first_frame: int,
+    ):
+        self.stats = TrackingStats()
         self._detector, self._settings = detector, settings
-        self._shortest, self._new_sink, self._count = shortest, new_sink, count
+        self._min_frames, self._new_sink = min_frames, new_sink
         self._open: list[OpenTrack] = []
         self._ended: list[FaceTrack] = []
-        self._first_frame = first_frame
-        self._next_look = self._next_search = first_frame
-        self._looked_at, self._faces = None, []
+        self._number, self._first_frame = number, first_frame
+        self._next_detection = self._next_search = first_frame
+        self._last_frame, self._last_faces = None, []  # the last one with detection
 
-    def show(self, index: int, picture: VideoFrame) -> None:
-        """The next picture of the shot."""
-        if index < self._next_look:
+    def add_frame(self, index: int, frame: VideoFrame) -> None:
+        """Process the next frame of the shot."""
+        if index < self._next_detection:
             for track in self._open:
-                track.wait(picture)
+                track.add_skipped(frame)
             return
-        faces, assigned = self._look(index, picture)
+        faces, assigned = self._detect(index, frame)
         for track, face in list(zip(self._open, assigned, strict=True)):
             if face is not None:
-                track.add(index, picture, face)
+                track.add_detection(index, frame, face)
                 continue
-            track.lose(picture)
-            if track.lost > self._settings.max_lost_frames:
-                self._end(track)
-        taken = {id(face) for face in assigned if face is not None}
-        self._begin(index, picture, [face for face in faces if id(face) not in taken])
-        if any(track.lost for track in self._open):
-            self._next_look = index + 1
+            track.add_missed(frame)
+            if track.n_missed > self._settings.max_lost_frames:
+                self._end_track(track)
+        assigned_ids = {id(face) for face in assigned if face is not None}
+        self._start_tracks(index, frame, [face for face in faces if id(face) not in assigned_ids])
+        if any(track.n_missed for track in self._open):
+            self._next_detection = index + 1
         else:
-            # An empty picture is looked at half as often: a face is found 0.1 s late at most.
-            pause = self._settings.detect_every * (1 if self._open else 2)
-            self._next_look = index + pause
+            # An empty frame is searched half as often: a face is detected 0.1 s late at most.
+            interval = self._settings.detect_every * (1 if self._open else 2)
+            self._next_detection = index + interval
 
-    def _look(
-        self, index: int, picture: VideoFrame
+    def _detect(
+        self, index: int, frame: VideoFrame
     ) -> tuple[list[TrackedDetection], list[TrackedDetection | None]]:
-        """The faces of a picture, and which of them continues each track: close-ups of those that
-        are followed, and the whole picture when it is time or one of them is not there."""
-        if picture is self._looked_at:  # a picture that stands shows the same faces
-            return self._faces, assign(self._open, self._faces, index)
-        faces = self._close_ups(picture, [track.expected(index) for track in self._open])
+        """The faces of a frame, and which of them continues each track: detected in zoomed crops
+        of those that are tracked, and in the full frame when it is due or one was missed."""
+        if frame is self._last_frame:  # a repeated image shows the same faces
+            return self._last_faces, assign(self._open, self._last_faces, index)
+        faces = self._detect_zoomed(frame, [track.predict_box(index) for track in self._open])
         assigned = assign(self._open, faces, index)
         if None in assigned or index >= self._next_search or not self._open:
-            self._next_search = index + SEARCH_EVERY
-            seen = self._whole(picture)
-            new = [one for one in seen if all(overlap(one.box, f.box) < SAME for f in faces)]
-            closer = self._close_ups(picture, [face.box for face in new])
-            far = [one for one in new if all(overlap(one.box, f.box) < SAME for f in closer)]
-            if new:
-                faces = _distinct([*faces, *closer, *far])
+            self._next_search = index + SEARCH_INTERVAL
+            new_faces = _without(self._detect_full_frame(frame), faces)
+            zoomed_faces = self._detect_zoomed(frame, [face.box for face in new_faces])
+            if new_faces:
+                not_zoomed = _without(new_faces, zoomed_faces)
+                faces = _distinct([*faces, *zoomed_faces, *not_zoomed])
                 assigned = assign(self._open, faces, index)
-        self._count.looked += 1
-        self._count.found += bool(faces)
-        self._looked_at, self._faces = picture, faces
+        self.stats.n_searches += 1
+        self.stats.n_successes += bool(faces)
+        self._last_frame, self._last_faces = frame, faces
         return faces, assigned
 
-    def _whole(self, picture: VideoFrame) -> list[TrackedDetection]:
-        small, scale = reduced(picture, self._settings.detection_size)
+    def _detect_full_frame(self, frame: VideoFrame) -> list[TrackedDetection]:
+        small, scale = scaled_frame(frame, self._settings.detection_size)
         (faces,) = self._detector.detect(small[None])
-        return [sight(picture, face, scale, (scale - 1) / 2) for face in faces]
+        return [map_to_frame(frame, face, scale, (scale - 1) / 2) for face in faces]
 
-    def _close_ups(self, picture: VideoFrame, boxes: list[np.ndarray]) -> list[TrackedDetection]:
+    def _detect_zoomed(self, frame: VideoFrame, boxes: list[np.ndarray]) -> list[TrackedDetection]:
+        """Detect in a zoomed crop around each box."""
         if not boxes:
             return []
-        pictures, scales, corners = zip(*(close_up(picture, box) for box in boxes), strict=True)
-        found = self._detector.detect(np.stack(pictures), close=True)
-        seen = [
+        crops, scales, corners = zip(*(zoomed_crop(frame, box) for box in boxes), strict=True)
+        faces_by_crop = self._detector.detect(np.stack(crops), zoomed=True)
+        by_distance = [
             (
-                np.abs(face.middle - (CLOSE_UP - 1) / 2).max(),
-                sight(picture, face, scale, corner),
+                np.abs(face.centre - (ZOOM_SIZE - 1) / 2).max(),
+                map_to_frame(frame, face, scale, corner),
             )
-            for faces, scale, corner in zip(found, scales, corners, strict=True)
+            for faces, scale, corner in zip(faces_by_crop, scales, corners, strict=True)
             for face in faces
         ]
-        # A neighbour is cut off at the edge of a close-up; in the middle of its own it is whole.
-        return _distinct([face for _, face in sorted(seen, key=lambda pair: pair[0])])
+        # A neighbour is truncated at the edge of a crop; in the middle of its own it is complete.
+        return _distinct([face for _, face in sorted(by_distance, key=lambda pair: pair[0])])
 
-    def _begin(self, index: int, picture: VideoFrame, faces: list[TrackedDetection]) -> None:
-        """Follow faces that nobody follows yet, the largest first."""
-        least = self._settings.min_face_size
-        for face in sorted(faces, key=lambda found: found.area, reverse=True):
-            if face.width < least:
-                self._count.widest_small = max(self._count.widest_small, face.width)
+    def _start_tracks(self, index: int, frame: VideoFrame, faces: list[TrackedDetection]) -> None:
+        """Start tracks of faces that continue none, the largest first."""
+        for face in sorted(faces, key=lambda detection: detection.area, reverse=True):
+            if face.width < self._settings.min_face_size:
+                self.stats.max_rejected_width = max(self.stats.max_rejected_width, face.width)
                 continue
             if len(self._open) == self._settings.max_faces:
                 smallest = min(self._open, key=lambda track: track.area)
-                if face.area > ROOM * smallest.area:
-                    self._end(smallest)
+                if face.area > REPLACEMENT_RATIO * smallest.area:
+                    self._end_track(smallest)
             if len(self._open) < self._settings.max_faces:
                 track = OpenTrack(index, self._settings, self._new_sink())
-                track.add(index, picture, face)
+                track.add_detection(index, frame, face)
                 self._open.append(track)
 
-    def _end(self, track: "OpenTrack") -> None:
-        self._open.remove(track)
-        ended = track.finish()
-        self._count.longest = max(self._count.longest, ended.n_frames)
-        if ended.n_frames < self._shortest:
-            ended.sink.discard()
+    def _end_track(self, open_track: OpenTrack) -> None:
+        self._open.remove(open_track)
+        track = open_track.finish()
+        self.stats.longest_track = max(self.stats.longest_track, track.n_frames)
+        if track.n_frames < self._min_frames:
+            track.sink.discard()
         else:
-            self._count.faces += 1
-            self._ended.append(ended)
+            self.stats.n_tracks += 1
+            self._ended.append(track)
 
-    def forget_ended(self) -> None:
-        """Tracks that have ended are not kept."""
+    def drop_ended_tracks(self) -> None:
+        """Release the tracks that have ended."""
         self._ended = []
 
     def end_tracks(self) -> None:
-        """Nobody is followed any further."""
+        """End all tracks."""
         for track in list(self._open):
-            self._end(track)
+            self._end_track(track)
 
-    def chosen(self, number: int, everyone: bool) -> list[FaceTrack]:
-        """End the shot, the number of which is given; all its tracks, or those that
-        ``data.track`` chooses."""
+    def finish(self, all_faces: bool) -> list[FaceTrack]:
+        """End the shot; all its tracks, or those that ``data.track`` chooses."""
         self.end_tracks()
-        if everyone:
-            best = sorted(self._ended, key=lambda track: track.first_frame)
+        if all_faces:
+            chosen = sorted(self._ended, key=lambda track: track.first_frame)
         else:
-            best = choose_tracks(self._ended, self._settings.track, self._settings.min_frames)
+            chosen = choose_tracks(self._ended, self._settings.track, self._settings.min_frames)
         for track in self._ended:
-            track.shot, track.shot_begin = number, self._first_frame
-            if track not in best:
+            track.shot, track.shot_begin = self._number, self._first_frame
+            if track not in chosen:
                 track.sink.discard()
-        return best
+        return chosen
+
+
+def _without(
+    faces: list[TrackedDetection], known_faces: list[TrackedDetection]
+) -> list[TrackedDetection]:
+    """Faces that are none of the known ones."""
+    return [
+        face
+        for face in faces
+        if all(box_iou(face.box, known.box) < SAME_FACE_IOU for known in known_faces)
+    ]
 
 
 def _distinct(faces: list[TrackedDetection]) -> list[TrackedDetection]:
-    """Of those that are one face, the first."""
-    kept: list[TrackedDetection] = []
+    """Of detections of one face, the first."""
+    distinct: list[TrackedDetection] = []
     for face in faces:
-        if all(overlap(face.box, other.box) < SAME for other in kept):
-            kept.append(face)
-    return kept
+        distinct += _without([face], distinct)
+    return distinct
 
 
 def assignment_costs(
     tracks: list[OpenTrack], faces: list[TrackedDetection], index: int
 ) -> np.ndarray:
-    """What it takes to continue each track with each face: float [tracks, faces].
+    """Cost of motion for continuing each track with each face: float [tracks, faces].
 
-    How far the face is from where it is expected, in widths, plus the change of its size;
-    infinite where one of them is out of the question.
+    The distance of the face from its predicted box, in widths, plus the change of its size;
+    infinite where either is too large.
     """
-    effort = np.full((len(tracks), len(faces)), np.inf)
+    costs = np.full((len(tracks), len(faces)), np.inf)
     for row, track in enumerate(tracks):
-        reach = MAX_STEP + MAX_STEP_LOST * track.lost
+        max_distance = MAX_DISTANCE + MAX_DISTANCE_PER_MISS * track.n_missed
         for column, face in enumerate(faces):
-            step, growth = track.distance(face, index)
-            if step <= reach and growth <= MAX_GROWTH:
-                effort[row, column] = MAX_STEP * step / reach + growth
-    return effort
+            distance, growth = track.measure_motion(face, index)
+            if distance <= max_distance and growth <= MAX_GROWTH:
+                costs[row, column] = MAX_DISTANCE * distance / max_distance + growth
+    return costs
 
 
 def assign(
     tracks: list[OpenTrack], faces: list[TrackedDetection], index: int
 ) -> list[TrackedDetection | None]:
-    """Which face continues which track, by the least sum of costs (Kuhn 1955).
+    """Which face continues which track, by the smallest sum of costs (Kuhn 1955).
 
-    A cost is the effort, plus how unlike the face looks where there is a doubt: where a track was
-    lost, or somebody else is near. Without one it counts for nothing, for people turn their heads.
+    A cost is that of motion, plus the dissimilarity of the appearance where the assignment is
+    ambiguous: where a track was lost, or another face is near. Elsewhere appearance is ignored,
+    for people turn their heads.
     """
     from scipy.optimize import linear_sum_assignment
 
-    cost = assignment_costs(tracks, faces, index)
-    near = np.isfinite(cost)
-    for row, column in np.argwhere(near):
+    costs = assignment_costs(tracks, faces, index)
+    feasible = np.isfinite(costs)
+    for row, column in np.argwhere(feasible):
         track = tracks[row]
-        if track.lost or near[row].sum() > 1 or near[:, column].sum() > 1:
-            cost[row, column] += 1 - track.likeness(faces[column])
-    # A track that ends costs no more than the worst face: two are not continued wrongly for the
-    # sake of one more.
-    cost = np.minimum(cost, MAX_COST)
-    found: list[TrackedDetection | None] = [None] * len(tracks)
-    for row, column in zip(*linear_sum_assignment(cost), strict=True):
-        if cost[row, column] < MAX_COST:
-            found[row] = faces[column]
-    return found
+        if track.n_missed or feasible[row].sum() > 1 or feasible[:, column].sum() > 1:
+            costs[row, column] += 1 - track.appearance_similarity(faces[column])
+    # Ending a track costs no more than the worst face: two are not continued wrongly for the sake
+    # of one more.
+    costs = np.minimum(costs, MAX_COST)
+    assigned: list[TrackedDetection | None] = [None] * len(tracks)
+    for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        if costs[row, column] < MAX_COST:
+            assigned[row] = faces[column]
+    return assigned

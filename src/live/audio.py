@@ -1,8 +1,8 @@
-"""Sound that comes in blocks -> audio embeddings of the last seconds.
+"""Audio that arrives in blocks -> audio embeddings of the last seconds.
 
-What is done is what ``media.audio_blocks``, ``clip_features`` and ``embedding.embed_audio`` do with
-a file, but the mean spectrum that is removed is that of the speech so far. Embeddings are made
-anew whenever twice as much speech has been heard.
+The processing is that of files (``media.reader.audio_blocks``, ``audio.features``,
+``embedding.embed_audio``), except that the mean spectrum that is removed is that of the speech so
+far. All embeddings are recomputed whenever the amount of speech has doubled.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ import av
 import numpy as np
 import torch
 
-from ..audio.features import LEAST_BLOCK_FRAMES, FeatureStream, silence
+from ..audio.features import MIN_BLOCK_FRAMES, FeatureStream, silent_mfcc
 from ..core.constants import (
     FPS,
     HOPS_PER_FRAME,
@@ -20,176 +20,180 @@ from ..core.constants import (
     SAMPLES_PER_FRAME,
     WINDOW_FRAMES,
 )
-from ..media.reader import resampled
+from ..media.reader import resample
 from ..models.embedding import embed_bands
-from ..models.normalization import bands_of, deviation_of, levelled_bands
+from ..models.normalization import RunningLevels, mfcc_to_bands, normalise_bands
 from ..models.sync_model import SyncModel
-from .running_mean import RunningMean
 
-# A block whose time is further than this from where the one before ended starts anew at its time.
+# A block that begins further than this from the end of the previous one is placed by its own time.
 # Sound cards stamp blocks of 10–20 ms with the time at which they were fetched.
 JITTER_S = 0.02
-LEVEL_STEPS = 60 * FPS * HOPS_PER_FRAME  # steps of speech after which the mean spectrum forgets
+LEVEL_HOPS = 60 * FPS * HOPS_PER_FRAME  # hops of speech after which older ones fade
 
 
-class LiveSound:
-    """The last seconds of a sound, as features and embeddings; frame 0 is the first picture.
+class LiveAudio:
+    """The last seconds of audio as features and embeddings; frame 0 is the first video frame.
 
     Args:
-        model: embeds it.
-        n_mfcc: coefficients a step.
+        model: computes the embeddings.
+        n_mfcc: coefficients a hop.
         sample_rate: Hz, of what is pushed.
-        lead_s: how much sound is held before the first picture.
+        lead_s: seconds of audio that are buffered before the first video frame.
 
     Attributes:
-        first_frame: the first that is held.
+        first_frame: the first frame in memory.
         speech: bool [F], by frame from there on.
-        rows: float32 [4 (F' − 4) − 3, D], audio embeddings every 10 ms from there on, of the
-            F' ≤ F frames that are embedded.
-        version: changes when rows that there were are made anew.
+        embeddings: float32 [4 (F' − 4) − 3, D], every 10 ms from there on, of the F' ≤ F frames
+            that are embedded so far.
+        version: changes when existing embeddings are recomputed.
     """
 
     def __init__(self, model: SyncModel, n_mfcc: int, sample_rate: int, lead_s: float):
-        self._model, self._n_mfcc, self._rate, self._lead_s = model, n_mfcc, sample_rate, lead_s
-        self._features = FeatureStream(n_mfcc, LEAST_BLOCK_FRAMES)
-        self._zero, self._waiting = None, deque()  # blocks before the first picture
-        self._resampler, self._expected = None, 0.0  # s, when the next block is due
-        self._at = self._end = 0  # places of the resampler's next sample, and of the features'
+        self._model, self._n_mfcc = model, n_mfcc
+        self._sample_rate, self._lead_s = sample_rate, lead_s
+        self._features = FeatureStream(n_mfcc, MIN_BLOCK_FRAMES)
+        self._start_s: float | None = None  # time of frame 0
+        self._buffered = deque()  # (time, samples) before frame 0
+        self._resampler: av.AudioResampler | None = None
+        self._expected_s = 0.0  # when the next block is due
+        # Sample positions at 16 kHz after frame 0: of the next sample out of the resampler, and of
+        # the next one into the features.
+        self._position = self._n_fed = 0
         self.first_frame, self.version = 0, 0
         self.speech = np.zeros(0, bool)
-        self._bands = np.zeros((0, N_MELS), np.float32)  # dB, four a frame
-        self.rows = np.zeros((0, model.size.length), np.float32)
-        self._levels = RunningMean(N_MELS + 1, LEVEL_STEPS)
-        self._counted = self._embedded_with = 0
+        self._bands = np.zeros((0, N_MELS), np.float32)  # dB, four hops a frame
+        self.embeddings = np.zeros((0, model.spec.output_dim), np.float32)
+        self._levels = RunningLevels(N_MELS, LEVEL_HOPS)
+        self._n_measured = 0  # frames that are part of the levels
+        self._count_at_embedding = 0  # hops in the levels when all was last embedded
 
     @property
-    def frames(self) -> int:
-        """The frame after the last one that is known."""
+    def stop_frame(self) -> int:
+        """The frame after the last one with features."""
         return self.first_frame + len(self.speech)
 
     @property
-    def stop_step(self) -> int:
-        """The step after the last that has an embedding, counted from frame 0."""
-        return self.first_frame * HOPS_PER_FRAME + len(self.rows)
+    def stop_hop(self) -> int:
+        """The hop after the last one with an embedding, counted from frame 0."""
+        return self.first_frame * HOPS_PER_FRAME + len(self.embeddings)
 
     @property
-    def held(self) -> int:
+    def n_values(self) -> int:
         """Numbers in memory."""
-        waiting = sum(len(samples) for _, samples in self._waiting)
-        return self._bands.size + self.rows.size + self.speech.size + waiting
+        n_buffered = sum(len(samples) for _, samples in self._buffered)
+        return self._bands.size + self.embeddings.size + self.speech.size + n_buffered
 
-    def begin(self, zero: float) -> None:
-        """The first picture is of ``zero`` seconds."""
-        self._zero = zero
-        while self._waiting:
-            self.push(*self._waiting.popleft())
+    def start(self, time_s: float) -> None:
+        """The first video frame has this time."""
+        self._start_s = time_s
+        while self._buffered:
+            self.push(*self._buffered.popleft())
 
-    def push(self, t: float, samples: np.ndarray) -> None:
-        """The next float32 [n] samples, the first of which is of ``t`` seconds."""
-        if self._zero is None:
-            self._waiting.append((t, samples.copy()))
-            while t - self._waiting[0][0] > self._lead_s:
-                self._waiting.popleft()
+    def push(self, time_s: float, samples: np.ndarray) -> None:
+        """The next float32 [n] samples, the first of which has this time."""
+        if self._start_s is None:
+            self._buffered.append((time_s, samples.copy()))
+            while time_s - self._buffered[0][0] > self._lead_s:
+                self._buffered.popleft()
             return
-        if self._resampler is None or abs(t - self._expected) > JITTER_S:
-            self._flush()
+        if self._resampler is None or abs(time_s - self._expected_s) > JITTER_S:
+            self._flush_resampler()
             self._resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-            self._expected, self._at = t, round((t - self._zero) * SAMPLE_RATE)
-        self._expected += len(samples) / self._rate
+            self._expected_s = time_s
+            self._position = round((time_s - self._start_s) * SAMPLE_RATE)
+        self._expected_s += len(samples) / self._sample_rate
         if len(samples):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "flt", "mono")
-            frame.sample_rate = self._rate
-            for block in resampled(self._resampler, frame):
-                self._take(block[0])
+            frame.sample_rate = self._sample_rate
+            for block in resample(self._resampler, frame):
+                self._place(block[0])
 
-    def _flush(self) -> None:
-        for block in resampled(self._resampler, None):
-            self._take(block[0])
+    def _flush_resampler(self) -> None:
+        for block in resample(self._resampler, None):
+            self._place(block[0])
         self._resampler = None
 
-    def _take(self, samples: np.ndarray) -> None:
-        """Samples at 16 kHz in their place; a gap is silence, what overlaps is left out."""
-        self._silence_until(self._at)
-        self._feed(samples[max(0, self._end - self._at) :])
-        self._at += len(samples)
+    def _place(self, samples: np.ndarray) -> None:
+        """Feed samples at 16 kHz at their position; a gap is silence, an overlap is skipped."""
+        self._feed_silence(self._position)
+        self._feed(samples[max(0, self._n_fed - self._position) :])
+        self._position += len(samples)
 
-    def _silence_until(self, place: int) -> None:
-        while self._end < place:
-            self._feed(np.zeros(min(SAMPLE_RATE, place - self._end), np.float32))
+    def _feed_silence(self, stop_sample: int) -> None:
+        while self._n_fed < stop_sample:
+            self._feed(np.zeros(min(SAMPLE_RATE, stop_sample - self._n_fed), np.float32))
 
     def _feed(self, samples: np.ndarray) -> None:
-        self._end += len(samples)
+        self._n_fed += len(samples)
         for mfcc, speech in self._features.push(samples):
             self._append(mfcc, speech)
 
     def _append(self, mfcc: np.ndarray, speech: np.ndarray) -> None:
-        bands = bands_of(torch.from_numpy(mfcc.reshape(-1, self._n_mfcc))).numpy()
+        bands = mfcc_to_bands(torch.from_numpy(mfcc.reshape(-1, self._n_mfcc))).numpy()
         self._bands = np.concatenate([self._bands, bands])
         self.speech = np.concatenate([self.speech, speech])
 
-    def fill(self, frame: int) -> None:
-        """Nothing came for so long that what is before this frame counts as silence."""
-        if self.frames < frame:
-            self._flush()
+    def fill_silence(self, stop_frame: int) -> None:
+        """Count as silence what has not arrived before this frame."""
+        if self.stop_frame < stop_frame:
+            self._flush_resampler()
             # The features come in blocks, and look ahead.
-            self._silence_until((frame + LEAST_BLOCK_FRAMES) * SAMPLES_PER_FRAME)
+            self._feed_silence((stop_frame + MIN_BLOCK_FRAMES) * SAMPLES_PER_FRAME)
 
     def finish(self, n_frames: int) -> None:
-        """No more sound; the clip has so many frames."""
-        self._flush()
+        """The audio has ended; the video has this many frames."""
+        self._flush_resampler()
         for mfcc, speech in self._features.end():
             self._append(mfcc, speech)
-        missing = max(0, n_frames - self.frames)
-        if missing:
-            quiet = np.tile(silence(self._n_mfcc), (missing, 1, 1))
-            self._append(quiet, np.zeros(missing, bool))
-        kept = max(0, n_frames - self.first_frame)
-        self._bands, self.speech = self._bands[: kept * HOPS_PER_FRAME], self.speech[:kept]
+        n_missing = max(0, n_frames - self.stop_frame)
+        if n_missing:
+            mfcc = np.tile(silent_mfcc(self._n_mfcc), (n_missing, 1, 1))
+            self._append(mfcc, np.zeros(n_missing, bool))
+        n_kept = max(0, n_frames - self.first_frame)
+        self._bands, self.speech = self._bands[: n_kept * HOPS_PER_FRAME], self.speech[:n_kept]
 
     @torch.inference_mode()
-    def embed(self, shown: int, anew: bool = False) -> None:
-        """Bring the embeddings up to date.
+    def update_embeddings(self, n_video_frames: int, recompute: bool = False) -> None:
+        """Embed what is new, or everything if the levels have changed much.
 
         Args:
-            shown: frames of the picture so far: sound after them does not count for its level.
-            anew: make all of them, whether they seem out of date or not.
+            n_video_frames: frames of the video so far: audio after them does not count for the
+                levels.
+            recompute: embed everything in any case.
         """
-        self._count(min(shown, self.frames))
+        self._measure(min(n_video_frames, self.stop_frame))
         if not self._levels.count:
             return
-        if anew or self._levels.count >= 2 * self._embedded_with:
-            self._embedded_with = self._levels.count
+        if recompute or self._levels.count >= 2 * self._count_at_embedding:
+            self._count_at_embedding = self._levels.count
             self.version += 1
-            self.rows = self.rows[:0]
-        # The last row is the first of the piece: the steps after it need the frames to come.
-        done = (len(self.rows) + HOPS_PER_FRAME - 1) // HOPS_PER_FRAME
-        begin = max(0, done - 1)
-        if len(self.speech) - begin < WINDOW_FRAMES + (done > 0):
+            self.embeddings = self.embeddings[:0]
+        # The last embedding is recomputed: the hops after it need the frames that follow.
+        n_done = (len(self.embeddings) + HOPS_PER_FRAME - 1) // HOPS_PER_FRAME
+        first = max(0, n_done - 1)
+        if len(self.speech) - first < WINDOW_FRAMES + (n_done > 0):
             return
-        level = torch.from_numpy(self._levels.mean).float().to(self._model.log_scale.device)
-        variance = float(self._levels.mean[-1] - np.square(self._levels.mean[:-1]).mean())
-        bands = torch.from_numpy(self._bands[begin * HOPS_PER_FRAME :])[None].to(level.device)
-        deviation = deviation_of(level.new_tensor([[[variance]]]))
-        bands = levelled_bands(bands, level[None, None, :-1], deviation)
-        rows = embed_bands(self._model, bands)
-        self.rows = np.concatenate([self.rows[: begin * HOPS_PER_FRAME], rows])
+        device = self._model.log_scale.device
+        bands = torch.from_numpy(self._bands[first * HOPS_PER_FRAME :])[None].to(device)
+        bands = normalise_bands(bands, *self._levels.band_levels(device))
+        embeddings = embed_bands(self._model, bands)
+        self.embeddings = np.concatenate([self.embeddings[: first * HOPS_PER_FRAME], embeddings])
 
-    def _count(self, stop: int) -> None:
-        """Hear the level of the speech before this frame."""
-        first, last = (max(0, frame - self.first_frame) for frame in (self._counted, stop))
-        if last <= first:
+    def _measure(self, stop_frame: int) -> None:
+        """Add the speech before this frame to the levels."""
+        first, stop = (max(0, n - self.first_frame) for n in (self._n_measured, stop_frame))
+        if stop <= first:
             return
-        bands = self._bands[first * HOPS_PER_FRAME : last * HOPS_PER_FRAME]
-        spoken = bands[np.repeat(self.speech[first:last], HOPS_PER_FRAME)].astype(np.float64)
-        self._levels.add(np.hstack([spoken, np.square(spoken).mean(1, keepdims=True)]))
-        self._counted = stop
+        bands = self._bands[first * HOPS_PER_FRAME : stop * HOPS_PER_FRAME]
+        self._levels.add_bands(bands[np.repeat(self.speech[first:stop], HOPS_PER_FRAME)])
+        self._n_measured = stop_frame
 
-    def forget(self, frame: int) -> None:
-        """What is before this frame is not needed any more."""
-        count = min(frame, self.frames) - self.first_frame
-        if count <= 0:
+    def drop_before(self, frame: int) -> None:
+        """Drop what lies before this frame."""
+        n_dropped = min(frame, self.stop_frame) - self.first_frame
+        if n_dropped <= 0:
             return
-        self.first_frame += count
-        self.speech = self.speech[count:].copy()
-        self._bands = self._bands[count * HOPS_PER_FRAME :].copy()
-        self.rows = self.rows[count * HOPS_PER_FRAME :].copy()
+        self.first_frame += n_dropped
+        self.speech = self.speech[n_dropped:].copy()
+        self._bands = self._bands[n_dropped * HOPS_PER_FRAME :].copy()
+        self.embeddings = self.embeddings[n_dropped * HOPS_PER_FRAME :].copy()

@@ -1,13 +1,13 @@
-"""Live: pictures and sound as they come -> running score and offset, in bounded memory.
+"""Live video and audio -> running score and offset, in bounded memory.
 
     stream = LipSyncStream(LipSyncInference(), sample_rate=48000)
-    result = stream.push_frames(frames, t)      # whenever there are pictures,
-    result = stream.push_audio(samples, t)      # whenever there is sound
+    result = stream.push_frames(frames, t)      # whenever frames arrive
+    result = stream.push_audio(samples, t)      # whenever audio arrives
     print(result.latest.score, result.so_far.offset_ms)
     result = stream.flush()                     # at the end
 
-The rooms are those that files go through. What needs the whole of a file there (the levels that
-are removed from picture and sound, who is the largest) is taken of what came so far.
+The processing is that of files. What depends on the whole of a file there (the levels that are
+removed from video and audio, which face is the largest) depends here on what has arrived so far.
 """
 
 from collections.abc import Sequence
@@ -19,30 +19,31 @@ from ..core.constants import FPS, HOPS_PER_FRAME
 from ..core.errors import StreamError
 from ..i18n.messages import tr
 from ..media.frame import to_video_frame
-from ..media.reader import RATES, FrameGrid
+from ..media.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, FrameGrid
 from ..pipeline.engine import LipSyncInference
 from ..scoring.calibration import peak_probability, sync_probability
 from ..scoring.evidence import EvidenceSums, peak_ms
-from ..scoring.result import status_of
-from ..scoring.speakers import largest
-from .audio import LiveSound
+from ..scoring.result_builder import status_of
+from ..scoring.speakers import choose_largest
+from .audio import LiveAudio
 from .faces import LiveFaces
 
-LONGEST_GAP_S = 60  # pictures and sound further apart than this are on different clocks
-LEAST_WINDOW_S = 2.0  # shorter windows hold less than the offsets that are looked for need
+MAX_GAP_S = 60  # video and audio further apart than this are on different clocks
+MIN_WINDOW_S = 2.0  # shorter windows hold less than the search range needs
+MIN_LEAD_S = 0.2
 
 
 @dataclass(frozen=True)
 class LiveEstimate:
-    """What a stretch of the stream shows; the words are those of ``compute_sync_score``.
+    """The result of a span of the stream, in the terms of ``compute_sync_score``.
 
     Attributes:
-        time_s: its end, on the clock of the times that were pushed.
-        score: the chance, 0…1, that the pair as given is in sync; None without evidence.
-        offset_ms: how much the sound must be delayed (> 0: it leads); None unless ``ok``.
-        probability: 0…1, the chance that the best offset is right, or None.
+        time_s: end of the span, on the clock of the times that were pushed.
+        score: 0…1, probability that the pair as given is in sync; None without evidence.
+        offset_ms: the audio must be delayed by so much (> 0: it leads); None unless ``ok``.
+        probability: 0…1, probability that the best offset is correct, or None.
         status: ``ok``, or why there is no offset: ``no_face``, ``no_speech``, ``too_short``,
-            ``weak`` (no clear relation), ``edge`` (it may lie beyond what was looked at).
+            ``weak`` (no clear correlation), ``edge`` (it may lie beyond the search range).
     """
 
     time_s: float
@@ -58,7 +59,7 @@ class LiveResult:
 
     Attributes:
         latest: of the last seconds (``window_s``).
-        so_far: of everything since the first picture.
+        so_far: of everything since the first frame.
     """
 
     latest: LiveEstimate
@@ -66,23 +67,23 @@ class LiveResult:
 
 
 class LipSyncStream:
-    """Judges pictures and sound while they come.
+    """Scores video and audio while they arrive.
 
-    Times are seconds on one clock, whichever it is; the first picture is the stream's zero. Each
-    push returns at once or, every ``every_s`` of the stream, after the result has been brought up
-    to date. Several faces: the largest (area times duration of those held) is followed. What is
-    held in memory does not grow with the stream's length. Not to be used by several threads at
-    once; several streams may share one ``inference``. A drift or a jump of the offset is not told
-    apart in ``so_far``; ``latest`` follows it.
+    Times are seconds on one clock, whichever it is; the stream begins with the first frame. A push
+    returns at once or, every ``every_s`` of the stream, after the result has been updated. Of
+    several faces on screen the largest (area times duration of those in memory) is scored. Memory
+    does not grow with the length of the stream. A stream is not thread-safe; several streams may
+    share one ``inference``. ``so_far`` takes the offset for constant, even where it drifts or
+    jumps; ``latest`` follows it.
 
     Args:
         inference: the model, its settings and the face detector.
-        sample_rate: Hz, of the sound that is pushed.
+        sample_rate: Hz, of the audio that is pushed.
         window_s: length of ``latest``, at least 2 s.
         every_s: seconds of the stream between two results.
-        lead_s: pictures may be ahead of the sound by so much, and the other way round. Then what is
-            missing counts as lost (silence, no face) and is not waited for any longer; before the
-            first picture, so much of the sound is kept.
+        lead_s: seconds that video and audio may be ahead of each other. What is later counts as
+            lost (silence, no face) and is not waited for; before the first frame, so much of the
+            audio is buffered.
 
     Raises:
         StreamError: a setting is out of range.
@@ -96,179 +97,187 @@ class LipSyncStream:
         every_s: float = 0.2,
         lead_s: float = 2.0,
     ):
-        if not RATES[0] <= sample_rate <= RATES[1] or sample_rate != int(sample_rate):
-            raise StreamError(
-                tr("a sample rate of {rate} Hz: it must be a whole number from {least} to {most}",
-                   rate=sample_rate, least=RATES[0], most=RATES[1])
-            )  # fmt: skip
         config, trained = inference.config, inference.trained
-        self._reach = config.inference.max_offset_frames * HOPS_PER_FRAME
-        least = max(LEAST_WINDOW_S, 2 * config.inference.max_offset_frames / FPS)
-        for name, value, low in (
-            ("window_s", window_s, least), ("every_s", every_s, 0), ("lead_s", lead_s, 0.2)
-        ):  # fmt: skip
-            if not low <= value < np.inf:
-                raise StreamError(tr("{name} must be at least {least}", name=name, least=low))
+        max_offset_frames = config.inference.max_offset_frames
+        _check_sample_rate(sample_rate)
+        _check_at_least("window_s", window_s, max(MIN_WINDOW_S, 2 * max_offset_frames / FPS))
+        _check_at_least("every_s", every_s, 0)
+        _check_at_least("lead_s", lead_s, MIN_LEAD_S)
+        self._reach = max_offset_frames * HOPS_PER_FRAME
         self._calibration = trained.calibration
-        self._least_probability = config.inference.min_offset_probability
-        self._window, self._every, self._lead = (
+        self._min_probability = config.inference.min_offset_probability
+        self._window_frames, self._every_frames, self._lead_frames = (
             round(seconds * FPS) for seconds in (window_s, every_s, lead_s)
         )
         self._grid = FrameGrid()
         self._faces = LiveFaces(trained.model, inference.detector, config.data, self._reach)
-        self._sound = LiveSound(trained.model, config.data.n_mfcc, int(sample_rate), lead_s)
-        self._settled = EvidenceSums.nothing(
-            self._reach
-        )  # of the windows that are not held any more
-        self._seen = False  # whether there was a face
-        self._shown = 0  # pictures that were pushed
-        self._at: dict[str, float] = {}  # time of the latest picture, and of the latest sound
-        self._read_at = 0  # frame of the latest result
-        self._ended = False
+        self._audio = LiveAudio(trained.model, config.data.n_mfcc, int(sample_rate), lead_s)
+        self._past = EvidenceSums.empty(self._reach)  # of windows that have been dropped
+        self._had_face = False
+        self._n_pushed = 0  # frames
+        self._latest_s: dict[str, float] = {}  # time of the latest frame and of the latest audio
+        self._updated_at = 0  # frame of the latest result
+        self._has_ended = False
         nothing = LiveEstimate(0.0, None, None, None, "no_face")
         self._result = LiveResult(nothing, nothing)
 
     def push_frames(self, frames: np.ndarray, t: float | Sequence[float]) -> LiveResult:
-        """The next pictures.
+        """The next frames of the video.
 
         Args:
-            frames: uint8 BGR [n, height, width, 3], or one picture [height, width, 3]. They are
+            frames: uint8 BGR [n, height, width, 3], or one frame [height, width, 3]. They are
                 copied.
-            t: the time of each in seconds, rising; of one picture a number. Any frame rate; one
-                with the time of the one before is left out.
+            t: the time of each in seconds, rising; of a single frame a number. Any frame rate; a
+                frame with the time of the previous one is skipped.
 
         Raises:
-            StreamError: they are something else, or time goes backwards. The stream is as before.
+            StreamError: the input is invalid, or time goes backwards. The stream is unchanged.
         """
         frames, times = _checked_frames(frames, t)
-        self._check_times("picture", times)
-        for bgr, at in zip(frames, times, strict=True):
-            if at == self._grid.shown_at:
+        self._check_times("video", times)
+        for bgr, time_s in zip(frames, times, strict=True):
+            if time_s == self._grid.latest_s:
                 continue
-            if self._grid.first is None:
-                self._sound.begin(at)
-            for picture in self._grid.add(at, to_video_frame(bgr)):
-                self._faces.show(picture)
-            self._shown += 1
-        return self._updated()
+            if self._grid.first_s is None:
+                self._audio.start(time_s)
+            for frame in self._grid.add(time_s, to_video_frame(bgr)):
+                self._faces.add_frame(frame)
+            self._n_pushed += 1
+        return self._updated_result()
 
     def push_audio(self, samples: np.ndarray, t: float) -> LiveResult:
-        """The next sound.
+        """The next block of audio.
 
         Args:
             samples: float32 mono [n] at ``sample_rate``, −1…1, any n.
-            t: time of the first one in seconds. Blocks follow each other; where they are further
-                apart than 20 ms there is silence, where they overlap, the later one is cut.
+            t: time of the first sample in seconds. Blocks follow each other; a gap of more than
+                20 ms is filled with silence, where blocks overlap, the later one is trimmed.
 
         Raises:
-            StreamError: it is something else, or time goes backwards. The stream is as before.
+            StreamError: the input is invalid, or time goes backwards. The stream is unchanged.
         """
         samples, times = _checked_samples(samples, t)
-        self._check_times("sound", times)
-        self._sound.push(float(times[0]), samples)
-        return self._updated()
+        self._check_times("audio", times)
+        self._audio.push(float(times[0]), samples)
+        return self._updated_result()
 
     def flush(self) -> LiveResult:
-        """The end: the result of all that came, also of what was still waited for."""
-        if self._ended:
+        """End the stream: the result of everything, with what was still buffered."""
+        if self._has_ended:
             return self._result
-        self._ended = True
+        self._has_ended = True
         grid = self._grid
-        if grid.first is None:
+        if grid.first_s is None:
             return self._result
-        stands_s = (grid.shown_at - grid.first) / (self._shown - 1) if self._shown > 1 else 1 / FPS
-        for picture in grid.end(stands_s):  # the last one, as long as pictures stand on average
-            self._faces.show(picture)
-        self._faces.end()
-        self._sound.finish(grid.index)
-        return self._read(anew=True)
+        # The last frame is displayed as long as frames are on average.
+        n_intervals = self._n_pushed - 1
+        duration_s = (grid.latest_s - grid.first_s) / n_intervals if n_intervals else 1 / FPS
+        for frame in grid.end(duration_s):
+            self._faces.add_frame(frame)
+        self._faces.finish()
+        self._audio.finish(grid.index)
+        return self._update(recompute=True)
 
     @property
-    def held(self) -> dict[str, int]:
-        """What is in memory: frames of ``faces``, and numbers of ``sound``."""
-        return {
-            "faces": sum(face.held for face in self._faces.faces), "sound": self._sound.held
-        }  # fmt: skip
+    def memory_use(self) -> dict[str, int]:
+        """What is in memory: ``frames`` of faces, and ``audio_values``, numbers."""
+        n_frames = sum(track.n_frames for track in self._faces.tracks)
+        return {"frames": n_frames, "audio_values": self._audio.n_values}
 
-    def _check_times(self, kind: str, times: np.ndarray) -> None:
-        if self._ended:
-            raise StreamError(tr("the stream has ended (flush): begin a new one"))
+    def _check_times(self, stream: str, times: np.ndarray) -> None:
+        """Accept the times of the next input of a stream (``video``, ``audio``), or raise."""
+        if self._has_ended:
+            raise StreamError(tr("the stream has ended (flush): start a new one"))
         if not len(times):
             return
-        last = self._at.get(kind, times[0])
-        rising = np.concatenate([[last], times])
-        if (np.diff(rising) < 0).any():
-            place = int(np.argmax(np.diff(rising) < 0))
+        rising = np.concatenate([[self._latest_s.get(stream, times[0])], times])
+        backwards = np.flatnonzero(np.diff(rising) < 0)
+        if len(backwards):
+            index = backwards[0]
             raise StreamError(
-                tr("time goes backwards: {t:.3f} s after {last:.3f} s; push pictures and sound in "
-                   "the order of their times, or begin a new stream",
-                   t=rising[place + 1], last=rising[place])
+                tr("time goes backwards: {t:.3f} s after {last:.3f} s; push frames and audio in "
+                   "order of time, or start a new stream", t=rising[index + 1], last=rising[index])
             )  # fmt: skip
-        now = max(self._at.values(), default=float(times[0]))
-        steps = np.abs(np.diff(np.concatenate([[now], times])))
-        if steps.max() > LONGEST_GAP_S:
-            place = int(np.argmax(steps > LONGEST_GAP_S))
+        latest_s = max(self._latest_s.values(), default=float(times[0]))
+        gaps = np.abs(np.diff(np.concatenate([[latest_s], times])))
+        if gaps.max() > MAX_GAP_S:
             raise StreamError(
-                tr("time jumps to {t:.3f} s: pictures and sound need one clock, and after a gap of "
-                   "more than {s} s a new stream", t=times[place], s=LONGEST_GAP_S)
+                tr("time jumps to {t:.3f} s: video and audio need a common clock; after a gap of "
+                   "more than {s} s, start a new stream",
+                   t=times[np.argmax(gaps > MAX_GAP_S)], s=MAX_GAP_S)
             )  # fmt: skip
-        self._at[kind] = float(times[-1])
+        self._latest_s[stream] = float(times[-1])
 
-    def _updated(self) -> LiveResult:
-        """The result, brought up to date if it is time."""
-        if self._grid.first is None:
+    def _updated_result(self) -> LiveResult:
+        """The result, updated if it is time."""
+        if self._grid.first_s is None:
             return self._result
-        self._keep_pace()
-        now = self._now
-        return self._read() if now - self._read_at >= max(self._every, 1) else self._result
+        self._give_up_late_input()
+        is_due = self._known_frames - self._updated_at >= max(self._every_frames, 1)
+        return self._update() if is_due else self._result
 
     @property
-    def _now(self) -> int:
-        """The frame up to which both are known."""
-        return min(self._grid.index, self._sound.frames)
+    def _known_frames(self) -> int:
+        """The frame up to which both streams are known."""
+        return min(self._grid.index, self._audio.stop_frame)
 
-    def _keep_pace(self) -> None:
-        """What is behind the other one by too much counts as lost."""
-        self._sound.fill(self._grid.index - self._lead)
-        turn = self._grid.first + (self._sound.frames - self._lead) / FPS
-        for picture in self._grid.until(turn):
-            self._faces.show(picture)
+    def _give_up_late_input(self) -> None:
+        """Count as lost what is too far behind the other stream."""
+        self._audio.fill_silence(self._grid.index - self._lead_frames)
+        stop_s = self._grid.first_s + (self._audio.stop_frame - self._lead_frames) / FPS
+        for frame in self._grid.repeat(stop_s):
+            self._faces.add_frame(frame)
 
-    def _read(self, anew: bool = False) -> LiveResult:
-        """The result, and forget what is older than the window."""
-        now = self._read_at = self._now
-        begin = max(0, now - self._window)
-        self._sound.embed(self._grid.index, anew)
-        latest, seen = EvidenceSums.nothing(self._reach), False
-        for face in largest(self._faces.seen).chosen:
-            face.embed(anew)
-            rows = face.evidence(self._sound, now)
-            old = min(max(0, begin - rows.first_frame), len(rows.similarity))
-            self._settled += EvidenceSums.of([rows.part(0, old)])
-            latest += EvidenceSums.of([rows.part(old, len(rows.similarity))])
-            seen |= face.stop > begin
-        self._seen |= seen
-        # Before its window, what the offsets reach into the past is needed of the sound.
-        self._faces.forget(begin)
-        self._sound.forget(begin - self._reach // HOPS_PER_FRAME)
-        time_s = float(self._grid.first) + now / FPS
+    def _update(self, recompute: bool = False) -> LiveResult:
+        """Update the result, and drop what is older than the window."""
+        stop = self._updated_at = self._known_frames
+        start = max(0, stop - self._window_frames)
+        self._audio.update_embeddings(self._grid.index, recompute)
+        latest, has_face = EvidenceSums.empty(self._reach), False
+        for track in choose_largest(self._faces.usable_tracks()).chosen:
+            track.update_embeddings(recompute)
+            evidence = track.compare(self._audio, stop)
+            n_windows = len(evidence.similarity)
+            n_past = min(max(0, start - evidence.first_frame), n_windows)
+            self._past += EvidenceSums.of([evidence.part(0, n_past)])
+            latest += EvidenceSums.of([evidence.part(n_past, n_windows)])
+            has_face |= track.stop > start
+        self._had_face |= has_face
+        # Of the audio, the search range before the window is needed, too.
+        self._faces.drop_before(start)
+        self._audio.drop_before(start - self._reach // HOPS_PER_FRAME)
+        time_s = float(self._grid.first_s) + stop / FPS
         self._result = LiveResult(
-            self._reading(latest, seen, time_s),
-            self._reading(self._settled + latest, self._seen, time_s),
+            self._estimate(latest, has_face, time_s),
+            self._estimate(self._past + latest, self._had_face, time_s),
         )
         return self._result
 
-    def _reading(self, sums: EvidenceSums, seen: bool, time_s: float) -> LiveEstimate:
-        if not seen:
+    def _estimate(self, sums: EvidenceSums, has_face: bool, time_s: float) -> LiveEstimate:
+        if not has_face:
             return LiveEstimate(time_s, None, None, None, "no_face")
         curve = sums.curve()
         score = sync_probability(curve, self._calibration)
         probability = peak_probability(curve, self._calibration)
-        status = status_of(curve, score, probability, self._least_probability)
+        status = status_of(curve, score, probability, self._min_probability)
         offset_ms = peak_ms(curve) if status == "ok" else None
         if status in ("no_speech", "too_short"):
             score = probability = None
         return LiveEstimate(time_s, score, offset_ms, probability, status)
+
+
+def _check_sample_rate(sample_rate: float) -> None:
+    is_whole = sample_rate == int(sample_rate)
+    if not (MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE and is_whole):
+        raise StreamError(
+            tr("a sample rate of {rate} Hz: it must be a whole number from {least} to {most}",
+               rate=sample_rate, least=MIN_SAMPLE_RATE, most=MAX_SAMPLE_RATE)
+        )  # fmt: skip
+
+
+def _check_at_least(name: str, value: float, least: float) -> None:
+    if not least <= value < np.inf:
+        raise StreamError(tr("{name} must be at least {least}", name=name, least=least))
 
 
 def _checked_frames(frames: np.ndarray, t: float | Sequence[float]) -> tuple:
@@ -277,19 +286,15 @@ def _checked_frames(frames: np.ndarray, t: float | Sequence[float]) -> tuple:
     if frames.ndim == 3:
         frames = frames[None]
     times = times.reshape(-1)
-    if (
-        frames.dtype != np.uint8
-        or frames.ndim != 4
-        or frames.shape[3] != 3
-        or 0 in frames.shape[1:]
-    ):
+    is_bgr = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
+    if not is_bgr or 0 in frames.shape[1:]:
         raise StreamError(
-            tr("pictures must be uint8 BGR [n, height, width, 3], not {kind} {shape}",
+            tr("frames must be uint8 BGR [n, height, width, 3], not {kind} {shape}",
                kind=frames.dtype, shape=list(frames.shape))
         )  # fmt: skip
     if len(times) != len(frames) or not np.isfinite(times).all():
         raise StreamError(
-            tr("{n} pictures need {n} times in seconds, not {times}", n=len(frames), times=t)
+            tr("{n} frames need {n} times in seconds, not {times}", n=len(frames), times=t)
         )
     return frames, times
 
@@ -299,11 +304,9 @@ def _checked_samples(samples: np.ndarray, t: float) -> tuple:
     samples, times = np.asarray(samples), np.asarray(t, float).reshape(-1)
     if samples.dtype != np.float32 or samples.ndim != 1 or not np.isfinite(samples).all():
         raise StreamError(
-            tr("the sound must be finite float32 samples [n] of one channel, not {kind} {shape}",
+            tr("audio must be finite float32 mono samples [n], not {kind} {shape}",
                kind=samples.dtype, shape=list(samples.shape))
         )  # fmt: skip
     if len(times) != 1 or not np.isfinite(times).all():
-        raise StreamError(
-            tr("the sound needs the time of its first sample in seconds, not {t}", t=t)
-        )
+        raise StreamError(tr("audio needs the time of its first sample in seconds, not {t}", t=t))
     return samples, times

@@ -1,4 +1,4 @@
-"""Media files as they lie on disk: what is in them, and their packets decoded one by one."""
+"""Media files: opened, their headers read, their packets decoded one by one."""
 
 import os
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds. Times in seconds on the container's own clock; 0 where unknown.
+    """Header of a file. Times in seconds on the container's own clock; 0 where unknown.
 
-    ``video_s`` is how long the header says the picture lasts, ``duration_s`` the whole file;
-    ``n_source_frames`` how many pictures it says there are.
+    ``video_s`` is the duration of the video, ``duration_s`` that of the whole file, and
+    ``n_source_frames`` the number of video frames, all as declared in the header.
     """
 
     path: Path
@@ -43,44 +43,44 @@ class MediaInfo:
 
 @dataclass
 class ReadReport:
-    """What reading the pictures of a file met, or its sound.
+    """Damage met while the video or the audio of a file was decoded.
 
     Attributes:
-        pictures: how many were decoded; of a sound, pieces.
-        damaged: how many of these are damaged.
-        lost: packets that gave none.
+        frames: how many were decoded; of audio, audio frames.
+        corrupt: how many of these are damaged.
+        lost: packets that could not be decoded.
     """
 
-    pictures: int = 0
-    damaged: int = 0
+    frames: int = 0
+    corrupt: int = 0
     lost: int = 0
 
     @property
-    def n_all(self) -> int:
-        """How many there should be."""
-        return self.pictures + self.lost
+    def n_expected(self) -> int:
+        """How many frames there should be."""
+        return self.frames + self.lost
 
     @property
     def n_damaged(self) -> int:
         """How many of these are damaged or lost."""
-        return self.damaged + self.lost
+        return self.corrupt + self.lost
 
     @property
-    def damage(self) -> float:
-        """Their share."""
-        return self.n_damaged / max(1, self.n_all)
+    def damaged_share(self) -> float:
+        """``n_damaged`` as a share of ``n_expected``, 0–1."""
+        return self.n_damaged / max(1, self.n_expected)
 
 
 def path_argument(path: str | Path) -> str:
-    """A path as ffmpeg takes it: absolute, so that none looks like a protocol or an option."""
+    """A path for ffmpeg: absolute, so that none is taken for a protocol or an option."""
     return str(Path(path).absolute())
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse, in words, what a decoder would fail at, or wait for without end.
+    """Reject with a clear message what a decoder would fail on, or wait for forever.
 
     Raises:
-        MissingFileError: there is no file; a folder, say, or a pipe.
+        MissingFileError: there is no file, but nothing, a folder or a pipe.
         UnreadableMediaError: it cannot be opened, or is empty.
     """
     path = Path(path)
@@ -88,7 +88,7 @@ def check_file(path: str | Path) -> None:
         if not path.exists():
             if path.is_symlink():
                 raise MissingFileError(
-                    tr("{path} is a link that leads nowhere: to {target}",
+                    tr("{path} is a broken link to {target}",
                        path=path, target=os.readlink(path))
                 )  # fmt: skip
             raise MissingFileError(tr("file not found: {path}", path=path))
@@ -110,7 +110,11 @@ def check_file(path: str | Path) -> None:
 
 @contextmanager
 def open_media(path: str | Path):
-    """Open a media file for reading; every way that fails becomes one readable error."""
+    """Open a media file for reading; every failure becomes one readable error.
+
+    Raises:
+        MissingFileError, UnreadableMediaError.
+    """
     path = Path(path)
     check_file(path)
     try:
@@ -126,40 +130,41 @@ def open_media(path: str | Path):
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableMediaError:
-    """ffmpeg's words are written for programmers, and "permission" may be that of a decoder."""
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """ffmpeg's messages address programmers, and "permission" may be that of a decoder."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError, PermissionError)):
-        why = tr("no sense can be made of its content")
+        reason = tr("unrecognised content")
     elif isinstance(error, EOFError):
-        why = tr("it ends too early")
+        reason = tr("unexpected end of file")
     elif isinstance(error, MemoryError):
-        why = tr("it asks for more memory than there is")
+        reason = tr("not enough memory")
     elif isinstance(error, av.error.PatchWelcomeError):
-        why = tr("it is of a kind no decoder knows")
+        reason = tr("unsupported format")
     return UnreadableMediaError(
-        tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=why)
+        tr("cannot read {path}: {why}; is it a complete media file?", path=path, why=reason)
     )
 
 
 def check_decoder(path: str | Path, stream: av.stream.Stream) -> None:
+    """Raises UnreadableMediaError where there is no decoder for the stream's codec."""
     if stream.codec_context is None:
         raise UnreadableMediaError(
             tr("cannot read {path}: {why}", path=path,
-               why=tr("no decoder knows the format of its {kind}",
-                      kind=tr("picture") if stream.type == "video" else tr("sound")))
+               why=tr("unsupported {kind} codec",
+                      kind=tr("video") if stream.type == "video" else tr("audio")))
         )  # fmt: skip
 
 
-def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first real picture stream: cover art in a sound file is not a video."""
+def find_video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first video stream; cover art is not one."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
     return None
 
 
-def start_of(container, stream) -> float:
-    """First presentation time of a stream in seconds, as far as the header knows it."""
+def start_time_s(container: av.container.InputContainer, stream: av.stream.Stream | None) -> float:
+    """First presentation time of a stream, or of the container, in seconds, from the header."""
     if stream is not None and stream.start_time is not None:
         return float(stream.start_time * stream.time_base)
     return container.start_time / av.time_base if container.start_time else 0.0
@@ -172,7 +177,7 @@ def probe(path: str | Path) -> MediaInfo:
         MissingFileError, UnreadableMediaError.
     """
     with open_media(path) as container:
-        video = video_stream(container)
+        video = find_video_stream(container)
         audio = container.streams.audio[0] if container.streams.audio else None
         duration = container.duration / av.time_base if container.duration else 0.0
         info = {"duration_s": duration}
@@ -182,13 +187,13 @@ def probe(path: str | Path) -> MediaInfo:
                 "fps": float(video.average_rate or video.guessed_rate or 0),
                 "width": video.codec_context.width,
                 "height": video.codec_context.height,
-                "video_start_s": start_of(container, video),
-                "video_s": _promised_s(container, video),
+                "video_start_s": start_time_s(container, video),
+                "video_s": _declared_duration_s(container, video),
                 "n_source_frames": video.frames,
             }
         if audio is not None and audio.codec_context is not None:
             info |= {
-                "audio_start_s": start_of(container, audio),
+                "audio_start_s": start_time_s(container, audio),
                 "audio_rate": audio.codec_context.sample_rate,
                 "audio_channels": audio.codec_context.channels,
                 "audio_bit_rate": audio.codec_context.bit_rate or 0,
@@ -196,23 +201,23 @@ def probe(path: str | Path) -> MediaInfo:
         return MediaInfo(Path(path), video is not None, audio is not None, **info)
 
 
-def _promised_s(container, stream) -> float:
+def _declared_duration_s(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
     if container.format.name == "avi" and stream.average_rate:
-        # The duration is made to fit the length of the file; the number of frames is what was.
+        # The demuxer derives the duration from the size of the file, not so the number of frames.
         return float(stream.frames / stream.average_rate)
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    # Matroska writes when a track ends into a tag: 00:01:02.345000000
+    # Matroska stores the end of a track in a tag: 00:01:02.345000000
     parts = stream.metadata.get("DURATION", "").split(":")
     try:
-        end = sum(float(part) * 60**place for place, part in enumerate(reversed(parts)))
+        end_s = sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
     except ValueError:
         return 0.0
-    return max(0.0, end - start_of(container, stream))
+    return max(0.0, end_s - start_time_s(container, stream))
 
 
 def decode(container, stream, report: ReadReport | None = None) -> Iterator:
-    """Decoded frames of one stream; a damaged packet is passed over, not the end of the file."""
+    """Decoded frames of one stream; a damaged packet is skipped and does not end the stream."""
     report = report or ReadReport()
     packets = container.demux(stream)
     while True:
@@ -221,20 +226,20 @@ def decode(container, stream, report: ReadReport | None = None) -> Iterator:
         except StopIteration:
             return
         except av.error.InvalidDataError:
-            return  # the demuxer lost its way: what was read so far counts
+            return  # the demuxer cannot go on: what was read so far counts
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:  # decoders have many names for what they cannot read
+        except av.error.FFmpegError:  # decoders raise many kinds of errors on damaged packets
             report.lost += 1
             continue
         for frame in frames:
-            report.pictures += 1
-            report.damaged += frame.is_corrupt
+            report.frames += 1
+            report.corrupt += frame.is_corrupt
             yield frame
 
 
-def broken_clock(path: str | Path, gap: float, at: float) -> UnreadableMediaError:
+def timestamp_jump_error(path: str | Path, gap_s: float, time_s: float) -> UnreadableMediaError:
     return UnreadableMediaError(
         tr("cannot read {path}: {why}; is it a complete media file?", path=path,
-           why=tr("its time stamps jump by {gap:.0f} s after {at:.1f} s", gap=gap, at=at))
+           why=tr("timestamps jump by {gap:.0f} s at {at:.1f} s", gap=gap_s, at=time_s))
     )  # fmt: skip

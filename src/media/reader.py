@@ -1,8 +1,8 @@
-"""Pictures and sound of a file on one clock.
+"""Video and audio of a file on one clock.
 
-Time zero of a file is its first picture (of a file without pictures: its first sample). Frames
-come on a 25 fps grid, sound at 16 kHz, both placed by the container's presentation times, so a
-late sound track, a variable frame rate or a gap keeps its place.
+Time zero of a file is its first frame (without video: its first sample). Video is resampled to
+25 fps and audio to 16 kHz, both by the container's presentation times, so that a late audio
+stream, a variable frame rate and gaps keep their timing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,95 +18,96 @@ from ..core.errors import NoAudioError, NoVideoError, UnreadableMediaError
 from ..i18n.messages import tr
 from .container import (
     ReadReport,
-    broken_clock,
     check_decoder,
     decode,
+    find_video_stream,
     open_media,
     path_argument,
-    start_of,
-    video_stream,
+    start_time_s,
+    timestamp_jump_error,
 )
-from .frame import Scaler, VideoFrame, deinterlaced
+from .frame import Scaler, VideoFrame, deinterlace
 
-# A sound packet whose stamp is further than this from where the samples before it ended starts
-# anew at its stamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
-AUDIO_JUMP_S = 0.005
-# Pictures further apart than this are not a slow film: something is missing, or nothing changed.
-PICTURE_GAP_S = 0.25
-RATES = 2000, 768_000  # Hz, of sounds there are: a damaged header makes seconds of hours
-# Gaps longer than these are broken clocks: to fill them would take all memory.
-MAX_GAP_S = 30
-MAX_SOUND_GAP_S = 1800  # all together, …
-LOUDEST = 32768  # samples beyond are damage: even whole numbers taken for floats stay within
-MAX_SILENCE = 10  # … and this many times the sound there is: calls send nothing where all listen
+# An audio frame whose timestamp is further than this from the end of the previous one is placed
+# by its timestamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
+MIN_AUDIO_JUMP_S = 0.005
+# Frames further apart than this are a gap: frames are missing, or the image did not change.
+MIN_VIDEO_GAP_S = 0.25
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768_000  # Hz; others come from damaged headers
+# Longer gaps are wrong timestamps; to fill them would take all memory.
+MAX_VIDEO_GAP_S = 30
+MAX_AUDIO_GAP_S = 1800  # in total, …
+MAX_SILENCE_RATIO = 10  # … plus this times the audio: calls send no packets during silence
+MAX_AMPLITUDE = 32768  # beyond is damage: even 16-bit integers read as floats stay within
 
 
 def frame_rate(stream: av.VideoStream) -> float:
-    """Pictures a second, as the header has it."""
+    """Frames per second, from the header."""
     return float(stream.average_rate or stream.guessed_rate or FPS)
 
 
 def _timed_frames(
     container, stream, report: ReadReport | None = None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """(presentation time in seconds, picture), times rising."""
-    # AVI knows no presentation times (those the demuxer reports are guesses), but the place of
-    # each chunk in the file, and its pictures come out of the decoder in the order of these.
-    unstamped = container.format.name == "avi"
+    """(presentation time in seconds, frame), at increasing times."""
+    # AVI has no presentation times (those of the demuxer are guesses), but the index of each chunk
+    # in the file, and frames leave the decoder in this order.
+    is_avi = container.format.name == "avi"
     delay = None
-    shown_at = -float("inf")
-    for frame in deinterlaced(decode(container, stream, report)):
-        if unstamped:
+    previous_s = -float("inf")
+    for frame in deinterlace(decode(container, stream, report)):
+        if is_avi:
             if delay is None:
-                begin = next((entry.timestamp for entry in stream.index_entries), 0)
-                delay = (frame.dts or begin) - begin
-            at = None if frame.dts is None else float((frame.dts - delay) * stream.time_base)
+                start = next((entry.timestamp for entry in stream.index_entries), 0)
+                delay = (frame.dts or start) - start
+            time_s = None if frame.dts is None else float((frame.dts - delay) * stream.time_base)
         else:
-            at = frame.time
-        if at is None:
-            at = shown_at + 1 / frame_rate(stream) if shown_at > -float("inf") else 0.0
-        if at > shown_at:
-            shown_at = at
-            yield at, frame
+            time_s = frame.time
+        if time_s is None:
+            time_s = previous_s + 1 / frame_rate(stream) if previous_s > -float("inf") else 0.0
+        if time_s > previous_s:
+            previous_s = time_s
+            yield time_s, frame
 
 
 def read_frames(
     path: str | Path, threads: int = 0, report: ReadReport | None = None
 ) -> Iterator[VideoFrame]:
-    """Pictures on the 25 fps grid, streamed.
+    """Frames at 25 fps, streamed.
 
-    Picture ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
-    ``first`` is the time of the first picture. A picture that stands longer is given repeatedly
-    (the same object), in a gap until the next one is due. Interlaced pictures are deinterlaced.
+    Frame ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
+    ``first`` is the time of the first frame. A frame displayed for longer is repeated (the same
+    object), before a gap until the next one is due. Interlaced video is deinterlaced.
 
     Args:
         path: a video file.
         threads: decoder threads; 0 lets the decoder choose.
-        report: filled with what was met.
+        report: counts frames and damage.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened_frames(path, threads) as (container, stream, aspect):
+    with _open_video(path, threads) as (container, stream, aspect):
         scaler, grid = Scaler(), FrameGrid()
-        for at, frame in _timed_frames(container, stream, report):
-            if grid.shown_at is not None and at - grid.shown_at > MAX_GAP_S:
-                raise broken_clock(path, at - grid.shown_at, grid.shown_at - grid.first)
-            yield from grid.add(at, VideoFrame(frame, aspect, scaler))
-        if grid.first is None:
+        for time_s, frame in _timed_frames(container, stream, report):
+            if grid.latest_s is not None and time_s - grid.latest_s > MAX_VIDEO_GAP_S:
+                gap_s = time_s - grid.latest_s
+                raise timestamp_jump_error(path, gap_s, grid.latest_s - grid.first_s)
+            yield from grid.add(time_s, VideoFrame(frame, aspect, scaler))
+        if grid.first_s is None:
             raise UnreadableMediaError(
                 tr("cannot read {path}: {why}; is it a complete media file?",
-                   path=path, why=tr("no picture could be decoded"))
+                   path=path, why=tr("no video frame could be decoded"))
             )  # fmt: skip
-        # The last picture stands for one frame of the source.
-        yield from grid.end(min(1 / frame_rate(stream), MAX_GAP_S))
+        # The last frame is displayed for one frame interval of the source.
+        yield from grid.end(min(1 / frame_rate(stream), MAX_VIDEO_GAP_S))
 
 
 @contextmanager
-def _opened_frames(path: str | Path, threads: int):
-    """A container, its video stream with a decoder of so many threads, and the shape of a pixel."""
+def _open_video(path: str | Path, threads: int):
+    """A container, its video stream with a decoder of so many threads, and the pixel aspect."""
     with open_media(path) as container:
-        stream = video_stream(container)
+        stream = find_video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
@@ -117,97 +118,96 @@ def _opened_frames(path: str | Path, threads: int):
 
 
 class FrameGrid:
-    """Pictures of any times -> the 25 fps grid, see ``read_frames``.
+    """Resamples frames at any times to 25 fps, see ``read_frames``.
 
     Attributes:
-        first: time of the first picture in seconds, or None before there is one.
-        shown_at: of the latest.
-        index: number of the next frame of the grid.
+        first_s: time of the first frame in seconds, or None before there is one.
+        latest_s: of the latest frame.
+        index: of the next output frame.
     """
 
     def __init__(self):
-        self.first = self.shown_at = self._shown = None
+        self.first_s = self.latest_s = self._latest = None
         self.index = 0
 
-    def add(self, at: float, picture: VideoFrame) -> Iterator[VideoFrame]:
-        """A picture, later than the one before: the frames that are settled by it."""
-        if self.first is None:
-            self.first = at
+    def add(self, time_s: float, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """Add a frame, later than the previous one; yields the output frames before it."""
+        if self.first_s is None:
+            self.first_s = time_s
         else:
-            far = at - self.shown_at > PICTURE_GAP_S
-            yield from self.until(at - 0.5 / FPS if far else (self.shown_at + at) / 2)
-        self._shown, self.shown_at = picture, at
+            is_gap = time_s - self.latest_s > MIN_VIDEO_GAP_S
+            yield from self.repeat(time_s - 0.5 / FPS if is_gap else (self.latest_s + time_s) / 2)
+        self._latest, self.latest_s = frame, time_s
 
-    def until(self, turn: float) -> Iterator[VideoFrame]:
-        """The frames before a time in seconds show the latest picture."""
-        while self.first + self.index / FPS < turn:
+    def repeat(self, until_s: float) -> Iterator[VideoFrame]:
+        """The latest frame for each output frame before a time in seconds."""
+        while self.first_s + self.index / FPS < until_s:
             self.index += 1
-            yield self._shown
+            yield self._latest
 
-    def end(self, stands_s: float) -> Iterator[VideoFrame]:
-        """The last frames; the last picture stands for so many seconds."""
-        yield from self.until(self.shown_at + stands_s - 1e-6)
+    def end(self, duration_s: float) -> Iterator[VideoFrame]:
+        """The last output frames; ``duration_s``: how long the last frame is displayed."""
+        yield from self.repeat(self.latest_s + duration_s - 1e-6)
 
 
 def source_frames(
     path: str | Path, threads: int = 0
 ) -> Iterator[tuple[float, VideoFrame, Fraction]]:
-    """Every picture of a file, streamed: its time in seconds after the first one, the picture,
-    and the tick of the file's clock in seconds. Interlaced pictures are deinterlaced.
+    """Every frame of a file, streamed: its time in seconds after the first one, the frame, and the
+    time base of the stream in seconds. Interlaced video is deinterlaced.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    with _opened_frames(path, threads) as (container, stream, aspect):
-        first, scaler = None, Scaler()
-        for at, frame in _timed_frames(container, stream):
-            first = at if first is None else first
-            yield at - first, VideoFrame(frame, aspect, scaler), stream.time_base
+    with _open_video(path, threads) as (container, stream, aspect):
+        first_s, scaler = None, Scaler()
+        for time_s, frame in _timed_frames(container, stream):
+            first_s = time_s if first_s is None else first_s
+            yield time_s - first_s, VideoFrame(frame, aspect, scaler), stream.time_base
 
 
 def first_frame_s(path: str | Path) -> float:
-    """Presentation time of the first picture that can be decoded, in seconds.
+    """Presentation time of the first frame that can be decoded, in seconds.
 
-    The header's start time is not asked: it counts pictures a decoder drops, too.
+    The start time in the header includes frames that a decoder drops.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
     with open_media(path) as container:
-        stream = video_stream(container)
+        stream = find_video_stream(container)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
-        for at, _ in _timed_frames(container, stream):
-            return at
-        return start_of(container, stream)
+        for time_s, _ in _timed_frames(container, stream):
+            return time_s
+        return start_time_s(container, stream)
 
 
-def _edit_shift(container: av.container.InputContainer, path: str | Path) -> float:
-    """How many seconds later than the demuxer says the pictures of a cut mp4 are due.
+def _edit_list_shift_s(container: av.container.InputContainer, path: str | Path) -> float:
+    """How many seconds later than the demuxer says the frames of a cut mp4 are due.
 
-    Cut without decoding, a file has an edit list that may begin between two pictures. The demuxer
-    moves the first one after it there, and all the others with it, but not the sound.
+    An mp4 that was cut without re-encoding has an edit list that may begin between two frames. The
+    demuxer moves the following frame there, and all others with it, but not the audio.
     """
-    stream = video_stream(container)
+    stream = find_video_stream(container)
     entries = stream.index_entries
     if "mp4" not in container.format.name or not (len(entries) and entries[0].is_discard):
         return 0.0
-    kept = next((entry for entry in entries if not entry.is_discard), entries[0])
-    options = {"advanced_editlist": "0"}  # stamps as the list has them, nothing left out
-    with av.open(path_argument(path), metadata_errors="replace", options=options) as plain:
-        for entry in plain.streams[stream.index].index_entries:
-            if entry.pos == kept.pos:
-                return float((entry.timestamp - kept.timestamp) * stream.time_base)
+    first = next((entry for entry in entries if not entry.is_discard), entries[0])
+    options = {"advanced_editlist": "0"}  # timestamps of the file, nothing discarded
+    with av.open(path_argument(path), metadata_errors="replace", options=options) as unedited:
+        for entry in unedited.streams[stream.index].index_entries:
+            if entry.pos == first.pos:
+                return float((entry.timestamp - first.timestamp) * stream.time_base)
     return 0.0
 
 
 def read_audio(path: str | Path) -> np.ndarray:
-    """The sound of a file: float32 [samples], mono, 16 kHz, range −1…1.
+    """The audio of a file: float32 [samples], mono, 16 kHz, range −1…1.
 
-    Sample ``n`` belongs to ``zero + n / 16000`` seconds, where ``zero`` is the first picture of
-    the file or, without pictures, its first sample. Gaps are silence; what sounds before zero
-    is left out.
+    Sample ``n`` belongs to ``zero + n / 16000`` seconds, where ``zero`` is the first frame of the
+    file or, without video, its first sample. Gaps are silence; audio before zero is skipped.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
@@ -217,19 +217,21 @@ def read_audio(path: str | Path) -> np.ndarray:
 
 
 def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator[np.ndarray]:
-    """The sound of ``read_audio`` in consecutive pieces of at most a few seconds; ``report`` is
-    filled with what was met."""
-    for block in gapless(audio_blocks(path, SAMPLE_RATE, mono=True, report=report), SAMPLE_RATE):
+    """The audio of ``read_audio`` in consecutive blocks of at most a few seconds; ``report`` counts
+    audio frames and damage."""
+    blocks = audio_blocks(path, SAMPLE_RATE, mono=True, report=report)
+    for block in fill_gaps(blocks, SAMPLE_RATE):
         yield block[0] if len(block) == 1 else block.mean(0)
 
 
-def gapless(blocks: Iterable[tuple[int, np.ndarray]], rate: int) -> Iterator[np.ndarray]:
-    """The sound of ``audio_blocks`` from place 0 on, float32 [channels, n] each: gaps are silence,
-    what sounds before zero or twice is left out."""
+def fill_gaps(blocks: Iterable[tuple[int, np.ndarray]], sample_rate: int) -> Iterator[np.ndarray]:
+    """The audio of ``audio_blocks`` from sample 0 on, float32 [channels, n] each: gaps are filled
+    with silence, samples before 0 and overlaps are skipped."""
     end = 0
     for start, block in blocks:
-        for gap in range(end, start, rate):
-            yield np.zeros((len(block), min(rate, start - gap)), np.float32)
+        for gap_start in range(end, start, sample_rate):
+            n_silent = min(sample_rate, start - gap_start)
+            yield np.zeros((len(block), n_silent), np.float32)
         skip = max(0, end - start)
         if skip < block.shape[1]:
             yield block[:, skip:]
@@ -238,81 +240,87 @@ def gapless(blocks: Iterable[tuple[int, np.ndarray]], rate: int) -> Iterator[np.
 
 def audio_blocks(
     path: str | Path,
-    rate: int,
+    sample_rate: int,
     mono: bool = False,
     report: ReadReport | None = None,
     number: int = 0,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The sound of a file, streamed in order: (place of the first sample, float32 [channels, n]).
+    """The audio of a file, streamed in order: (index of the first sample, float32 [channels, n]).
 
-    Place 0 is the zero of ``read_audio``; places count samples at ``rate`` Hz. With ``mono``,
-    surround sound is mixed down to one channel; otherwise the channels are those of the file.
-    ``report`` is filled with what was met; ``number`` says which of several tracks is read.
+    Sample 0 is at the zero of ``read_audio``; indices count samples at ``sample_rate`` Hz. With
+    ``mono``, surround is mixed down to one channel; otherwise the channels are those of the file.
+    ``report`` counts audio frames and damage; ``number`` selects one of several audio streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
     with open_media(path) as container:
         if not container.streams.audio:
-            raise NoAudioError(tr("{path} has no sound", path=path))
+            raise NoAudioError(tr("{path} has no audio", path=path))
         stream = container.streams.audio[number]
         check_decoder(path, stream)
-        zero = None
-        if video_stream(container) is not None:
-            zero = first_frame_s(path) + _edit_shift(container, path)
-        # Raw AAC cannot say that its first block is the encoder's run-up.
-        run_up = container.format.name == "aac"
-        resampler, layout, shape, expected, start = None, None, None, 0.0, 0
-        heard = filled = 0.0  # seconds of sound, and of the gaps in it
+        zero_s = None
+        if find_video_stream(container) is not None:
+            zero_s = first_frame_s(path) + _edit_list_shift_s(container, path)
+        # Raw AAC cannot signal that its first frame is encoder delay.
+        has_encoder_delay = container.format.name == "aac"
+        resampler, layout, audio_format, expected_s, start = None, None, None, 0.0, 0
+        decoded_s = gaps_s = 0.0  # seconds of audio, and of the gaps in it
         for frame in decode(container, stream, report):
-            at = frame.time if frame.time is not None else expected
-            if zero is None:
-                zero = at + (frame.samples / frame.sample_rate if run_up else 0)
+            time_s = frame.time if frame.time is not None else expected_s
             if layout is None:
                 layout = "mono" if mono and frame.layout.nb_channels > 2 else frame.layout.name
-            found = (frame.sample_rate, frame.layout.name, frame.format.name)
-            if found != shape and not RATES[0] <= frame.sample_rate <= RATES[1]:
+            frame_format = (frame.sample_rate, frame.layout.name, frame.format.name)
+            is_new_format = frame_format != audio_format
+            if is_new_format and not MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE:
                 raise UnreadableMediaError(
                     tr("cannot read {path}: {why}; is it a complete media file?", path=path,
-                       why=tr("its sound claims {rate} samples a second", rate=frame.sample_rate))
+                       why=tr("implausible audio sample rate of {rate} Hz",
+                              rate=frame.sample_rate))
                 )  # fmt: skip
-            if resampler is None or abs(at - expected) > AUDIO_JUMP_S or found != shape:
-                for block in resampled(resampler, None):
+            duration_s = frame.samples / frame.sample_rate
+            if zero_s is None:
+                zero_s = time_s + (duration_s if has_encoder_delay else 0)
+            is_jump = abs(time_s - expected_s) > MIN_AUDIO_JUMP_S
+            if resampler is None or is_jump or is_new_format:
+                for block in resample(resampler, None):
                     yield start, block
                     start += block.shape[1]
-                resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
-                filled += max(0.0, at - max(zero, expected))
-                if filled > MAX_SOUND_GAP_S + MAX_SILENCE * heard:
-                    raise broken_clock(path, at - expected, expected - zero)
-                shape, expected, start = found, at, round((at - zero) * rate)
-            frame.pts = None  # the resampler would stuff or drop samples to follow the stamps
-            expected += frame.samples / frame.sample_rate
-            heard += frame.samples / frame.sample_rate
-            for block in resampled(resampler, frame):
+                resampler = av.AudioResampler(format="flt", layout=layout, rate=sample_rate)
+                gaps_s += max(0.0, time_s - max(zero_s, expected_s))
+                if gaps_s > MAX_AUDIO_GAP_S + MAX_SILENCE_RATIO * decoded_s:
+                    raise timestamp_jump_error(path, time_s - expected_s, expected_s - zero_s)
+                audio_format, expected_s = frame_format, time_s
+                start = round((time_s - zero_s) * sample_rate)
+            frame.pts = None  # the resampler would insert or drop samples to follow timestamps
+            expected_s += duration_s
+            decoded_s += duration_s
+            for block in resample(resampler, frame):
                 yield start, block
                 start += block.shape[1]
         if resampler is None:
             raise UnreadableMediaError(
                 tr("cannot read {path}: {why}; is it a complete media file?",
-                   path=path, why=tr("no sound could be decoded"))
+                   path=path, why=tr("no audio could be decoded"))
             )  # fmt: skip
-        for block in resampled(resampler, None):
+        for block in resample(resampler, None):
             yield start, block
             start += block.shape[1]
 
 
-def resampled(resampler: av.AudioResampler | None, frame) -> list[np.ndarray]:
-    """What the resampler gives for a frame; for None: what it still holds. Samples that are no
-    numbers, or impossibly loud, are silence: one of them would spoil all that is computed."""
+def resample(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> list[np.ndarray]:
+    """The output of a resampler for a frame, float32 [channels, n] each; for None: what it has
+    buffered. Samples that are NaN, infinite or impossibly loud become silence, as one of them
+    would spoil all features around it."""
     if resampler is None:
         return []
     # Interleaved: PyAV 18 crashes on frames of eight planes.
     return [
-        _sound(part.to_ndarray().reshape(-1, part.layout.nb_channels).T)
+        _silence_invalid(part.to_ndarray().reshape(-1, part.layout.nb_channels).T)
         for part in resampler.resample(frame)
     ]
 
 
-def _sound(samples: np.ndarray) -> np.ndarray:
-    usable = np.abs(samples) <= LOUDEST  # NaN is not
-    return samples if usable.all() else np.where(usable, samples, np.float32(0))
+def _silence_invalid(samples: np.ndarray) -> np.ndarray:
+    is_valid = np.abs(samples) <= MAX_AMPLITUDE  # False for NaN
+    return samples if is_valid.all() else np.where(is_valid, samples, np.float32(0))

@@ -1,4 +1,4 @@
-"""What a look through all packets of a file says: its picture and its tracks, without decoding."""
+"""The video and all other streams of a file, from its packets: nothing is decoded but a frame."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.errors import NoAudioError
 from ..i18n.messages import tr
-from .container import check_decoder, decode, open_media, start_of, video_stream
+from .container import check_decoder, decode, find_video_stream, open_media, start_time_s
 from .reader import first_frame_s, frame_rate
 
-TAGS = ("language", "title")  # what is said about a track; the rest describes its encoding
-SAME_S = 0.002  # stamps that are closer are the same time
+TAGS = ("language", "title")  # of a stream; other tags describe its encoding
+TIMESTAMP_TOLERANCE_S = 0.002  # closer timestamps are the same time
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,18 @@ class StreamInfo:
     """One stream of a file.
 
     Attributes:
-        index: its place in the file.
-        number: its place among those of its kind.
-        kind: ``video``, ``cover`` (a still picture), ``audio``, ``subtitle``, ``attachment`` or
-            ``data``.
-        codec: the canonical name, "" where no decoder knows it.
-        bit_rate: bits a second, from the sizes of its packets; 0 without any.
-        end_s: when its last packet ends, on the container's clock; −inf where it has none.
-        tags: its language and its title, where the file says them.
-        disposition: as ffmpeg takes it: ``default+forced``, or ``0``.
-        rate: Hz, of a sound.
-        channels: of a sound.
-        layout: ffmpeg's name of these.
-        sample_format: ``s16``, ``fltp``, … of a decoded sound.
+        index: among all streams of the file.
+        number: among those of its kind, from 0.
+        kind: ``video``, ``cover`` (cover art), ``audio``, ``subtitle``, ``attachment`` or ``data``.
+        codec: the canonical name, "" for an unknown one.
+        bit_rate: bits per second, from the sizes of its packets; 0 without any.
+        end_s: when its last packet ends, on the container's clock; −inf without any.
+        tags: language and title, as far as the file has them.
+        disposition: in ffmpeg's notation: ``default+forced``, or ``0``.
+        sample_rate: Hz, of audio.
+        channels: of audio.
+        layout: ffmpeg's name of the channel layout.
+        sample_format: ``s16``, ``fltp``, … of decoded audio.
     """
 
     index: int
@@ -44,110 +43,111 @@ class StreamInfo:
     end_s: float = -math.inf
     tags: dict = field(default_factory=dict)
     disposition: str = "0"
-    rate: int = 0
+    sample_rate: int = 0
     channels: int = 0
     layout: str = ""
     sample_format: str = ""
 
-    def decoded(self, rate: int, channels: int) -> "StreamInfo":
-        """The track as it comes out of a decoder, which may know more than the header."""
-        layout = self.layout if channels == self.channels else layout_of(channels)
-        return replace(self, rate=rate, channels=channels, layout=layout)
+    def as_decoded(self, sample_rate: int, channels: int) -> "StreamInfo":
+        """The stream as a decoder outputs it, which may know more than the header."""
+        layout = self.layout if channels == self.channels else default_layout(channels)
+        return replace(self, sample_rate=sample_rate, channels=channels, layout=layout)
 
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A file with pictures.
+    """A file with video.
 
     Attributes:
-        container: name of the file's format.
-        begin_s: time at which the container says it begins, on its own clock.
-        first_s: time of the first picture that can be decoded, on that clock.
-        length_s: seconds from there to the end of the last picture.
-        fps: pictures a second, as the header has it.
-        n_pictures: packets of the picture, from the first one a copy can begin with.
-        times: float [n_pictures], when each is shown, in seconds from ``first_s``, in the order
-            of the file; None where the stamps cannot be trusted.
-        whole: whether all of them can be decoded, as far as the file says.
-        picture: the track with the pictures.
-        tracks: all, in the order of the file.
-        rotation: degrees by which the pictures are turned when they are shown.
-        chapters: how many there are.
-        title: of the film, or None.
-        tags: names of all that is said about the film, in small letters.
+        container: ffmpeg's name of the format.
+        start_s: start time of the container, on its own clock.
+        first_frame_s: time of the first frame that can be decoded, on that clock.
+        duration_s: seconds from there to the end of the last frame.
+        fps: frames per second, from the header.
+        n_frames: packets of the video, from the first one at which a copy can start.
+        frame_times_s: float [n_frames], presentation times from ``first_frame_s`` on, in the order
+            of the file; None where the timestamps are unreliable.
+        is_intact: whether all frames can be decoded, as far as the file says.
+        video: the video stream.
+        streams: all, in the order of the file.
+        rotation: degrees by which a player rotates the frames.
+        n_chapters: how many there are.
+        title: of the file, or None.
+        tag_names: of the file, in lower case.
     """
 
     container: str
-    begin_s: float
-    first_s: float
-    length_s: float
+    start_s: float
+    first_frame_s: float
+    duration_s: float
     fps: float
-    n_source_frames: int
-    times: np.ndarray | None
-    whole: bool
-    picture: StreamInfo
-    tracks: tuple[StreamInfo, ...]
+    n_frames: int
+    frame_times_s: np.ndarray | None
+    is_intact: bool
+    video: StreamInfo
+    streams: tuple[StreamInfo, ...]
     rotation: int
-    chapters: int
+    n_chapters: int
     title: str | None
-    tags: frozenset[str]
+    tag_names: frozenset[str]
 
     @property
-    def even(self) -> bool:
-        """Whether the pictures follow each other at one rate."""
-        return self.times is None or bool(
-            np.abs(np.diff(np.sort(self.times)) - 1 / self.fps).max(initial=0) <= SAME_S
-        )
+    def is_constant_rate(self) -> bool:
+        """Whether the frame rate is constant."""
+        if self.frame_times_s is None:
+            return True
+        deviation = np.abs(np.diff(np.sort(self.frame_times_s)) - 1 / self.fps)
+        return bool(deviation.max(initial=0) <= TIMESTAMP_TOLERANCE_S)
 
     @property
-    def hidden(self) -> int:
-        """Pictures that are decoded, but come before the first one that is shown."""
-        return 0 if self.times is None else int((self.times < -SAME_S).sum())
+    def n_hidden_frames(self) -> int:
+        """Frames that are decoded, but come before the first one that is displayed."""
+        times = self.frame_times_s
+        return 0 if times is None else int((times < -TIMESTAMP_TOLERANCE_S).sum())
 
     @property
-    def sounds(self) -> list[StreamInfo]:
-        """The tracks with sound."""
-        return [track for track in self.tracks if track.kind == "audio"]
+    def audio_streams(self) -> list[StreamInfo]:
+        """The streams with audio."""
+        return [stream for stream in self.streams if stream.kind == "audio"]
 
-    def cut(self, at_s: float, copied: bool) -> tuple[int, float]:
-        """The first place at or after a time where the picture can end.
+    def find_end(self, time_s: float, copied: bool) -> tuple[int, float]:
+        """The first position at or after a time where the video can end.
 
-        Pictures that are copied stand in the file in the order in which they are decoded. They can
-        end only where none of those before is shown after one that is left out: with B-frames
-        that is up to a few pictures later.
+        Frames that are copied are in decoding order. They can end only where none before the end
+        is displayed after one behind it: with B-frames up to a few frames later.
 
         Returns:
-            (pictures before it, its time in seconds); the end of the picture, if it is before.
+            (frames before it, its time in seconds); the end of the video, if that is earlier.
         """
-        if self.times is None:
-            count = min(self.n_source_frames, max(1, int(np.ceil(at_s * self.fps - 0.05))))
-            return count, count / self.fps
-        shown = np.sort(self.times)
-        ends = np.append(shown[1:], self.length_s)
-        possible = ends >= min(at_s, self.length_s) - SAME_S
-        possible &= shown >= -SAME_S
+        if self.frame_times_s is None:
+            n_frames = min(self.n_frames, max(1, int(np.ceil(time_s * self.fps - 0.05))))
+            return n_frames, n_frames / self.fps
+        displayed = np.sort(self.frame_times_s)
+        ends = np.append(displayed[1:], self.duration_s)
+        possible = ends >= min(time_s, self.duration_s) - TIMESTAMP_TOLERANCE_S
+        possible &= displayed >= -TIMESTAMP_TOLERANCE_S
         if copied:
-            possible &= np.maximum.accumulate(self.times) <= shown + 1e-6
+            possible &= np.maximum.accumulate(self.frame_times_s) <= displayed + 1e-6
         last = int(np.flatnonzero(possible)[0]) if possible.any() else len(ends) - 1
-        count = last + 1 if copied else int((shown[: last + 1] >= -SAME_S).sum())
-        return count, float(ends[last])
+        n_displayed = int((displayed[: last + 1] >= -TIMESTAMP_TOLERANCE_S).sum())
+        return last + 1 if copied else n_displayed, float(ends[last])
 
 
 def read_source(path: str | Path) -> VideoSource:
-    """Look through a film.
+    """Read all packets of a video file.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    first = first_frame_s(path)
+    first_s = first_frame_s(path)
     with open_media(path) as container:
-        frame = next(decode(container, video_stream(container)), None)
+        frame = next(decode(container, find_video_stream(container)), None)
         rotation = 0 if frame is None else frame.rotation
     with open_media(path) as container:
-        stream = video_stream(container)
-        sizes = {other.index: _Size() for other in container.streams}
-        stamps, stamped, whole = [], True, True
-        unstamped = container.format.name == "avi"
+        stream = find_video_stream(container)
+        statistics = {other.index: _PacketStatistics() for other in container.streams}
+        times, has_timestamps, is_intact = [], True, True
+        is_avi = container.format.name == "avi"
         packets = container.demux()
         while True:
             try:
@@ -155,57 +155,59 @@ def read_source(path: str | Path) -> VideoSource:
             except StopIteration:
                 break
             except av.error.InvalidDataError:
-                whole = False
+                is_intact = False
                 break
             if not packet.size:
                 continue
-            sizes[packet.stream.index].add(packet)
-            if packet.stream.index != stream.index or not (stamps or packet.is_keyframe):
+            statistics[packet.stream.index].add(packet)
+            if packet.stream.index != stream.index or not (times or packet.is_keyframe):
                 continue
-            whole &= not (packet.is_corrupt or packet.is_discard)
-            if packet.pts is None or (unstamped and packet.pts != packet.dts):
-                stamped = False
-            stamps.append(first if packet.pts is None else float(packet.pts * packet.time_base))
+            is_intact &= not (packet.is_corrupt or packet.is_discard)
+            if packet.pts is None or (is_avi and packet.pts != packet.dts):
+                has_timestamps = False
+            times.append(first_s if packet.pts is None else float(packet.pts * packet.time_base))
         fps = frame_rate(stream)
-        times = np.array(stamps) - first
-        length_s = float(times.max()) + 1 / fps if stamped and len(times) else len(times) / fps
-        tracks = _tracks(container, sizes)
+        frame_times_s = np.array(times) - first_s
+        has_timestamps = has_timestamps and len(times) > 0
+        duration_s = float(frame_times_s.max()) + 1 / fps if has_timestamps else len(times) / fps
+        starts_hidden = has_timestamps and bool((frame_times_s < -TIMESTAMP_TOLERANCE_S).any())
+        streams = _describe_streams(container, statistics)
         return VideoSource(
             container=container.format.name,
-            begin_s=start_of(container, None),
-            first_s=first,
-            length_s=length_s,
+            start_s=start_time_s(container, None),
+            first_frame_s=first_s,
+            duration_s=duration_s,
             fps=fps,
-            n_source_frames=len(times),
-            times=times if stamped and len(times) else None,
-            whole=whole and not (stamped and (times < -SAME_S).any()),
-            picture=next(track for track in tracks if track.index == stream.index),
-            tracks=tracks,
+            n_frames=len(times),
+            frame_times_s=frame_times_s if has_timestamps else None,
+            is_intact=is_intact and not starts_hidden,
+            video=next(info for info in streams if info.index == stream.index),
+            streams=streams,
             rotation=rotation,
-            chapters=len(container.chapters()),
+            n_chapters=len(container.chapters()),
             title=container.metadata.get("title"),
-            tags=frozenset(key.lower() for key in container.metadata),
+            tag_names=frozenset(key.lower() for key in container.metadata),
         )
 
 
-def read_cover_art(path: str | Path, track: StreamInfo) -> bytes:
-    """The file that is a cover picture."""
+def read_cover_art(path: str | Path, stream: StreamInfo) -> bytes:
+    """The image file that is a stream's cover art."""
     with open_media(path) as container:
-        return bytes(next(container.demux(container.streams[track.index])))
+        return bytes(next(container.demux(container.streams[stream.index])))
 
 
-def read_sound(path: str | Path) -> StreamInfo:
-    """The sound of a file that holds no film, or of which only the sound is wanted.
+def read_audio_stream(path: str | Path) -> StreamInfo:
+    """The first audio stream of a file, which need not contain video.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
     with open_media(path) as container:
         if not container.streams.audio:
-            raise NoAudioError(tr("{path} has no sound", path=path))
+            raise NoAudioError(tr("{path} has no audio", path=path))
         stream = container.streams.audio[0]
         check_decoder(path, stream)
-        sizes = {other.index: _Size() for other in container.streams}
+        statistics = {other.index: _PacketStatistics() for other in container.streams}
         packets = container.demux(stream)
         while True:
             try:
@@ -213,70 +215,77 @@ def read_sound(path: str | Path) -> StreamInfo:
             except (StopIteration, av.error.InvalidDataError):
                 break
             if packet.size:
-                sizes[stream.index].add(packet)
-        found = _tracks(container, sizes)
-        return next(track for track in found if track.index == stream.index)
+                statistics[stream.index].add(packet)
+        streams = _describe_streams(container, statistics)
+        return next(info for info in streams if info.index == stream.index)
 
 
-class _Size:
-    """How many bytes of a stream are played in how many seconds."""
+class _PacketStatistics:
+    """Bytes and seconds of a stream, summed over its packets."""
 
     def __init__(self):
-        self._bytes, self._first_s, self.last_s = 0, math.inf, -math.inf
+        self._bytes, self._first_s, self.end_s = 0, math.inf, -math.inf
 
     def add(self, packet: av.Packet) -> None:
         self._bytes += packet.size
         if packet.pts is not None:
-            at = float(packet.pts * packet.time_base)
-            self._first_s = min(self._first_s, at)
-            self.last_s = max(self.last_s, at + float((packet.duration or 0) * packet.time_base))
+            time_s = float(packet.pts * packet.time_base)
+            self._first_s = min(self._first_s, time_s)
+            end_s = time_s + float((packet.duration or 0) * packet.time_base)
+            self.end_s = max(self.end_s, end_s)
 
     @property
     def bit_rate(self) -> int:
-        seconds = self.last_s - self._first_s
-        return round(8 * self._bytes / seconds) if 0 < seconds < math.inf else 0
+        duration_s = self.end_s - self._first_s
+        return round(8 * self._bytes / duration_s) if 0 < duration_s < math.inf else 0
 
 
-def _tracks(
-    container: av.container.InputContainer, sizes: dict[int, _Size]
+def _describe_streams(
+    container: av.container.InputContainer, statistics: dict[int, _PacketStatistics]
 ) -> tuple[StreamInfo, ...]:
-    found, numbers = [], {}
+    infos, n_by_kind = [], {}
     for stream in container.streams:
         kind, context = stream.type, getattr(stream, "codec_context", None)
         if stream.disposition & av.stream.Disposition.attached_pic:
             kind = "cover"
-        number = numbers.get(kind, 0)
-        numbers[kind] = number + 1
-        tags = {key: stream.metadata[key] for key in TAGS if stream.metadata.get(key)}
-        if tags.get("language") == "und":
-            del tags["language"]
-        if stream.metadata.get("name"):  # that is what mp4 calls it
-            tags.setdefault("title", stream.metadata["name"])
-        size = sizes[stream.index]
-        about = {"tags": tags, "disposition": _flags(stream), "bit_rate": size.bit_rate,
-                 "end_s": size.last_s}  # fmt: skip
+        number = n_by_kind.get(kind, 0)
+        n_by_kind[kind] = number + 1
+        packets = statistics[stream.index]
+        properties = {"tags": _read_tags(stream), "disposition": _disposition(stream),
+                      "bit_rate": packets.bit_rate, "end_s": packets.end_s}  # fmt: skip
         if context is not None:
-            about["bit_rate"] = about["bit_rate"] or context.bit_rate or 0
+            properties["bit_rate"] = packets.bit_rate or context.bit_rate or 0
         if context is not None and kind == "audio":
-            about |= {"rate": context.sample_rate, "channels": context.channels,
-                      "layout": _layout(context),
-                      "sample_format": context.format.name if context.format else ""}  # fmt: skip
+            properties |= {
+                "sample_rate": context.sample_rate, "channels": context.channels,
+                "layout": _layout(context),
+                "sample_format": context.format.name if context.format else "",
+            }  # fmt: skip
         codec = context.codec.canonical_name if context is not None else ""
-        found.append(StreamInfo(stream.index, number, kind, codec, **about))
-    return tuple(found)
+        infos.append(StreamInfo(stream.index, number, kind, codec, **properties))
+    return tuple(infos)
+
+
+def _read_tags(stream: av.stream.Stream) -> dict[str, str]:
+    tags = {key: stream.metadata[key] for key in TAGS if stream.metadata.get(key)}
+    if tags.get("language") == "und":
+        del tags["language"]
+    if stream.metadata.get("name"):  # the title in mp4
+        tags.setdefault("title", stream.metadata["name"])
+    return tags
 
 
 def _layout(context: av.AudioCodecContext) -> str:
-    name = context.layout.name
-    return layout_of(context.channels) if " " in name else name  # "1 channels": which is not said
+    name = context.layout.name  # "2 channels" where the file does not say which
+    return default_layout(context.channels) if " " in name else name
 
 
-def _flags(stream: av.stream.Stream) -> str:
+def _disposition(stream: av.stream.Stream) -> str:
     names = [flag.name for flag in av.stream.Disposition if stream.disposition & flag]
     return "+".join(names) or "0"
 
 
-def layout_of(channels: int) -> str:
-    """ffmpeg's name of the usual order of so many channels."""
+def default_layout(channels: int) -> str:
+    """ffmpeg's name of the usual layout of so many channels."""
     names = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
     return names.get(channels, f"{channels}c")

@@ -1,136 +1,158 @@
-"""A followed face and its sound -> the evidence for every offset."""
+"""Crops and MFCC of a face track -> embeddings, computed a few seconds at a time.
+
+Whatever may be too long for memory comes as a function that reads a part of it. Every result is
+that of one pass over the whole.
+"""
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
+from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
 from .normalization import (
-    bands_of,
-    central_view,
-    levelled_bands,
-    normalise_views,
-    spectrum,
-    speech_steps,
+    Levels,
+    RunningLevels,
+    average_moments,
+    crop_face_region,
+    frame_moments,
+    measure_bands,
+    mfcc_to_bands,
+    normalise_bands,
+    normalise_regions,
+    speech_by_hop,
 )
-from .sync_model import SyncModel, fine_audio_embeddings
+from .sync_model import SyncModel, embed_every_hop
 
 CHUNK = 250  # frames embedded at a time
 
-# A part of what may be too long to hold: of these frames, from the first to before the second.
-Part = Callable[[int, int], np.ndarray]
+# Read the frames from the first to before the second number: crops, uint8 [n, S, S], …
+ReadCrops = Callable[[int, int], np.ndarray]
+# … or mel bands under them, float [1, 4 n, 40].
+ReadBands = Callable[[int, int], torch.Tensor]
+
+
+# --- video
 
 
 @torch.inference_mode()
-def embed_video(model: SyncModel, crops: np.ndarray) -> np.ndarray:
-    """Video embeddings of a whole track: uint8 [T, S, S] -> float32 [T − 4, D].
-
-    Brightness is normalised over the track; the network runs over pieces of it, with the result
-    of one pass.
-    """
-    return _embedded(model, crops, _brightness(model, _parts_of(crops), len(crops)))
-
-
-@torch.inference_mode()
-def levels(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Brightness of what is looked at, frame by frame: uint8 [T, S, S] -> means [T] of the pixels
-    (0…1), and of their squares."""
-    views = _views(model, crops)
-    return views.mean((1, 2)), views.square().mean((1, 2))
-
-
-@torch.inference_mode()
-def embed_crops(
-    model: SyncModel, crops: np.ndarray, mean: torch.Tensor, square: torch.Tensor
-) -> np.ndarray:
-    """As ``embed_video``, with a brightness from elsewhere.
+def embed_video(model: SyncModel, crops: np.ndarray, levels: Levels | None = None) -> np.ndarray:
+    """Video embeddings of a face track: uint8 [T, S, S] -> float32 [T − 4, D].
 
     Args:
-        mean, square: means of ``levels``.
+        levels: brightness and contrast to be removed, [1] each; None: those of the track.
     """
-    return _embedded(model, crops, _removed(mean, square))
 
+    def read_crops(first: int, stop: int) -> np.ndarray:
+        return crops[first:stop]
 
-def _parts_of(crops: np.ndarray) -> Part:
-    return lambda first, stop: crops[first:stop]
-
-
-def _embedded(model: SyncModel, crops: np.ndarray, brightness) -> np.ndarray:
-    windows = len(crops) - WINDOW_FRAMES + 1
+    if levels is None:
+        levels = measure_brightness(model, read_crops, len(crops))
+    n_windows = len(crops) - WINDOW_FRAMES + 1
     return np.concatenate([
-        _video_part(model, _parts_of(crops), brightness, start, min(start + CHUNK, windows))
-        for start in range(0, windows, CHUNK)
+        embed_video_chunk(model, read_crops, levels, start, min(start + CHUNK, n_windows))
+        for start in range(0, n_windows, CHUNK)
     ])  # fmt: skip
 
 
-def _brightness(model: SyncModel, crops: Part, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of a track's views, [1] each."""
-    # Filled in: small results that are kept lie between the large blocks of the pictures, which
-    # malloc then cannot use again (43 MB a minute).
+@torch.inference_mode()
+def crop_moments(model: SyncModel, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and mean square of the grey values of each frame's face region.
+
+    uint8 [T, S, S] -> two of [T], of grey values in 0…1.
+    """
+    return frame_moments(_face_regions(model, crops))
+
+
+@torch.inference_mode()
+def measure_brightness(model: SyncModel, read_crops: ReadCrops, n_frames: int) -> Levels:
+    """Brightness and contrast of a face track of ``n_frames`` frames, [1] each."""
+    # Allocated once: small results that stay would lie between the large blocks of the frames,
+    # which malloc then cannot use again (43 MB a minute).
     means, squares = torch.empty(2, n_frames, device=model.log_scale.device)
     for start in range(0, n_frames, CHUNK):
         stop = min(start + CHUNK, n_frames)
-        means[start:stop], squares[start:stop] = levels(model, crops(start, stop))
-    return _removed(means.mean(), squares.mean())
+        means[start:stop], squares[start:stop] = crop_moments(model, read_crops(start, stop))
+    valid = torch.ones(1, n_frames, dtype=torch.bool, device=means.device)
+    return average_moments((means[None], squares[None]), valid)
 
 
-def _removed(mean: torch.Tensor, square: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation, [1] each, of pixels with this mean and mean square."""
-    return mean[None], (square - mean.square()).clamp(min=1e-6).sqrt()[None]
-
-
-def _video_part(model: SyncModel, crops: Part, brightness, first: int, stop: int) -> np.ndarray:
+@torch.inference_mode()
+def embed_video_chunk(
+    model: SyncModel, read_crops: ReadCrops, levels: Levels, first: int, stop: int
+) -> np.ndarray:
     """Embeddings of the windows ``first … stop − 1``, float32 [stop − first, D]."""
-    views = _views(model, crops(first, stop + WINDOW_FRAMES - 1))[None]
-    return model.video(normalise_views(views, *brightness))[0].float().cpu().numpy()
+    regions = _face_regions(model, read_crops(first, stop + WINDOW_FRAMES - 1))[None]
+    return model.video(normalise_regions(regions, *levels))[0].float().cpu().numpy()
 
 
-def _views(model: SyncModel, crops: np.ndarray) -> torch.Tensor:
+def _face_regions(model: SyncModel, crops: np.ndarray) -> torch.Tensor:
+    """uint8 [T, S, S] -> float [T, height, width], 0…1."""
     pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(model.log_scale.device)
-    return central_view(pixels, model.size).float() / 255
+    return crop_face_region(pixels, model.spec).float() / 255
+
+
+# --- audio
 
 
 @torch.inference_mode()
 def embed_audio(model: SyncModel, mfcc: np.ndarray, speech: np.ndarray) -> np.ndarray:
-    """Audio embeddings every 10 ms: float32 [4 T, C], bool [T] -> float32 [4 (T − 4) − 3, D].
-
-    Loudness is normalised over all of it; the network runs over pieces, with the result of one
-    pass.
-    """
-    bands = _bands(model, mfcc)
-    counted = speech_steps(torch.from_numpy(np.ascontiguousarray(speech)).to(bands.device))[None]
-    return embed_bands(model, levelled_bands(bands, *spectrum(bands, counted)))
+    """Audio embeddings every 10 ms: float32 [4 T, C], bool [T] -> float32 [4 (T − 4) − 3, D]."""
+    bands = compute_bands(model, mfcc)
+    has_speech = torch.from_numpy(np.ascontiguousarray(speech)).to(bands.device)
+    levels = measure_bands(bands, speech_by_hop(has_speech)[None])
+    return embed_bands(model, normalise_bands(bands, *levels))
 
 
 @torch.inference_mode()
 def embed_bands(model: SyncModel, bands: torch.Tensor) -> np.ndarray:
-    """As ``embed_audio``, of bands [1, 4 T, 40] that are normalised already."""
+    """As ``embed_audio``, of normalised bands [1, 4 T, 40]."""
 
-    def part(first: int, stop: int) -> torch.Tensor:
+    def read_bands(first: int, stop: int) -> torch.Tensor:
         return bands[:, first * HOPS_PER_FRAME : stop * HOPS_PER_FRAME]
 
-    return np.concatenate(list(_audio_parts(model, part, bands.shape[1] // HOPS_PER_FRAME)))
+    n_frames = bands.shape[1] // HOPS_PER_FRAME
+    return np.concatenate(list(embed_audio_chunks(model, read_bands, n_frames)))
 
 
-def _bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:
-    """MFCC [4 F, C] -> dB of mel bands [1, 4 F, 40]."""
-    steps = torch.from_numpy(np.ascontiguousarray(mfcc)).to(model.log_scale.device)
-    return bands_of(steps)[None]
+def compute_bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:
+    """MFCC [4 T, C] -> dB of mel bands [1, 4 T, 40], on the model's device."""
+    hops = torch.from_numpy(np.ascontiguousarray(mfcc)).to(model.log_scale.device)
+    return mfcc_to_bands(hops)[None]
 
 
-def _audio_parts(
-    model: SyncModel, bands: Callable[[int, int], torch.Tensor], n_frames: int
-) -> Iterator[np.ndarray]:
-    """Audio embeddings every 10 ms, float32 [n, D], one part after the other.
+@torch.inference_mode()
+def measure_spectrum(read_bands: ReadBands, speech: np.ndarray) -> Levels:
+    """Mean spectrum of a clip's speech, [1, 1, 40], and the deviation from it, [1, 1, 1].
+
+    As ``measure_bands``, but read in chunks.
 
     Args:
-        bands: normalised, of the frames from the first to before the second number.
+        speech: bool [T]; where it is nowhere true, all frames count.
     """
-    windows = n_frames - WINDOW_FRAMES + 1
-    for start in range(0, windows, CHUNK):
-        stop = min(start + CHUNK, windows)
-        more = stop < windows  # one window more, for the steps between two parts
-        piece = bands(start, stop + more + WINDOW_FRAMES - 1)
-        fine = fine_audio_embeddings(model.audio, piece)[0]
-        yield fine[: (stop - start) * HOPS_PER_FRAME].float().cpu().numpy()
+    counted = torch.from_numpy(speech if speech.any() else np.ones_like(speech))
+    levels, device = RunningLevels(N_MELS), torch.device("cpu")
+    for start in range(0, len(speech), CHUNK):
+        stop = min(start + CHUNK, len(speech))
+        bands = read_bands(start, stop)
+        device = bands.device
+        levels.add_bands(bands[0, speech_by_hop(counted[start:stop])].cpu().numpy())
+    return levels.band_levels(device)
+
+
+def embed_audio_chunks(
+    model: SyncModel, read_bands: ReadBands, n_frames: int
+) -> Iterator[np.ndarray]:
+    """Audio embeddings every 10 ms, float32 [n, D] each, one chunk after the other.
+
+    Args:
+        read_bands: of normalised bands.
+        n_frames: of the clip.
+    """
+    n_windows = n_frames - WINDOW_FRAMES + 1
+    for start in range(0, n_windows, CHUNK):
+        stop = min(start + CHUNK, n_windows)
+        has_next = stop < n_windows  # one window more, for the hops between two chunks
+        bands = read_bands(start, stop + has_next + WINDOW_FRAMES - 1)
+        embeddings = embed_every_hop(model.audio, bands)[0]
+        yield embeddings[: (stop - start) * HOPS_PER_FRAME].float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Several networks side by side as one."""
+"""An ensemble: several networks with one embedding, whose similarity is the mean of theirs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from .spec import VIEWS, ModelSize
+from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec
+
+StateDict = Mapping[str, torch.Tensor]
 
 
 class Ensemble(nn.Module):
-    """Encoders of one stream whose embeddings are put one after the other, at length 1.
+    """Encoders of one stream whose embeddings are concatenated to one of length 1.
 
-    The cosine of two such embeddings is the mean of the members' cosines.
+    The cosine of two such embeddings is the mean of the members' cosines (deep ensembles,
+    Lakshminarayanan et al. 2017).
     """
 
     def __init__(self, members: list[nn.Module]):
@@ -20,49 +23,55 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.joined([member(x) for member in self.members])
+        return self.concatenate([member(x) for member in self.members])
 
     @staticmethod
-    def joined(embeddings: list[torch.Tensor]) -> torch.Tensor:
-        """Those of the members, [B, n, D] each, as one of length 1."""
+    def concatenate(embeddings: list[torch.Tensor]) -> torch.Tensor:
+        """Embeddings of the members, [B, n, D] each, of length 1 -> [B, n, members · D], too."""
         return torch.cat(embeddings, -1) / len(embeddings) ** 0.5
 
 
-def members_in(weights: Mapping[str, torch.Tensor]) -> int:
-    """How many networks side by side these weights are of."""
-    names = [re.match(r"video\.members\.(\d+)\.", name) for name in weights]
-    return max((int(found[1]) + 1 for found in names if found), default=1)
+def count_members(weights: StateDict) -> int:
+    """The number of networks in the ensemble that these weights belong to."""
+    matches = [re.match(r"video\.members\.(\d+)\.", name) for name in weights]
+    return max((int(match[1]) + 1 for match in matches if match), default=1)
 
 
-def parts_in(weights: Mapping[str, torch.Tensor], size: ModelSize) -> list[str]:
-    """What the members look at whose weights these are, by the grid their pictures come to; those
-    of no known grid count as looking at the whole view."""
-    grids = {}
-    for part in VIEWS:
-        rows, columns = size.within_view(part)
-        grids[(rows.stop - rows.start) // 16, (columns.stop - columns.start) // 16] = part
-    one = "gather.0.weight"
-    names = [f"video.members.{i}.{one}" for i in range(members_in(weights))]
-    names = [f"video.{one}"] if f"video.{one}" in weights else names
-    found = (weights.get(name, torch.empty(0)).shape[2:] for name in names)
-    return [grids.get(tuple(grid), "lower_face") for grid in found]
+def detect_views(weights: StateDict, spec: ModelSpec) -> list[str]:
+    """The face region of each member that these weights belong to.
+
+    A region is recognised by the shape of the layer that sums up its grid; a shape of no known
+    region counts as the lower face.
+    """
+    view_by_grid = {}
+    for view in FACE_REGIONS:
+        rows, columns = spec.region_slices(view)
+        grid = (rows.stop - rows.start) // GRID_PX, (columns.stop - columns.start) // GRID_PX
+        view_by_grid[grid] = view
+    layer = "gather.0.weight"
+    names = [f"video.members.{number}.{layer}" for number in range(count_members(weights))]
+    names = [f"video.{layer}"] if f"video.{layer}" in weights else names
+    grids = [tuple(weights.get(name, torch.empty(0)).shape[2:]) for name in names]
+    return [view_by_grid.get(grid, INPUT_REGION) for grid in grids]
 
 
-def combine_members(weights: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The weights of networks as those of one with as many members; its scale is their mean."""
-    joint = {}
-    at = 0
-    for one in weights:
-        n = members_in(one)
-        for name, tensor in one.items():
-            stream, _, rest = name.partition(".")
+def merge_into_ensemble(networks: Sequence[StateDict]) -> dict[str, torch.Tensor]:
+    """The weights of one ensemble with all members of the given networks, in their order.
+
+    Its scale is the mean of theirs.
+    """
+    merged, n_members = {}, 0
+    for weights in networks:
+        n_added = count_members(weights)
+        for name, tensor in weights.items():
+            stream, _, parameter = name.partition(".")
             if stream not in ("video", "audio"):
                 continue
             member = 0
-            if n > 1:
-                _, number, rest = rest.split(".", 2)
+            if n_added > 1:
+                _, number, parameter = parameter.split(".", 2)
                 member = int(number)
-            joint[f"{stream}.members.{at + member}.{rest}"] = tensor
-        at += n
-    joint["log_scale"] = torch.stack([one["log_scale"] for one in weights]).mean()
-    return joint
+            merged[f"{stream}.members.{n_members + member}.{parameter}"] = tensor
+        n_members += n_added
+    merged["log_scale"] = torch.stack([weights["log_scale"] for weights in networks]).mean()
+    return merged

@@ -1,19 +1,30 @@
-"""What a network is made with: sizes that travel in the checkpoint."""
+"""The specification of a network: everything that fixes the shapes of its layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.config import Config
 
-# Parts of a crop: their top, height and width as shares of the crop's side. Views are cut out as
-# ``lower_face``, which leaves room for the augmentation to turn and shift in, and lose its mean
-# brightness and contrast; an encoder may look at less of them (model.view).
-VIEWS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 3)}
+# Face regions of a crop, by the value of ``model.view``: (top, height, width) as shares of the
+# crop's side. Training and scoring cut out the lower face, which leaves the augmentation room to
+# rotate and shift, and normalise it; an encoder may use a smaller region within it.
+FACE_REGIONS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 3)}
+INPUT_REGION = "lower_face"  # what is cut out of the crops for all encoders
+GRID_PX = 16  # the video encoder reduces its input by this factor: regions are multiples of it
 
 
 @dataclass(frozen=True)
-class ModelSize:
-    """All that fixes the shape of the network; travels in the checkpoint."""
+class ModelSpec:
+    """The settings of a network, as the configuration in its checkpoint has them.
+
+    Attributes:
+        input_size: side of a crop in pixels.
+        n_mfcc: audio coefficients a hop.
+        embedding_dim: values in the embedding of one ensemble member.
+        hidden_dim, num_layers, dropout: of the temporal blocks.
+        members: networks in the ensemble.
+        view: a name of ``FACE_REGIONS``, or one for each member, joined by ``+``.
+    """
 
     input_size: int
     n_mfcc: int
@@ -22,51 +33,53 @@ class ModelSize:
     num_layers: int
     dropout: float
     members: int = 1
-    view_of: str = "lower_face"
+    view: str = INPUT_REGION
 
     @classmethod
-    def of(cls, config: Config) -> "ModelSize":
-        settings = config.model.model_dump()
-        view = settings.pop("view")
-        return cls(config.data.input_size, config.data.n_mfcc, **settings, view_of=view)
+    def of(cls, config: Config) -> "ModelSpec":
+        return cls(config.data.input_size, config.data.n_mfcc, **config.model.model_dump())
 
     @property
-    def length(self) -> int:
-        """Numbers in an embedding: those of all members, one after the other."""
+    def output_dim(self) -> int:
+        """Values in an embedding: those of all members, concatenated."""
         return self.members * self.embedding_dim
 
     @property
-    def view(self) -> tuple[int, int]:
-        """Height and width in pixels of a view, multiples of 16."""
-        return self._part("lower_face")[1:]
+    def region_shape(self) -> tuple[int, int]:
+        """Height and width in pixels of what is cut out of a crop, multiples of ``GRID_PX``."""
+        _, height, width = self._region_px(INPUT_REGION)
+        return height, width
 
     @property
-    def view_top(self) -> int:
-        """The first row of the crop that is in the view."""
-        return self._part("lower_face")[0]
+    def region_top(self) -> int:
+        """The first row of the crop that is cut out."""
+        return self._region_px(INPUT_REGION)[0]
 
     @property
-    def looked_at(self) -> list[str]:
-        """The part each member looks at; names of ``VIEWS``."""
-        names = self.view_of.split("+")
+    def member_views(self) -> list[str]:
+        """The face region of each member; names of ``FACE_REGIONS``."""
+        names = self.view.split("+")
         return names * self.members if len(names) == 1 else names
 
-    def within_view(self, part: str) -> tuple[slice, slice]:
-        """The rows and columns of a view that hold a part of it; the lower face is all of it."""
-        view_height, view_width = self.view
-        if part == "lower_face":
-            return slice(0, view_height), slice(0, view_width)
-        top, height, width = self._part(part)
-        first = min(max(top - self.view_top, 0), view_height - height)
-        left = (view_width - width) // 2
-        return slice(first, first + height), slice(left, left + width)
+    def region_slices(self, name: str) -> tuple[slice, slice]:
+        """Rows and columns of a region within what is cut out; the lower face is all of it."""
+        input_height, input_width = self.region_shape
+        if name == INPUT_REGION:
+            return slice(0, input_height), slice(0, input_width)
+        top, height, width = self._region_px(name)
+        first_row = min(max(top - self.region_top, 0), input_height - height)
+        first_column = (input_width - width) // 2
+        return slice(first_row, first_row + height), slice(first_column, first_column + width)
 
-    def _part(self, name: str) -> tuple[int, int, int]:
-        top, *shares = VIEWS[name]
-        sides = (max(16, int(self.input_size * share / 16 + 0.5) * 16) for share in shares)
-        return round(self.input_size * top), *sides
+    def _region_px(self, name: str) -> tuple[int, int, int]:
+        """(top, height, width) of a region in a crop, in pixels."""
+        top, *shares = FACE_REGIONS[name]
+        height, width = (
+            max(GRID_PX, int(self.input_size * share / GRID_PX + 0.5) * GRID_PX) for share in shares
+        )
+        return round(self.input_size * top), height, width
 
 
-def view_of(parts: Sequence[str]) -> str:
-    """What members look at, as ``model.view`` has it: one name if all look at the same."""
-    return parts[0] if len(set(parts)) == 1 else "+".join(parts)
+def join_views(views: Sequence[str]) -> str:
+    """The views of the members as one value of ``model.view``: one name if all are the same."""
+    return views[0] if len(set(views)) == 1 else "+".join(views)

@@ -1,13 +1,13 @@
-"""Many pairs of video and sound, judged or mended each by itself, and a table of what came of it.
+"""Many pairs of video and audio, each scored or corrected by itself, and a table of the results.
 
-Each pair is worked on in a process of its own kind (``worker_pool``), which loads the model once: a
-pair that cannot be used, or takes its process down, costs only itself. The table is brought up to
-date after every pair, so that a run that was stopped goes on where it was.
+Each pair is processed in a process of its own kind (``core.workers``), which loads the model once:
+a pair that cannot be used, or crashes its process, costs only itself. The table is updated after
+every pair, so that an interrupted run continues where it was.
 """
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -20,11 +20,11 @@ from ..core.files import ensure_folder
 from ..core.workers import Crashed, map_in_processes
 from ..i18n.messages import tr
 from .pairs import Pair, with_outputs
-from .summary_table import _fingerprint, _holds, _row, _write, read_summary, values_of
+from .summary_table import fingerprint, is_valid, read_summary, to_row, values_of, write_summary
 
 
 class Engine(Protocol):
-    """What judges and corrects a pair: ``LipSyncInference``."""
+    """What scores and corrects a pair: ``LipSyncInference``."""
 
     def compute_sync_score(self, video_path, audio_path, face=...) -> tuple[float | None, dict]: ...
 
@@ -32,11 +32,11 @@ class Engine(Protocol):
 
 
 class EngineSpec(Protocol):
-    """What a process of a batch makes its engine of: hashable by identity, and can be pickled.
+    """What a process of a batch builds its engine from: hashable by identity, and can be pickled.
 
     Attributes:
         checkpoint, config, overrides: as in ``engine.EngineSpec``.
-        sha256: of a model that is in memory already; None: that of the file counts.
+        sha256: of a model that is in memory already; None: the one of the file.
     """
 
     checkpoint: Path
@@ -47,33 +47,29 @@ class EngineSpec(Protocol):
     def build(self) -> Engine: ...
 
 
-def process_pair(inference, pair: Pair) -> dict:
-    """What comes of a pair; whatever goes wrong is told in it, not raised.
-
-    Args:
-        inference: a ``LipSyncInference``.
+def process_pair(engine: Engine, pair: Pair) -> dict:
+    """Score or correct a pair; an error becomes its message and is not raised.
 
     Returns:
         as an element of what ``LipSyncInference.batch_process`` returns.
     """
-    result = {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
-              "score": None, "details": None}  # fmt: skip
+    result = _result(pair)
     options = dict(pair.options)
     try:
         if pair.output is None:
-            score, details = inference.compute_sync_score(pair.video, pair.audio, **options)
+            score, details = engine.compute_sync_score(pair.video, pair.audio, **options)
             result |= {"score": score, "details": details, "message": details["verdict"],
-                       "success": details["undetermined"] is None}  # fmt: skip
+                       "success": not details["undetermined"]}  # fmt: skip
         else:
-            success, message, found = inference.correct_sync(
+            success, message, measured = engine.correct_sync(
                 pair.video, pair.audio, pair.output, **options
             )
-            told = "; ".join([message, *found["notes"]])
-            result |= {"success": success, "message": told, "score": found["score_before"],
-                       "details": found["details"]}  # fmt: skip
+            message = "; ".join([message, *measured["notes"]])
+            result |= {"success": success, "message": message, "score": measured["score_before"],
+                       "details": measured["details"]}  # fmt: skip
     except LipSyncError as error:
         result["message"] = str(error)
-    # One bad pair must never stop the rest, whatever a decoder makes of it.
+    # One bad pair must never stop the others, whatever a decoder makes of it.
     except Exception as error:
         result["message"] = f"{type(error).__name__}: {error}"
     if result["success"] and pair.output is not None:
@@ -81,86 +77,104 @@ def process_pair(inference, pair: Pair) -> dict:
     return result
 
 
+def _result(pair: Pair, message: str = "") -> dict:
+    """The result of a pair that could not be used."""
+    return {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
+            "score": None, "details": None, "message": message}  # fmt: skip
+
+
 def run_batch(
     spec: EngineSpec,
     pairs: list[Pair],
     summary: Path | None,
+    *,
     workers: int = 0,
     progress: Callable[[], object] = lambda: None,
-    inference=None,
+    engine: Engine | None = None,
     details: bool = False,
 ) -> list[dict]:
-    """Work on many pairs, in processes or here, and keep the table of what came of them.
+    """Process many pairs, in processes or here, and keep a table of the results.
 
-    A pair that the table tells the result of is not worked on again, unless one of its files,
-    the model or the settings have changed, its output is gone, or it could not be read.
+    A pair whose result is in the table is not processed again, unless one of its files, the model
+    or the settings have changed, its output is gone, or it could not be read.
 
     Args:
-        spec: what processes make their engine of.
+        spec: what processes build their engine from.
         pairs: what to do.
-        summary: the table (CSV); None: none is kept, and all pairs are worked on.
+        summary: the table (CSV); None: none is kept, and all pairs are processed.
         workers: processes; 0: one for each core.
         progress: called after each pair.
-        inference: a ``LipSyncInference`` made of the ``spec``, to work with in this process, one
-            pair after the other, whatever ``workers`` says; None: processes make their own.
+        engine: built from the ``spec``, to process the pairs here, one after the other, whatever
+            ``workers`` is; None: processes build their own.
         details: whether to keep them, which takes memory for each pair.
 
     Returns:
         a dict a pair, in order: the row of the table by ``COLUMNS``, as ``values_of`` gives it,
-        and, where it is asked for, ``details`` (None where an earlier run worked on the pair: the
+        and, where it is asked for, ``details`` (None where an earlier run processed the pair: the
         table does not hold them).
 
     Raises:
         OutputError: the table cannot be written.
         DatasetError: another file has the name of the table.
     """
-    model = spec.sha256 or sha256(spec.checkpoint.read_bytes()).hexdigest()
-    # Without settings of its own, those of how to judge are the usual ones.
-    told = spec.config.model_dump_json() if spec.config else None
-    judging = (spec.config or load_config()).inference.model_dump_json()
-    settings = [model, list(spec.overrides), told, judging]
-    names = [_fingerprint(pair, settings) for pair in pairs]
-    rows, kept = {}, {}
-    if summary is not None:
-        ensure_folder(summary.parent)
-        rows = {row["fingerprint"]: row for row in read_summary(summary) if _holds(row)}
-    rows = {name: rows[name] for name in names if name in rows}
+    settings = _settings(spec)
+    names = [fingerprint(pair, settings) for pair in pairs]
+    n_pairs = Counter(names)  # equal pairs are processed once
+    rows, kept_details = _valid_rows(summary, names), {}
     waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
                if name not in rows]  # fmt: skip
-    times = Counter(names)  # of pairs that are alike one is worked on
     for name in rows:
-        for _ in range(times[name]):
-            progress()
+        _advance(progress, n_pairs[name])
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
-        if inference is None:
-            results = map_in_processes(_work, (spec, folder), waiting, workers)
+        if engine is None:
+            results = map_in_processes(_process_job, (spec, folder), waiting, workers)
         else:
-            results = ((job, process_pair(inference, job[1])) for job in waiting)
+            results = ((job, process_pair(engine, job[1])) for job in waiting)
         for (name, pair), result in results:
             if isinstance(result, Crashed):
-                result = {"video": pair.video, "audio": pair.audio, "success": False,
-                          "output": None, "score": None, "details": None,
-                          "message": tr("unreadable: the decoder crashed on {path}",
-                                        path=pair.video)}  # fmt: skip
-            rows[name] = _row(result, name)
+                text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
+                result = _result(pair, text)
+            rows[name] = to_row(result, name)
             if details:
-                kept[name] = result["details"]
+                kept_details[name] = result["details"]
             if summary is not None:
-                _write(summary, [rows[name] for name in names if name in rows])
-            for _ in range(times[name]):
-                progress()
+                write_summary(summary, [rows[name] for name in names if name in rows])
+            _advance(progress, n_pairs[name])
     if summary is not None:
-        _write(summary, [rows[name] for name in names])
+        write_summary(summary, [rows[name] for name in names])
     # A table cannot hold every name as it is: names that are no text stand there escaped.
     return [
         values_of(rows[name]) | {"video": pair.video, "audio": pair.audio}
-        | ({"details": kept.get(name)} if details else {})
+        | ({"details": kept_details.get(name)} if details else {})
         for name, pair in zip(names, pairs, strict=True)
     ]  # fmt: skip
 
 
-def _work(context: tuple[EngineSpec, str], job: tuple[str, Pair]) -> dict:
+def _settings(spec: EngineSpec) -> list:
+    """All that a result depends on beside its pair."""
+    model = spec.sha256 or sha256(spec.checkpoint.read_bytes()).hexdigest()
+    given = spec.config.model_dump_json() if spec.config else None
+    # Without a config of its own, inference follows the usual one.
+    inference = (spec.config or load_config()).inference.model_dump_json()
+    return [model, list(spec.overrides), given, inference]
+
+
+def _valid_rows(summary: Path | None, names: list[str]) -> dict[str, dict]:
+    """The rows of an earlier run that still hold, by fingerprint."""
+    if summary is None:
+        return {}
+    ensure_folder(summary.parent)
+    rows = {row["fingerprint"]: row for row in read_summary(summary) if is_valid(row)}
+    return {name: rows[name] for name in names if name in rows}
+
+
+def _advance(progress: Callable[[], object], n_pairs: int) -> None:
+    for _ in range(n_pairs):
+        progress()
+
+
+def _process_job(context: tuple[EngineSpec, str], job: tuple[str, Pair]) -> dict:
     spec, tempfile.tempdir = context
     return process_pair(_engine(spec), job[1])
 
@@ -171,28 +185,27 @@ def _engine(spec: EngineSpec) -> Engine:
 
 
 def ranked(
-    inference, pairs: Iterable[tuple[str | Path, str | Path]], face: str | int = "speaking"
-) -> Iterator[dict]:
-    """Judge pairs and put those first whose sound belongs to the picture, in sync or not.
+    engine: Engine, pairs: Iterable[tuple[str | Path, str | Path]], face: str | int = "speaking"
+) -> list[dict]:
+    """Score pairs and sort them: first those whose audio belongs to the video, in sync or not.
 
-    First by the chance that a relation was found at some offset, in percent, then by the
-    confidence (LSE-C), which goes on telling pairs apart where all are certain.
+    By the probability that the measured offset is correct, in percent, then by the confidence
+    (LSE-C), which still tells pairs apart where all are certain.
 
     Args:
-        inference: a ``LipSyncInference``.
-        pairs: (video, sound) each.
+        pairs: (video, audio) each.
 
     Returns:
-        results as those of ``LipSyncInference.batch_process``, best first.
+        results as those of ``LipSyncInference.batch_process``, best match first.
     """
-    judged = [
-        process_pair(inference, replace(pair, options=(("face", face),)))
+    results = [
+        process_pair(engine, replace(pair, options=(("face", face),)))
         for pair in with_outputs(pairs, None)
     ]
 
     def rank(result: dict) -> tuple[int, float]:
         details = result["details"] or {}
-        chance, confidence = details.get("offset_probability"), details.get("confidence")
-        return round(100 * (chance or 0)), confidence or 0.0
+        probability, confidence = details.get("offset_probability"), details.get("confidence")
+        return round(100 * (probability or 0)), confidence or 0.0
 
-    return sorted(judged, key=rank, reverse=True)
+    return sorted(results, key=rank, reverse=True)

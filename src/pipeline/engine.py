@@ -1,31 +1,51 @@
-"""LipSyncInference: score a pair, find its offset, correct it."""
+"""LipSyncInference: score a pair, measure its offset, correct it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
 from ..core.config import DEFAULT_CONFIG, Config, load_config, with_overrides
 from ..core.constants import HOPS_PER_FRAME
+from ..core.device import choose_device
 from ..core.errors import ConfigError, OutputError
-from ..core.files import check_output_path, ensure_folder, folder_created, written_atomically
+from ..core.files import (
+    check_output_path,
+    ensure_folder,
+    file_sha256,
+    folder_created,
+    written_atomically,
+)
 from ..core.progress import Progress, no_progress
+from ..correction.duration import check_fit
+from ..correction.remux import retime_audio
+from ..faces.detection import make_detector
 from ..i18n.messages import tr
 from ..media.container import VIDEO_SUFFIXES
-from ..scoring.result import build_result, describe_tracks
-from ..scoring.verdict import correction
+from ..models.spec import ModelSpec
+from ..preprocessing.extract import ExtractOptions, extract_clip
+from ..scoring.clip_evidence import compute_clip_evidence
+from ..scoring.local_offsets import local_outliers
+from ..scoring.result import ModelFile, SyncResult
+from ..scoring.result_builder import build_result, describe_tracks
+from ..scoring.speakers import FaceEvidence, choose_faces, cuts_between, voice_over_notes
+from ..scoring.timeline import Timeline
+from ..scoring.words import correction_text, note_text, reason_text
+from .batch import ranked, run_batch
+from .pairs import with_outputs
 
-CORRECTED_TOLERANCE_MS = 20  # a mended sound is measured again and must be this close to zero
-ROUNDS = 3  # each corrects what the one before left
+CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
+MAX_ROUNDS = 3  # each corrects what the one before left
 
 
-@dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash: each is itself alone
+@dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash
 class EngineSpec:
-    """What a process makes its ``LipSyncInference`` of: its arguments. Can be pickled.
+    """The arguments of a ``LipSyncInference``, which other processes build; can be pickled.
 
     Attributes:
         checkpoint, device, config, overrides: as in ``LipSyncInference``.
-        sha256: of a model that is in memory already; None: that of the file counts.
+        sha256: of a model that is in memory already; None: the one of the file.
     """
 
     checkpoint: Path
@@ -40,12 +60,12 @@ class EngineSpec:
 
 
 class LipSyncInference:
-    """Judges and mends video + audio pairs with a trained model.
+    """Scores and corrects pairs of video and audio with a trained model.
 
     Args:
         checkpoint_path: a ``.pth`` of ``src/train.py``; None: ``checkpoints/best_model.pth``
             (of ``paths.checkpoint_dir``). Where that one is missing, the pretrained model is
-            used, and stderr says so.
+            used, with a warning.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
@@ -64,33 +84,74 @@ class LipSyncInference:
         config: Config | None = None,
         overrides: list[str] | None = None,
     ):
-        from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
-        from ..core.device import choose_device
-        from ..core.files import file_sha256
-        from ..faces.detection import make_detector
-        from ..models.spec import ModelSize
-
-        given, overrides = config, overrides or []
+        given_config, overrides = config, overrides or []
         config = with_overrides(config or load_config(), overrides, str(DEFAULT_CONFIG))
         checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
-        chosen = any(text.startswith("training.device=") for text in overrides)
+        device_is_set = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(
-            checkpoint_path, choose_device("cpu"), config if given else None
+            checkpoint_path, choose_device("cpu"), config if given_config else None
         )
         config = self.trained.config.model_copy(
             update={"inference": config.inference, "paths": config.paths}
         )
         self.config = with_overrides(config, overrides, str(checkpoint_path))
-        if ModelSize.of(self.config) != self.trained.model.size:
+        if ModelSpec.of(self.config) != self.trained.model.spec:
             raise ConfigError(
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
                    path=checkpoint_path)
             )  # fmt: skip
-        self.device = choose_device(device or (self.config.training.device if chosen else "auto"))
+        configured_device = self.config.training.device if device_is_set else "auto"
+        self.device = choose_device(device or configured_device)
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
-        self._model = {"file": str(checkpoint_path), "sha256": file_sha256(checkpoint_path)}
-        self.spec = EngineSpec(Path(checkpoint_path), device, given, tuple(overrides))
+        self.model_file = ModelFile(file=str(checkpoint_path), sha256=file_sha256(checkpoint_path))
+        self.spec = EngineSpec(Path(checkpoint_path), device, given_config, tuple(overrides))
+
+    def measure(
+        self,
+        video_path: str | Path,
+        audio_path: str | Path | None = None,
+        face: str | int = "speaking",
+        progress: Progress = no_progress,
+    ) -> SyncResult:
+        """Score a pair as given and measure its offset; arguments as in ``compute_sync_score``.
+
+        Raises:
+            MediaError: one of its kinds says what is wrong with which file.
+            ConfigError: there is no such face.
+        """
+        max_offset_hops = self.config.inference.max_offset_frames * HOPS_PER_FRAME
+        min_probability = self.config.inference.min_offset_probability
+        calibration = self.trained.calibration
+        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+            clip = extract_clip(
+                video_path, audio_path, self.config.data, self.detector, Path(folder),
+                ExtractOptions(threads=0, all_faces=True), progress,
+            )  # fmt: skip
+            evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
+            faces = [
+                FaceEvidence(
+                    number, track.shot, track.shot_begin, track.first_frame, track.boxes, windows
+                )
+                for number, (track, windows) in enumerate(zip(clip.tracks, evidence, strict=True))
+            ]
+        speakers = choose_faces(faces, face, calibration, min_probability)
+        offset_result = build_result(
+            [face.evidence for face in speakers.chosen], clip.n_frames, calibration,
+            min_probability, cuts_between(faces),
+        )  # fmt: skip
+        notes = [*clip.notes, *voice_over_notes(faces, speakers), *offset_result.notes]
+        return SyncResult(
+            **dict(offset_result) | {"notes": notes},
+            tracks=describe_tracks(faces, speakers, calibration),
+            voice_over=speakers.voice_over,
+            face_share=round(clip.face_share, 4),
+            duration_s=round(clip.duration_s, 3),
+            faces=clip.n_faces,
+            video=str(video_path),
+            audio=str(video_path if audio_path is None else audio_path),
+            model=self.model_file,
+        )
 
     def compute_sync_score(
         self,
@@ -99,96 +160,68 @@ class LipSyncInference:
         face: str | int = "speaking",
         progress: Progress = no_progress,
     ) -> tuple[float | None, dict]:
-        """How likely it is that the pair, as given, is in sync.
+        """The probability that the pair, as given, is in sync.
 
         Args:
-            video_path: the pictures.
-            audio_path: the sound, its first sample at the first picture; None: the video's own.
-            face: whose mouth is compared where there are several: ``speaking`` (of each shot the
-                one that the sound belongs to, or those that follow one another), ``largest``,
-                or a number of ``details["tracks"]``.
-            progress: told how far each stage is; ``progress.bars`` draws it on stderr.
+            video_path: the video.
+            audio_path: the audio, its first sample at the first frame; None: the video's own audio
+                track.
+            face: whose lips are compared where there are several faces: ``speaking`` (in each shot
+                the active speaker, or those who speak one after the other), ``largest``, or a
+                number of ``details["tracks"]``.
+            progress: reports each stage; ``progress_bars`` draws bars on stderr.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
-            is no evidence (nobody speaks, or too short); where the offset drifts or jumps, the
-            share of the time in sync. ``details`` holds, in plain numbers
-            and texts:
+            is no evidence (no speech, or too short); where the offset drifts or jumps, the share of
+            the time in sync. ``details`` is ``SyncResult.to_dict()``: plain values, and words for
+            people in their language (docs/result.md explains each key):
 
-            - ``status``: ``ok``, or why there is no offset: ``no_speech``, ``too_short``,
-              ``weak`` (no clear relation), ``edge`` (it may lie beyond what was looked at)
-            - ``offset_ms``: float, how much the sound must be delayed (> 0: it leads), finer
+            - ``status``: ``ok``, or why no offset is reported: ``no_speech``, ``too_short``,
+              ``weak`` (no clear correlation between lips and audio), ``edge`` (the offset may be
+              outside the search range)
+            - ``undetermined``: bool, whether no offset is reported
+            - ``reason``: dict, why none is: ``code``, its numbers, and ``text``; or None
+            - ``offset_ms``: float, by how much the audio must be delayed (> 0: it leads), finer
               than a frame; None where undetermined
             - ``offset_frames``: int, the same in frames of 40 ms, or None
-            - ``offset_probability``: float 0…1, the chance that this offset is right, or None
+            - ``offset_probability``: float 0…1, the probability that this offset is correct, or
+              None
             - ``verdict``: the result in words
             - ``bt1359``: ``undetectable``, ``detectable`` or ``unacceptable``, what viewers make of
               the offset (ITU-R BT.1359-1), with a drift or jumps where it is worst; or None
             - ``confidence``: float ≥ 0, LSE-C, or None
             - ``min_distance``: float 0…2, LSE-D, or None
             - ``curve``: ``{"offset_ms": [...], "similarity": [...]}``, cosine −1…1, None where
-              too little sound supports an offset
+              too little audio supports an offset
             - ``per_second``: list of the score of each second, None with too little speech or
-              face
-            - ``face_share``: float 0…1, share of frames with the followed face
-            - ``duration_s``: float, length of the picture
-            - ``faces``: int, how many faces were followed
+              no face
+            - ``face_share``: float 0…1, share of frames with a face track
+            - ``duration_s``: float, length of the video
+            - ``faces``: int, number of face tracks
             - ``tracks``: list of these, each a dict: ``number``, ``shot``, ``start_s``, ``end_s``,
               ``boxes`` (time in s and x0, y0, x1, y1 in pixels; one a second, and more where the
               face moves: between them it is on a line), ``score``,
               ``offset_ms`` and ``confidence`` of its own (or None), and ``chosen``, whether the
               result is of it
-            - ``voice_over``: numbers of the shots that are left out because somebody speaks whom
-              they do not show
-            - ``timeline``: how the offset goes over time, or None: ``kind`` (``constant``,
-              ``drift``, ``jumps``), ``drift_ppm``, ``pieces`` (``start_s``, ``end_s``, and the
+            - ``voice_over``: numbers of the shots that are skipped: the speaker is off screen
+            - ``timeline``: the offset over time, or None: ``kind`` (``constant``, ``drift``,
+              ``jumps``), ``drift_ppm``, ``pieces`` (segments: ``start_s``, ``end_s``, and the
               offsets there, ``offset_ms`` and ``end_offset_ms``). With a drift or jumps
               ``offset_ms`` is its median over time
-            - ``offsets``: list of dicts, what stretches of 4 s show by themselves: ``time_s``,
+            - ``offsets``: list of dicts, what spans of 4 s measure on their own: ``time_s``,
               ``offset_ms``, ``probability``
-            - ``notes``: list of texts, what was left out or is damaged
-            - ``undetermined``: ``status`` in words, or None
-            - ``video``, ``audio``: the files judged
-            - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that judged them
+            - ``notes``: list of dicts, what is skipped, damaged or deviates: ``code``, its numbers,
+              and ``text``
+            - ``video``, ``audio``: the files that were scored
+            - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that scored them
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
+            ConfigError: there is no such face.
         """
-        from ..preprocessing.extract import extract_clip
-        from ..scoring.clip_evidence import evidence_of_faces
-        from ..scoring.speakers import FaceEvidence, choose_faces, cuts_between, voice_over_notes
-
-        reach = self.config.inference.max_offset_frames * HOPS_PER_FRAME
-        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
-            clip = extract_clip(
-                video_path, audio_path, self.config.data, self.detector, Path(folder), threads=0,
-                everyone=True, progress=progress,
-            )  # fmt: skip
-            found = evidence_of_faces(self.trained.model, clip, reach, progress)
-            faces = [
-                FaceEvidence(
-                    number, track.shot, track.shot_begin, track.first_frame, track.boxes, evidence
-                )
-                for number, (track, evidence) in enumerate(zip(clip.tracks, found, strict=True))
-            ]
-        calibration = self.trained.calibration
-        least = self.config.inference.min_offset_probability
-        speakers = choose_faces(faces, face, calibration, least)
-        score, details = build_result(
-            [face.evidence for face in speakers.chosen], clip.n_frames, calibration, least,
-            cuts_between(faces),
-        )  # fmt: skip
-        return score, details | {
-            "tracks": describe_tracks(faces, speakers, calibration),
-            "voice_over": speakers.voice_over,
-            "face_share": round(clip.face_share, 4),
-            "duration_s": round(clip.duration_s, 3),
-            "faces": clip.faces,
-            "notes": clip.notes + voice_over_notes(faces, speakers) + details["notes"],
-            "video": str(video_path),
-            "audio": str(video_path if audio_path is None else audio_path),
-            "model": self._model,
-        }
+        result = self.measure(video_path, audio_path, face, progress)
+        return result.score, result.to_dict()
 
     def sync_video_audio(
         self,
@@ -199,31 +232,31 @@ class LipSyncInference:
         fit: str = "pad",
         progress: Progress = no_progress,
     ) -> tuple[bool, str]:
-        """Measure a pair, mend its sound along the offset over time, and measure the result.
+        """Measure a pair, correct its audio along the offset timeline, and measure the result.
 
-        One offset is mended by delaying or advancing the sound, a drift by making it longer or
-        shorter, jumps piece by piece. The picture keeps every frame (see ``muxing.retime_audio``).
+        A constant offset is corrected by delaying or advancing the audio, a drift by changing its
+        speed, jumps segment by segment. The video keeps every frame (see ``remux.retime_audio``).
         The output appears complete or not at all; where the evidence is too weak nothing is
         written.
 
         Args:
             face, progress: as in ``compute_sync_score``.
-            fit: where picture and mended sound are not of one length, ``pad``, ``trim`` or
-                ``loop`` (see ``muxing.retime_audio``).
+            fit: where video and corrected audio differ in length, ``pad``, ``trim`` or ``loop``
+                (see ``remux.retime_audio``).
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
-            ``(False, reason)``. What could not be kept as it was is added as notes.
+            ``(False, reason)``. What could not be preserved is added as notes.
 
         Raises:
             MediaError: an input cannot be used.
             ConfigError: no such ``fit``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
-        success, message, found = self.correct_sync(
+        success, message, measured = self.correct_sync(
             video_path, audio_path, output_path, face, fit, progress
         )
-        return success, "; ".join([message, *found["notes"]])
+        return success, "; ".join([message, *measured["notes"]])
 
     def correct_sync(
         self,
@@ -234,61 +267,58 @@ class LipSyncInference:
         fit: str = "pad",
         progress: Progress = no_progress,
     ) -> tuple[bool, str, dict]:
-        """As ``sync_video_audio``, and what was measured.
+        """As ``sync_video_audio``, with what was measured.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
-            of the pair as given, ``notes`` (texts: what could not be kept as it was) and, on
-            success, of the result ``score``, ``residual_ms`` (where it is largest), and
-            ``applied_ms`` (the median over time).
+            of the pair as given, ``notes`` (texts: what could not be preserved, and what still
+            deviates) and, on success, of the result ``score``, ``residual_ms`` (where it is
+            largest), and ``applied_ms`` (the median over time).
         """
-        from ..correction.duration import check_fit
-        from ..correction.remux import retime_audio
-        from ..scoring.local_offsets import local_outlier_notes
-        from ..scoring.timeline import Timeline
-
         check_fit(fit)
         output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before, details = self.compute_sync_score(video_path, audio_path, face, progress)
-        measured = {"score_before": before, "score": None, "details": details, "notes": []}
-        if details["undetermined"]:
-            return False, tr("nothing changed: {why}", why=details["undetermined"]), measured
-        length_s = details["duration_s"]
-        applied = Timeline.from_numbers(details["timeline"])
+        before = self.measure(video_path, audio_path, face, progress)
+        measured = {
+            "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
+        }  # fmt: skip
+        if before.undetermined:
+            why = reason_text(before.reason)
+            return False, tr("nothing changed: {why}", why=why), measured
+        length_s = before.duration_s
 
-        def lay(way: str) -> list[str]:
+        def retime(timeline: Timeline, match_duration: str) -> list[str]:
             try:
-                return retime_audio(video_path, audio_path, aside, applied, way)
-            except OutputError as error:  # say the name that was asked for
-                raise OutputError(str(error).replace(str(aside), str(output))) from None
+                return retime_audio(
+                    video_path, audio_path, temporary_path, timeline, match_duration
+                )
+            except OutputError as error:  # name the output that was asked for
+                text = str(error).replace(str(temporary_path), str(output))
+                raise OutputError(text) from None
 
         try:
-            with folder_created(output.parent), written_atomically(output) as aside:
-                for _ in range(ROUNDS):
-                    # What is shown again belongs to other words: it is measured before.
-                    notes = lay("pad" if fit == "loop" else fit)
-                    after, mended = self.compute_sync_score(aside, face=face, progress=progress)
-                    if mended["undetermined"]:
-                        raise _NotCorrectedError
-                    left = Timeline.from_numbers(mended["timeline"])
-                    residual = left.largest(length_s)
-                    if abs(residual) <= CORRECTED_TOLERANCE_MS:
-                        break
-                    applied = applied.plus(left, length_s)
-                else:
-                    raise _NotCorrectedError
+            with folder_created(output.parent), written_atomically(output) as temporary_path:
+                correction = _correct_until_in_sync(
+                    # Repeated video does not match its audio: it is measured before.
+                    lambda timeline: retime(timeline, "pad" if fit == "loop" else fit),
+                    lambda: self.measure(temporary_path, face=face, progress=progress),
+                    before.timeline.to_timeline(),
+                    length_s,
+                )
+                notes = correction.notes
                 if fit == "loop":
-                    notes = lay("loop")
-        except _NotCorrectedError:
-            if mended["undetermined"]:
-                why = tr("after the correction, {why}", why=mended["undetermined"])
-            else:
-                why = tr("the corrected sound still measures {ms:+.0f} ms", ms=residual)
-            return False, tr("nothing written: {why}", why=why), measured
-        notes += local_outlier_notes(mended["offsets"], mended["timeline"], mended=True)
-        measured |= {"score": after, "notes": notes, "residual_ms": round(residual, 1),
-                     "applied_ms": round(applied.middle(length_s), 1)}  # fmt: skip
-        return True, correction(details, before, after), measured
+                    notes = retime(correction.applied, "loop")
+        except _NotCorrectedError as error:
+            return False, tr("nothing written: {why}", why=error), measured
+        after = correction.after
+        remaining = after.timeline.to_timeline()
+        deviations = local_outliers(after.offsets, remaining, after_correction=True)
+        measured |= {
+            "score": after.score,
+            "notes": [*notes, *map(note_text, deviations)],
+            "residual_ms": round(remaining.largest_offset(length_s), 1),
+            "applied_ms": round(correction.applied.median_offset(length_s), 1),
+        }
+        return True, correction_text(before, after.score), measured
 
     def batch_process(
         self,
@@ -302,58 +332,60 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
     ) -> list[dict]:
-        """Mend many pairs, or judge them; one that cannot be used does not stop the rest.
+        """Correct many pairs, or score them; one that cannot be used does not stop the others.
 
         Args:
-            pairs: (video, sound or None) each.
+            pairs: (video, audio or None) each.
             output_dir: where ``<video name>_synced<suffix>`` go; made if it is missing. None:
                 ``paths.output_dir``. Not used with ``score_only``.
-            progress: wraps the pairs, for example ``tqdm.tqdm``; it is asked for the next one as
-                each gets done.
+            progress: wraps the pairs, for example ``tqdm.tqdm``; the next one is taken from it as
+                each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
-                one for each core. Each loads the model anew from its file, and a file on which a
+                one for each core. Each loads the model again from its file, and a file on which a
                 decoder crashes costs only itself. Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
-            summary: a table (.csv) as ``--summary`` of the command writes it, brought up to date
-                after each pair. What it tells the result of is not worked on again, unless one of
-                the files, the model or the settings have changed, the output is gone, or the pair
-                could not be read. None: no table, all pairs are worked on.
-            score_only: judge the pairs and write no videos.
+            summary: a table (.csv) as ``--summary`` of the command writes it, updated after each
+                pair. Pairs whose result it holds are not processed again, unless one of the files,
+                the model or the settings have changed, the output is gone, or the pair could not be
+                read. None: no table, all pairs are processed.
+            score_only: score the pairs and write no videos.
             face, fit: as in ``sync_video_audio``, for all pairs.
 
         Returns:
-            a dict a pair, in order: ``video``, ``audio`` (None: the video's own), ``success``
-            (bool: a video was written, or, with ``score_only``, an offset was found), ``message``,
-            ``output`` (path or None), ``score`` (float 0…1 of the pair as given, or None),
-            ``details`` (as in ``compute_sync_score``, or None where the pair could not be read, or
-            where an earlier run worked on it: ``summary`` does not hold them).
+            a dict a pair, in order: ``video``, ``audio`` (None: the video's own audio track),
+            ``success`` (bool: a video was written, or, with ``score_only``, an offset is reported),
+            ``message``, ``output`` (path or None), ``score`` (float 0…1 of the pair as given, or
+            None), ``details`` (as in ``compute_sync_score``, or None where the pair could not be
+            read, or where an earlier run processed it: ``summary`` does not hold them).
 
         Raises:
             ConfigError: no such ``fit`` or ``workers``.
             OutputError: the folder cannot be made, or the table cannot be written.
             DatasetError: ``summary`` is a file of another kind.
         """
-        from ..correction.duration import check_fit
-        from .batch import run_batch
-        from .pairs import with_outputs
-
         check_fit(fit)
         if type(workers) is not int or workers < 0:
-            raise ConfigError(tr("workers = {n}: 0 or more, in whole numbers", n=workers))
+            raise ConfigError(tr("workers = {n}: must be an integer of 0 or more", n=workers))
         if summary is not None:
             summary = check_output_path(summary, [], {".csv"})
         folder, options = None, {"face": face}
         if not score_only:
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
-        work = with_outputs(pairs, folder, **options)
-        here = workers == 1
-        spec = replace(self.spec, sha256=self._model["sha256"]) if here else self.spec
-        turns = iter(progress(work))
-        next(turns, None)  # shown before the first pair is done
+        jobs = with_outputs(pairs, folder, **options)
+        in_this_process = workers == 1
+        spec = self.spec
+        if in_this_process:
+            spec = replace(spec, sha256=self.model_file.sha256)
+        steps = iter(progress(jobs))
+        next(steps, None)  # shown before the first pair is done
         results = run_batch(
-            spec, work, summary, workers, lambda: next(turns, None), self if here else None, True
-        )
+            spec, jobs, summary,
+            workers=workers,
+            progress=lambda: next(steps, None),
+            engine=self if in_this_process else None,
+            details=True,
+        )  # fmt: skip
         keys = ("video", "audio", "success", "message", "output", "score", "details")
         return [{key: result[key] for key in keys} for result in results]
 
@@ -363,15 +395,15 @@ class LipSyncInference:
         audio_paths: list[str | Path],
         face: str | int = "speaking",
     ) -> list[dict]:
-        """Which of several sounds belongs to a video, in sync or not: the best first.
+        """Which of several audio files belongs to a video, in sync or not: best match first.
 
         Returns:
-            a dict a sound, as those of ``batch_process``: first by ``offset_probability`` in
+            a dict an audio file, as those of ``batch_process``: first by ``offset_probability`` in
             percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
         """
-        from .batch import ranked
+        return ranked(self, [(video_path, audio_path) for audio_path in audio_paths], face)
 
-        return ranked(self, [(video_path, sound) for sound in audio_paths], face)
+    rank_sounds = rank_audio  # the name of earlier versions
 
     def rank_videos(
         self,
@@ -379,11 +411,58 @@ class LipSyncInference:
         video_paths: list[str | Path],
         face: str | int = "speaking",
     ) -> list[dict]:
-        """Which of several videos a sound belongs to, as ``rank_audio``."""
-        from .batch import ranked
-
-        return ranked(self, [(video, audio_path) for video in video_paths], face)
+        """Which of several videos an audio file belongs to, as ``rank_audio``."""
+        return ranked(self, [(video_path, audio_path) for video_path in video_paths], face)
 
 
 class _NotCorrectedError(Exception):
-    """The measured result is no better: drop it."""
+    """The measured result is no better: nothing is written. Its text says why."""
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """A correction that holds.
+
+    Attributes:
+        applied: the offset over time by which the audio was moved.
+        notes: what could not be preserved.
+        after: the measured result.
+    """
+
+    applied: Timeline
+    notes: list[str]
+    after: SyncResult
+
+
+def _correct_until_in_sync(
+    retime: Callable[[Timeline], list[str]],
+    measure: Callable[[], SyncResult],
+    timeline: Timeline,
+    length_s: float,
+) -> _Correction:
+    """Correct and measure in turns, until the result is in sync.
+
+    Args:
+        retime: writes the pair with its audio moved along a timeline; returns notes.
+        measure: measures what was written.
+        timeline: the offset over time of the pair as given.
+        length_s: of the video.
+
+    Raises:
+        _NotCorrectedError: the result is undetermined, or still out of sync after ``MAX_ROUNDS``.
+    """
+    applied, residual_ms = timeline, 0.0
+    for _ in range(MAX_ROUNDS):
+        notes = retime(applied)
+        after = measure()
+        if after.undetermined:
+            why = reason_text(after.reason)
+            raise _NotCorrectedError(tr("after the correction, {why}", why=why))
+        remaining = after.timeline.to_timeline()
+        residual_ms = remaining.largest_offset(length_s)
+        if abs(residual_ms) <= CORRECTED_TOLERANCE_MS:
+            return _Correction(applied, notes, after)
+        applied = applied.plus(remaining, length_s)
+    raise _NotCorrectedError(
+        tr("the corrected audio is still {ms:+.0f} ms out of sync", ms=residual_ms)
+    )

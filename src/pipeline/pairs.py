@@ -15,11 +15,11 @@ from ..i18n.messages import tr
 
 @dataclass(frozen=True)
 class Pair:
-    """What is to be done with a video and its sound.
+    """A video and its audio, and what to do with them.
 
     Attributes:
-        video, audio: the files; the sound may be None: the video's own.
-        output: where the mended video goes; None: the pair is only judged.
+        video, audio: the files; audio None: the video's own audio track.
+        output: where the corrected video goes; None: the pair is only scored.
         options: more arguments of ``LipSyncInference.correct_sync``, by name.
     """
 
@@ -31,7 +31,11 @@ class Pair:
 
 def free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
     """``<video name>_synced<suffix>``, numbered where that name is taken: by the output of
-    another video of a batch, or by an input."""
+    another video of a batch, or by an input.
+
+    Args:
+        taken: resolved paths; the new one is added.
+    """
     number = 1
     while True:
         tail = "_synced" if number == 1 else f"_synced_{number}"
@@ -48,8 +52,8 @@ def with_outputs(
     """Pairs with a name for the output of each.
 
     Args:
-        pairs: (video, sound or None) each.
-        folder: where the outputs go; None: pairs are only judged.
+        pairs: (video, audio or None) each.
+        folder: where the outputs go; None: pairs are only scored.
         options: of ``LipSyncInference.correct_sync``, for all.
     """
     pairs = list(pairs)
@@ -68,8 +72,8 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     """The pairs of a list.
 
     Args:
-        path: CSV with the columns ``video`` and, where the sound is a file of its own, ``audio``;
-            without a head they are the first and the second. Files are looked for from the current
+        path: CSV with the columns ``video`` and, where the audio is a file of its own, ``audio``;
+            without a header they are the first and the second. Files are looked up from the current
             folder, and then from the folder of the list.
 
     Raises:
@@ -79,29 +83,34 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(tr("the list {path} is missing", path=path))
-    rows = [[cell.strip() for cell in row] for row in _read_csv(path) if any(map(str.strip, row))]
+    rows = [[cell.strip() for cell in row] for row in read_csv(path) if any(map(str.strip, row))]
     if not rows:
-        raise DatasetError(tr("{path} lists nothing: a line is video,audio", path=path))
-    place = {"video": 0, "audio": 1}
-    head = [cell.lower() for cell in rows[0]]
-    if "video" in head:
-        place = {name: head.index(name) if name in head else None for name in place}
+        raise DatasetError(tr("{path} is empty: each line must be video,audio", path=path))
+    columns = {"video": 0, "audio": 1}
+    header = [cell.lower() for cell in rows[0]]
+    if "video" in header:
+        columns = {name: header.index(name) if name in header else None for name in columns}
         rows = rows[1:]
     pairs = []
     for row in rows:
         video, audio = (
-            row[at] if at is not None and at < len(row) else "" for at in place.values()
+            row[index] if index is not None and index < len(row) else ""
+            for index in columns.values()
         )
         if not video:
             raise DatasetError(
                 tr("{path}: a line names no video: {line}", path=path, line=",".join(row))
             )
-        pairs.append((_found(video, path.parent), _found(audio, path.parent) if audio else None))
+        pairs.append((_locate(video, path.parent), _locate(audio, path.parent) if audio else None))
     return pairs
 
 
-def _read_csv(path: Path) -> list[list[str]]:
-    """Rows of a table, in the encodings that spreadsheets write."""
+def read_csv(path: Path) -> list[list[str]]:
+    """Rows of a table, in the encodings that spreadsheets write.
+
+    Raises:
+        DatasetError: it is no table.
+    """
     content = path.read_bytes()
     for encoding in ("utf-8-sig", "gb18030"):
         try:
@@ -110,47 +119,48 @@ def _read_csv(path: Path) -> list[list[str]]:
             continue
         except csv.Error:
             break
-    raise DatasetError(tr("{path} is no CSV table", path=path))
+    raise DatasetError(tr("{path} is not a CSV table", path=path))
 
 
-def _found(name: str, folder: Path) -> str:
-    beside = folder / name
-    return str(beside) if not Path(name).exists() and beside.exists() else name
+def _locate(name: str, folder: Path) -> str:
+    """The file, in ``folder`` where the current one does not have it."""
+    path = folder / name
+    return str(path) if not Path(name).exists() and path.exists() else name
 
 
 def pairs_in(
     config: Config, video_dir: str | Path, audio_dir: str | Path | None
 ) -> list[tuple[str, str | None]]:
-    """The videos of a folder, each with the sound of its name in another one.
+    """The videos of a folder, each with the audio file of the same name in another one.
 
     Args:
-        audio_dir: None: the videos' own sound.
+        audio_dir: None: the videos' own audio tracks.
 
     Returns:
-        (video, sound) each; None: the video's own, also where the other folder has none of its
-        name.
+        (video, audio) each; None: the video's own audio track, also where the other folder has no
+        file of its name.
 
     Raises:
         MissingFileError: there is no such folder.
-        DatasetError: there is no video, or no sound of the name of any.
+        DatasetError: there is no video, or no audio file with the name of any.
     """
     if not os.path.isdir(video_dir):
         raise MissingFileError(
-            tr("there is no folder {path}: name with --video-dir the one with the videos",
+            tr("folder not found: {path}; name the one with the videos with --video-dir",
                path=video_dir)
         )  # fmt: skip
     if audio_dir is not None and not os.path.isdir(audio_dir):
         raise MissingFileError(
-            tr("there is no folder {path}: name with --audio-dir the one with the sounds, or leave "
-               "it out to use the videos' own", path=audio_dir)
+            tr("folder not found: {path}; name the one with the audio files with --audio-dir, or "
+               "omit it to use the videos' own audio", path=audio_dir)
         )  # fmt: skip
-    sounds = video_dir if audio_dir is None else audio_dir
-    folders = {"video_dir": str(video_dir), "audio_dir": str(sounds)}
+    audio_folder = video_dir if audio_dir is None else audio_dir
+    folders = {"video_dir": str(video_dir), "audio_dir": str(audio_folder)}
     clips = find_clips(config.data.model_copy(update=folders))
     if audio_dir is not None and not any(clip.audio for clip in clips):
         raise DatasetError(
-            tr("no sound in {audios} has the name of a video in {videos}, such as {example}.wav: "
-               "rename them, or leave out --audio-dir to use the videos' own",
+            tr("no audio file in {audios} has the name of a video in {videos}, such as "
+               "{example}.wav: rename them, or omit --audio-dir to use the videos' own audio",
                audios=audio_dir, videos=video_dir, example=clips[0].video.stem)
         )  # fmt: skip
     return [

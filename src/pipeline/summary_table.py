@@ -1,4 +1,4 @@
-"""The table of a batch's results."""
+"""The table of a batch's results (``summary.csv``)."""
 
 import csv
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
-from .pairs import Pair, _read_csv
+from .pairs import Pair, read_csv
 
 COLUMNS = (
     "video", "audio", "success", "score", "offset_ms", "offset_probability", "status", "verdict",
@@ -17,27 +17,35 @@ COLUMNS = (
 NUMBERS = ("score", "offset_ms", "offset_probability")
 
 
-def _fingerprint(pair: Pair, settings: list) -> str:
-    """Changes with the files, the model, and what is asked."""
-    seen = []
-    for path in (pair.video, pair.audio):
-        found = Path(path) if path is not None else None
-        stat = found.stat() if found is not None and found.is_file() else None
-        seen.append((path, stat and stat.st_size, stat and stat.st_mtime_ns))
-    told = repr((seen, pair.output and str(pair.output), pair.options, settings))
-    return sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
+def fingerprint(pair: Pair, settings: list) -> str:
+    """16 hexadecimal digits that change with the files, the model and the options of a pair.
+
+    Args:
+        settings: whose ``repr`` holds the model and all its settings.
+    """
+    files = []
+    for name in (pair.video, pair.audio):
+        path = Path(name) if name is not None else None
+        stat = path.stat() if path is not None and path.is_file() else None
+        files.append((name, stat and stat.st_size, stat and stat.st_mtime_ns))
+    text = repr((files, pair.output and str(pair.output), pair.options, settings))
+    return sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _row(result: dict, fingerprint: str) -> dict:
-    """A line of the table."""
+def to_row(result: dict, fingerprint: str) -> dict:
+    """A line of the table, all texts, by column.
+
+    Args:
+        result: as an element of what ``LipSyncInference.batch_process`` returns.
+    """
     details = result["details"] or {}
-    told = {**{name: details.get(name) for name in COLUMNS}, **result, "fingerprint": fingerprint}
-    return {name: "" if told[name] is None else str(told[name]) for name in COLUMNS}
+    values = {**{name: details.get(name) for name in COLUMNS}, **result, "fingerprint": fingerprint}
+    return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
 
 
 def values_of(row: dict) -> dict:
-    """A line of the table as values: numbers, a bool for ``success``, and None where nothing stands
-    or no number (JSON knows no NaN). Spreadsheets write TRUE, and what they like."""
+    """A line of the table as values: numbers, a bool for ``success``, and None for an empty cell
+    or an invalid number (JSON knows no NaN). Spreadsheets write TRUE, and change numbers."""
     values = {name: row[name] or None for name in COLUMNS}
     for name in NUMBERS:
         try:
@@ -48,16 +56,23 @@ def values_of(row: dict) -> dict:
     return values | {"success": row["success"].lower() == "true"}
 
 
-def _holds(row: dict) -> bool:
-    """Whether a line is still true: what could not be read is tried again."""
+def is_valid(row: dict) -> bool:
+    """Whether a line still holds: a pair that could not be read is tried again."""
     return bool(row["status"]) and (not row["output"] or Path(row["output"]).is_file())
 
 
-def _write(path: Path, rows: list[dict]) -> None:
+def write_summary(path: Path, rows: list[dict]) -> None:
+    """Write the table.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     with (
-        written_atomically(path) as aside,
-        # With a byte order mark, spreadsheets read Chinese right.
-        open(aside, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
+        written_atomically(path) as temporary_path,
+        # With a byte order mark, spreadsheets read Chinese correctly.
+        open(
+            temporary_path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace"
+        ) as file,
     ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -65,14 +80,14 @@ def _write(path: Path, rows: list[dict]) -> None:
 
 
 def read_summary(path: Path) -> list[dict]:
-    """The rows of an earlier run; none where there was none.
+    """The rows of an earlier run; none where there is no such file.
 
     Raises:
-        DatasetError: there is another file of this name, which is not to be lost.
+        DatasetError: another file has this name, and must not be lost.
     """
     if not path.exists():
         return []
-    rows = _read_csv(path)
+    rows = read_csv(path)
     if rows and tuple(rows[0]) != COLUMNS:
         raise DatasetError(
             tr("{path} is not a summary of this program: choose another --summary", path=path)

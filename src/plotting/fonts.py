@@ -1,7 +1,6 @@
-"""Which letters pictures are written in: Chinese where a font of this machine has it."""
+"""Fonts and text of plots and annotated videos, in the user's language where a font has it."""
 
 import logging
-import sys
 from contextlib import suppress
 from functools import cache, lru_cache
 
@@ -9,127 +8,145 @@ import numpy as np
 
 from ..i18n.messages import language, tr
 
-CHINESE_FONTS = (
+logger = logging.getLogger(__name__)
+
+CJK_FONTS = (
     "Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "SimHei",
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS",
 )  # fmt: skip
-Colour = tuple[int, int, int]
+FIRST_CJK_CHARACTER = "\u2e80"
+Colour = tuple[int, int, int]  # BGR
 
 
 @cache
-def _chinese_fonts() -> list[str]:
+def _installed_cjk_fonts() -> list[str]:
     from matplotlib import font_manager
 
-    # It remarks on every font that lacks one of the usual weights.
+    # It logs every font that lacks one of the usual weights.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     manager = font_manager.fontManager
-    if not _among(manager.ttflist):  # it remembers those of its first start: some may be new
+    if not _cjk_names(manager.ttflist):  # a list cached at its first start: fonts may be new
         known = {font.fname for font in manager.ttflist}
         for path in set(font_manager.findSystemFonts()) - known:
-            with suppress(OSError, RuntimeError):  # no font that it can read
+            with suppress(OSError, RuntimeError):  # not a font that it can read
                 manager.addfont(path)
-    return _among(manager.ttflist)
+    return _cjk_names(manager.ttflist)
 
 
-def _among(fonts: list) -> list[str]:
-    there = {font.name for font in fonts}
-    return [name for name in CHINESE_FONTS if name in there]
+def _cjk_names(fonts: list) -> list[str]:
+    names = {font.name for font in fonts}
+    return [name for name in CJK_FONTS if name in names]
 
 
-def drawable() -> bool:
-    """Whether pictures can show the language of the messages; where not, it is said once."""
-    if language() != "zh" or _chinese_fonts():
+def _is_cjk(language: str) -> bool:
+    """Whether a language needs one of these fonts: they have Japanese and Korean too."""
+    return language.split("_")[0] in ("zh", "ja", "ko")
+
+
+def can_draw_language() -> bool:
+    """Whether a font has the characters of the user's language; if not, a warning, once."""
+    if not _is_cjk(language()) or _installed_cjk_fonts():
         return True
-    _say_why_english()
+    _warn_of_english()
     return False
 
 
 @cache
-def _say_why_english() -> None:
-    print(
+def _warn_of_english() -> None:
+    logger.warning(
         tr("note: {text}",
-           text=tr("no font of this machine has Chinese letters: pictures are in short English "
-                   "words; install one of these: {fonts} (Debian, Ubuntu: apt install "
-                   "fonts-noto-cjk)", fonts=", ".join(CHINESE_FONTS))),
-        file=sys.stderr,
+           text=tr("no font with Chinese characters is installed: plots and annotations are in "
+                   "English; install one of these: {fonts} (Debian, Ubuntu: apt install "
+                   "fonts-noto-cjk)", fonts=", ".join(CJK_FONTS)))
     )  # fmt: skip
 
 
-def sayer():
-    """``tr`` where the pictures can show the language, else plain English."""
-    if drawable():
-        return tr
-    return lambda text, /, **values: text.format(**values) if values else text
+def plot_tr(text: str, /, **values) -> str:
+    """As ``tr``, for text that is drawn: plain English where no font has the language."""
+    if can_draw_language():
+        return tr(text, **values)
+    return text.format(**values) if values else text
 
 
-def use_in_figures() -> None:
-    """Have matplotlib draw in letters that the language has."""
+def set_figure_fonts() -> None:
+    """Set matplotlib to fonts that have the language's characters."""
     import matplotlib
 
-    if language() == "zh" and _chinese_fonts():
-        matplotlib.rcParams["font.family"] = [*_chinese_fonts(), "DejaVu Sans"]
+    if _is_cjk(language()) and _installed_cjk_fonts():
+        matplotlib.rcParams["font.family"] = [*_installed_cjk_fonts(), "DejaVu Sans"]
         matplotlib.rcParams["axes.unicode_minus"] = False
 
 
+# --- text as pixels
+
+
 @cache
-def _font(size: int, chinese: bool):
+def _font(size: int, cjk: bool):
     from matplotlib import font_manager
     from PIL import ImageFont
 
-    name = _chinese_fonts()[0] if chinese and _chinese_fonts() else "DejaVu Sans"
+    name = _installed_cjk_fonts()[0] if cjk and _installed_cjk_fonts() else "DejaVu Sans"
     return ImageFont.truetype(font_manager.findfont(name), size)
 
 
-def _chinese(text: str) -> bool:
-    return language() == "zh" or any(ord(letter) > 0x2E80 for letter in text)
+def _needs_cjk_font(text: str) -> bool:
+    return _is_cjk(language()) or any(character > FIRST_CJK_CHARACTER for character in text)
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels."""
-    return int(np.ceil(_font(size, _chinese(text)).getlength(text)))
+    """Width of a line of text in pixels."""
+    return int(np.ceil(_font(size, _needs_cjk_font(text)).getlength(text)))
 
 
-def text_drawn(text: str, size: int, colour: Colour, ground: Colour) -> np.ndarray:
+def render_text(text: str, size: int, colour: Colour, background: Colour) -> np.ndarray:
     """A line of text, uint8 BGR [about 1.4 size, width, 3].
 
     Args:
-        size: of the letters, in pixels.
-        colour, ground: BGR.
+        size: font size in pixels.
     """
     from PIL import Image, ImageDraw
 
-    font = _font(size, _chinese(text))
-    picture = Image.new("RGB", (max(1, text_width(text, size)), round(1.4 * size)), ground[::-1])
-    draw = ImageDraw.Draw(picture)
+    font = _font(size, _needs_cjk_font(text))
+    shape = (max(1, text_width(text, size)), round(1.4 * size))
+    image = Image.new("RGB", shape, background[::-1])
+    draw = ImageDraw.Draw(image)
     draw.text((0, round(1.1 * size)), text, fill=colour[::-1], font=font, anchor="ls")
-    return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(image)[..., ::-1])
 
 
-# Few are kept: each is a small block of memory among the large ones of the pictures that are drawn
-# meanwhile, and holds one of these open (with 512 it came to 4 MB each).
-text_picture = lru_cache(maxsize=32)(text_drawn)  # what stays for more than a picture
+# For text that stays for more than a frame. Few are cached: each is a small block of memory among
+# the large ones of frames, and keeps one of these from being freed (512 entries cost 4 MB each).
+render_text_cached = lru_cache(maxsize=32)(render_text)
 
 
-def wrapped(text: str, size: int, width: int) -> list[str]:
-    """A text in lines of at most ``width`` pixels; broken at spaces, or between Chinese signs, and
-    within a word that has no room in a line of its own."""
+def wrap_text(text: str, size: int, width: int) -> list[str]:
+    """A text in lines of at most ``width`` pixels.
+
+    Lines are broken at spaces, between Chinese characters, and within a word that is too wide for
+    a line of its own.
+    """
     lines, line = [], ""
-    pieces = []
-    for letter in text:
-        chinese = ord(letter) > 0x2E80
-        new_word = bool(pieces) and (pieces[-1][-1] == " " or ord(pieces[-1][-1]) > 0x2E80)
-        if pieces and (letter == " " or not (chinese or new_word)):
-            pieces[-1] += letter
-        else:
-            pieces.append(letter)
-    for piece in pieces:
-        if line and text_width((line + piece).rstrip(), size) > width:
+    for word in _breakable_parts(text):
+        if line and text_width((line + word).rstrip(), size) > width:
             lines.append(line.rstrip())
             line = ""
-        line += piece
+        line += word
         while text_width(line.rstrip(), size) > width and len(line) > 1:
-            fits = next(n for n in range(len(line) - 1, 0, -1)
-                        if n == 1 or text_width(line[:n], size) <= width)  # fmt: skip
-            lines.append(line[:fits])
-            line = line[fits:]
+            n_fitting = next(n for n in range(len(line) - 1, 0, -1)
+                             if n == 1 or text_width(line[:n], size) <= width)  # fmt: skip
+            lines.append(line[:n_fitting])
+            line = line[n_fitting:]
     return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _breakable_parts(text: str) -> list[str]:
+    """The words of a text, each with the space after it, and its Chinese characters one by one."""
+    parts: list[str] = []
+    for character in text:
+        is_cjk = character > FIRST_CJK_CHARACTER
+        after_break = bool(parts) and (parts[-1][-1] == " " or parts[-1][-1] > FIRST_CJK_CHARACTER)
+        if parts and (character == " " or not (is_cjk or after_break)):
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return parts

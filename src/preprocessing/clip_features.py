@@ -5,30 +5,31 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import silence
+from ..audio.features import silent_mfcc
 from ..core.constants import FPS, HOPS_PER_FRAME
+from ..core.notes import ClipNote
 from ..media.container import MediaInfo
-from .track_file import PIECE, RowFile, read_sample
+from .track_file import CHUNK_FRAMES, RecordFile, read_sample
 
 
 @dataclass
 class TrackFeatures:
-    """One followed face with the sound under it; ``T`` frames at 25 fps, on disk.
+    """One face track with the audio features under it; ``T`` frames at 25 fps, on disk.
 
     Attributes:
-        path: its sample (``sample_file``).
+        path: its sample (``track_file``).
         first_frame: index of its first frame in the clip.
         n_frames: T.
-        spoken: frames in which somebody speaks.
+        n_speech_frames: frames in which someone speaks.
         shot: number of its shot, from 0.
         area: mean area of its boxes, pixels².
-        shot_begin: index of its shot's first frame, which may be before anybody was seen.
+        shot_begin: index of its shot's first frame, which may be before the first detection.
     """
 
     path: Path
     first_frame: int
     n_frames: int
-    spoken: int
+    n_speech_frames: int
     shot: int = 0
     area: float = 0.0
     shot_begin: int = 0
@@ -38,82 +39,90 @@ class TrackFeatures:
         """uint8 [T, size, size], grey; memory-mapped."""
         return read_sample(self.path)["crop"]
 
-    def crops_of(self, first: int, stop: int) -> np.ndarray:
-        """The crops of the frames ``first … stop − 1`` of the track, read; no map of the file
-        stays, for what was read through it counts as memory."""
+    def read_crops(self, first: int, stop: int) -> np.ndarray:
+        """Read the crops of the frames ``first … stop − 1`` of the track: uint8 [n, size, size].
+
+        No memory map of the file stays open, for what was read through it counts as memory.
+        """
         return np.array(self.crops[first:stop])
 
     @property
     def boxes(self) -> np.ndarray:
         """float32 [T, 4], pixels x0 y0 x1 y1."""
         return np.concatenate([
-            np.array(read_sample(self.path)["box"][start : start + PIECE])
-            for start in range(0, self.n_frames, PIECE)
+            np.array(read_sample(self.path)["box"][start : start + CHUNK_FRAMES])
+            for start in range(0, self.n_frames, CHUNK_FRAMES)
         ])  # fmt: skip
 
     @property
     def mfcc(self) -> np.ndarray:
-        """float32 [4 T, n_mfcc]; steps 4t … 4t+3 lie under frame t."""
-        steps = np.ascontiguousarray(read_sample(self.path)["mfcc"])
-        return steps.reshape(-1, steps.shape[-1])
+        """float32 [4 T, n_mfcc]; hops 4t … 4t+3 lie under frame t."""
+        mfcc = np.ascontiguousarray(read_sample(self.path)["mfcc"])
+        return mfcc.reshape(-1, mfcc.shape[-1])
 
     @property
     def speech(self) -> np.ndarray:
-        """bool [T], whether somebody speaks."""
+        """bool [T], whether someone speaks."""
         return np.array(read_sample(self.path)["speech"])
 
 
 class AudioFeatures:
-    """MFCC and speech of the whole sound of a clip, on disk; silence after its end."""
+    """MFCC and speech of the whole audio of a clip, on disk; silence after its end.
+
+    Attributes:
+        dtype: of a record: mfcc float32 [4, n_mfcc] and speech bool.
+        records: one a frame, as far as the audio goes.
+    """
 
     def __init__(self, path: Path, n_mfcc: int):
-        self.kind = np.dtype([("mfcc", "<f4", (HOPS_PER_FRAME, n_mfcc)), ("speech", "?")])
-        self.rows = RowFile(path, self.kind)
+        self.dtype = np.dtype([("mfcc", "<f4", (HOPS_PER_FRAME, n_mfcc)), ("speech", "?")])
+        self.records = RecordFile(path, self.dtype)
 
     def append(self, mfcc: np.ndarray, speech: np.ndarray) -> None:
         """The next frames: float32 [F, 4, n_mfcc], bool [F]."""
-        rows = np.empty(len(speech), self.kind)
-        rows["mfcc"], rows["speech"] = mfcc, speech
-        self.rows.append(rows)
+        records = np.empty(len(speech), self.dtype)
+        records["mfcc"], records["speech"] = mfcc, speech
+        self.records.append(records)
 
     def __getitem__(self, span: slice) -> np.ndarray:
-        """Rows of the frames ``span.start … span.stop − 1``."""
-        rows = np.empty(span.stop - span.start, self.kind)
-        heard = self.rows[span]
-        rows[: len(heard)] = heard
-        rows["mfcc"][len(heard) :] = silence(self.kind["mfcc"].shape[1])
-        rows["speech"][len(heard) :] = False
-        return rows
+        """Records of the frames ``span.start … span.stop − 1``."""
+        padded = np.empty(span.stop - span.start, self.dtype)
+        records = self.records[span]
+        padded[: len(records)] = records
+        padded["mfcc"][len(records) :] = silent_mfcc(self.dtype["mfcc"].shape[1])
+        padded["speech"][len(records) :] = False
+        return padded
 
-    def speech_of(self, first: int, stop: int) -> np.ndarray:
-        """bool, whether somebody speaks in the frames ``first … stop − 1``."""
+    def read_speech(self, first: int, stop: int) -> np.ndarray:
+        """Whether someone speaks in the frames ``first … stop − 1``: bool [n]."""
         return np.concatenate([
-            self[start : min(start + PIECE, stop)]["speech"] for start in range(first, stop, PIECE)
+            self[start : min(start + CHUNK_FRAMES, stop)]["speech"]
+            for start in range(first, stop, CHUNK_FRAMES)
         ])  # fmt: skip
 
 
 @dataclass
 class ClipFeatures:
-    """All usable tracks of a clip, in order of time.
+    """All usable face tracks of a clip, in order of time.
 
     Attributes:
-        tracks: each at least as long as was asked for; no two share a frame, unless everyone was
-            asked for.
-        sound: of the whole clip.
+        tracks: each at least as long as required; no two share a frame, unless all faces were
+            required.
+        audio: of the whole clip.
         n_frames: frames of the clip on the 25 fps grid.
         face_share: share of these that belong to a track, 0…1.
-        faces: tracks there were to choose from.
+        n_faces: tracks there were to choose from.
         info: the header of the video.
-        notes: what was left out or is not as it should be, in words.
+        notes: what was skipped or is damaged.
     """
 
     tracks: list[TrackFeatures]
-    sound: AudioFeatures
+    audio: AudioFeatures
     n_frames: int
     face_share: float
-    faces: int
+    n_faces: int
     info: MediaInfo
-    notes: list[str] = field(default_factory=list)
+    notes: list[ClipNote] = field(default_factory=list)
 
     @property
     def duration_s(self) -> float:
@@ -122,10 +131,10 @@ class ClipFeatures:
     @property
     def mfcc(self) -> np.ndarray:
         """float32 [4 n_frames, n_mfcc], of the whole clip."""
-        steps = np.ascontiguousarray(self.sound[0 : self.n_frames]["mfcc"])
-        return steps.reshape(-1, steps.shape[-1])
+        mfcc = np.ascontiguousarray(self.audio[0 : self.n_frames]["mfcc"])
+        return mfcc.reshape(-1, mfcc.shape[-1])
 
     @property
     def speech(self) -> np.ndarray:
         """bool [n_frames], of the whole clip."""
-        return self.sound.speech_of(0, self.n_frames)
+        return self.audio.read_speech(0, self.n_frames)

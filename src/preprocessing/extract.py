@@ -1,30 +1,57 @@
-"""A clip -> its faces and audio features: the one path of training and inference."""
+"""A clip -> its face tracks and audio features: the one path of training and inference."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import Loudness, feature_blocks
+from ..audio.features import LevelMeter, stream_features
 from ..core.background import BackgroundTask
 from ..core.config import DataConfig
-from ..core.constants import FPS, SAMPLE_RATE, WINDOW_FRAMES
+from ..core.constants import FPS, FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
+from ..core.notes import (
+    AudioEndsEarly,
+    AudioEndsLate,
+    ClipNote,
+    DamagedAudio,
+    DamagedFrames,
+    FramesWithoutFace,
+    OtherFaces,
+)
 from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
 from ..faces.track import FaceTrack
-from ..faces.tracker import TrackingStats, track_faces
+from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
 from ..media.container import MediaInfo, ReadReport, probe
 from ..media.reader import read_frames, stream_audio
 from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from .track_file import CropFile, write_sample
 
-# A picture track this much shorter than its header says was cut off.
-MISSING_S, MISSING_SHARE = 0.5, 0.02
-WORTH_SAYING = 0.98  # less of a clip than this with a face, or sound, is mentioned
-SMALLEST_SEEN = 18  # px: narrower faces are missed in the picture of data.detection_size
-SPOILT = 0.02  # more damaged pictures than this are why no face is found: most rest on others
+# A video stream this much shorter than its header declares is truncated.
+MAX_MISSING_S, MAX_MISSING_SHARE = 0.5, 0.02
+NOTED_SHARE = 0.98  # less of a clip than this with a face, or intact audio, is noted
+SMALLEST_DETECTED = 18  # px: narrower faces are missed in the frame of data.detection_size
+# More damaged frames than this explain why no face is detected: most frames depend on others.
+MAX_DAMAGED_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """How a clip is read and which face tracks are chosen.
+
+    Attributes:
+        min_frames: frames a track must have.
+        threads: decoder threads; 0 lets the decoder choose.
+        all_faces: choose all tracks, not only those that ``data.track`` chooses.
+    """
+
+    min_frames: int = WINDOW_FRAMES
+    threads: int = 1
+    all_faces: bool = False
 
 
 def extract_clip(
@@ -33,191 +60,201 @@ def extract_clip(
     settings: DataConfig,
     detector: Detector,
     folder: Path,
-    shortest: int = WINDOW_FRAMES,
-    threads: int = 1,
-    everyone: bool = False,
+    options: ExtractOptions | None = None,
     progress: Progress = no_progress,
 ) -> ClipFeatures:
-    """Decode a clip, follow its faces, crop them and compute the MFCC under them.
+    """Decode a clip, track its faces, crop them and compute the MFCC under them.
 
     Everything that grows with the clip goes to files; memory stays the same.
 
     Args:
-        video_path: the pictures.
-        audio_path: the sound, its first sample at the first picture; None: the video's own.
+        video_path: the video file.
+        audio_path: the audio file, its first sample at the first frame; None: the video's own
+            audio track.
         settings: the ``data`` section.
-        detector: finds faces.
+        detector: detects faces.
         folder: an existing, empty folder; the result lives as long as it does.
-        shortest: frames a track must have.
-        threads: decoder threads.
-        everyone: all faces that were followed, not those alone that ``data.track`` chooses.
-        progress: told of the pictures; the sound is listened to meanwhile.
+        options: None: the default ones.
+        progress: reports the frames; the audio is processed meanwhile.
 
     Raises:
         MediaError: one of its kinds says what is wrong with which file.
         OutputError: the folder cannot be written.
     """
-    sound_path = video_path if audio_path is None else audio_path
+    options = options or ExtractOptions()
+    audio_source = video_path if audio_path is None else audio_path
     info = probe(video_path)
-    heard, report, count = ReadReport(), ReadReport(), TrackingStats()
-    expected = (info.video_s or info.duration_s) * FPS
-    number = iter(range(1 << 30))
+    video_report, audio_report = ReadReport(), ReadReport()
+    expected_frames = (info.video_s or info.duration_s) * FPS
+    numbers = count()
+    tracker = FaceTracker(
+        detector,
+        settings,
+        lambda: CropFile(folder / f"{next(numbers)}.rows", settings.input_size),
+        options.min_frames,
+        options.all_faces,
+    )
     with BackgroundTask(
-        lambda passing: _hear(sound_path, folder / "sound.rows", settings.n_mfcc, heard, passing)
-    ) as hearing:
-        pictures = hearing.watched(read_frames(video_path, threads, report))
-        tracks = list(
-            track_faces(
-                progress(pictures, tr("looking for faces"), expected),
-                detector,
-                settings,
-                shortest,
-                lambda: CropFile(folder / f"{next(number)}.rows", settings.input_size),
-                count,
-                everyone,
-            )
+        lambda passing: _extract_audio(
+            audio_source, folder / "audio.rows", settings.n_mfcc, audio_report, passing
         )
-        sound, loudness = hearing.result()
-    if count.frames < WINDOW_FRAMES:
+    ) as audio_task:
+        frames = audio_task.watched(read_frames(video_path, options.threads, video_report))
+        tracks = list(tracker.track(progress(frames, tr("detecting faces"), expected_frames)))
+        audio, n_samples = audio_task.result()
+    n_frames = tracker.stats.n_frames
+    if n_frames < WINDOW_FRAMES:
         raise ClipTooShortError(
-            tr("{path} has only {n} of the {least} frames that are needed",
-               path=video_path, n=count.frames, least=WINDOW_FRAMES)
+            tr("{path} has only {n} of the {least} frames required",
+               path=video_path, n=n_frames, least=WINDOW_FRAMES)
         )  # fmt: skip
-    own_sound_s = loudness.samples / SAMPLE_RATE if audio_path is None else None
-    _check_whole(info, count.frames / FPS, own_sound_s, report)
-    if not tracks and report.damage > SPOILT:
-        raise UnreadableMediaError(
-            tr("{n} of {pictures} pictures of {path} are damaged: export or download it again",
-               n=report.n_damaged, pictures=report.n_all, path=video_path)
-        )  # fmt: skip
+    embedded_audio_s = n_samples / SAMPLE_RATE if audio_path is None else None
+    _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video_report)
     if not tracks:
-        raise _no_face(info, count, report.pictures, settings, shortest)
-    ready = []
-    for place, track in enumerate(tracks):
-        path, rows = folder / f"track-{place}.npy", track.sink.rows
-        write_sample(path, rows, sound, track.first_frame)
-        rows.discard()
-        spoken = int(sound.speech_of(track.first_frame, track.stop).sum())
-        area = track.area / track.n_frames
-        ready.append(
-            TrackFeatures(
-                path, track.first_frame, track.n_frames, spoken, track.shot, area, track.shot_begin
-            )
-        )
-    seen = np.zeros(count.frames, bool)
-    for track in ready:
-        seen[track.first_frame : track.first_frame + track.n_frames] = True
-    clip = ClipFeatures(ready, sound, count.frames, float(seen.mean()), count.faces, info)
-    clip.notes = _notes(clip, tracks, count, report, heard, loudness.samples, settings)
+        raise _unusable_video(info, tracker.stats, video_report, settings, options.min_frames)
+    clip = ClipFeatures(
+        [_write_track(folder / f"track-{n}.npy", track, audio) for n, track in enumerate(tracks)],
+        audio, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
+    )  # fmt: skip
+    clip.notes = _notes(clip, video_report, audio_report, n_samples, settings)
     return clip
 
 
-def _hear(
-    path: str | Path, rows: Path, n_mfcc: int, report: ReadReport, passing: Callable
-) -> tuple[AudioFeatures, Loudness]:
-    """MFCC and speech of a sound on disk; its blocks go through ``passing``."""
-    loudness, sound = Loudness(), AudioFeatures(rows, n_mfcc)
+def _write_track(path: Path, track: FaceTrack, audio: AudioFeatures) -> TrackFeatures:
+    """Join the crops of a track with the audio features under them, in one file."""
+    crops = track.sink.records
+    write_sample(path, crops, audio, track.first_frame)
+    crops.discard()
+    n_speech_frames = int(audio.read_speech(track.first_frame, track.stop).sum())
+    return TrackFeatures(
+        path, track.first_frame, track.n_frames, n_speech_frames, track.shot,
+        track.area / track.n_frames, track.shot_begin,
+    )  # fmt: skip
+
+
+def _face_share(tracks: list[FaceTrack], n_frames: int) -> float:
+    """Share of the frames that belong to a track, 0…1."""
+    has_face = np.zeros(n_frames, bool)
+    for track in tracks:
+        has_face[track.first_frame : track.stop] = True
+    return float(has_face.mean())
+
+
+def _extract_audio(
+    path: str | Path, features_path: Path, n_mfcc: int, report: ReadReport, passing: Callable
+) -> tuple[AudioFeatures, int]:
+    """Compute MFCC and speech of an audio file, on disk; its blocks go through ``passing``.
+
+    Returns:
+        the features and the number of samples.
+    """
+    meter, audio = LevelMeter(), AudioFeatures(features_path, n_mfcc)
     try:
-        blocks = feature_blocks(loudness.passing(stream_audio(path, report)), n_mfcc)
+        blocks = stream_features(meter.measure(stream_audio(path, report)), n_mfcc)
         for mfcc, speech in passing(blocks):
-            sound.append(mfcc, speech)
+            audio.append(mfcc, speech)
     finally:
-        sound.rows.close()
-    if loudness.silent:
-        raise SilentAudioError(tr("the sound of {path} is silent throughout", path=path))
-    if loudness.samples < WINDOW_FRAMES * SAMPLE_RATE // FPS:
+        audio.records.close()
+    if meter.is_silent:
+        raise SilentAudioError(tr("the audio of {path} is silent throughout", path=path))
+    if meter.n_samples < WINDOW_FRAMES * SAMPLES_PER_FRAME:
         raise ClipTooShortError(
-            tr("the sound of {path} lasts only {ms} ms; at least 200 ms are needed",
-               path=path, ms=loudness.samples // 16)
+            tr("the audio of {path} is only {ms} ms long; at least 200 ms required",
+               path=path, ms=meter.n_samples * FRAME_MS // SAMPLES_PER_FRAME)
         )  # fmt: skip
-    return sound, loudness
+    return audio, meter.n_samples
 
 
-def _check_whole(info: MediaInfo, seen_s: float, heard_s: float | None, report: ReadReport) -> None:
-    """A file that breaks off must not pass for a shorter one.
+def _check_not_truncated(
+    info: MediaInfo, video_s: float, audio_s: float | None, report: ReadReport
+) -> None:
+    """A truncated file must not pass for a shorter one.
 
     Args:
         info: its header.
-        seen_s: seconds of picture that could be read.
-        heard_s: of its own sound; None: not listened to.
-        report: of reading the pictures.
+        video_s: seconds of video that could be read.
+        audio_s: of its own audio track; None: not read.
+        report: of reading the frames.
     """
-    missing = info.n_source_frames - report.pictures
-    if info.n_source_frames and missing <= max(
-        MISSING_S * FPS, MISSING_SHARE * info.n_source_frames
+    n_missing = info.n_source_frames - report.frames
+    if info.n_source_frames and n_missing <= max(
+        MAX_MISSING_S * FPS, MAX_MISSING_SHARE * info.n_source_frames
     ):
-        return  # the last picture may stand for long
-    promised_s = info.video_s
-    if not promised_s and heard_s is not None:  # flv says how long the longer of both lasts
-        promised_s, seen_s = info.duration_s, max(seen_s, heard_s)
-    if promised_s - seen_s > max(MISSING_S, MISSING_SHARE * promised_s):
-        promised = info.n_source_frames or round(promised_s * (info.fps or FPS))
+        return  # the last frame may have a long duration
+    declared_s, read_s = info.video_s, video_s
+    if not declared_s and audio_s is not None:  # flv declares the duration of the longer stream
+        declared_s, read_s = info.duration_s, max(video_s, audio_s)
+    if declared_s - read_s > max(MAX_MISSING_S, MAX_MISSING_SHARE * declared_s):
+        n_declared = info.n_source_frames or round(declared_s * (info.fps or FPS))
         raise UnreadableMediaError(
-            tr("{path} breaks off: {read} of {promised} frames could be read; it is damaged or "
-               "incomplete, export or download it again",
-               path=info.path, read=report.pictures, promised=promised)
+            tr("{path} is truncated: {read} of {promised} frames could be read; export or "
+               "download it again",
+               path=info.path, read=report.frames, promised=n_declared)
         )  # fmt: skip
 
 
-def _no_face(
-    info: MediaInfo, count: TrackingStats, pictures: int, settings: DataConfig, shortest: int
-) -> NoFaceError:
-    """Why nobody can be judged.
+def _unusable_video(
+    info: MediaInfo, stats: TrackingStats, report: ReadReport, settings: DataConfig,
+    min_frames: int,
+) -> UnreadableMediaError | NoFaceError:  # fmt: skip
+    """Why no face track can be used.
 
-    Args:
-        pictures: of the file, which is what a user counts: faces are looked for in some of them.
+    Numbers of frames are those of the file, which a user can count: faces are searched for in
+    some of them.
     """
-    path = info.path
-    if count.standing > count.frames / 2:
-        return NoFaceError(
-            tr("the picture of {path} stands still in {n} of {frames} frames: nobody can be seen "
-               "speaking", path=path, n=count.standing, frames=count.frames)
+    path, n_source = info.path, report.frames
+    if report.damaged_share > MAX_DAMAGED_SHARE:
+        return UnreadableMediaError(
+            tr("{n} of {pictures} frames of {path} are damaged: export or download it again",
+               n=report.n_damaged, pictures=report.n_expected, path=path)
         )  # fmt: skip
-    if count.longest:
+    if stats.n_frozen > stats.n_frames / 2:
         return NoFaceError(
-            tr("no face stays long enough in {path}: the longest stretch has {longest} of the "
-               "{shortest} frames that are needed",
-               path=path, longest=count.longest, shortest=shortest)
+            tr("{path} is frozen in {n} of {frames} frames: no visible speech",
+               path=path, n=stats.n_frozen, frames=stats.n_frames)
         )  # fmt: skip
-    if count.widest_small:
+    if stats.longest_track:
         return NoFaceError(
-            tr("the faces in {path} are too small: {width} pixels wide, at least {least} are "
-               "needed (data.min_face_size)",
-               path=path, width=round(count.widest_small), least=settings.min_face_size)
+            tr("no face stays on screen long enough in {path}: the longest face track has "
+               "{longest} of the {shortest} frames required",
+               path=path, longest=stats.longest_track, shortest=min_frames)
         )  # fmt: skip
-    missed = round(pictures * (count.looked - count.found) / max(count.looked, 1))
-    shrunk = max(1.0, max(info.width, info.height) / settings.detection_size)
+    if stats.max_rejected_width:
+        return NoFaceError(
+            tr("the faces in {path} are too small: {width} pixels wide, at least {least} required "
+               "(data.min_face_size)",
+               path=path, width=round(stats.max_rejected_width), least=settings.min_face_size)
+        )  # fmt: skip
+    n_failures = stats.n_searches - stats.n_successes
+    scale = max(1.0, max(info.width, info.height) / settings.detection_size)
     return NoFaceError(
-        tr("no face found in {missed} of {frames} frames of {path}; is the face visible, "
+        tr("no face detected in {missed} of {frames} frames of {path}; is the face visible, "
            "upright and at least {least} pixels wide?",
-           missed=missed, frames=pictures, path=path,
-           least=max(settings.min_face_size, round(SMALLEST_SEEN * shrunk)))
+           missed=round(n_source * n_failures / max(stats.n_searches, 1)), frames=n_source,
+           path=path, least=max(settings.min_face_size, round(SMALLEST_DETECTED * scale)))
     )  # fmt: skip
 
 
 def _notes(
-    clip: ClipFeatures, tracks: list[FaceTrack], count: TrackingStats, report: ReadReport,
-    heard: ReadReport, samples: int, settings: DataConfig,
-) -> list[str]:  # fmt: skip
-    """What a user should know of a clip that was used."""
-    notes = []
-    if clip.face_share < WORTH_SAYING:
-        without = count.frames - round(clip.face_share * count.frames)
-        notes.append(tr("{n} of {frames} frames without a face are left out",
-                        n=without, frames=count.frames))  # fmt: skip
-    others = count.faces - len(tracks)
-    if others:
-        notes.append(tr("other faces left out: {n} (data.track: {track})",
-                        n=others, track=settings.track))  # fmt: skip
-    if report.damage:
-        notes.append(tr("{n} of {pictures} pictures are damaged",
-                        n=report.n_damaged, pictures=report.n_all))  # fmt: skip
-    if heard.damage > 1 - WORTH_SAYING:
-        notes.append(tr("{percent} % of the sound is damaged", percent=round(100 * heard.damage)))
-    missing_s = clip.duration_s - samples / SAMPLE_RATE
-    if missing_s > MISSING_S:
-        notes.append(tr("the sound ends {s:.1f} s before the picture", s=missing_s))
-    elif missing_s < -MISSING_S:
-        notes.append(tr("the last {s:.1f} s of the sound come after the picture and are not "
-                        "compared", s=-missing_s))  # fmt: skip
+    clip: ClipFeatures, video_report: ReadReport, audio_report: ReadReport, n_samples: int,
+    settings: DataConfig,
+) -> list[ClipNote]:  # fmt: skip
+    """What a user should know of a clip that is used."""
+    notes: list[ClipNote] = []
+    if clip.face_share < NOTED_SHARE:
+        n_without = clip.n_frames - round(clip.face_share * clip.n_frames)
+        notes.append(FramesWithoutFace(frames=n_without, total_frames=clip.n_frames))
+    n_others = clip.n_faces - len(clip.tracks)
+    if n_others:
+        notes.append(OtherFaces(faces=n_others, track=settings.track))
+    if video_report.damaged_share:
+        n_damaged, n_expected = video_report.n_damaged, video_report.n_expected
+        notes.append(DamagedFrames(frames=n_damaged, total_frames=n_expected))
+    if audio_report.damaged_share > 1 - NOTED_SHARE:
+        notes.append(DamagedAudio(percent=round(100 * audio_report.damaged_share)))
+    missing_s = clip.duration_s - n_samples / SAMPLE_RATE
+    if missing_s > MAX_MISSING_S:
+        notes.append(AudioEndsEarly(missing_s=missing_s))
+    elif missing_s < -MAX_MISSING_S:
+        notes.append(AudioEndsLate(extra_s=-missing_s))
     return notes

@@ -1,17 +1,18 @@
-"""One sample on disk: the frames of one track with the sound under them.
+"""One sample on disk: the frames of one face track with the audio features under them.
 
 A sample is one ``.npy`` of records, one a frame::
 
     crop    uint8   [size, size]     the aligned face, grey
-    mfcc    float32 [4, n_mfcc]      the four steps under the frame
-    speech  bool                     whether somebody speaks
+    mfcc    float32 [4, n_mfcc]      the four hops under the frame
+    speech  bool                     whether someone speaks
     box     float32 [4]              x0 y0 x1 y1 of the face, in pixels of the video
 
-so picture and sound cannot come apart, and ``numpy.load(…, mmap_mode="r")`` reads what is needed.
-Files are written and read in pieces: memory does not grow with their length.
+so video and audio cannot come apart, and ``numpy.load(…, mmap_mode="r")`` reads what is needed.
+Files are written and read in chunks: memory does not grow with their length.
 """
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.lib import format as npy
@@ -20,56 +21,62 @@ from ..core.errors import DatasetError, OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
 
-PIECE = 500  # frames held at a time
+CHUNK_FRAMES = 500  # frames held at a time
 
 
-def record_type(size: int, n_mfcc: int, steps: int) -> np.dtype:
-    """One frame of a sample; ``steps`` MFCC steps lie under it."""
+def sample_dtype(size: int, n_mfcc: int, hops: int) -> np.dtype:
+    """The record of one frame of a sample.
+
+    Args:
+        size: side of the crop, pixels.
+        n_mfcc: coefficients a hop.
+        hops: MFCC hops under the frame.
+    """
     return np.dtype(
-        [("crop", "u1", (size, size)), ("mfcc", "<f4", (steps, n_mfcc)), ("speech", "?"),
+        [("crop", "u1", (size, size)), ("mfcc", "<f4", (hops, n_mfcc)), ("speech", "?"),
          ("box", "<f4", (4,))]
     )  # fmt: skip
 
 
-FIELDS = record_type(1, 1, 1).names
+FIELDS = sample_dtype(1, 1, 1).names
 
 
-class RowFile:
-    """Rows of one type, appended to a file and read back in slices.
+class RecordFile:
+    """Records of one dtype, appended to a file and read back in slices.
 
     Args:
-        path: made, or made empty.
-        kind: type of a row.
+        path: created, or emptied.
+        dtype: of a record.
     """
 
-    def __init__(self, path: Path, kind: np.dtype):
-        self.path, self.kind = path, kind
-        self._waiting: list[np.ndarray] = []
-        self._length = self._written = 0
+    def __init__(self, path: Path, dtype: np.dtype):
+        self.path, self.dtype = path, dtype
+        self._pending: list[np.ndarray] = []
+        self._length = self._n_written = 0
         try:
             self._file = open(path, "wb")  # noqa: SIM115 (open until ``close``)
         except OSError as error:
             raise _unwritable(path, error) from None
 
-    def append(self, rows: np.ndarray) -> None:
-        """Add rows; they reach the disk in pieces."""
-        self._waiting.append(rows)
-        self._length += len(rows)
-        if self._length - self._written >= PIECE:
-            self._write()
+    def append(self, records: np.ndarray) -> None:
+        """Add records; they reach the disk in chunks."""
+        self._pending.append(records)
+        self._length += len(records)
+        if self._length - self._n_written >= CHUNK_FRAMES:
+            self._flush()
 
-    def _write(self) -> None:
+    def _flush(self) -> None:
         try:
-            for rows in self._waiting:
-                self._file.write(np.ascontiguousarray(rows).tobytes())
+            for records in self._pending:
+                self._file.write(np.ascontiguousarray(records).tobytes())
             self._file.flush()
         except OSError as error:
             raise _unwritable(self.path, error) from None
-        self._waiting, self._written = [], self._length
+        self._pending, self._n_written = [], self._length
 
     def close(self) -> None:
-        """No more rows."""
-        self._write()
+        """Write what is pending and close the file."""
+        self._flush()
         self._file.close()
 
     def discard(self) -> None:
@@ -81,56 +88,70 @@ class RowFile:
         return self._length
 
     def __getitem__(self, span: slice) -> np.ndarray:
-        """Rows of a closed file, read anew."""
+        """Records of a closed file, read from disk."""
         start, stop, _ = span.indices(self._length)
-        offset = start * self.kind.itemsize
-        return np.fromfile(self.path, self.kind, max(0, stop - start), offset=offset)
+        offset = start * self.dtype.itemsize
+        return np.fromfile(self.path, self.dtype, max(0, stop - start), offset=offset)
 
 
 class CropFile:
-    """Crops and boxes of one track, as ``tracking`` hands them on."""
+    """Crops and boxes of one track on disk (a ``faces.track.CropSink``).
+
+    Attributes:
+        records: crop and box, one record a frame.
+    """
 
     def __init__(self, path: Path, size: int):
-        kind = np.dtype([("crop", "u1", (size, size)), ("box", "<f4", (4,))])
-        self.rows = RowFile(path, kind)
+        dtype = np.dtype([("crop", "u1", (size, size)), ("box", "<f4", (4,))])
+        self.records = RecordFile(path, dtype)
 
     def append(self, crop: np.ndarray, box: np.ndarray) -> None:
-        row = np.empty(1, self.rows.kind)
-        row["crop"], row["box"] = crop, box
-        self.rows.append(row)
+        record = np.empty(1, self.records.dtype)
+        record["crop"], record["box"] = crop, box
+        self.records.append(record)
 
     def close(self) -> None:
-        self.rows.close()
+        self.records.close()
 
     def discard(self) -> None:
-        self.rows.discard()
+        self.records.discard()
 
 
-def write_sample(path: Path, crops: RowFile, sound, first_frame: int) -> None:
-    """Join a track with the sound under it, aside and renamed.
+class FrameFeatures(Protocol):
+    """Audio features by frame of the clip; ``clip_features.AudioFeatures`` is one."""
+
+    dtype: np.dtype
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        """Records of mfcc [hops, n_mfcc] and speech of the frames ``start … stop − 1``."""
+
+
+def write_sample(path: Path, crops: RecordFile, audio: FrameFeatures, first_frame: int) -> None:
+    """Join a track with the audio features under it; the file appears complete or not at all.
 
     Args:
         path: the sample.
-        crops: rows of crop and box, one a frame.
-        sound: gives ``sound[a:b]``, rows of mfcc [steps, n_mfcc] and speech, for frames of the
-            clip.
+        crops: records of crop and box, one a frame.
+        audio: of the whole clip.
         first_frame: the track's first frame in the clip.
 
     Raises:
-        OutputError.
+        OutputError: it cannot be written.
     """
-    size = crops.kind["crop"].shape[0]
-    steps, n_mfcc = sound.kind["mfcc"].shape
-    kind = record_type(size, n_mfcc, steps)
-    header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": (len(crops),)}
-    with written_atomically(path) as aside, open(aside, "wb") as file:
+    size = crops.dtype["crop"].shape[0]
+    hops, n_mfcc = audio.dtype["mfcc"].shape
+    dtype = sample_dtype(size, n_mfcc, hops)
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (len(crops),)}
+    with written_atomically(path) as temporary_path, open(temporary_path, "wb") as file:
         npy.write_array_header_1_0(file, header)
-        for start in range(0, len(crops), PIECE):
-            seen = crops[start : start + PIECE]
-            heard = sound[first_frame + start : first_frame + start + len(seen)]
-            records = np.empty(len(seen), kind)
+        for start in range(0, len(crops), CHUNK_FRAMES):
+            video_part = crops[start : start + CHUNK_FRAMES]
+            first = first_frame + start
+            audio_part = audio[first : first + len(video_part)]
+            records = np.empty(len(video_part), dtype)
             for name in FIELDS:
-                records[name] = (seen if name in seen.dtype.names else heard)[name]
+                part = video_part if name in video_part.dtype.names else audio_part
+                records[name] = part[name]
             file.write(records.tobytes())
 
 

@@ -1,285 +1,356 @@
-"""The panel under an annotated picture: numbers, verdict, similarity and the sound."""
+"""The panel under an annotated frame: numbers, verdict, similarity and waveform."""
 
 import math
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from ..core.constants import FPS, SAMPLE_RATE
 from ..media.reader import stream_audio
-from ..plotting.fonts import drawable, sayer, text_drawn, text_picture, text_width, wrapped
-from ..plotting.waveform import sound_columns
-from .plots import plain_verdict, score_shown
+from ..plotting.fonts import (
+    Colour,
+    can_draw_language,
+    plot_tr,
+    render_text,
+    render_text_cached,
+    text_width,
+    wrap_text,
+)
+from ..plotting.waveform import waveform_columns
+from ..scoring.verdict import format_score
+from .plots import MIN_DURATION_S, short_verdict
 
 # BGR
-GROUND, PLOT, INK = (34, 24, 17), (52, 40, 31), (240, 236, 230)
+BACKGROUND, PLOT_BACKGROUND, INK = (34, 24, 17), (52, 40, 31), (240, 236, 230)
 GOOD, POOR, QUIET = (110, 200, 76), (98, 104, 255), (150, 142, 134)
-CURVE, HERE = (235, 180, 110), (80, 210, 255)
-PAGE_S = 20  # of sound are seen at once
-SMALLEST, LARGEST = 12, 64  # px, of letters
-TRUSTED = 0.5  # a stretch's own offset is shown if it is more likely right than not
-GAP_S = 1.0  # without any face for that long is said; a blink of the detector is not
-Span = tuple[float, float, str]
+CURVE, CURRENT = (235, 180, 110), (80, 210, 255)
+
+PAGE_S = 20  # seconds of audio that are visible at once
+TICKS_S = (1, 2, 5, 10)  # between two times under the waveform
+MIN_FONT_PX, MAX_FONT_PX = 12, 64
+MIN_OFFSET_PROBABILITY = 0.5  # a local offset is displayed if it is more likely correct than not
+MIN_FACELESS_S = 1.0  # shorter times without any face are gaps of the detector
 
 
-def score_colour(score: float | None) -> tuple[int, int, int]:
-    """Green, red, or grey where nothing is known; BGR."""
+def score_colour(score: float | None) -> Colour:
+    """Green (in sync), red (out of sync), or grey where there is no score."""
     return QUIET if score is None else GOOD if score >= 0.5 else POOR
 
 
-def not_compared(details: dict) -> list[Span]:
-    """While nobody in the picture is compared with the sound: (start, end, why) each, in seconds;
-    ``why`` is "voice-over" or "no face", to be translated.
+class UnscoredSpan(NamedTuple):
+    """A time in which no face is compared with the audio.
+
+    Attributes:
+        reason: "voice-over" or "no face", to be translated.
+    """
+
+    start_s: float
+    end_s: float
+    reason: str
+
+
+def find_unscored_spans(details: dict) -> list[UnscoredSpan]:
+    """When no face on screen is compared with the audio.
 
     Args:
         details: what ``LipSyncInference.compute_sync_score`` returned.
     """
     spans, tracks = [], details["tracks"]
     for shot in details["voice_over"]:
-        seen = [track for track in tracks if track["shot"] == shot]
-        start, end = min(t["start_s"] for t in seen), max(t["end_s"] for t in seen)
-        spans.append((start, end, "voice-over"))
-    at = 0.0
-    for start, end in [*sorted((t["start_s"], t["end_s"]) for t in tracks),
-                       (details["duration_s"], math.inf)]:  # fmt: skip
-        if start - at >= GAP_S:
-            spans.append((at, start, "no face"))
-        at = max(at, end)
+        shot_tracks = [track for track in tracks if track["shot"] == shot]
+        start_s = min(track["start_s"] for track in shot_tracks)
+        end_s = max(track["end_s"] for track in shot_tracks)
+        spans.append(UnscoredSpan(start_s, end_s, "voice-over"))
+    covered_s = 0.0
+    times = sorted((track["start_s"], track["end_s"]) for track in tracks)
+    for start_s, end_s in [*times, (details["duration_s"], math.inf)]:
+        if start_s - covered_s >= MIN_FACELESS_S:
+            spans.append(UnscoredSpan(covered_s, start_s, "no face"))
+        covered_s = max(covered_s, end_s)
     return spans
 
 
-def why_not(spans: list[Span], at_s: float) -> str | None:
-    """What ``not_compared`` says of a time, in seconds after the first picture; None: nothing."""
-    place = at_s + 0.5 / FPS
-    return next((why for start, end, why in spans if start <= place < end), None)
+def unscored_reason(spans: list[UnscoredSpan], time_s: float) -> str | None:
+    """The reason of the span at a time in seconds after the first frame; None: there is none."""
+    middle_s = time_s + 0.5 / FPS  # of the frame that is displayed then
+    return next((span.reason for span in spans if span.start_s <= middle_s < span.end_s), None)
 
 
-class Panel:
-    """Draws the panel, in the order of time.
+class Plot(NamedTuple):
+    """Where a plot lies in the panel, and its caption above it.
+
+    Attributes:
+        left, right, top, bottom: in pixels.
+        caption: its lines.
+    """
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+    caption: list[str]
+
+
+class AnnotationPanel:
+    """Draws the panel frame by frame.
 
     Args:
         details: what ``LipSyncInference.compute_sync_score`` returned.
-        sound_path: what is heard.
-        width: of the panel, in pixels, even.
+        audio_path: the audio of the copy.
+        width: of the panel in pixels, even.
 
     Attributes:
-        height: of the panel, in pixels, even.
+        height: of the panel in pixels, even.
     """
 
-    def __init__(self, details: dict, sound_path: str | Path, width: int):
-        self._details, self._say = details, sayer()
-        self._not_compared = not_compared(details)
-        self._size = int(np.clip(round(width / 48), SMALLEST, LARGEST))
-        self._small = max(10, round(0.8 * self._size))
-        self._margin = round(0.8 * self._size)
-        self._line = round(1.5 * self._size)
-        self._inner = max(8, width - 2 * self._margin)
-        self._page_s = min(PAGE_S, max(details["duration_s"], 0.2))
+    def __init__(self, details: dict, audio_path: str | Path, width: int):
+        self._details = details
+        self._unscored = find_unscored_spans(details)
+        self._font_px = int(np.clip(round(width / 48), MIN_FONT_PX, MAX_FONT_PX))
+        self._small_px = max(10, round(0.8 * self._font_px))
+        self._margin = round(0.8 * self._font_px)
+        self._line_height = round(1.5 * self._font_px)
+        self._text_width = max(8, width - 2 * self._margin)
+        self._page_s = min(PAGE_S, max(details["duration_s"], MIN_DURATION_S))
         self._page_number, self._page = -1, None
-        self._lay_out(width)
-        per_column = self._page_s * SAMPLE_RATE / (self._wave[1] - self._wave[0])
-        self._columns = sound_columns(stream_audio(sound_path), per_column)
-        self._still = self._drawn_once(width)
+        self._lay_out_text()
+        self._curve, self._wave = self._lay_out_plots(width)
+        height = self._wave.bottom + self._tick_height + self._margin // 2
+        self.height = height + height % 2
+        n_columns = self._wave.right - self._wave.left
+        samples_per_column = self._page_s * SAMPLE_RATE / n_columns
+        self._columns = waveform_columns(stream_audio(audio_path), samples_per_column)
+        self._static = self._draw_static(width)
 
-    def score_at(self, at_s: float) -> float | None:
-        """The score of the second."""
+    def score_at(self, time_s: float) -> float | None:
+        """The score of the second at a time in seconds after the first frame."""
         scores = self._details["per_second"]
-        return scores[min(int(at_s), len(scores) - 1)] if scores else None
+        return scores[min(int(time_s), len(scores) - 1)] if scores else None
 
-    def offset_at(self, at_s: float) -> float | None:
-        """The offset in ms that the stretch around a time shows by itself; None where it shows
-        none that is more likely right than not, or nobody is compared at that time."""
-        stretches = self._details["offsets"]
-        # A stretch takes in what is before and after it, and would speak for another shot.
-        if not stretches or why_not(self._not_compared, at_s):
+    def offset_at(self, time_s: float) -> float | None:
+        """The offset in ms that the span around a time measures on its own.
+
+        None where it is less likely correct than not, or no face is scored at that time.
+        """
+        spans = self._details["offsets"]
+        # A span reaches into what is before and after it, and would stand for another shot.
+        if not spans or unscored_reason(self._unscored, time_s):
             return None
-        nearest = min(stretches, key=lambda stretch: abs(stretch["time_s"] - at_s))
-        certain = (nearest["probability"] or 0) >= TRUSTED
-        return nearest["offset_ms"] if certain else None
+        nearest = min(spans, key=lambda span: abs(span["time_s"] - time_s))
+        is_reliable = (nearest["probability"] or 0) >= MIN_OFFSET_PROBABILITY
+        return nearest["offset_ms"] if is_reliable else None
 
-    def at(self, at_s: float) -> np.ndarray:
+    def draw(self, time_s: float) -> np.ndarray:
         """The panel at a time: uint8 BGR [height, width, 3].
 
         Args:
-            at_s: seconds after the first picture, rising from call to call.
+            time_s: seconds after the first frame, rising from call to call.
         """
-        number = int(at_s / self._page_s)
-        number = min(number, max(0, int((self._details["duration_s"] - 1e-3) / self._page_s)))
-        while self._page_number < number:
+        last_page = max(0, int((self._details["duration_s"] - 1e-3) / self._page_s))
+        page_number = min(int(time_s / self._page_s), last_page)
+        while self._page_number < page_number:
             self._turn_page()
         panel = self._page.copy()
-        self._draw_numbers(panel, at_s)
-        (left, right), (top, bottom) = self._wave, self._rows
-        place = (at_s - self._page_number * self._page_s) / self._page_s
-        x = min(right - 1, round(left + place * (right - left)))
-        cv2.line(panel, (x, top[1]), (x, bottom[1]), HERE, max(1, self._size // 7))
-        offset = self.offset_at(at_s)
-        if offset is not None:
-            self._mark_offset(panel, offset, HERE, max(1, self._size // 8))
+        self._draw_numbers(panel, time_s)
+        wave = self._wave
+        share = (time_s - self._page_number * self._page_s) / self._page_s
+        x = min(wave.right - 1, round(wave.left + share * (wave.right - wave.left)))
+        line_width = max(1, self._font_px // 7)
+        cv2.line(panel, (x, wave.top), (x, wave.bottom), CURRENT, line_width)
+        offset_ms = self.offset_at(time_s)
+        if offset_ms is not None:
+            self._draw_offset_line(panel, offset_ms, CURRENT, max(1, self._font_px // 8))
         return panel
 
-    # --- where things are
+    # --- layout
 
-    def _lay_out(self, width: int) -> None:
-        size, margin = self._size, self._margin
-        texts = ("00:00:00.00", self._score_text(0.0), self._offset_text(-1000.0))
-        self._widest = [text_width(text, size) + 2 * size for text in texts]
-        self._beside = sum(self._widest) <= self._inner + 2 * size
-        self._lines = [len(wrapped(text, size, self._inner)) for text in texts]
-        text = self._details["verdict"] if drawable() else plain_verdict(self._details)
-        self._verdict = wrapped(text, size, self._inner)
-        at = margin // 2 + (1 if self._beside else sum(self._lines)) * self._line
-        self._verdict_top = at
-        at += len(self._verdict) * self._line + margin // 2
-        ticks, tall = round(1.5 * self._small), 6 * size
-        left, right = margin, width - margin
-        beside = width >= 40 * size  # curve and sound beside each other
-        if beside:
+    def _lay_out_text(self) -> None:
+        """Place the numbers, beside or below each other, and the verdict under them."""
+        size = self._font_px
+        widest = ("00:00:00.00", self._score_text(0.0), self._offset_text(-1000.0))
+        self._number_widths = [text_width(text, size) + 2 * size for text in widest]
+        self._in_one_row = sum(self._number_widths) <= self._text_width + 2 * size
+        self._number_lines = [len(wrap_text(text, size, self._text_width)) for text in widest]
+        verdict = self._details["verdict"] if can_draw_language() else short_verdict(self._details)
+        self._verdict = wrap_text(verdict, size, self._text_width)
+        n_lines = 1 if self._in_one_row else sum(self._number_lines)
+        self._verdict_top = self._margin // 2 + n_lines * self._line_height
+
+    def _lay_out_plots(self, width: int) -> tuple[Plot, Plot]:
+        """Place the similarity and the waveform, beside each other where there is room."""
+        size, left, right = self._font_px, self._margin, width - self._margin
+        self._tick_height, self._tick_gap = round(1.5 * self._small_px), round(0.2 * self._small_px)
+        plot_height, has_room = 6 * size, width >= 40 * size
+        curve_x = wave_x = (left, right)
+        if has_room:
             middle = left + round(0.36 * (right - left))
-            self._curve, self._wave = (left, middle - 2 * size), (middle, right)
+            curve_x, wave_x = (left, middle - 2 * size), (middle, right)
+        curve_caption, wave_caption = (
+            wrap_text(text, self._small_px, stop - start)
+            for text, (start, stop) in (
+                (plot_tr("similarity by offset"), curve_x),
+                (plot_tr("audio · green: in sync, red: out of sync, grey: not scored"), wave_x),
+            )
+        )
+        curve_top = wave_top = self._verdict_top + (
+            len(self._verdict) * self._line_height + self._margin // 2
+        )
+        captions_px = [self._caption_height(lines) for lines in (curve_caption, wave_caption)]
+        if has_room:
+            curve_top = wave_top = curve_top + max(captions_px)
         else:
-            self._curve = self._wave = (left, right)
-        texts = (self._say("similarity, if the sound is delayed"),
-                 self._say("sound · green: in sync, red: not, grey: not judged"))  # fmt: skip
-        self._captions = [
-            wrapped(text, self._small, end - begin)
-            for text, (begin, end) in zip(texts, (self._curve, self._wave), strict=True)
-        ]
-        above = [self._caption_height(lines) for lines in self._captions]
-        curve_top = wave_top = at + max(above)
-        if not beside:
-            curve_top = at + above[0]
-            wave_top = curve_top + tall + ticks + above[1]
-        self._rows = (curve_top, wave_top), (curve_top + tall, wave_top + tall)
-        height = wave_top + tall + ticks + margin // 2
-        self.height = height + height % 2
-        self._tick_gap = round(0.2 * self._small)
+            curve_top += captions_px[0]
+            wave_top = curve_top + plot_height + self._tick_height + captions_px[1]
+        return (
+            Plot(*curve_x, curve_top, curve_top + plot_height, curve_caption),
+            Plot(*wave_x, wave_top, wave_top + plot_height, wave_caption),
+        )
 
     def _caption_height(self, lines: list[str]) -> int:
-        return (len(lines) - 1) * round(1.4 * self._small) + round(1.6 * self._small)
+        return (len(lines) - 1) * round(1.4 * self._small_px) + round(1.6 * self._small_px)
 
-    # --- what stays
+    # --- what is the same in every frame
 
-    def _drawn_once(self, width: int) -> np.ndarray:
-        panel = np.full((self.height, width, 3), GROUND, np.uint8)
+    def _draw_static(self, width: int) -> np.ndarray:
+        panel = np.full((self.height, width, 3), BACKGROUND, np.uint8)
         for number, line in enumerate(self._verdict):
-            self._write(panel, line, self._margin, self._verdict_top + number * self._line, INK)
-        (curve_top, wave_top), (curve_low, wave_low) = self._rows
-        places = (self._curve, curve_top, curve_low), (self._wave, wave_top, wave_low)
-        for ((left, right), top, low), lines in zip(places, self._captions, strict=True):
-            cv2.rectangle(panel, (left, top), (right, low), PLOT, cv2.FILLED)
-            y = top - self._caption_height(lines)
-            for number, line in enumerate(lines):
-                at = y + number * round(1.4 * self._small)
-                self._write(panel, line, left, at, QUIET, self._small)
-        self._draw_curve(panel)
+            y = self._verdict_top + number * self._line_height
+            self._write(panel, line, self._margin, y, INK)
+        for plot in (self._curve, self._wave):
+            corners = (plot.left, plot.top), (plot.right, plot.bottom)
+            cv2.rectangle(panel, *corners, PLOT_BACKGROUND, cv2.FILLED)
+            first_y = plot.top - self._caption_height(plot.caption)
+            for number, line in enumerate(plot.caption):
+                y = first_y + number * round(1.4 * self._small_px)
+                self._write(panel, line, plot.left, y, QUIET, self._small_px)
+        self._draw_similarity(panel)
         return panel
 
-    def _draw_curve(self, panel: np.ndarray) -> None:
-        curve = self._details["curve"]
-        offsets = curve["offset_ms"]
-        values = np.array(curve["similarity"], float)
-        (left, right), (top, _), (low, _) = self._curve, *self._rows
-        zero = self._offset_x(0)
-        cv2.line(panel, (zero, top), (zero, low), QUIET, 1)
-        for offset in (offsets[0], 0, offsets[-1]):
-            text = f"{offset:+d} ms" if offset else "0"
-            x = self._offset_x(offset) - text_width(text, self._small) // 2
-            x = int(np.clip(x, left, right - text_width(text, self._small)))
-            self._write(panel, text, x, low + self._tick_gap, QUIET, self._small)
+    def _draw_similarity(self, panel: np.ndarray) -> None:
+        offsets_ms = self._details["curve"]["offset_ms"]
+        plot, zero_x = self._curve, self._offset_x(0)
+        cv2.line(panel, (zero_x, plot.top), (zero_x, plot.bottom), QUIET, 1)
+        for offset_ms in (offsets_ms[0], 0, offsets_ms[-1]):
+            text = f"{offset_ms:+d} ms" if offset_ms else "0"
+            self._write_tick(panel, text, self._offset_x(offset_ms), plot)
         if self._details["offset_ms"] is not None:
-            self._mark_offset(panel, self._details["offset_ms"], GOOD, max(1, self._size // 5))
-        if np.isnan(values).all():
-            return
-        lowest, highest = np.nanmin(values), np.nanmax(values)
-        heights = (values - lowest) / max(highest - lowest, 1e-6)
-        gap = round(0.08 * (low - top))
-        places = [
+            line_width = max(1, self._font_px // 5)
+            self._draw_offset_line(panel, self._details["offset_ms"], GOOD, line_width)
+        for start, end in pairwise(self._curve_points()):
+            if start and end:
+                cv2.line(panel, start, end, CURVE, max(1, self._font_px // 7), cv2.LINE_AA)
+
+    def _curve_points(self) -> list[tuple[int, int] | None]:
+        """The similarity of each offset in pixels x, y; None where there is none."""
+        offsets_ms = self._details["curve"]["offset_ms"]
+        similarity = np.array(self._details["curve"]["similarity"], float)
+        if np.isnan(similarity).all():
+            return []
+        lowest, highest = np.nanmin(similarity), np.nanmax(similarity)
+        heights = (similarity - lowest) / max(highest - lowest, 1e-6)
+        top, bottom = self._curve.top, self._curve.bottom
+        padding = round(0.08 * (bottom - top))
+        return [
             None if np.isnan(height) else
-            (self._offset_x(offset), round(low - gap - height * (low - top - 2 * gap)))
-            for offset, height in zip(offsets, heights, strict=True)
+            (self._offset_x(offset_ms),
+             round(bottom - padding - height * (bottom - top - 2 * padding)))
+            for offset_ms, height in zip(offsets_ms, heights, strict=True)
         ]  # fmt: skip
-        for one, other in pairwise(places):
-            if one and other:
-                cv2.line(panel, one, other, CURVE, max(1, self._size // 7), cv2.LINE_AA)
 
     def _offset_x(self, offset_ms: float) -> int:
-        offsets = self._details["curve"]["offset_ms"]
-        left, right = self._curve
-        part = (offset_ms - offsets[0]) / max(offsets[-1] - offsets[0], 1)
-        return round(left + float(np.clip(part, 0, 1)) * (right - left))
+        offsets_ms = self._details["curve"]["offset_ms"]
+        share = (offset_ms - offsets_ms[0]) / max(offsets_ms[-1] - offsets_ms[0], 1)
+        left, right = self._curve.left, self._curve.right
+        return round(left + float(np.clip(share, 0, 1)) * (right - left))
 
-    def _mark_offset(self, panel: np.ndarray, offset_ms: float, colour: tuple, thick: int) -> None:
+    def _draw_offset_line(
+        self, panel: np.ndarray, offset_ms: float, colour: Colour, line_width: int
+    ) -> None:
         x = self._offset_x(offset_ms)
-        cv2.line(panel, (x, self._rows[0][0]), (x, self._rows[1][0]), colour, thick)
+        cv2.line(panel, (x, self._curve.top), (x, self._curve.bottom), colour, line_width)
 
-    # --- what changes with the page, and with the picture
+    # --- what changes with the page, and with the frame
 
     def _turn_page(self) -> None:
+        """Draw the waveform of the next ``PAGE_S`` seconds, and the times under it."""
         self._page_number += 1
-        (left, right), (_, top), (_, low) = self._wave, *self._rows
-        page = self._still.copy()
-        columns = list(islice(self._columns, right - left))
-        loudest = max([0.02, *(abs(side) for pair in columns for side in pair)])
-        middle, half = (top + low) / 2, 0.46 * (low - top)
-        begin = self._page_number * self._page_s
-        for x, (deepest, highest) in enumerate(columns):
-            colour = score_colour(self.score_at(begin + x * self._page_s / (right - left)))
-            ends = (round(middle - half * value / loudest) for value in (highest, deepest))
-            high, deep = ends
-            cv2.line(page, (left + x, high), (left + x, deep), colour, 1)
-        # Times of hours are long: fewer of them stand below a narrow sound.
-        widest = text_width(clock(begin + self._page_s), self._small)
-        fit = max(1, (right - left) / (1.5 * widest + self._small // 5))
-        step = next((s for s in (1, 2, 5, 10) if s >= self._page_s / min(5, fit)), PAGE_S)
-        for second in range(0, int(self._page_s) + 1, step):
-            x = round(left + second / self._page_s * (right - left))
-            text = clock(begin + second)
-            cv2.line(page, (x, low - self._size // 3), (x, low), QUIET, 1)
-            wide = text_width(text, self._small)
-            x = int(np.clip(x - wide // 2, left, right - wide))
-            self._write(page, text, x, low + self._tick_gap, QUIET, self._small)
-        self._page = page
+        self._page, plot = self._static.copy(), self._wave
+        start_s = self._page_number * self._page_s
+        n_columns = plot.right - plot.left
+        columns = list(islice(self._columns, n_columns))
+        loudest = max([0.02, *(abs(value) for column in columns for value in column)])
+        middle, half = (plot.top + plot.bottom) / 2, 0.46 * (plot.bottom - plot.top)
+        for index, (lowest, highest) in enumerate(columns):
+            colour = score_colour(self.score_at(start_s + index * self._page_s / n_columns))
+            top, bottom = (round(middle - half * value / loudest) for value in (highest, lowest))
+            x = plot.left + index
+            cv2.line(self._page, (x, top), (x, bottom), colour, 1)
+        self._draw_times(start_s)
 
-    def _draw_numbers(self, panel: np.ndarray, at_s: float) -> None:
-        score, offset = self.score_at(at_s), self.offset_at(at_s)
+    def _draw_times(self, start_s: float) -> None:
+        plot, width = self._wave, self._wave.right - self._wave.left
+        # Times of hours are long: fewer of them fit below a narrow waveform.
+        widest = text_width(clock(start_s + self._page_s), self._small_px)
+        n_fitting = max(1, width / (1.5 * widest + self._small_px // 5))
+        min_interval_s = self._page_s / min(5, n_fitting)
+        interval_s = next((tick_s for tick_s in TICKS_S if tick_s >= min_interval_s), PAGE_S)
+        for second in range(0, int(self._page_s) + 1, interval_s):
+            x = round(plot.left + second / self._page_s * width)
+            tick_top = plot.bottom - self._font_px // 3
+            cv2.line(self._page, (x, tick_top), (x, plot.bottom), QUIET, 1)
+            self._write_tick(self._page, clock(start_s + second), x, plot)
+
+    def _draw_numbers(self, panel: np.ndarray, time_s: float) -> None:
+        score, offset_ms = self.score_at(time_s), self.offset_at(time_s)
         x, y = self._margin, self._margin // 2
-        self._put(panel, text_drawn(clock(at_s, True), self._size, INK, GROUND), x, y)
+        time = render_text(clock(time_s, hundredths=True), self._font_px, INK, BACKGROUND)
+        self._paste(panel, time, x, y)
         numbers = (
             (self._score_text(score), score_colour(score)),
-            (self._offset_text(offset), QUIET if offset is None else HERE),
+            (self._offset_text(offset_ms), QUIET if offset_ms is None else CURRENT),
         )
-        for (text, colour), wide, above in zip(numbers, self._widest, self._lines, strict=False):
-            if self._beside:
-                x += wide
+        for index, (text, colour) in enumerate(numbers):
+            if self._in_one_row:
+                x += self._number_widths[index]
                 self._write(panel, text, x, y, colour)
                 continue
-            y += above * self._line
-            for number, line in enumerate(wrapped(text, self._size, self._inner)):
-                self._write(panel, line, x, y + number * self._line, colour)
-
-    def _score_text(self, score: float | None) -> str:
-        shown = "–" if score is None else score_shown(score)
-        return self._say("score of this second {score}", score=shown)
-
-    def _offset_text(self, offset_ms: float | None) -> str:
-        shown = "–" if offset_ms is None else f"{offset_ms:+.0f}\N{NO-BREAK SPACE}ms"
-        return self._say("offset around here {offset}", offset=shown)
-
-    def _write(self, panel, text: str, x: int, y: int, colour: tuple, size: int = 0) -> None:
-        self._put(panel, text_picture(text, size or self._size, colour, GROUND), x, y)
+            y += self._number_lines[index] * self._line_height
+            for number, line in enumerate(wrap_text(text, self._font_px, self._text_width)):
+                self._write(panel, line, x, y + number * self._line_height, colour)
 
     @staticmethod
-    def _put(panel: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
+    def _score_text(score: float | None) -> str:
+        return plot_tr("score of this second {score}", score=format_score(score))
+
+    @staticmethod
+    def _offset_text(offset_ms: float | None) -> str:
+        offset = "–" if offset_ms is None else f"{offset_ms:+.0f}\N{NO-BREAK SPACE}ms"
+        return plot_tr("local offset {offset}", offset=offset)
+
+    def _write_tick(self, panel: np.ndarray, text: str, x: int, plot: Plot) -> None:
+        """Text centred under a position of a plot's axis, within the plot's width."""
+        width = text_width(text, self._small_px)
+        x = int(np.clip(x - width // 2, plot.left, plot.right - width))
+        self._write(panel, text, x, plot.bottom + self._tick_gap, QUIET, self._small_px)
+
+    def _write(
+        self, panel: np.ndarray, text: str, x: int, y: int, colour: Colour, font_px: int = 0
+    ) -> None:
+        line = render_text_cached(text, font_px or self._font_px, colour, BACKGROUND)
+        self._paste(panel, line, x, y)
+
+    @staticmethod
+    def _paste(panel: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
         patch = patch[: max(0, panel.shape[0] - y), : max(0, panel.shape[1] - x)]
         panel[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
 
 
-def clock(second: float, fine: bool = False) -> str:
-    """0:07, 12:34 or 1:02:03; ``fine``: with hundredths."""
-    minutes, rest = divmod(second, 60)
+def clock(seconds: float, hundredths: bool = False) -> str:
+    """A time such as 0:07, 12:34 or 1:02:03; with hundredths 0:07.25."""
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
-    seconds = f"{int(rest * 100) / 100:05.2f}" if fine else f"{int(rest):02d}"
-    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
+    text = f"{int(seconds * 100) / 100:05.2f}" if hundredths else f"{int(seconds):02d}"
+    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"

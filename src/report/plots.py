@@ -1,6 +1,6 @@
-"""What a result looks like: its curve, its offsets and scores over time, and its sound, drawn.
+"""The plots of a result: similarity by offset, offset and score over time, and the waveform.
 
-The same drawings make the picture of ``--plot`` and those of the report.
+The same functions draw the image of ``--plot`` and those of the report.
 """
 
 from itertools import islice
@@ -11,98 +11,100 @@ import numpy as np
 from ..core.constants import SAMPLE_RATE
 from ..media.reader import stream_audio
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
-from ..plotting.fonts import drawable, sayer
-from ..plotting.waveform import sound_columns
-from ..scoring.verdict import capped_probability
+from ..plotting.fonts import can_draw_language, plot_tr
+from ..plotting.waveform import waveform_columns
+from ..scoring.verdict import format_score
 
-SOUND_COLUMNS = 1200
+WAVEFORM_COLUMNS = 1200
+MIN_DURATION_S = 0.2  # of a time axis
 
 
 def plot_result(score: float | None, details: dict, path: str | Path) -> None:
-    """Draw the similarity over offsets, the offset over time, the score of each second and the
-    sound as a PNG.
+    """Write all plots of a result as one PNG.
 
     Args:
         score, details: what ``LipSyncInference.compute_sync_score`` returned.
-        path: the picture to write.
+        path: the image to write.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
-    say = sayer()
-    figure, (top, course, middle, low) = new_figure(9, 9.5, (3, 1.6, 1.2, 1.2))
-    shown = say("undetermined") if score is None else score_shown(score)
-    words = details["verdict"] if drawable() else plain_verdict(details)
-    figure.suptitle(f"{say('sync score')} {shown} · {words}", fontsize=13, color=INK)
-    draw_curve(top, details)
-    draw_course(course, details)
-    draw_seconds(middle, details)
-    draw_sound(low, details)
-    for axis in (course, middle):
+    figure, axes = new_figure(9, 9.5, (3, 1.6, 1.2, 1.2))
+    similarity_axis, offset_axis, score_axis, waveform_axis = axes
+    score_text = plot_tr("undetermined") if score is None else format_score(score)
+    verdict = details["verdict"] if can_draw_language() else short_verdict(details)
+    figure.suptitle(f"{plot_tr('sync score')} {score_text} · {verdict}", fontsize=13, color=INK)
+    draw_similarity(similarity_axis, details)
+    draw_offsets(offset_axis, details)
+    draw_scores(score_axis, details)
+    draw_waveform(waveform_axis, details)
+    for axis in (offset_axis, score_axis):
         axis.set_xlabel("")
     save_figure(figure, path)
 
 
-def draw_curve(axis, details: dict) -> None:
-    """The similarity over offsets, with the one found."""
-    say = sayer()
-    offsets = np.array(details["curve"]["offset_ms"])
-    values = np.array(details["curve"]["similarity"], float)  # None becomes NaN
-    axis.plot(offsets, values, color=INK, linewidth=2)
+def draw_similarity(axis, details: dict) -> None:
+    """The similarity by offset, and the measured offset."""
+    offsets_ms = np.array(details["curve"]["offset_ms"])
+    similarity = np.array(details["curve"]["similarity"], float)  # None becomes NaN
+    axis.plot(offsets_ms, similarity, color=INK, linewidth=2)
     axis.axvline(0, color=QUIET, linestyle=":", linewidth=1)
-    if details["offset_ms"] is not None:
-        at = details["offset_ms"]
-        axis.axvline(at, color=GOOD, linewidth=1.5)
+    offset_ms = details["offset_ms"]
+    if offset_ms is not None:
+        axis.axvline(offset_ms, color=GOOD, linewidth=1.5)
         axis.annotate(
-            f"{at:+.0f} ms", (at, 1), xycoords=("data", "axes fraction"), xytext=(6, -14),
-            textcoords="offset points", color=GOOD, fontsize=12,
+            f"{offset_ms:+.0f} ms", (offset_ms, 1), xycoords=("data", "axes fraction"),
+            xytext=(6, -14), textcoords="offset points", color=GOOD, fontsize=12,
         )  # fmt: skip
-    axis.set_xlabel(say("offset: the sound delayed by … ms (> 0: the sound leads)"))
-    axis.set_ylabel(say("similarity of mouth and sound"))
+    axis.set_xlabel(plot_tr("offset in ms (> 0: the audio leads and must be delayed)"))
+    axis.set_ylabel(plot_tr("similarity of lips and audio"))
 
 
-def draw_course(axis, details: dict) -> None:
-    """The offset over time: what stretches show by themselves, and the course that was found."""
-    say = sayer()
-    pieces = (details["timeline"] or {"pieces": []})["pieces"]
-    for piece in pieces:
+def draw_offsets(axis, details: dict) -> None:
+    """The offset over time: what spans measure on their own, and the timeline of the whole."""
+    segments = (details["timeline"] or {"pieces": []})["pieces"]
+    for segment in segments:
         axis.plot(
-            [piece["start_s"], piece["end_s"]], [piece["offset_ms"], piece["end_offset_ms"]],
+            [segment["start_s"], segment["end_s"]],
+            [segment["offset_ms"], segment["end_offset_ms"]],
             color=GOOD, linewidth=2,
         )  # fmt: skip
-    shown = [stretch for stretch in details["offsets"] if stretch["offset_ms"] is not None]
-    places = np.array([(each["time_s"], each["offset_ms"]) for each in shown]).reshape(-1, 2)
-    sure = np.array([stretch["probability"] or 0 for stretch in shown])
-    believed = [abs(offset) for offset in places[sure > 0.5, 1]]
-    believed += [abs(piece[end]) for piece in pieces for end in ("offset_ms", "end_offset_ms")]
-    # Where nothing is believed, all are shown: how far they scatter says why.
-    most = max(100.0, 1.4 * max(believed or np.abs(places[:, 1]), default=0))
-    axis.set_ylim(-most, most)
-    # The surer, the darker: what is likely wrong is there, but does not catch the eye. Nor does it
-    # make the rest small: what lies beyond the axis is a triangle at its edge.
-    strength, beyond = 0.12 + 0.88 * sure**2, np.abs(places[:, 1]) > 0.97 * most
-    for marker, which in (
-        ("o", ~beyond), ("^", beyond & (places[:, 1] > 0)), ("v", beyond & (places[:, 1] < 0)),
-    ):  # fmt: skip
-        if which.any():
-            at, offset = places[which].T
+    spans = [span for span in details["offsets"] if span["offset_ms"] is not None]
+    times_s = np.array([span["time_s"] for span in spans], float)
+    offsets_ms = np.array([span["offset_ms"] for span in spans], float)
+    probability = np.array([span["probability"] or 0 for span in spans], float)
+    # The axis fits what is reliable; where nothing is, everything: its scatter says why.
+    reliable_ms = [*offsets_ms[probability > 0.5]]
+    reliable_ms += [segment[key] for segment in segments for key in ("offset_ms", "end_offset_ms")]
+    largest_ms = np.abs(reliable_ms or offsets_ms).max(initial=0)
+    limit_ms = max(100.0, 1.4 * largest_ms)
+    axis.set_ylim(-limit_ms, limit_ms)
+    # The more certain, the darker: what is likely wrong is there, but does not catch the eye. What
+    # lies beyond the axis is a triangle at its edge.
+    alpha, is_outside = 0.12 + 0.88 * probability**2, np.abs(offsets_ms) > 0.97 * limit_ms
+    drawn_ms = np.clip(offsets_ms, -0.94 * limit_ms, 0.94 * limit_ms)
+    for marker, selected in (
+        ("o", ~is_outside),
+        ("^", is_outside & (offsets_ms > 0)),
+        ("v", is_outside & (offsets_ms < 0)),
+    ):
+        if selected.any():
             axis.scatter(
-                at, np.clip(offset, -0.94 * most, 0.94 * most), s=28, color=INK,
-                alpha=strength[which], linewidth=0, zorder=3, marker=marker,
+                times_s[selected], drawn_ms[selected], s=28, color=INK, alpha=alpha[selected],
+                linewidth=0, zorder=3, marker=marker,
             )  # fmt: skip
     axis.axhline(0, color=QUIET, linestyle=":", linewidth=1)
-    _in_time(axis, details)
-    axis.set_ylabel(say("offset in ms"))
+    _set_time_axis(axis, details)
+    axis.set_ylabel(plot_tr("offset in ms"))
 
 
-def draw_seconds(axis, details: dict) -> None:
+def draw_scores(axis, details: dict) -> None:
     """The score of each second; where there is none, grey."""
     from matplotlib.collections import PolyCollection
 
-    say = sayer()
     scores = details["per_second"]
-    judged = [second for second, value in enumerate(scores) if value is not None]
-    left_out = [second for second, value in enumerate(scores) if value is None]
+    scored = [second for second, score in enumerate(scores) if score is not None]
+    not_scored = [second for second, score in enumerate(scores) if score is None]
 
     def bars(seconds: list[int], heights: list[float], gap: float) -> list:
         return [
@@ -110,50 +112,43 @@ def draw_seconds(axis, details: dict) -> None:
             for s, height in zip(seconds, heights, strict=True)
         ]
 
-    heights = [max(scores[second], 0.02) for second in judged]  # a score of 0 shall be seen, too
-    colours = [GOOD if scores[second] >= 0.5 else POOR for second in judged]
-    gap = 0.05 if len(scores) <= 120 else 0.0  # in a long film gaps would be all one sees
-    # One drawing of all bars: an hour has thousands.
-    axis.add_collection(PolyCollection(bars(judged, heights, gap), facecolors=colours))
-    grey = bars(left_out, [1.0] * len(left_out), 0.0)
+    heights = [max(scores[second], 0.02) for second in scored]  # a score of 0 is visible, too
+    colours = [GOOD if scores[second] >= 0.5 else POOR for second in scored]
+    gap = 0.05 if len(scores) <= 120 else 0.0  # of a long video only the gaps would be visible
+    # One collection for all bars: an hour has thousands.
+    axis.add_collection(PolyCollection(bars(scored, heights, gap), facecolors=colours))
+    grey = bars(not_scored, [1.0] * len(not_scored), 0.0)
     axis.add_collection(PolyCollection(grey, facecolors=QUIET, alpha=0.25, linewidth=0))
     axis.set_ylim(0, 1)
-    _in_time(axis, details)
-    axis.set_ylabel(say("score by second"))
+    _set_time_axis(axis, details)
+    axis.set_ylabel(plot_tr("score per second"))
 
 
-def draw_sound(axis, details: dict) -> None:
-    """The sound as it was given."""
-    say = sayer()
-    length_s = max(details["duration_s"], 0.2)
-    per_column = max(1.0, length_s * SAMPLE_RATE / SOUND_COLUMNS)
-    # Of a sound that is longer than the picture, what is drawn.
-    sound = sound_columns(stream_audio(details["audio"]), per_column)
-    columns = list(islice(sound, SOUND_COLUMNS + 1))
-    low, high = np.array(columns).reshape(-1, 2).T
-    at = np.arange(len(columns)) * per_column / SAMPLE_RATE
-    axis.fill_between(at, low, high, color=INK, step="post", linewidth=0.4)
-    _in_time(axis, details)
-    axis.set_ylabel(say("sound"))
+def draw_waveform(axis, details: dict) -> None:
+    """The audio as given."""
+    duration_s = max(details["duration_s"], MIN_DURATION_S)
+    samples_per_column = max(1.0, duration_s * SAMPLE_RATE / WAVEFORM_COLUMNS)
+    # Audio that is longer than the video is read only as far as it is drawn.
+    columns = waveform_columns(stream_audio(details["audio"]), samples_per_column)
+    low, high = np.array(list(islice(columns, WAVEFORM_COLUMNS + 1))).reshape(-1, 2).T
+    times_s = np.arange(len(low)) * samples_per_column / SAMPLE_RATE
+    axis.fill_between(times_s, low, high, color=INK, step="post", linewidth=0.4)
+    _set_time_axis(axis, details)
+    axis.set_ylabel(plot_tr("audio"))
 
 
-def _in_time(axis, details: dict) -> None:
-    axis.set_xlim(0, max(details["duration_s"], 0.2))
-    axis.set_xlabel(sayer()("time in s"))
+def _set_time_axis(axis, details: dict) -> None:
+    axis.set_xlim(0, max(details["duration_s"], MIN_DURATION_S))
+    axis.set_xlabel(plot_tr("time in s"))
 
 
-def score_shown(score: float) -> str:
-    """A score in two digits, never rounded up to certainty."""
-    return f"{capped_probability(score):.2f}"
-
-
-def plain_verdict(details: dict) -> str:
-    """The verdict in English letters, for pictures where no font has those of the language."""
+def short_verdict(details: dict) -> str:
+    """The verdict in few English words, for plots where no font has the user's language."""
     if details["offset_ms"] is None:
         return "undetermined"
     timeline = details["timeline"] or {"kind": "constant"}
     if timeline["kind"] == "drift":
         return f"drift {timeline['drift_ppm']:+.0f} ppm"
     if timeline["kind"] == "jumps":
-        return f"jumps, {len(timeline['pieces'])} pieces"
+        return f"jumps, {len(timeline['pieces'])} segments"
     return f"offset {details['offset_ms']:+.0f} ms"

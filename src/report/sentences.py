@@ -1,169 +1,187 @@
-"""A result in plain sentences, for people who do not know the field."""
+"""A result in plain sentences, for people who do not know the field, in the language asked for."""
 
-import re
 import shlex
 from pathlib import Path
 
-from ..core.constants import FRAME_MS
+from ..core.constants import FPS, FRAME_MS
 from ..core.files import display_path
-from ..i18n.messages import tr
-from ..scoring.result import MOST_FRAMES
+from ..i18n.messages import tr, use_language
+from ..scoring.offset_result import DriftOutOfRange, DriftTooFast, Reason
+from ..scoring.result import SyncResult
+from ..scoring.result_builder import MAX_OFFSET_FRAMES
 from ..scoring.verdict import ACCEPTABLE_MS, DETECTABLE_MS, IN_SYNC_MS, capped_probability, worst_ms
+from ..scoring.words import reason_text
 
-SURE, LIKELY = 0.95, 0.8  # chances from which an offset is called so
-
-
-def headline(details: dict) -> str:
-    """What is wrong, in one sentence."""
-    if details["undetermined"]:
-        return tr("It could not be determined whether picture and sound belong together.")
-    if details["offset_probability"] < LIKELY:
-        return tr("Not sure, but likely: {text}", text=_wrong(details))
-    return _wrong(details)
+VERY_CERTAIN, FAIRLY_CERTAIN = 0.95, 0.8  # probabilities from which an offset is called so
 
 
-def _wrong(details: dict) -> str:
-    offset, timeline = details["offset_ms"], details["timeline"]
-    if timeline and timeline["kind"] == "drift":
-        return tr("Picture and sound drift apart.")
-    if timeline and timeline["kind"] == "jumps":
-        return tr("The sound jumps: its offset changes within the film.")
-    if abs(offset) < IN_SYNC_MS:
-        return tr("Picture and sound are in sync.")
-    if offset > 0:
-        return tr("The sound comes {ms:.0f} ms too early.", ms=offset)
-    return tr("The sound comes {ms:.0f} ms too late.", ms=-offset)
+def headline(result: SyncResult, language: str | None = None) -> str:
+    """The result in one sentence.
+
+    Args:
+        language: such as ``"zh_CN"``; None: the user's.
+    """
+    with use_language(language):
+        if result.undetermined:
+            return tr("Sync could not be determined.")
+        if result.offset_probability < FAIRLY_CERTAIN:
+            return tr("Not certain, but likely: {text}", text=_headline(result))
+        return _headline(result)
 
 
-def sentences(score: float | None, details: dict) -> list[tuple[str, str]]:
-    """(question, answer) each: what is wrong, does one notice it, how sure is it, what to do."""
-    if details["undetermined"]:
+def _headline(result: SyncResult) -> str:
+    offset_ms = result.offset_ms
+    if result.timeline.kind == "drift":
+        return tr("Audio and video drift apart.")
+    if result.timeline.kind == "jumps":
+        return tr("The audio offset jumps within the video.")
+    if abs(offset_ms) < IN_SYNC_MS:
+        return tr("Audio and video are in sync.")
+    if offset_ms > 0:
+        return tr("Audio is {ms:.0f} ms early.", ms=offset_ms)
+    return tr("Audio is {ms:.0f} ms late.", ms=-offset_ms)
+
+
+def sentences(result: SyncResult, language: str | None = None) -> list[tuple[str, str]]:
+    """(heading, sentences) each: the result, whether viewers notice it, how certain it is, and
+    what to do.
+
+    Args:
+        language: such as ``"zh_CN"``; None: the user's.
+    """
+    with use_language(language):
+        if result.undetermined:
+            return [
+                (tr("Why?"), _sentence(reason_text(result.reason))),
+                (tr("What to do"), _advice_undetermined(result)),
+            ]
         return [
-            (tr("Why?"), _sentence(details["undetermined"])),
-            (tr("What to do"), _advice_undetermined(details)),
+            (tr("Result"), _offset(result)),
+            (tr("Noticeable?"), _noticeable(result)),
+            (tr("How certain is this?"), _certainty(result)),
+            (tr("What to do"), _advice(result)),
         ]
-    return [
-        (tr("What was found"), _found(details)),
-        (tr("Does one notice it?"), _noticed(details)),
-        (tr("How sure is that?"), _sure(score, details)),
-        (tr("What to do"), _advice(details)),
-    ]
 
 
-def _found(details: dict) -> str:
-    offset, timeline = details["offset_ms"], details["timeline"]
-    if timeline and timeline["kind"] == "drift":
-        piece = timeline["pieces"][0]
+def _offset(result: SyncResult) -> str:
+    offset_ms, timeline = result.offset_ms, result.timeline
+    if timeline.kind == "drift":
+        segment = timeline.segments[0]
         return tr(
-            "The sound runs at another speed than the picture: by {ppm:+.0f} parts in a million. "
-            "At the start it is {first}, at the end {last}.",
-            ppm=timeline["drift_ppm"], first=_moved(piece["offset_ms"]),
-            last=_moved(piece["end_offset_ms"]),
+            "Audio and video run at different speeds ({ppm:+.0f} ppm). Audio is {first} at the "
+            "start and {last} at the end.",
+            ppm=timeline.drift_ppm, first=_early_or_late(segment.offset_ms),
+            last=_early_or_late(segment.end_offset_ms),
         )  # fmt: skip
-    if timeline and timeline["kind"] == "jumps":
+    if timeline.kind == "jumps":
         parts = [
-            tr("from {first:.1f} to {last:.1f} s it is {moved}",
-               first=piece["start_s"], last=piece["end_s"], moved=_moved(piece["offset_ms"]))
-            for piece in timeline["pieces"]
+            tr("{moved} from {first:.1f} to {last:.1f} s",
+               first=segment.start_s, last=segment.end_s, moved=_early_or_late(segment.offset_ms))
+            for segment in timeline.segments
         ]  # fmt: skip
-        return tr("Something was cut or is missing: {parts}.", parts=tr("; ").join(parts))
-    if abs(offset) < IN_SYNC_MS:
-        return tr("The lips and the sound move together: {ms:.0f} ms apart, less than one picture "
-                  "of {frame} ms.", ms=abs(offset), frame=FRAME_MS)  # fmt: skip
-    return tr(
-        "What one hears is {moved} against what the lips say, about {n:.1f} pictures at 25 a "
-        "second.", moved=_moved(offset), n=abs(offset) / FRAME_MS,
-    )  # fmt: skip
+        return tr("Audio or video was cut, or part of it is missing. Audio is {parts}.",
+                  parts=tr("; ").join(parts))  # fmt: skip
+    if abs(offset_ms) < IN_SYNC_MS:
+        return tr("Lips and audio are {ms:.0f} ms apart, less than one frame ({frame} ms).",
+                  ms=abs(offset_ms), frame=FRAME_MS)  # fmt: skip
+    values = {"ms": abs(offset_ms), "n": abs(round(offset_ms)) / FRAME_MS, "fps": FPS}
+    if offset_ms > 0:
+        return tr("The audio leads the lips by {ms:.0f} ms ({n:.1f} frames at {fps} fps).",
+                  **values)  # fmt: skip
+    return tr("The audio lags the lips by {ms:.0f} ms ({n:.1f} frames at {fps} fps).", **values)
 
 
-def _moved(offset_ms: float) -> str:
+def _early_or_late(offset_ms: float) -> str:
     if round(offset_ms) == 0:
-        return tr("in time")
+        return tr("in sync")
     if offset_ms > 0:
         return tr("{ms:.0f} ms early", ms=offset_ms)
     return tr("{ms:.0f} ms late", ms=-offset_ms)
 
 
-def _noticed(details: dict) -> str:
-    early = worst_ms(details["offset_ms"], details["timeline"]) > 0
+def _noticeable(result: SyncResult) -> str:
+    leads = worst_ms(result.offset_ms, result.timeline) > 0
     limits = {
-        "noticed": abs(DETECTABLE_MS[early]), "accepted": abs(ACCEPTABLE_MS[early]),
-        "kind": tr("early sound") if early else tr("late sound"),
+        "noticed": abs(DETECTABLE_MS[leads]), "accepted": abs(ACCEPTABLE_MS[leads]),
+        "kind": tr("early audio") if leads else tr("late audio"),
     }  # fmt: skip
     answer = {
-        "undetectable": tr("No: so little is not noticed."),
-        "detectable": tr("Yes, by attentive viewers, but it is still accepted."),
-        "unacceptable": tr("Yes: viewers find so much disturbing."),
-    }[details["bt1359"]]
+        "undetectable": tr("No, too small to notice."),
+        "detectable": tr("Yes, to attentive viewers; still acceptable."),
+        "unacceptable": tr("Yes; not acceptable to viewers."),
+    }[result.bt1359]
     return tr(
-        "{answer} By ITU-R BT.1359, {kind} is noticed from {noticed} ms and no longer accepted "
-        "from {accepted} ms.", answer=answer, **limits,
+        "{answer} By ITU-R BT.1359, {kind} is noticeable from {noticed} ms and not acceptable from "
+        "{accepted} ms.", answer=answer, **limits,
     )  # fmt: skip
 
 
-def _sure(score: float | None, details: dict) -> str:
-    chance = details["offset_probability"]
-    word = tr("Very sure") if chance >= SURE else tr("Rather sure") if chance >= LIKELY else None
+def _certainty(result: SyncResult) -> str:
+    probability = result.offset_probability
+    if probability >= VERY_CERTAIN:
+        word = tr("Very certain")
+    elif probability >= FAIRLY_CERTAIN:
+        word = tr("Fairly certain")
+    else:
+        word = tr("Uncertain, check by eye")
     return tr(
-        "{word}: of results with this much evidence, {chance:.0%} are right to within one picture "
-        "(±{frame} ms). The chance that the pair is in sync as it is: {score:.0%}.",
-        word=word or tr("Not sure, check it by eye"), chance=capped_probability(chance),
-        frame=FRAME_MS, score=capped_probability(score),
+        "{word}: {chance:.0%} of results with this much evidence are correct to within one frame "
+        "(±{frame} ms). Probability that the pair is in sync as given: {score:.0%}.",
+        word=word, chance=capped_probability(probability), frame=FRAME_MS,
+        score=capped_probability(result.score),
     )  # fmt: skip
 
 
-def _advice(details: dict) -> str:
-    offset, timeline = details["offset_ms"], details["timeline"]
-    constant = not timeline or timeline["kind"] == "constant"
-    if constant and abs(offset) < IN_SYNC_MS:
-        return tr("Nothing needs to be done.")
-    if constant and details["bt1359"] == "undetectable":
-        return tr("It may stay so. To mend it all the same, use the command below.")
-    if not constant:
-        return tr("Have the sound mended along its course with the command below.")
-    if offset > 0:
-        return tr("Delay the sound by {ms:.0f} ms; the command below does it.", ms=offset)
-    return tr("Advance the sound by {ms:.0f} ms; the command below does it.", ms=-offset)
+def _advice(result: SyncResult) -> str:
+    offset_ms = result.offset_ms
+    if result.timeline.kind != "constant":
+        return tr("Run the command below to correct it over time.")
+    if abs(offset_ms) < IN_SYNC_MS:
+        return tr("No correction is needed.")
+    if result.bt1359 == "undetectable":
+        return tr("No correction is needed. To correct it anyway, run the command below.")
+    if offset_ms > 0:
+        return tr("Delay the audio by {ms:.0f} ms: run the command below.", ms=offset_ms)
+    return tr("Advance the audio by {ms:.0f} ms: run the command below.", ms=-offset_ms)
 
 
-def correction_command(details: dict) -> str | None:
-    """What one types to mend the pair; None where there is nothing to mend."""
-    kind = (details["timeline"] or {"kind": "constant"})["kind"]
-    if details["undetermined"] or (kind == "constant" and abs(details["offset_ms"]) < IN_SYNC_MS):
+def correction_command(result: SyncResult) -> str | None:
+    """The command that corrects the pair; None where there is nothing to correct."""
+    if result.undetermined:
         return None
-    model = str(display_path(Path(details["model"]["file"])))
-    parts = ["python", "src/inference.py", "--checkpoint", model, "--video", details["video"]]
-    if details["audio"] != details["video"]:
-        parts += ["--audio", details["audio"]]
+    if result.timeline.kind == "constant" and abs(result.offset_ms) < IN_SYNC_MS:
+        return None
+    model = str(display_path(Path(result.model.file)))
+    parts = ["python", "src/inference.py", "--checkpoint", model, "--video", result.video]
+    if result.audio != result.video:
+        parts += ["--audio", result.audio]
     return shlex.join(parts)
 
 
-def _advice_undetermined(details: dict) -> str:
-    status, reach_ms = details["status"], max(details["curve"]["offset_ms"])
-    if status == "edge":
-        return _advice_edge(details["undetermined"], reach_ms // FRAME_MS)
+def _advice_undetermined(result: SyncResult) -> str:
+    if result.status == "edge":
+        return _advice_edge(result.reason, max(result.curve.offset_ms) // FRAME_MS)
     return {
-        "no_speech": tr(
-            "Name a stretch in which somebody whose face is seen speaks, or see whether the right "
-            "sound was given."
-        ),
-        "too_short": tr(
-            "Give a longer piece: some seconds of speech with the face in the picture."
-        ),
-        "weak": tr(
-            "See whether the sound is of this take (a dubbing or a voice-over has no offset), or "
-            "give a longer piece."
-        ),
-    }[status]
+        "no_speech": tr("Use a clip in which a visible person speaks, or check that the right "
+                        "audio is given."),
+        "too_short": tr("Use a longer clip: a few seconds of speech with the face visible."),
+        "weak": tr("Check that the audio is from this take (dubbing and voice-over have no "
+                   "offset), or use a longer clip."),
+    }[result.status]  # fmt: skip
 
 
-def _advice_edge(why: str, reach_frames: int) -> str:
-    """What is said of a drift names a number of frames; else twice as many are worth a try."""
-    named = re.search(r"inference\.max_offset_frames=(\d+)", why)
-    frames = int(named[1]) if named else min(2 * reach_frames, MOST_FRAMES)
-    if frames <= reach_frames or "max_offset_frames" not in why:
-        return tr("Cut the video into parts, or see whether the sound is of this take.")
-    return tr("Let it look further: --set inference.max_offset_frames={frames}", frames=frames)
+def _advice_edge(reason: Reason, searched_frames: int) -> str:
+    """A drift says how wide a range takes it in; else twice the range is worth a try."""
+    match reason:
+        case DriftOutOfRange():
+            frames = reason.max_offset_frames
+        case DriftTooFast():
+            frames = None
+        case _:
+            frames = min(2 * searched_frames, MAX_OFFSET_FRAMES)
+    if frames is None or frames <= searched_frames:
+        return tr("Split the video, or check that the audio is from this take.")
+    return tr("Widen the search range: --set inference.max_offset_frames={frames}", frames=frames)
 
 
 def _sentence(text: str) -> str:

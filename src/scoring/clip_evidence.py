@@ -1,101 +1,128 @@
-"""A followed face and its audio -> the evidence for every offset."""
+"""Face tracks and audio of a clip -> the evidence for every offset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
+from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from ..models.embedding import (
     CHUNK,
-    _audio_parts,
-    _bands,
-    _brightness,
-    _video_part,
+    compute_bands,
     embed_audio,
+    embed_audio_chunks,
     embed_video,
+    embed_video_chunk,
+    measure_brightness,
+    measure_spectrum,
 )
-from ..models.normalization import deviation_of, levelled_bands, speech_steps
+from ..models.normalization import normalise_bands
 from ..models.sync_model import SyncModel
 from ..preprocessing.clip_features import ClipFeatures
 from .evidence import Evidence, compare
 
 
-@torch.inference_mode()
-def evidence_of_faces(
-    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = no_progress
-) -> list[Evidence]:
-    """Compare every face of a clip with the clip's sound, piece by piece along time.
-
-    Each face is compared with the sound of the whole clip, for a shot may be shorter than the
-    offset is long. Brightness is normalised over a track, loudness over the clip. Of crops, MFCC
-    and embeddings a few seconds are held at a time; what stays is the evidence, 5 bytes for each
-    frame, face and offset (54 MB for an hour of one face and ±60 steps).
+def compute_evidence(
+    model: SyncModel, crops: np.ndarray, mfcc: np.ndarray, speech: np.ndarray, reach: int
+) -> Evidence:
+    """Embed a face track and the audio under it and compare them.
 
     Args:
-        clip: its tracks and its sound, on disk.
-        reach: steps of 10 ms.
-        progress: told of the pieces.
+        crops: uint8 [T, S, S].
+        mfcc: float32 [4 T, C].
+        speech: bool [T].
+        reach: of the search range, in hops of 10 ms.
+    """
+    return compare(embed_video(model, crops), embed_audio(model, mfcc, speech), speech, reach)
+
+
+@torch.inference_mode()
+def compute_clip_evidence(
+    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = no_progress
+) -> list[Evidence]:
+    """Compare every face track of a clip with the clip's audio, in chunks of time.
+
+    Each track is compared with the audio of the whole clip, as a shot may be shorter than the
+    offset. Brightness is normalised over a track, loudness over the clip. Of crops, MFCC and
+    embeddings a few seconds are in memory at a time; what stays is the evidence, 5 bytes per
+    frame, track and offset (54 MB for an hour of one face and ±60 hops).
+
+    Args:
+        clip: its tracks and its audio, on disk.
+        reach: of the search range, in hops of 10 ms.
+        progress: reports on the chunks.
 
     Returns:
-        the evidence of each track, in their order.
+        the evidence of each track, in the order of ``clip.tracks``.
     """
     speech = clip.speech
-    ahead = _audio_parts(model, _levelled(model, clip), clip.n_frames)
-    sound, begins = np.zeros((0, model.size.length), np.float32), 0
-    brightness = [_brightness(model, track.crops_of, track.n_frames) for track in clip.tracks]
-    found = [
-        Evidence.nothing(track.n_frames - WINDOW_FRAMES + 1, reach, track.first_frame)
+    audio_chunks = embed_audio_chunks(model, _band_reader(model, clip), clip.n_frames)
+    audio = _AudioBuffer(audio_chunks, model.spec.output_dim)
+    brightness = [
+        measure_brightness(model, track.read_crops, track.n_frames) for track in clip.tracks
+    ]
+    evidence = [
+        Evidence.empty(track.n_frames - WINDOW_FRAMES + 1, reach, track.first_frame)
         for track in clip.tracks
     ]
-    stage, pieces = tr("comparing mouth and sound"), range(0, clip.n_frames, CHUNK)
-    for start in progress(pieces, stage, len(pieces)):
-        first_step = start * HOPS_PER_FRAME - reach
-        last_step = (start + CHUNK) * HOPS_PER_FRAME + reach
-        gone = min(max(0, first_step - begins), len(sound))
-        sound, begins = sound[gone:], begins + gone
-        while begins + len(sound) < last_step and (more := next(ahead, None)) is not None:
-            sound = np.concatenate([sound, more])
-        for track, light, evidence in zip(clip.tracks, brightness, found, strict=True):
+    chunks = range(0, clip.n_frames, CHUNK)
+    for start in progress(chunks, tr("comparing lips and audio"), len(chunks)):
+        audio.drop_before(start * HOPS_PER_FRAME - reach)
+        audio.fill_to((start + CHUNK) * HOPS_PER_FRAME + reach)
+        for track, levels, result in zip(clip.tracks, brightness, evidence, strict=True):
             first = max(0, start - track.first_frame)
-            stop = min(start + CHUNK - track.first_frame, len(evidence.similarity))
+            stop = min(start + CHUNK - track.first_frame, len(result.similarity))
             if first < stop:
-                seen = _video_part(model, track.crops_of, light, first, stop)
-                part = compare(seen, sound, speech, reach, track.first_frame + first, begins)
-                evidence.similarity[first:stop] = part.similarity
-                evidence.usable[first:stop] = part.usable
-    return found
+                video = embed_video_chunk(model, track.read_crops, levels, first, stop)
+                part = compare(
+                    video, audio.embeddings, speech, reach,
+                    track.first_frame + first, audio.first_hop,
+                )  # fmt: skip
+                result.similarity[first:stop] = part.similarity
+                result.usable[first:stop] = part.usable
+    return evidence
 
 
-def _levelled(model: SyncModel, clip: ClipFeatures) -> Callable[[int, int], torch.Tensor]:
-    """What reads normalised bands of a clip; ``model.spectrum`` of all of it, summed in parts."""
+class _AudioBuffer:
+    """The audio embeddings around the chunk of video that is compared.
 
-    def bands(first: int, stop: int) -> torch.Tensor:
-        mfcc = clip.sound[first:stop]["mfcc"]
-        return _bands(model, mfcc.reshape(-1, mfcc.shape[-1]))
+    Args:
+        chunks: float32 [n, D] each, one embedding per hop.
+        width: D.
 
-    speech = torch.from_numpy(clip.speech)
-    counted = speech if speech.any() else torch.ones_like(speech)
-    sums = torch.zeros(2, 1, 1, N_MELS, dtype=torch.float64)
-    for start in range(0, clip.n_frames, CHUNK):
-        stop = min(start + CHUNK, clip.n_frames)
-        shown = bands(start, stop)[:, speech_steps(counted[start:stop])].cpu().double()
-        sums += torch.stack([shown, shown.square()]).sum(2, keepdim=True)
-    mean, square = sums / (counted.sum() * HOPS_PER_FRAME)
-    variance = (square - mean.square()).mean(2, keepdim=True)
-    device = model.log_scale.device
-    mean, deviation = mean.float().to(device), deviation_of(variance.float().to(device))
-    return lambda first, stop: levelled_bands(bands(first, stop), mean, deviation)
+    Attributes:
+        embeddings: float32 [N, D].
+        first_hop: hop of the clip at which they begin.
+    """
+
+    def __init__(self, chunks: Iterator[np.ndarray], width: int):
+        self._chunks = chunks
+        self.embeddings, self.first_hop = np.zeros((0, width), np.float32), 0
+
+    def drop_before(self, hop: int) -> None:
+        """Forget embeddings before a hop of the clip."""
+        count = min(max(0, hop - self.first_hop), len(self.embeddings))
+        self.embeddings = self.embeddings[count:]
+        self.first_hop += count
+
+    def fill_to(self, hop: int) -> None:
+        """Compute embeddings up to a hop of the clip, or to the end of the audio."""
+        while self.first_hop + len(self.embeddings) < hop:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self.embeddings = np.concatenate([self.embeddings, chunk])
 
 
-def evidence_of(
-    model: SyncModel,
-    crops: np.ndarray,
-    mfcc: np.ndarray,
-    speech: np.ndarray,
-    reach: int,
-) -> Evidence:
-    """Embed a track and its own sound and compare them within ``±reach`` steps of 10 ms."""
-    return compare(embed_video(model, crops), embed_audio(model, mfcc, speech), speech, reach)
+def _band_reader(model: SyncModel, clip: ClipFeatures) -> Callable[[int, int], torch.Tensor]:
+    """A function that reads normalised bands of the frames from the first to before the second
+    number, float [1, 4 n, 40]. Their levels are those of the whole clip."""
+
+    def read_bands(first: int, stop: int) -> torch.Tensor:
+        mfcc = clip.audio[first:stop]["mfcc"]
+        return compute_bands(model, mfcc.reshape(-1, mfcc.shape[-1]))
+
+    levels = measure_spectrum(read_bands, clip.speech)
+    return lambda first, stop: normalise_bands(read_bands(first, stop), *levels)

@@ -1,7 +1,8 @@
-"""Similarity over offsets, and what is read off it.
+"""Similarity of a face track and the audio by offset, and what is read off it.
 
-Offsets count in steps of 10 ms here; positive: the sound is early and must be delayed. A window
-of video that begins at frame ``t`` is compared with the sound that begins at step ``4 t − o``.
+Offsets count in hops of 10 ms here; > 0: the audio leads and must be delayed. The video window that
+begins at frame ``t`` is compared with the audio window that begins at hop ``4 t − o`` (sliding
+comparison of SyncNet, Chung & Zisserman: Out of time, 2016). Plain NumPy.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,21 +13,21 @@ import numpy as np
 
 from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 
-MIN_WINDOWS = 8  # fewer spoken windows (0.5 s with their edges) are no evidence
-TOLERANCE_FRAMES = 1  # an offset within ±1 frame counts as found (Chung & Zisserman 2016)
-SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests look for offsets within ±15 frames
-PART = 5000  # windows worked on at a time
-FIT_STEPS = 4  # the peak is fitted over ± this many steps
+MIN_WINDOWS = 8  # fewer windows with speech (0.5 s with their edges) are no evidence
+TOLERANCE_FRAMES = 1  # an offset within ±1 frame is correct (Chung & Zisserman 2016)
+SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests search ±15 frames
+CHUNK_WINDOWS = 5000  # windows summed at a time
+PEAK_FIT_HOPS = 4  # the parabola is fitted to ± this many hops around the maximum
 
 
 @dataclass
 class Evidence:
-    """Similarities of one followed face with the sound, for all offsets.
+    """Similarities of one face track with the audio, for all offsets of the search range.
 
     Attributes:
-        similarity: float32 [W, 2 M + 1], cosine of video window ``w`` with the sound at offset
-            ``o − M`` steps; 0 where there is none.
-        usable: bool, the same shape: the sound is there and somebody speaks in it.
+        similarity: float32 [W, 2 M + 1], −1…1, cosine of video window ``w`` with the audio at
+            offset ``o − M`` hops; 0 where there is no audio.
+        usable: bool, the same shape: there is audio, and someone speaks in it.
         first_frame: frame of the clip at which window 0 begins.
     """
 
@@ -36,24 +37,24 @@ class Evidence:
 
     @property
     def reach(self) -> int:
-        """Largest offset looked at, in steps."""
+        """The search range: offsets of ±``reach`` hops (M)."""
         return self.similarity.shape[1] // 2
 
     @property
     def stop(self) -> int:
-        """Frame of the clip after that at which the last window begins."""
+        """The frame of the clip after the one at which the last window begins."""
         return self.first_frame + len(self.similarity)
 
     @classmethod
-    def nothing(cls, windows: int, reach: int, first_frame: int) -> "Evidence":
-        """None yet, for so many windows; to be filled in."""
-        shape = windows, 2 * reach + 1
+    def empty(cls, n_windows: int, reach: int, first_frame: int) -> "Evidence":
+        """Zeros and nothing usable, to be filled in."""
+        shape = n_windows, 2 * reach + 1
         return cls(np.zeros(shape, np.float32), np.zeros(shape, bool), first_frame)
 
-    def parts(self) -> Iterator["Evidence"]:
-        """All of it, in parts of ``PART`` windows: sums over hours need little memory so."""
-        for first in range(0, max(1, len(self.similarity)), PART):
-            yield self.part(first, first + PART)
+    def chunks(self) -> Iterator["Evidence"]:
+        """Consecutive parts of ``CHUNK_WINDOWS``: sums over hours then need little memory."""
+        for first in range(0, max(1, len(self.similarity)), CHUNK_WINDOWS):
+            yield self.part(first, first + CHUNK_WINDOWS)
 
     def part(self, first: int, last: int) -> "Evidence":
         """The windows ``first … last − 1``."""
@@ -61,14 +62,14 @@ class Evidence:
             self.similarity[first:last], self.usable[first:last], self.first_frame + first
         )
 
-    def spoken(self) -> "Evidence":
-        """The windows in which somebody speaks at offset 0."""
+    def with_speech(self) -> "Evidence":
+        """The windows in which someone speaks at offset 0."""
         rows = self.usable[:, self.reach]
         return Evidence(self.similarity[rows], self.usable[rows], self.first_frame)
 
-    def shifted(self, steps: int, reach: int) -> "Evidence":
-        """What would be seen within ``±reach`` steps if the sound were delayed by ``steps``."""
-        middle = self.reach + steps
+    def shifted(self, hops: int, reach: int) -> "Evidence":
+        """The evidence within ``±reach`` hops if the audio were delayed by ``hops``."""
+        middle = self.reach + hops
         columns = slice(middle - reach, middle + reach + 1)
         return Evidence(self.similarity[:, columns], self.usable[:, columns], self.first_frame)
 
@@ -79,57 +80,59 @@ def compare(
     speech: np.ndarray,
     reach: int,
     first_frame: int = 0,
-    first_step: int = 0,
+    first_hop: int = 0,
 ) -> Evidence:
-    """Compare every video window with the sound at every offset within ``±reach`` steps.
+    """Compare every video window with the audio at every offset within ``±reach`` hops.
 
     Args:
-        video: float32 [W, D], one embedding a frame.
-        audio: float32 [N, D], one every 10 ms (``embedding.embed_audio``).
-        speech: bool [T], by frame, of the whole sound.
-        reach: steps of 10 ms.
-        first_frame: frame of the sound under which the video's first window begins.
-        first_step: step of the sound at which ``audio`` begins.
+        video: float32 [W, D], one embedding per frame.
+        audio: float32 [N, D], one embedding per hop (``embedding.embed_audio``).
+        speech: bool [T], by frame, of the whole audio.
+        reach: in hops of 10 ms.
+        first_frame: frame of the audio under which the first video window begins.
+        first_hop: hop of the audio at which ``audio`` begins.
     """
-    found = Evidence.nothing(len(video), reach, first_frame)
-    begins = (first_frame + np.arange(len(video))) * HOPS_PER_FRAME - first_step
+    evidence = Evidence.empty(len(video), reach, first_frame)
+    starts = (first_frame + np.arange(len(video))) * HOPS_PER_FRAME - first_hop
     half = WINDOW_FRAMES * HOPS_PER_FRAME // 2
-    middles = (first_step + np.arange(len(audio)) + half) // HOPS_PER_FRAME
-    spoken = speech[np.minimum(middles, len(speech) - 1)]
+    middle_frames = (first_hop + np.arange(len(audio)) + half) // HOPS_PER_FRAME
+    has_speech = speech[np.minimum(middle_frames, len(speech) - 1)]
     for column, offset in enumerate(range(-reach, reach + 1)):
-        steps = begins - offset
-        there = (steps >= 0) & (steps < len(audio))
-        heard = steps[there]
-        found.similarity[there, column] = np.einsum("wd,wd->w", video[there], audio[heard])
-        found.usable[there, column] = spoken[heard]
-    return found
+        hops = starts - offset
+        has_audio = (hops >= 0) & (hops < len(audio))
+        hops = hops[has_audio]
+        evidence.similarity[has_audio, column] = np.einsum(
+            "wd,wd->w", video[has_audio], audio[hops]
+        )
+        evidence.usable[has_audio, column] = has_speech[hops]
+    return evidence
 
 
 @dataclass
 class Curve:
-    """Mean similarity over offsets, of one or several tracks.
+    """Mean similarity by offset, of one or several face tracks.
 
     Attributes:
-        offsets: int [2 M + 1], steps of 10 ms.
+        offsets: int [2 M + 1], hops of 10 ms.
         similarity: float [2 M + 1], −1…1; NaN where too few windows support it.
         distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2.
-        windows: the number of windows behind the best supported offset.
+        n_windows: number of windows behind the best supported offset.
     """
 
     offsets: np.ndarray
     similarity: np.ndarray
     distance: np.ndarray
-    windows: int
+    n_windows: int
 
 
 @dataclass
 class EvidenceSums:
-    """Evidence summed over windows, by offset; sums of several add up.
+    """Evidence summed over windows, by offset; sums of several tracks add up.
 
     Attributes:
         count: int [2 M + 1], usable windows.
         similarity: float [2 M + 1], Σ of their similarities.
-        distance: float [2 M + 1], Σ of the Euclidean distances.
+        distance: float [2 M + 1], Σ of their Euclidean distances √(2 − 2 · similarity).
     """
 
     count: np.ndarray
@@ -138,17 +141,18 @@ class EvidenceSums:
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
-        """Of one or more tracks of one reach."""
-        count = total = gaps = 0
-        for part in chain.from_iterable(track.parts() for track in tracks):
-            count = count + part.usable.sum(0)
-            total = total + (part.similarity * part.usable).sum(0)
-            gaps = gaps + (np.sqrt(np.clip(2 - 2 * part.similarity, 0, None)) * part.usable).sum(0)
-        return cls(count, total, gaps)
+        """The sums over one or more tracks of the same reach."""
+        count = similarity = distance = 0
+        for chunk in chain.from_iterable(track.chunks() for track in tracks):
+            distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
+            count = count + chunk.usable.sum(0)
+            similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
+            distance = distance + (distances * chunk.usable).sum(0)
+        return cls(count, similarity, distance)
 
     @classmethod
-    def nothing(cls, reach: int) -> "EvidenceSums":
-        """Of no window, for offsets within ``±reach`` steps."""
+    def empty(cls, reach: int) -> "EvidenceSums":
+        """The sums over no window, for offsets within ``±reach`` hops."""
         return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
 
     def __add__(self, other: "EvidenceSums") -> "EvidenceSums":
@@ -159,93 +163,117 @@ class EvidenceSums:
         )
 
     def curve(self) -> Curve:
-        """The means.
+        """The means by offset.
 
-        Offsets with less than half of the most windows, or less than ``MIN_WINDOWS``, are left
-        out.
+        NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than half as many as
+        the best supported offset.
         """
-        most = int(self.count.max(initial=0))
-        enough = self.count >= max(MIN_WINDOWS, most / 2)
+        n_windows = int(self.count.max(initial=0))
+        is_supported = self.count >= max(MIN_WINDOWS, n_windows / 2)
         divisor = np.maximum(self.count, 1)
         reach = len(self.count) // 2
         return Curve(
             np.arange(-reach, reach + 1),
-            np.where(enough, self.similarity / divisor, np.nan),
-            np.where(enough, self.distance / divisor, np.nan),
-            most,
+            np.where(is_supported, self.similarity / divisor, np.nan),
+            np.where(is_supported, self.distance / divisor, np.nan),
+            n_windows,
         )
 
 
-def curve_of(tracks: Iterable[Evidence]) -> Curve:
-    """Average the evidence of one or more tracks of one reach, see ``Sums.curve``."""
+def mean_curve(tracks: Iterable[Evidence]) -> Curve:
+    """Average the evidence of one or more tracks of the same reach, see ``EvidenceSums.curve``."""
     return EvidenceSums.of(tracks).curve()
 
 
-def peak_ms(curve: Curve) -> float | None:
-    """The best offset in ms, finer than a step: a parabola fitted over the peak (least squares).
-
-    None where no offset has support.
-    """
-    best = best_offset(curve)
-    if best is None:
-        return None
-    near = np.abs(curve.offsets - best) <= FIT_STEPS
-    near &= ~np.isnan(curve.similarity)
-    refined = 0.0
-    if near.sum() >= 3 and not at_edge(curve):
-        bend, slope, _ = np.polyfit(curve.offsets[near] - best, curve.similarity[near], 2)
-        if bend < 0:
-            refined = float(np.clip(-slope / (2 * bend), -FIT_STEPS, FIT_STEPS))
-    return (best + refined) * HOP_MS
-
-
 def best_offset(curve: Curve) -> int | None:
-    """The offset of the highest similarity, in steps; None where no offset has support."""
+    """The offset of the highest similarity, in hops; None where no offset has support."""
     if np.isnan(curve.similarity).all():
         return None
     return int(curve.offsets[np.nanargmax(curve.similarity)])
 
 
+def peak_ms(curve: Curve) -> float | None:
+    """The best offset in ms, finer than a hop: see ``parabola_vertex``.
+
+    None where no offset has support; the best hop itself at the edge of the support.
+    """
+    best = best_offset(curve)
+    if best is None:
+        return None
+    near = np.abs(curve.offsets - best) <= PEAK_FIT_HOPS
+    near &= ~np.isnan(curve.similarity)
+    vertex = 0.0
+    if near.sum() >= 3 and not at_edge(curve):
+        vertex = float(parabola_vertex(curve.offsets[near] - best, curve.similarity[near]))
+    return (best + vertex) * HOP_MS
+
+
+def parabola_vertex(hops: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where the parabola fitted to the values around a maximum (least squares) has its vertex.
+
+    Args:
+        hops: int [n], three or more, counted from the maximum.
+        values: float [n], or [n, B]: of B curves.
+
+    Returns:
+        float [] or [B], hops from the maximum, within ±``PEAK_FIT_HOPS``; 0 where the parabola
+        has no maximum.
+    """
+    curvature, slope, _ = np.polyfit(hops, values, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = np.where(curvature < 0, -slope / (2 * curvature), 0.0)
+    return np.clip(vertex, -PEAK_FIT_HOPS, PEAK_FIT_HOPS)
+
+
 def at_edge(curve: Curve) -> bool:
-    """Whether the best offset is the last one with support: the true one may lie beyond."""
+    """Whether the best offset is the last one with support: the true one may be outside."""
     best = best_offset(curve)
     supported = curve.offsets[~np.isnan(curve.similarity)]
     return best is not None and best in (supported[0], supported[-1])
 
 
-def lse(curve: Curve) -> tuple[float, float]:
-    """(LSE-D, LSE-C): the smallest distance over offsets, and the median minus the smallest
-    (Chung & Zisserman 2016; Prajwal et al. 2020), with this model's embeddings."""
-    smallest = float(np.nanmin(curve.distance))
-    return smallest, float(np.nanmedian(curve.distance)) - smallest
+def lse_metrics(curve: Curve) -> tuple[float, float]:
+    """(LSE-D, LSE-C) with this model's embeddings: the minimum of the distances over all offsets,
+    0…2, and their median minus their minimum, ≥ 0.
+
+    LSE-C is SyncNet's confidence (Chung & Zisserman: Out of time, 2016); both are named by Prajwal
+    et al.: A lip sync expert is all you need, 2020. The curve has support.
+    """
+    minimum = float(np.nanmin(curve.distance))
+    return minimum, float(np.nanmedian(curve.distance)) - minimum
 
 
-def hits_at(evidence: Evidence, frames: int, max_offset: int = 15) -> tuple[np.ndarray, int]:
-    """Offset accuracy at a clip length of K frames, at every place of a clip.
+def offset_hits(evidence: Evidence, frames: int, max_offset: int = 15) -> tuple[np.ndarray, int]:
+    """Whether the offset is correct at a clip length of K frames, at every position of a clip.
 
-    The similarities of K − 4 windows are averaged and the best of the offsets −15 … +15 frames
-    is right when within ±1 frame (chance: 9.7 %). Places where not all candidates exist are left
-    out, as are those whose windows are not all spoken in (Chung et al. 2019; Kadandale et al.
-    2022).
+    The similarities of K − 4 windows are averaged, and the best of the offsets −15 … +15 frames is
+    correct within ±1 frame (chance level: 3/31 = 9.7 %). Positions where not all candidates exist
+    are skipped, as are those with a window without speech (Chung et al.: Perfect match, 2019;
+    Kadandale et al.: VocaLiST, 2022).
+
+    Args:
+        evidence: of a clip in sync, for at least ±``max_offset`` frames.
+        frames: K.
+        max_offset: in frames.
 
     Returns:
-        (bool [places], number of places left out for want of speech).
+        (bool [positions], number of positions skipped because of a pause).
     """
     middle = evidence.reach
     columns = middle + np.arange(-max_offset, max_offset + 1) * HOPS_PER_FRAME
-    windows = frames - WINDOW_FRAMES + 1
+    n_windows = frames - WINDOW_FRAMES + 1
     rows = np.arange(len(evidence.similarity))
-    if len(rows) < windows:
+    if len(rows) < n_windows:
         return np.zeros(0, bool), 0
-    complete = (rows >= max_offset) & (rows + max_offset < len(rows))
+    is_complete = (rows >= max_offset) & (rows + max_offset < len(rows))
     sums = np.cumsum(np.vstack([np.zeros(len(columns)), evidence.similarity[:, columns]]), axis=0)
-    mean = sums[windows:] - sums[:-windows]
-    whole = _all_of(complete, windows)
-    spoken = _all_of(complete & evidence.usable[:, middle], windows)
-    found = np.abs(mean[spoken].argmax(1) - max_offset)
-    return found <= TOLERANCE_FRAMES, int(whole.sum() - spoken.sum())
+    totals = sums[n_windows:] - sums[:-n_windows]
+    complete = _runs_of_true(is_complete, n_windows)
+    with_speech = _runs_of_true(is_complete & evidence.usable[:, middle], n_windows)
+    errors = np.abs(totals[with_speech].argmax(1) - max_offset)
+    return errors <= TOLERANCE_FRAMES, int(complete.sum() - with_speech.sum())
 
 
-def _all_of(flags: np.ndarray, windows: int) -> np.ndarray:
-    """Whether so many in a row are all true, bool [len(flags) − windows + 1]."""
-    return np.convolve(flags, np.ones(windows), "valid") >= windows - 0.5
+def _runs_of_true(flags: np.ndarray, length: int) -> np.ndarray:
+    """Whether ``length`` flags in a row are all true, bool [len(flags) − length + 1]."""
+    return np.convolve(flags, np.ones(length), "valid") >= length - 0.5

@@ -1,75 +1,57 @@
-"""Stretches whose own offset is not the one that is told for them.
+"""Spans whose own offset differs from the reported one.
 
-A story of the offset is one for the whole clip. What is too short to be told in it, or of a kind
-that none is told of, is found by what stretches of a few seconds show by themselves.
+The offset model is one for the whole clip. What is too short to appear in it, or of a kind that it
+does not know, shows in what spans of a few seconds measure on their own.
 """
 
-from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
-from ..i18n.messages import tr
+from ..core.constants import FRAME_MS
+from ..core.notes import LocalOutlier
+from .offset_result import LocalOffset
 from .timeline import Timeline
 
-SURE_CHANCE = 0.9  # a stretch is believed that is right with this chance
-FAR_MS = 40  # further from what is told than this: a frame
-IN_A_ROW = 2  # stretches that must say so
+MIN_PROBABILITY = 0.9  # spans that are less likely correct do not count
+TOLERANCE_MS = FRAME_MS  # no deviation
+MIN_SPANS = 2  # that deviate to the same side, one after the other
 
 
-@dataclass(frozen=True)
-class LocalOutlier:
-    """Stretches in a row that say another offset.
-
-    Attributes:
-        first_s, last_s: from the middle of the first to that of the last.
-        offset_ms: their median.
-    """
-
-    first_s: float
-    last_s: float
-    offset_ms: float
-
-
-def local_outliers(offsets: list[dict], timeline: dict | None) -> list[LocalOutlier]:
-    """Where stretches in a row, each sure by itself, differ from the course to the same side.
+def local_outliers(
+    offsets: list[LocalOffset], timeline: Timeline | None, after_correction: bool = False
+) -> list[LocalOutlier]:
+    """Where spans in a row, each of them certain, deviate from the timeline to the same side.
 
     Args:
-        offsets, timeline: as in ``details`` of ``compute_sync_score``.
+        offsets: what spans measure on their own, rising in time.
+        timeline: the reported offset over time; None: none is reported, nothing can deviate.
+        after_correction: whether this was measured in a corrected result.
+
+    Returns:
+        A note for each row: from the middle of its first span to that of its last, with the median
+        of their offsets.
     """
     if timeline is None:
         return []
-    course, found, row, side = Timeline.from_numbers(timeline), [], [], 0.0
-    for stretch in [*offsets, None]:
-        turn = 0.0
-        if stretch and (stretch["probability"] or 0) >= SURE_CHANCE:
-            gap = stretch["offset_ms"] - course.at(stretch["time_s"])
-            turn = float(np.sign(gap)) if abs(gap) > FAR_MS else 0.0
-        if turn != side or not turn:
-            if len(row) >= IN_A_ROW:
-                middle = float(np.median([one["offset_ms"] for one in row]))
-                found.append(LocalOutlier(row[0]["time_s"], row[-1]["time_s"], middle))
-            row, side = [], turn
-        if turn:
-            row.append(stretch)
-    return found
+    outliers = []
+    for side, spans in groupby(offsets, lambda span: _side(span, timeline)):
+        row = list(spans)
+        if side and len(row) >= MIN_SPANS:
+            outliers.append(
+                LocalOutlier(
+                    start_s=row[0].time_s,
+                    end_s=row[-1].time_s,
+                    offset_ms=float(np.median([span.offset_ms for span in row])),
+                    after_correction=after_correction,
+                )
+            )
+    return outliers
 
 
-def local_outlier_notes(
-    offsets: list[dict], timeline: dict | None, mended: bool = False
-) -> list[str]:
-    """The same in words.
-
-    Args:
-        mended: it was measured in a mended result.
-    """
-    text = (
-        tr("{first:.0f}–{last:.0f} s: these seconds still measure {ms:+.0f} ms after the "
-           "correction")
-        if mended
-        else tr("{first:.0f}–{last:.0f} s: these seconds show {ms:+.0f} ms by themselves, not the "
-                "offset that is told")
-    )  # fmt: skip
-    return [
-        text.format(first=one.first_s, last=one.last_s, ms=one.offset_ms)
-        for one in local_outliers(offsets, timeline)
-    ]
+def _side(span: LocalOffset, timeline: Timeline) -> int:
+    """1 where a span is certain to lead the timeline, −1 where it lags, else 0."""
+    if (span.probability or 0) < MIN_PROBABILITY:
+        return 0
+    deviation_ms = span.offset_ms - timeline.offset_at(span.time_s)
+    return int(np.sign(deviation_ms)) if abs(deviation_ms) > TOLERANCE_MS else 0

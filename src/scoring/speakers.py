@@ -1,4 +1,4 @@
-"""Who of the people in the picture the sound belongs to, shot by shot."""
+"""The active speaker: whose lips match the audio, shot by shot."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,26 @@ import numpy as np
 
 from ..core.constants import FPS
 from ..core.errors import ConfigError
+from ..core.notes import VoiceOver
 from ..i18n.messages import tr
 from .calibration import peak_probability, probability_at
-from .evidence import Evidence, best_offset, curve_of
+from .evidence import Evidence, best_offset, mean_curve
 
-FITTING = 0.5  # chance of being in sync from which a face fits an offset
-ENOUGH = FPS  # windows with speech from which a shot can show that nobody in it speaks
+MATCH_PROBABILITY = 0.5  # of being in sync, from which a face matches an offset
+MIN_SPEECH_FRAMES = FPS  # windows with speech from which a shot can show that no face in it speaks
 
 
 @dataclass(frozen=True)
 class FaceEvidence:
-    """A followed face with its evidence.
+    """A face track with its evidence.
 
     Attributes:
         number: in ``details["tracks"]``, from 0.
         shot: number of its shot, from 0.
-        shot_begin: first frame of its shot, before which the picture is cut.
+        shot_begin: first frame of its shot; there is a cut before it.
         first_frame: of the clip.
         boxes: float32 [T, 4], pixels x0 y0 x1 y1.
-        evidence: its windows against the sound.
+        evidence: its windows against the audio.
     """
 
     number: int
@@ -51,7 +52,7 @@ class SpeakerChoice:
 
     Attributes:
         chosen: the faces the result is of, in order of time.
-        voice_over: numbers of shots in which somebody is heard whom the picture does not show.
+        voice_over: numbers of shots with speech of someone who is off screen.
     """
 
     chosen: list[FaceEvidence]
@@ -59,123 +60,125 @@ class SpeakerChoice:
 
 
 def choose_faces(
-    faces: list[FaceEvidence], how: str | int, calibration: dict, least_probability: float
+    faces: list[FaceEvidence], choice: str | int, calibration: dict, min_probability: float
 ) -> SpeakerChoice:
-    """Whose mouths are compared with the sound.
+    """The faces whose lips are compared with the audio.
 
     Args:
-        how: ``speaking``, ``largest``, or the number of a face.
-        calibration, least_probability: of ``speaking``.
+        choice: ``speaking``, ``largest``, or the number of a face.
+        calibration, min_probability: as in ``choose_speaking``.
 
     Raises:
         ConfigError: there is no such face.
     """
-    if how == "speaking":
-        return speaking(faces, calibration, least_probability)
-    if how == "largest":
-        return largest(faces)
-    chosen = [face for face in faces if str(face.number) == str(how)]
+    if choice == "speaking":
+        return choose_speaking(faces, calibration, min_probability)
+    if choice == "largest":
+        return choose_largest(faces)
+    chosen = [face for face in faces if str(face.number) == str(choice)]
     if not chosen:
         raise ConfigError(
-            tr("face {face}: there is none; speaking, largest, or a number from 0 to {last}",
-               face=how, last=len(faces) - 1)
+            tr("face {face} does not exist: use speaking, largest, or a number from 0 to {last}",
+               face=choice, last=len(faces) - 1)
         )  # fmt: skip
     return SpeakerChoice(chosen, [])
 
 
-def voice_over_notes(faces: list[FaceEvidence], speakers: SpeakerChoice) -> list[str]:
-    """A sentence for each shot that is left out."""
-    found = []
+def voice_over_notes(faces: list[FaceEvidence], speakers: SpeakerChoice) -> list[VoiceOver]:
+    """A note for each shot that is skipped."""
+    notes = []
     for number in speakers.voice_over:
         shot = [face for face in faces if face.shot == number]
         first, stop = min(face.first_frame for face in shot), max(face.stop for face in shot)
-        found.append(
-            tr("shot {number} ({first:.1f}–{last:.1f} s) is left out: who speaks is not in the "
-               "picture", number=number, first=first / FPS, last=stop / FPS)
-        )  # fmt: skip
-    return found
+        notes.append(VoiceOver(shot=number, start_s=first / FPS, end_s=stop / FPS))
+    return notes
 
 
-def speaking(
-    faces: list[FaceEvidence], calibration: dict, least_probability: float
+def choose_speaking(
+    faces: list[FaceEvidence], calibration: dict, min_probability: float
 ) -> SpeakerChoice:
-    """The face of each shot that the sound belongs to; where it was lost and found again, or the
-    next one speaks, the faces that follow one another.
+    """The face of each shot whose lips match the audio; where its track is interrupted, or the next
+    person speaks, the faces that follow one another.
 
-    A shot that shows an offset of its own is believed (a film may be cut so that it jumps). The
-    others are asked about the offset that the first ones, or all together, show: who fits there
-    speaks, and where nobody does though there is speech enough, the voice is from elsewhere.
+    A shot that shows an offset of its own is believed (a video may be edited so that it jumps). The
+    others are scored at the offset that the first ones, or all together, show: who matches there
+    speaks, and where no face does though there is enough speech, it is a voice-over.
 
     Args:
         calibration: of the checkpoint.
-        least_probability: an offset less likely right says nothing.
+        min_probability: an offset less likely correct is no evidence.
     """
     shots: dict[int, list[FaceEvidence]] = {}
     for face in faces:
         shots.setdefault(face.shot, []).append(face)
     certain, best = {}, {}
-    for number, people in shots.items():
-        chances = [_chance(face, calibration) for face in people]
-        best[number] = [people[int(np.argmax(chances))]]
-        if max(chances) >= least_probability:
-            certain[number] = _in_turn(people, chances, least_probability)
-    known = [face for found in (certain or best).values() for face in found]
-    offset = best_offset(curve_of([face.evidence for face in known]))
+    for number, candidates in shots.items():
+        probabilities = [_offset_probability(face, calibration) for face in candidates]
+        best[number] = [candidates[int(np.argmax(probabilities))]]
+        if max(probabilities) >= min_probability:
+            certain[number] = _without_overlap(candidates, probabilities, min_probability)
+    known = [face for speakers in (certain or best).values() for face in speakers]
+    offset = best_offset(mean_curve([face.evidence for face in known]))
     chosen, voice_over = [], []
-    for number, people in shots.items():
+    for number, candidates in shots.items():
         if offset is None:
             chosen += best[number]
             continue
-        fits = [_fits(face, offset, calibration) for face in people]
-        found = _in_turn(people, fits, FITTING, certain.get(number, []))
-        heard = max(int(face.evidence.usable.sum(0).max()) for face in people)
-        if certain and not found and heard >= ENOUGH:
+        probabilities = [_match_probability(face, offset, calibration) for face in candidates]
+        speakers = _without_overlap(
+            candidates, probabilities, MATCH_PROBABILITY, certain.get(number, [])
+        )
+        speech_frames = max(int(face.evidence.usable.sum(0).max()) for face in candidates)
+        if certain and not speakers and speech_frames >= MIN_SPEECH_FRAMES:
             voice_over.append(number)
         else:
-            chosen += found or [people[int(np.argmax(fits))]]
+            chosen += speakers or [candidates[int(np.argmax(probabilities))]]
     return SpeakerChoice(sorted(chosen, key=lambda face: face.first_frame), voice_over)
 
 
 def cuts_between(faces: list[FaceEvidence]) -> list[float]:
-    """Seconds at which a shot with a face begins after one before, rising."""
+    """Seconds at which a shot with a face begins after another one, rising."""
     begins = {face.shot: face.shot_begin for face in faces}
     return [first / FPS for first in sorted(begins.values())[1:]]
 
 
-def largest(faces: list[FaceEvidence]) -> SpeakerChoice:
+def choose_largest(faces: list[FaceEvidence]) -> SpeakerChoice:
     """Of faces that share frames the largest (area times duration)."""
     chosen: list[FaceEvidence] = []
-    for face in sorted(faces, key=lambda one: one.size, reverse=True):
-        if _apart(face, chosen):
+    for face in sorted(faces, key=lambda face: face.size, reverse=True):
+        if not _overlaps(face, chosen):
             chosen.append(face)
     return SpeakerChoice(sorted(chosen, key=lambda face: face.first_frame), [])
 
 
-def _apart(face: FaceEvidence, others: list[FaceEvidence]) -> bool:
-    """Whether it shares no frame with any of them."""
-    return all(face.stop <= one.first_frame or one.stop <= face.first_frame for one in others)
+def _overlaps(face: FaceEvidence, others: list[FaceEvidence]) -> bool:
+    """Whether it shares a frame with any of them."""
+    return any(face.stop > other.first_frame and other.stop > face.first_frame for other in others)
 
 
-def _in_turn(
-    people: list[FaceEvidence],
-    chances: list[float],
-    least: float,
-    found: list[FaceEvidence] | None = None,
+def _without_overlap(
+    candidates: list[FaceEvidence],
+    probabilities: list[float],
+    min_probability: float,
+    chosen: list[FaceEvidence] | None = None,
 ) -> list[FaceEvidence]:
-    """Those with a chance of so much at least, the likeliest first, that share no frame with each
-    other, nor with those that were found before."""
-    found = list(found or [])
-    for place in np.argsort(-np.array(chances), kind="stable"):
-        if chances[place] >= least and _apart(people[place], found):
-            found.append(people[place])
-    return found
+    """Those that are likely enough, the likeliest first, and share no frame with each other.
+
+    Args:
+        chosen: faces that are chosen already, and stay.
+    """
+    chosen = list(chosen or [])
+    for index in np.argsort(-np.array(probabilities), kind="stable"):
+        if probabilities[index] >= min_probability and not _overlaps(candidates[index], chosen):
+            chosen.append(candidates[index])
+    return chosen
 
 
-def _chance(face: FaceEvidence, calibration: dict) -> float:
-    """That the face's own best offset is right; 0 without evidence."""
-    return peak_probability(curve_of([face.evidence]), calibration) or 0.0
+def _offset_probability(face: FaceEvidence, calibration: dict) -> float:
+    """That the face's own best offset is correct; 0 without evidence."""
+    return peak_probability(mean_curve([face.evidence]), calibration) or 0.0
 
 
-def _fits(face: FaceEvidence, offset: int, calibration: dict) -> float:
-    """The chance that the face is in sync at an offset in steps; 0 without evidence."""
-    return probability_at(curve_of([face.evidence]), offset, calibration) or 0.0
+def _match_probability(face: FaceEvidence, offset: int, calibration: dict) -> float:
+    """That the face is in sync at an offset in hops; 0 without evidence."""
+    return probability_at(mean_curve([face.evidence]), offset, calibration) or 0.0

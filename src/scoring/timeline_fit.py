@@ -1,162 +1,128 @@
-"""Which course of the offset the evidence tells of, the simplest that it does not contradict.
+"""Selects the model of the offset over time: the simplest that the evidence does not contradict.
 
-Evidence is summed by second. Stories are told of it, each the best of its kind: one offset; an
-offset that grows in a line (``drift.py``: a clock that is wrong by so many parts in a million);
-offsets that stay until they jump, somewhere, or where the picture is cut (``steps.py``). The
-simplest is believed until a richer one fits seconds it was not fitted to better, by more than
-chance explains (cross-validation, as in Stone 1974, with paired differences). Steps at cuts have
-hardly anything to choose: they are believed on less, see there.
+The models, each fitted to the evidence by second: a constant offset, a linear drift (``drift.py``),
+and constant segments with jumps, at cuts or anywhere (``changepoints.py``). They are compared by
+cross-validation (Stone 1974): a richer model is selected if it predicts seconds it was not fitted
+to better than a simpler one, by a paired test of the differences. Jumps at cuts have hardly any
+freedom, and have a test of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
 from ..core.constants import HOP_MS
-from .changepoints import jumps_at_cuts, offsets_between
-from .drift import MOST_PPM, drifting
-from .timeline import EvidenceBySecond, Segment, Timeline, peak_hops
+from .changepoints import MIN_SEGMENT_S, fit_between, fit_constant, jumps_at_cuts, search_jumps
+from .drift import MAX_DRIFT_PPM, fit_drift
+from .timeline import EvidenceBySecond, Segment, Timeline
 
-SURE = 3.0  # standard errors by which a richer story must fit better
-SETTLED = 1.0  # the same, of stories that have both been shown to fit better than one offset
-FOLDS = 4  # every fourth second judges what is fitted to the others
-LEAST_PIECE_S = 3  # shorter stretches are no piece of their own
-LEAST_DRIFT_MS = 20  # over the whole length: less is not told from none
-LEAST_JUMP_MS = 20  # pieces that differ by less are one
-JUMP_COST = 3.0  # of a jump, in deviations of what a second shows by chance
+MIN_GAIN = 3.0  # standard errors by which a richer model must predict better than a simpler one
+MIN_GAIN_BETWEEN = 1.0  # likewise between two models that both do so than a constant offset
+FOLDS = 4  # every fourth second is held out
+MIN_DRIFT_MS = 20  # over the whole length: less is no drift
+
+# Fits a model: of the evidence by second, the seconds to use and the length in seconds.
+Fit = Callable[[EvidenceBySecond, np.ndarray, float], tuple[Segment, ...]]
 
 
 def fit_timeline(
     seconds: EvidenceBySecond, length_s: float, cuts: Sequence[float] = ()
 ) -> Timeline | None:
-    """The simplest story that the evidence does not contradict; None without any evidence.
+    """The simplest model that the evidence does not contradict; None without any speech.
 
     Args:
-        length_s: of the picture.
-        cuts: seconds at which the picture is cut, rising.
+        seconds: the evidence by second.
+        length_s: of the video.
+        cuts: seconds at which the video is cut, rising.
     """
-    if not seconds.heard.any():
+    if not seconds.has_speech.any():
         return None
-    every = np.ones(len(seconds.gain), bool)
-    kind, found = "constant", _constant(seconds, every, length_s)
-    steps = jumps_at_cuts(cuts, seconds, every, length_s)
-    if seconds.heard.sum() < 4 * LEAST_PIECE_S:
-        return Timeline("jumps" if len(steps) > 1 else kind, steps if len(steps) > 1 else found)
-    one = _held_out(seconds, _constant, length_s)
-    best = one
-    if len(steps) > 1:
-        at = [piece.end_s for piece in steps[:-1]]
-        kind, found = "jumps", steps
-        best = _held_out(seconds, lambda *given: offsets_between(at, *given), length_s)
-    for name, fit in (("drift", drifting), ("jumps", _jumps)):
-        shown = _held_out(seconds, fit, length_s)
-        if not _better(shown, one):
+    every = np.ones(len(seconds.evidence), bool)
+    constant = Timeline("constant", fit_constant(seconds, every, length_s))
+    at_cuts = Timeline("jumps", jumps_at_cuts(cuts, seconds, every, length_s))
+    jumps_s = [segment.end_s for segment in at_cuts.segments[:-1]]
+    if seconds.has_speech.sum() < 4 * MIN_SEGMENT_S:
+        return at_cuts if jumps_s else constant
+    constant_score = score = _cross_validate(fit_constant, seconds, length_s)
+    timeline = constant
+    if jumps_s:
+        timeline = at_cuts
+        score = _cross_validate(
+            lambda *arguments: fit_between(jumps_s, *arguments), seconds, length_s
+        )
+    for kind, fit in (("drift", fit_drift), ("jumps", search_jumps)):
+        candidate_score = _cross_validate(fit, seconds, length_s)
+        if not _predicts_better(candidate_score, constant_score):
             continue
-        if kind == "constant" or _better(shown, best, SURE if kind == "drift" else SETTLED):
-            story = fit(seconds, every, length_s)
-            if not _is_one(name, story, length_s):
-                kind, found, best = name, story, shown
-    if kind == "jumps":
-        found = _stepped(found, cuts, seconds)
-    return Timeline(kind, found)
+        min_gain = MIN_GAIN if timeline.kind == "drift" else MIN_GAIN_BETWEEN
+        if timeline.kind != "constant" and not _predicts_better(candidate_score, score, min_gain):
+            continue
+        candidate = Timeline(kind, fit(seconds, every, length_s))
+        if not _is_constant(candidate, length_s):
+            timeline, score = candidate, candidate_score
+    return _add_jumps_at_cuts(timeline, cuts, seconds) if timeline.kind == "jumps" else timeline
 
 
-def beyond(timeline: Timeline) -> bool:
-    """Whether the line is steeper than what is looked for: the true one may be steeper still."""
-    return timeline.kind == "drift" and abs(timeline.ppm) > MOST_PPM
+def exceeds_max_drift(timeline: Timeline) -> bool:
+    """Whether the drift is larger than can be measured: the true one may be larger still."""
+    return timeline.kind == "drift" and abs(timeline.ppm) > MAX_DRIFT_PPM
 
 
-def _is_one(name: str, story: tuple[Segment, ...], length_s: float) -> bool:
-    """Whether a story says no more than that there is one offset."""
-    if name == "drift":
-        return abs(story[0].slope) * length_s < LEAST_DRIFT_MS
-    return len(story) == 1
+def _is_constant(timeline: Timeline, length_s: float) -> bool:
+    """Whether a drift or jumps amount to one offset."""
+    if timeline.kind == "drift":
+        return abs(timeline.segments[0].slope) * length_s < MIN_DRIFT_MS
+    return len(timeline.segments) == 1
 
 
-def _stepped(
-    pieces: tuple[Segment, ...], cuts: Sequence[float], seconds: EvidenceBySecond
-) -> tuple[Segment, ...]:
-    """Pieces, each with the steps that are in it: jumps that are large hide small ones."""
-    found = []
-    for piece in pieces:
-        inside = (seconds.times >= piece.start_s) & (seconds.times < piece.end_s)
-        within = [cut for cut in cuts if piece.start_s < cut < piece.end_s]
-        parts = jumps_at_cuts(within, seconds, inside, piece.end_s) if within else (piece,)
+def _add_jumps_at_cuts(
+    timeline: Timeline, cuts: Sequence[float], seconds: EvidenceBySecond
+) -> Timeline:
+    """Split segments at cuts where the offset jumps too: large jumps hide small ones."""
+    segments = []
+    for segment in timeline.segments:
+        used = (seconds.times >= segment.start_s) & (seconds.times < segment.end_s)
+        inside = [cut_s for cut_s in cuts if segment.start_s < cut_s < segment.end_s]
+        parts = jumps_at_cuts(inside, seconds, used, segment.end_s) if inside else (segment,)
         if len(parts) == 1:
-            parts = (piece,)
-        found += [replace(parts[0], start_s=piece.start_s), *parts[1:]]
-    return tuple(found)
+            parts = (segment,)
+        segments += [replace(parts[0], start_s=segment.start_s), *parts[1:]]
+    return replace(timeline, segments=tuple(segments))
 
 
-def _held_out(seconds: EvidenceBySecond, fit, length_s: float) -> np.ndarray:
-    """What each second shows for a story that was fitted to others, float [N]."""
-    number = np.arange(len(seconds.gain))
-    shown = np.zeros(len(number))
+def _cross_validate(fit: Fit, seconds: EvidenceBySecond, length_s: float) -> np.ndarray:
+    """The evidence of each second for a model that was fitted to other seconds, float [N]."""
+    numbers = np.arange(len(seconds.evidence))
+    score = np.zeros(len(numbers))
     for fold in range(FOLDS):
-        kept = number % FOLDS != fold
-        story = Timeline("", fit(seconds, kept, length_s))
-        for second in number[~kept]:
-            shown[second] = _gain_at(seconds.gain[second], story.at(second + 0.5))
-    return shown
+        used = numbers % FOLDS != fold
+        model = Timeline("", fit(seconds, used, length_s))
+        for number in numbers[~used]:
+            score[number] = _evidence_at(seconds.evidence[number], model.offset_at(number + 0.5))
+    return score
 
 
-def _gain_at(gain: np.ndarray, offset_ms: float) -> float:
-    """What a second shows for an offset; nothing for or against one that was not looked at."""
-    place = offset_ms / HOP_MS + len(gain) // 2
-    return float(np.interp(place, np.arange(len(gain)), gain, left=0, right=0))
+def _evidence_at(evidence: np.ndarray, offset_ms: float) -> float:
+    """The evidence of a second for an offset; 0 outside the search range.
 
-
-def _better(rich: np.ndarray, simple: np.ndarray, sure: float = SURE) -> bool:
-    """Whether a story fits better than another by more than chance explains.
-
-    Chance is how far the seconds differ from their mean: in a short clip, a sum of squares would be
-    made up of what is to be shown.
+    Args:
+        evidence: float [2 M + 1].
     """
-    more = rich - simple
-    more = more[more != 0]  # seconds without speech say nothing
-    return len(more) > 0 and bool(more.sum() > sure * more.std() * np.sqrt(len(more)))
+    column = offset_ms / HOP_MS + len(evidence) // 2
+    return float(np.interp(column, np.arange(len(evidence)), evidence, left=0, right=0))
 
 
-def _constant(seconds: EvidenceBySecond, kept: np.ndarray, length_s: float) -> tuple[Segment, ...]:
-    return (Segment(0.0, length_s, peak_hops(seconds.gain[kept].sum(0)) * HOP_MS),)
+def _predicts_better(rich: np.ndarray, simple: np.ndarray, min_gain: float = MIN_GAIN) -> bool:
+    """Whether a model predicts held-out seconds better than another, by ``min_gain`` standard
+    errors of the summed difference.
 
+    The errors come from how the differences scatter around their mean: in a short clip, their sum
+    of squares would mostly consist of the gain itself.
 
-def _jumps(seconds: EvidenceBySecond, kept: np.ndarray, length_s: float) -> tuple[Segment, ...]:
-    """The course of constant pieces along which most is shown, less the cost of each jump
-    (dynamic programming; a piece has at least ``LEAST_PIECE_S`` seconds of speech)."""
-    number = np.flatnonzero(kept & (seconds.windows > 0))
-    gain = seconds.gain[number]
-    count, width = gain.shape
-    least = max(1, -(-LEAST_PIECE_S * kept.sum() // len(kept)))
-    by_chance = np.median(np.abs(gain)) * 1.4826
-    cost = JUMP_COST * by_chance * np.sqrt(2 * np.log(max(2, count * width)))
-    sums = np.vstack([np.zeros(width), gain.cumsum(0)])
-    score = np.full(count + 1, -np.inf)
-    score[0], before = 0.0, np.zeros(count + 1, int)
-    # The best begin of a piece depends on its offset, but not on its end: it is kept for each.
-    best, begin = np.full(width, -np.inf), np.zeros(width, int)
-    for end in range(least, count + 1):
-        start = end - least
-        if np.isfinite(score[start]):
-            shown = score[start] - (cost if start else 0) - sums[start]
-            begin[shown > best] = start
-            best = np.maximum(best, shown)
-        offset = int((sums[end] + best).argmax())
-        score[end], before[end] = sums[end, offset] + best[offset], begin[offset]
-    if not np.isfinite(score[count]):
-        return _constant(seconds, kept, length_s)
-    edges = [count]
-    while edges[0]:
-        edges.insert(0, int(before[edges[0]]))
-    offsets = [peak_hops(total) * HOP_MS for total in np.diff(sums[edges], axis=0)]
-    while len(offsets) > 1 and np.abs(np.diff(offsets)).min() < LEAST_JUMP_MS:
-        del edges[1 + int(np.abs(np.diff(offsets)).argmin())]
-        offsets = [peak_hops(total) * HOP_MS for total in np.diff(sums[edges], axis=0)]
-    pieces = []
-    for (start, end), offset in zip(pairwise(edges), offsets, strict=True):
-        first = 0.0 if start == 0 else (number[start - 1] + 1 + number[start]) / 2
-        last = length_s if end == count else (number[end - 1] + 1 + number[end]) / 2
-        pieces.append(Segment(float(first), float(last), offset))
-    return tuple(pieces)
+    Args:
+        rich, simple: of ``_cross_validate``, float [N].
+    """
+    gain = rich - simple
+    gain = gain[gain != 0]  # seconds without speech do not count
+    return len(gain) > 0 and bool(gain.sum() > min_gain * gain.std() * np.sqrt(len(gain)))

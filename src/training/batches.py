@@ -1,4 +1,4 @@
-"""samples -> batches of pieces, and what the network takes of them."""
+"""Batches of segments of samples, and the network's input made from them."""
 
 import random
 from collections import Counter
@@ -11,50 +11,52 @@ import torch
 from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from ..dataset.samples import Sample, SampleData
 from ..models.normalization import (
-    bands_of,
-    brightness,
-    central_view,
+    crop_face_region,
+    measure_bands,
+    measure_regions,
+    mfcc_to_bands,
     normalise_bands,
-    normalise_views,
-    speech_steps,
+    normalise_regions,
+    speech_by_hop,
 )
-from ..models.spec import ModelSize
+from ..models.spec import ModelSpec
 from .augmentation import Augmentation
 
-MIN_CANDIDATES = 8  # a choice among fewer windows says nothing
+MIN_CANDIDATES = 8  # a choice among fewer windows is too easy to teach anything
 
 
 @dataclass
 class Batch:
-    """Pieces of clips as they come from disk, padded to one length.
+    """Segments of samples as they are read from the disk, padded to one length.
 
     Attributes:
         crops: uint8 [B, T, S, S].
         mfcc: float32 [B, 4 T, n_mfcc].
         speech: bool [B, T].
         valid: bool [B, T], False in the padding.
-        origin: int [B], number of the sample a piece is of.
+        sample_ids: int [B], the number of the sample that each segment comes from.
     """
 
     crops: torch.Tensor
     mfcc: torch.Tensor
     speech: torch.Tensor
     valid: torch.Tensor
-    origin: torch.Tensor
+    sample_ids: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 class SegmentSampler:
-    """Pieces of ``length`` frames of a set of samples, in batches.
+    """Segments of ``length`` frames of a set of samples, in batches.
 
-    A sample gives about as many pieces an epoch as it is long: one for each ``length`` frames.
-    Where speakers are balanced, those with little give more and those with much give less: a
-    speaker with f times the frames of another gives f^(1 − balance) times the pieces.
+    A sample gives about one segment an epoch for each ``length`` frames it has. Balancing gives
+    speakers with little footage more segments and those with much fewer: a speaker with f times
+    the frames of another gets f^(1 − balance) times the segments.
 
     Args:
-        balance: 0 … 1, for ``shuffled`` only.
+        length: frames of a segment; shorter samples give all they have.
+        balance: 0…1, for ``iter_random`` only.
     """
 
     def __init__(
@@ -62,110 +64,118 @@ class SegmentSampler:
     ):
         self.samples, self._length = samples, length
         self._batch_size, self._seed = batch_size, seed
-        self._number = {sample.id: number for number, sample in enumerate(samples)}
-        self._shares = self._balanced(balance)
+        self._number_by_id = {sample.id: number for number, sample in enumerate(samples)}
+        self._segments_per_epoch = self._balance_speakers(balance)
 
-    def _balanced(self, balance: float) -> list[float]:
-        """Pieces an epoch of each sample, in the mean."""
-        speakers = [sample.person for sample in self.samples]
-        frames = Counter()
+    def _balance_speakers(self, balance: float) -> list[float]:
+        """The mean number of segments of each sample in an epoch; the sum does not change."""
+        speakers = [sample.speaker_id for sample in self.samples]
+        frames_by_speaker = Counter()
         for speaker, sample in zip(speakers, self.samples, strict=True):
-            frames[speaker] += sample.n_frames
-        pieces = [self._pieces(sample) for sample in self.samples]
-        wanted = [
-            count * frames[speaker] ** -balance
-            for count, speaker in zip(pieces, speakers, strict=True)
+            frames_by_speaker[speaker] += sample.n_frames
+        counts = [self._count_segments(sample) for sample in self.samples]
+        weighted = [
+            count * frames_by_speaker[speaker] ** -balance
+            for count, speaker in zip(counts, speakers, strict=True)
         ]
-        return [share * sum(pieces) / sum(wanted) for share in wanted]
+        return [weight * sum(counts) / sum(weighted) for weight in weighted]
 
-    def _pieces(self, sample: Sample) -> int:
-        """Of a sample, without balance: one for each ``length`` frames."""
+    def _count_segments(self, sample: Sample) -> int:
+        """The segments of a sample without balancing: one for each ``length`` frames."""
         return max(1, round(sample.n_frames / self._length))
 
     def __len__(self) -> int:
-        """Number of batches."""
-        return -(-round(sum(self._shares)) // self._batch_size)
+        """The number of batches in an epoch."""
+        return -(-round(sum(self._segments_per_epoch)) // self._batch_size)
 
-    def shuffled(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """One epoch of training: random order, random places; the same for the same epoch.
+    def iter_random(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """The batches of one training epoch: in random order, from random positions.
+
+        The same epoch always gives the same batches.
 
         Args:
-            skip: batches left out at its beginning.
+            skip: number of batches to skip at the beginning.
         """
-        dice = random.Random(f"{self._seed}/{epoch}")
-        # Shares that are no whole numbers are rounded so that the sum stays (systematic sampling).
-        jobs, edge, total = [], dice.random(), 0.0
-        for sample, share in zip(self.samples, self._shares, strict=True):
-            total += share
-            while total > edge:
-                jobs.append((sample, dice.randint(0, max(0, sample.n_frames - self._length))))
-                edge += 1
-        dice.shuffle(jobs)
-        yield from self._batches(jobs[skip * self._batch_size : len(self) * self._batch_size])
+        rng = random.Random(f"{self._seed}/{epoch}")
+        # Fractional numbers of segments are rounded so that their sum stays (systematic sampling).
+        segments, threshold, total = [], rng.random(), 0.0
+        for sample, mean_count in zip(self.samples, self._segments_per_epoch, strict=True):
+            total += mean_count
+            while total > threshold:
+                start = rng.randint(0, max(0, sample.n_frames - self._length))
+                segments.append((sample, start))
+                threshold += 1
+        rng.shuffle(segments)
+        yield from self._read(segments[skip * self._batch_size : len(self) * self._batch_size])
 
-    def in_order(self) -> Iterator[Batch]:
-        """Evenly spread pieces, always the same."""
-        places = []
+    def iter_evenly(self) -> Iterator[Batch]:
+        """Batches of evenly spaced segments of each sample in turn, always the same."""
+        segments = []
         for sample in self.samples:
-            room = max(0, sample.n_frames - self._length)
-            pieces = self._pieces(sample)
-            places += [
-                (sample, round(room * piece / max(1, pieces - 1))) for piece in range(pieces)
+            last_start = max(0, sample.n_frames - self._length)
+            count = self._count_segments(sample)
+            segments += [
+                (sample, round(last_start * number / max(1, count - 1))) for number in range(count)
             ]
-        yield from self._batches(places)
+        yield from self._read(segments)
 
-    def _batches(self, places: list[tuple[Sample, int]]) -> Iterator[Batch]:
-        for first in range(0, len(places), self._batch_size):
-            chosen = places[first : first + self._batch_size]
-            pieces = [
+    def _read(self, segments: list[tuple[Sample, int]]) -> Iterator[Batch]:
+        """The batches of (sample, first frame) pairs."""
+        for first in range(0, len(segments), self._batch_size):
+            chosen = segments[first : first + self._batch_size]
+            data = [
                 sample.read(start, min(self._length, sample.n_frames)) for sample, start in chosen
             ]
-            yield collate(pieces, [self._number[sample.id] for sample, _ in chosen])
+            yield collate(data, [self._number_by_id[sample.id] for sample, _ in chosen])
 
 
-def collate(pieces: list[SampleData], origin: list[int]) -> Batch:
-    """Put pieces side by side; shorter ones are padded with their last frame."""
-    longest = max(max(len(piece.crop) for piece in pieces), WINDOW_FRAMES)
-    valid = np.zeros((len(pieces), longest), bool)
+def collate(segments: list[SampleData], sample_ids: list[int]) -> Batch:
+    """Stack segments into a batch; shorter ones are padded with their last frame."""
+    longest = max(max(len(segment.crop) for segment in segments), WINDOW_FRAMES)
+    valid = np.zeros((len(segments), longest), bool)
     crops, mfcc, speech = [], [], []
-    for row, piece in enumerate(pieces):
-        frames = len(piece.crop)
-        valid[row, :frames] = True
-        padding = np.minimum(np.arange(longest), frames - 1)
-        crops.append(piece.crop[padding])
-        speech.append(piece.speech[padding])
-        steps = piece.mfcc.reshape(frames, -1)
-        mfcc.append(steps[padding].reshape(longest * HOPS_PER_FRAME, -1))
+    for row, segment in enumerate(segments):
+        n_frames = len(segment.crop)
+        valid[row, :n_frames] = True
+        indices = np.minimum(np.arange(longest), n_frames - 1)
+        crops.append(segment.crop[indices])
+        speech.append(segment.speech[indices])
+        hops_by_frame = segment.mfcc.reshape(n_frames, -1)
+        mfcc.append(hops_by_frame[indices].reshape(longest * HOPS_PER_FRAME, -1))
     return Batch(
         torch.from_numpy(np.stack(crops)),
         torch.from_numpy(np.stack(mfcc)),
         torch.from_numpy(np.stack(speech) & valid),
         torch.from_numpy(valid),
-        torch.tensor(origin),
+        torch.tensor(sample_ids),
     )
 
 
-def network_input(
-    batch: Batch, size: ModelSize, augmentation: Augmentation | None = None
+def prepare_input(
+    batch: Batch, spec: ModelSpec, augmentation: Augmentation | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the encoders take: views [B, T, height, width] and bands [B, 4 T, 40], normalised."""
-    bands = bands_of(batch.mfcc)
+    """The encoders' input: face regions [B, T, height, width] and bands [B, 4 T, 40], normalised.
+
+    Args:
+        augmentation: None: the central face region and the audio as they are.
+    """
+    bands = mfcc_to_bands(batch.mfcc)
     if augmentation is None:
-        views = central_view(batch.crops, size).float() / 255
+        views = crop_face_region(batch.crops, spec).float() / 255
     else:
-        views = augmentation.views(batch.crops)
-        bands = augmentation.bands(bands)
-    counted = speech_steps(batch.speech)
-    views = normalise_views(views, *brightness(views, batch.valid))
-    return views, normalise_bands(bands, counted)
+        views = augmentation.augment_views(batch.crops)
+        bands = augmentation.augment_bands(bands)
+    views = normalise_regions(views, *measure_regions(views, batch.valid))
+    return views, normalise_bands(bands, *measure_bands(bands, speech_by_hop(batch.speech)))
 
 
-def windows_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which windows ask and which exist, bool [B, T − 4] each.
+def window_masks(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The anchor and the candidate windows of a batch, bool [B, T − 4] each.
 
-    Those with speech at their middle frame ask, where there are enough candidates to choose from.
+    Candidates are all windows without padding. Anchors are those of them with speech at their
+    middle frame, in segments with enough candidates (``MIN_CANDIDATES``) to choose from.
     """
     edge = WINDOW_FRAMES // 2
-    exist = batch.valid[:, WINDOW_FRAMES - 1 :]
-    enough = exist.sum(1, keepdim=True) >= MIN_CANDIDATES
-    return batch.speech[:, edge:-edge] & exist & enough, exist
+    candidates = batch.valid[:, WINDOW_FRAMES - 1 :]
+    has_enough = candidates.sum(1, keepdim=True) >= MIN_CANDIDATES
+    return batch.speech[:, edge:-edge] & candidates & has_enough, candidates

@@ -1,8 +1,9 @@
-"""A checkpoint -> encoders for other programs: weights, ONNX, TorchScript, and how to feed them."""
+"""Export of a checkpoint's encoders: weights, ONNX, TorchScript, and how to prepare their input."""
 
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +19,35 @@ from ..core.resources import resource_path
 from ..dataset.samples import Sample
 from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
-from ..models.sync_model import SyncModel, made_input
-from ..scoring.evidence import FIT_STEPS, MIN_WINDOWS
-from .batches import collate, network_input
+from ..models.sync_model import SyncModel, example_input
+from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
+from .batches import collate, prepare_input
 
 EXAMPLE = resource_path("tools/inference_example.py")
-TRIED_FRAMES = (7, 12, 33)  # lengths on which an exported encoder must agree with PyTorch's
+CHECKED_FRAMES = (7, 12, 33)  # lengths at which an exported encoder must agree with PyTorch
 TOLERANCE = 1e-4
 OPSET = 17
+TRACED_FRAMES = 9  # length of the input that exports are traced with; any other works too
 
 
-def made_inputs(model: SyncModel, frames: int) -> dict[str, torch.Tensor]:
-    """What each encoder takes, of so many frames, two clips."""
-    return dict(zip(("video", "audio"), made_input(model.size, frames, 2), strict=True))
+def make_encoder_inputs(model: SyncModel, n_frames: int) -> dict[str, torch.Tensor]:
+    """Synthetic input of each encoder: two clips of ``n_frames`` frames."""
+    return dict(zip(("video", "audio"), example_input(model.spec, n_frames, 2), strict=True))
 
 
-def encoders_of(model: SyncModel) -> dict[str, torch.nn.Module]:
+def named_encoders(model: SyncModel) -> dict[str, torch.nn.Module]:
     return {"video": model.video, "audio": model.audio}
 
 
 def export_weights(model: SyncModel, folder: Path, heads: bool) -> list[Path]:
-    """``video_encoder.pth``, ``audio_encoder.pth`` and, with ``heads``, ``training_head.pth``: the
-    scale between similarity and logits, which only training needs.
+    """Write ``video_encoder.pth``, ``audio_encoder.pth`` and, with ``heads``,
+    ``training_head.pth``: the scale from similarity to logit, which only training needs.
 
     Raises:
         OutputError.
     """
-    parts = {f"{name}_encoder": net.state_dict() for name, net in encoders_of(model).items()}
+    encoders = named_encoders(model)
+    parts = {f"{name}_encoder": encoder.state_dict() for name, encoder in encoders.items()}
     if heads:
         parts["training_head"] = {"log_scale": model.log_scale.detach()}
     for name, weights in parts.items():
@@ -53,33 +56,30 @@ def export_weights(model: SyncModel, folder: Path, heads: bool) -> list[Path]:
 
 
 def export_onnx(model: SyncModel, folder: Path) -> list[Path]:
-    """Both encoders as ONNX with any number of clips and frames.
+    """Both encoders as ONNX, for any number of clips and frames.
 
     Raises:
-        OutputError: they cannot be written, or do not give what PyTorch gives (to 1e-4).
+        OutputError: they cannot be written, or differ from PyTorch by more than 1e-4.
     """
     import onnxruntime
 
     paths = []
-    for name, net in encoders_of(model).items():
+    for name, encoder in named_encoders(model).items():
         path = folder / f"{name}_encoder.onnx"
-        axes = {0: "clips", 1: "frames" if name == "video" else "steps"}
-        with written_atomically(path) as aside, warnings.catch_warnings():
+        input_name, time_axis = ("views", "frames") if name == "video" else ("bands", "steps")
+        with written_atomically(path) as temporary_path, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's, on sizes that are dynamic on purpose
             torch.onnx.export(
-                net, (made_inputs(model, 9)[name],), str(aside), dynamo=False, opset_version=OPSET,
-                input_names=["views" if name == "video" else "bands"],
-                output_names=["embeddings"],
+                encoder, (make_encoder_inputs(model, TRACED_FRAMES)[name],), str(temporary_path),
+                dynamo=False, opset_version=OPSET,
+                input_names=[input_name], output_names=["embeddings"],
                 dynamic_axes={
-                    "views" if name == "video" else "bands": axes,
+                    input_name: {0: "clips", 1: time_axis},
                     "embeddings": {0: "clips", 1: "windows"},
                 },
             )  # fmt: skip
-            session = onnxruntime.InferenceSession(str(aside))
-            key = session.get_inputs()[0].name
-            _see_agreement(
-                model, name, lambda x, s=session, k=key: s.run(None, {k: x.numpy()})[0], path
-            )
+            session = onnxruntime.InferenceSession(str(temporary_path))
+            _check_agreement(model, name, _session_encoder(session), path)
         paths.append(path)
     return paths
 
@@ -91,24 +91,37 @@ def export_torchscript(model: SyncModel, folder: Path) -> list[Path]:
         OutputError.
     """
     paths = []
-    for name, net in encoders_of(model).items():
+    for name, encoder in named_encoders(model).items():
         path = folder / f"{name}_encoder.torchscript.pt"
-        with written_atomically(path) as aside, warnings.catch_warnings():
+        with written_atomically(path) as temporary_path, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(net, made_inputs(model, 9)[name], check_trace=False)
-            torch.jit.save(traced, str(aside))
-            loaded = torch.jit.load(str(aside))
-            _see_agreement(model, name, lambda x, n=loaded: n(x).numpy(), path)
+            example = make_encoder_inputs(model, TRACED_FRAMES)[name]
+            traced = torch.jit.trace(encoder, example, check_trace=False)
+            torch.jit.save(traced, str(temporary_path))
+            _check_agreement(model, name, torch.jit.load(str(temporary_path)), path)
         paths.append(path)
     return paths
 
 
+def _session_encoder(session) -> Callable[[torch.Tensor], torch.Tensor]:
+    """An ONNX session as a function of tensors."""
+    key = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {key: x.contiguous().numpy()})[0])
+
+
 @torch.inference_mode()
-def _see_agreement(model: SyncModel, name: str, encode, path: Path) -> None:
-    """Refuse an export that does not give what the encoder gives."""
-    for frames in TRIED_FRAMES:
-        given = made_inputs(model, frames)[name]
-        difference = float(np.abs(encode(given) - encoders_of(model)[name](given).numpy()).max())
+def _check_agreement(
+    model: SyncModel, name: str, exported: Callable[[torch.Tensor], torch.Tensor], path: Path
+) -> None:
+    """Compare an exported encoder with the model's.
+
+    Raises:
+        OutputError: they differ by more than ``TOLERANCE``.
+    """
+    for n_frames in CHECKED_FRAMES:
+        inputs = make_encoder_inputs(model, n_frames)[name]
+        expected = named_encoders(model)[name](inputs)
+        difference = float((exported(inputs) - expected).abs().max())
         if not difference <= TOLERANCE:
             raise OutputError(
                 tr("{path} differs from the network by {difference:.1e}: not written",
@@ -117,9 +130,9 @@ def _see_agreement(model: SyncModel, name: str, encode, path: Path) -> None:
 
 
 def quantize(folder: Path, trained: TrainedModel, samples: list[Sample]) -> list[Path]:
-    """The ONNX encoders of a folder in int8, static, calibrated on samples.
+    """The ONNX encoders of a folder in int8: static quantisation, calibrated on samples.
 
-    Convolutions only, and weights of 7 bits: without VNNI sums of products of 8 bits saturate
+    Only convolutions, with 7-bit weights: on CPUs without VNNI, sums of 8-bit products saturate
     (on one speaker that cost 8 points at K = 5).
 
     Raises:
@@ -135,27 +148,27 @@ def quantize(folder: Path, trained: TrainedModel, samples: list[Sample]) -> list
 
     class Reader(CalibrationDataReader):
         def __init__(self, key: str, inputs: list[np.ndarray]):
-            self.left = iter([{key: one} for one in inputs])
+            self.feeds = iter([{key: array} for array in inputs])
 
         def get_next(self):
-            return next(self.left, None)
+            return next(self.feeds, None)
 
     paths = []
     inputs = [
-        network_input(collate([sample.read()], [0]), trained.model.size) for sample in samples
+        prepare_input(collate([sample.read()], [0]), trained.model.spec) for sample in samples
     ]
-    for number, (name, key) in enumerate((("video", "views"), ("audio", "bands"))):
+    for index, (name, key) in enumerate((("video", "views"), ("audio", "bands"))):
         path = folder / f"{name}_encoder.int8.onnx"
         prepared = folder / f".{name}_encoder.prepared.onnx"
-        with written_atomically(path) as aside, warnings.catch_warnings():
+        with written_atomically(path) as temporary_path, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 quant_pre_process(
                     str(folder / f"{name}_encoder.onnx"), str(prepared), skip_symbolic_shape=True
                 )
                 quantize_static(
-                    str(prepared), str(aside),
-                    Reader(key, [pair[number].numpy() for pair in inputs]),
+                    str(prepared), str(temporary_path),
+                    Reader(key, [pair[index].numpy() for pair in inputs]),
                     quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"],
                     per_channel=True, reduce_range=True,
                     weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
@@ -166,28 +179,29 @@ def quantize(folder: Path, trained: TrainedModel, samples: list[Sample]) -> list
     return paths
 
 
-def write_settings(trained: TrainedModel, content: dict, folder: Path) -> list[Path]:
-    """``model_config.json`` and ``normalization_params.json``: all a stranger needs.
+def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> list[Path]:
+    """Write ``model_config.json`` and ``normalization_params.json``: all that is needed to prepare
+    the encoders' input and to interpret their output.
 
     Raises:
         OutputError.
     """
-    config, size = trained.config, trained.model.size
-    height, width = size.view
+    config, spec = trained.config, trained.model.spec
+    height, width = spec.region_shape
     model = {
-        "format_version": content["format_version"],
-        "epoch": content["epoch"],
-        "best_val_acc": content.get("best_val_acc"),
+        "format_version": checkpoint["format_version"],
+        "epoch": checkpoint["epoch"],
+        "best_val_acc": checkpoint.get("best_val_acc"),
         "model": config.model.model_dump(),
         "inputs": {
             "video": {"views": ["clips", "frames", height, width]},
             "audio": {"bands": ["clips", "4 * frames", N_MELS]},
         },
-        "output": {"embeddings": ["clips", "frames - 4", size.length], "length": 1.0},
+        "output": {"embeddings": ["clips", "frames - 4", spec.output_dim], "length": 1.0},
         "similarity": "cosine of the video embedding at window t and the audio embedding at step "
-                      "4 t - offset (offset > 0: the sound must be delayed)",
+                      "4 t - offset (offset > 0: the audio must be delayed)",
         "calibration": trained.calibration,
-        "zero_ms": content.get("zero_ms"),
+        "zero_ms": checkpoint.get("zero_ms"),
     }  # fmt: skip
     params = {
         "fps": FPS,
@@ -197,74 +211,70 @@ def write_settings(trained: TrainedModel, content: dict, folder: Path) -> list[P
         "step_ms": HOP_MS,
         "reach_steps": config.inference.max_offset_frames * HOPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
-        "fit_steps": FIT_STEPS,
-        "embedding_dim": size.length,
+        "fit_steps": PEAK_FIT_HOPS,
+        "embedding_dim": spec.output_dim,
         "n_mels": N_MELS,
         "mfcc": {
             "n_mfcc": config.data.n_mfcc, "n_fft": N_FFT, "win_length": WINDOW, "hop_length": HOP,
             "window": "hann", "mel_scale": "slaney", "mel_norm": "slaney", "dct_norm": "ortho",
-            "scale": "10 log10(power), no floor under the loudest moment",
-            "first_step": "centred on sample 0, the sound padded with zeros",
+            "scale": "10 log10(power), not limited relative to the maximum",
+            "first_step": "centred on sample 0, the audio padded with zeros",
         },
         "crop": {
-            "side": size.input_size, "colour": "grey, 0 to 255",
-            "points": (TEMPLATE * size.input_size / TEMPLATE_SIZE).tolist(),
-            "points_are": "left eye, right eye, nose, left and right mouth corner as seen; "
+            "side": spec.input_size, "colour": "grey, 0 to 255",
+            "points": (TEMPLATE * spec.input_size / TEMPLATE_SIZE).tolist(),
+            "points_are": "left eye, right eye, nose, left and right mouth corner in the image; "
                           "least-squares similarity transform (Umeyama 1991)",
         },
         "view": {
-            "top": size.view_top, "left": (size.input_size - width) // 2,
+            "top": spec.region_top, "left": (spec.input_size - width) // 2,
             "height": height, "width": width,
         },
-        "views_are": "crop / 255, cut to the view, less the clip's mean, by its deviation",
+        "views_are": "crop / 255, cut to the view, minus the clip's mean, divided by its standard "
+                     "deviation",
         "least_variance_views": 1e-6,
-        "bands_are": "inverse DCT of the MFCC, less each band's mean where somebody speaks, by the "
-                     "deviation over all bands there, cut at clip_bands",
+        "bands_are": "inverse DCT of the MFCC, minus each band's mean over speech, divided by the "
+                     "standard deviation over all bands there, clipped at clip_bands",
         "least_variance_bands": 1e-3,
         "clip_bands": 4.0,
     }  # fmt: skip
     paths = []
     for name, values in (("model_config", model), ("normalization_params", params)):
         paths.append(folder / f"{name}.json")
-        with written_atomically(paths[-1]) as aside:
-            aside.write_text(
+        with written_atomically(paths[-1]) as temporary_path:
+            temporary_path.write_text(
                 json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8"
             )
     return paths
 
 
 def write_example(folder: Path) -> Path:
-    """A script that scores a sample with the exported encoders and nothing of this project.
+    """Write a script that scores a sample with the exported encoders, without this project.
 
     Raises:
         OutputError.
     """
     path = folder / EXAMPLE.name
-    with written_atomically(path) as aside:
-        shutil.copyfile(EXAMPLE, aside)
+    with written_atomically(path) as temporary_path:
+        shutil.copyfile(EXAMPLE, temporary_path)
     return path
 
 
 class OnnxModel:
-    """ONNX encoders of a folder in the place of a ``SyncModel``, to be measured.
+    """The ONNX encoders of a folder with the interface of a ``SyncModel``, to be measured.
 
     Args:
-        ending: ``.onnx`` or ``.int8.onnx``.
+        suffix: ``.onnx`` or ``.int8.onnx``.
     """
 
-    def __init__(self, folder: Path, model: SyncModel, ending: str):
+    def __init__(self, folder: Path, model: SyncModel, suffix: str):
         import onnxruntime
 
-        self.size, self.log_scale = model.size, model.log_scale
+        self.spec, self.log_scale = model.spec, model.log_scale
         self.video, self.audio = (
-            self._encoder(onnxruntime.InferenceSession(str(folder / f"{name}_encoder{ending}")))
+            _session_encoder(onnxruntime.InferenceSession(str(folder / f"{name}_encoder{suffix}")))
             for name in ("video", "audio")
         )
-
-    @staticmethod
-    def _encoder(session):
-        key = session.get_inputs()[0].name
-        return lambda x: torch.from_numpy(session.run(None, {key: x.contiguous().numpy()})[0])
 
     def eval(self) -> "OnnxModel":
         return self

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is sound: what is in it, whether it runs, whether its figures are true."""
+"""Verifying a checkpoint: its content, a trial run, and its validation metrics."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.checkpoint import config_of, load_checkpoint
-from ..checkpoints.file_format import tensors_of
+from ..checkpoints.checkpoint import load_checkpoint, stored_config
+from ..checkpoints.file_format import iter_tensors
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.errors import CheckpointError
@@ -16,174 +16,188 @@ from ..dataset.splits import split_samples
 from ..evaluation.measure import measure_evidence
 from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr
-from ..models.spec import ModelSize
-from ..models.sync_model import SyncModel, count_parameters, made_input
+from ..models.spec import ModelSpec
+from ..models.sync_model import SyncModel, count_parameters, example_input
 from ..scoring.calibration import N_FEATURES
 from ..scoring.evidence import SEARCH_REACH
-from .loop import TEST_LENGTHS, splits_digest, validate
+from .loop import TEST_LENGTHS, digest_splits, validate
 from .state import AverageMeter, new_state
 
-MADE_FRAMES = 20  # of the input a network is tried on
-LOSS_TOLERANCE = 0.01  # other machines round otherwise
+TRIAL_FRAMES = 20  # of the synthetic input for the trial run
+LOSS_TOLERANCE = 0.01  # machines round differently
+MAX_LISTED_NAMES = 5
 
 
 @dataclass
-class Findings:
-    """What was found out about a checkpoint.
+class CheckpointReport:
+    """What a checkpoint holds, and what is wrong with it.
 
     Attributes:
-        facts: (name, value) in the order they are told.
-        problems: what is wrong with it, a sentence each.
+        facts: (name, value), in the order they are printed.
+        problems: one sentence each; none: the checkpoint is valid.
     """
 
     facts: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def inspect(path: Path) -> tuple[Findings, dict, SyncModel | None]:
-    """Look into a checkpoint, without an index.
+def inspect_checkpoint(path: Path) -> tuple[CheckpointReport, dict, SyncModel | None]:
+    """Check a checkpoint, without an index.
 
     Returns:
-        (findings, its content, its model; None where the weights make none).
+        (report, the checkpoint, its model; None where the weights do not fit).
 
     Raises:
         MissingFileError: there is no such file.
         CheckpointError: it cannot be read; NotACheckpointError: it is something else.
     """
-    content = load_checkpoint(path)
-    config = config_of(content, path)
-    found = Findings()
-    found.facts += _facts(path, content, config)
-    weights = content["model_state_dict"]
-    with torch.device("meta"):  # without memory: what the settings claim may be huge
-        model = SyncModel(ModelSize.of(config))
-    expected = model.state_dict()
-    for sentence, names in (
-        (tr("weights are missing: {names}"), expected.keys() - weights.keys()),
-        (tr("weights that no part of the network has: {names}"), weights.keys() - expected.keys()),
-        (tr("weights of another shape: {names}"), {
-            name for name in expected.keys() & weights.keys()
-            if getattr(weights[name], "shape", None) != expected[name].shape
-        }),
-        (tr("weights that are not finite: {names}"), {
-            name for name, value in weights.items()
-            if torch.is_tensor(value) and not torch.isfinite(value.float()).all()
-        }),
-    ):  # fmt: skip
-        if names:
-            found.problems.append(sentence.format(names=_some(names)))
-    found.problems += _calibration_problems(content["calibration"])
-    if found.problems:
-        return found, content, None
+    checkpoint = load_checkpoint(path)
+    config = stored_config(checkpoint, path)
+    with torch.device("meta"):  # without memory: the settings may claim a huge network
+        model = SyncModel(ModelSpec.of(config))
+    weights = checkpoint["model_state_dict"]
+    report = CheckpointReport(_describe(path, checkpoint, config))
+    report.problems += _find_weight_problems(weights, model.state_dict())
+    report.problems += _find_calibration_problems(checkpoint["calibration"])
+    if report.problems:
+        return report, checkpoint, None
     model.load_state_dict(weights, assign=True)
     model.float().eval()
-    found.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
-    problem = _trial(model)
+    report.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
+    problem = _trial_run_problem(model)
     if problem:
-        found.problems.append(problem)
+        report.problems.append(problem)
     else:
-        found.facts.append((tr("tried on made input"), tr("embeddings of length 1, finite")))
-    return found, content, model
+        report.facts.append((tr("trial run"), tr("embeddings of length 1, finite")))
+    return report, checkpoint, model
 
 
-def _facts(path: Path, content: dict, config: Config) -> list[tuple[str, str]]:
-    tensors = sum(tensor.untyped_storage().nbytes() for tensor in tensors_of(content))
-    whole = "optimizer_state_dict" in content
-    kind = tr("whole: training can go on") if whole else tr("for inference: without optimizer")
+def _find_weight_problems(weights: dict, expected: dict) -> list[str]:
+    """What is wrong with the names, shapes and values of weights, one sentence each."""
+    names_by_problem = {
+        tr("missing weights: {names}"): expected.keys() - weights.keys(),
+        tr("unknown weights: {names}"): weights.keys() - expected.keys(),
+        tr("weights of a wrong shape: {names}"): {
+            name for name in expected.keys() & weights.keys()
+            if getattr(weights[name], "shape", None) != expected[name].shape
+        },
+        tr("weights that are not finite: {names}"): {
+            name for name, value in weights.items()
+            if torch.is_tensor(value) and not torch.isfinite(value.float()).all()
+        },
+    }  # fmt: skip
+    return [
+        problem.format(names=_join_some(names))
+        for problem, names in names_by_problem.items() if names
+    ]  # fmt: skip
+
+
+def _describe(path: Path, checkpoint: dict, config: Config) -> list[tuple[str, str]]:
+    """(name, value) pairs for a person to read."""
+    tensor_bytes = sum(tensor.untyped_storage().nbytes() for tensor in iter_tensors(checkpoint))
+    has_training_state = "optimizer_state_dict" in checkpoint
+    kind = (
+        tr("complete: training can resume")
+        if has_training_state
+        else tr("for inference: without optimizer")
+    )
     model, size, training = config.model, config.data.input_size, config.training
+    versions = ", ".join(f"{name} {value}" for name, value in checkpoint["versions"].items())
     return [
         (tr("file"), f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
-        (tr("format"), f"{content['format']} {content['format_version']}, {kind}"),
-        (tr("written with"), ", ".join(f"{k} {v}" for k, v in content["versions"].items())),
-        (tr("tensors"), f"{tensors / 1e6:.1f} MB"),
-        (tr("epoch"), f"{content['epoch']} ({tr('step')} {content['step']})"),
-        ("val_loss", _number(content.get("val_loss"))),
-        ("best_val_acc", _number(content.get("best_val_acc"))),
-        (tr("zero"), f"{_number(content.get('zero_ms'))} ms"),
+        (tr("format"), f"{checkpoint['format']} {checkpoint['format_version']}, {kind}"),
+        (tr("written with"), versions),
+        (tr("tensors"), f"{tensor_bytes / 1e6:.1f} MB"),
+        (tr("epoch"), f"{checkpoint['epoch']} ({tr('step')} {checkpoint['step']})"),
+        ("val_loss", _format_number(checkpoint.get("val_loss"))),
+        ("best_val_acc", _format_number(checkpoint.get("best_val_acc"))),
+        (tr("zero reference"), f"{_format_number(checkpoint.get('zero_ms'))} ms"),
         (tr("network"), f"input {size}, embedding {model.embedding_dim}, hidden "
                         f"{model.hidden_dim} × {model.num_layers}, dropout {model.dropout}"
-                        + f", members {model.members}, view {model.view}"),
+                        f", members {model.members}, view {model.view}"),
         (tr("training"), f"batch {training.batch_size} × {training.clip_frames}, rate "
                          f"{training.learning_rate}, epochs {training.num_epochs}, "
                          f"split by {training.split_by}, seed {training.split_seed}"),
     ]  # fmt: skip
 
 
-def _number(value: object) -> str:
+def _format_number(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, (int, float)) else "–"
 
 
-def _some(names: set[str]) -> str:
-    """A few names, and how many more there are."""
+def _join_some(names: set[str]) -> str:
+    """The first few names, and their number where there are more."""
     listed = sorted(names)
-    more = f", … ({len(listed)})" if len(listed) > 5 else ""
-    return ", ".join(listed[:5]) + more
+    suffix = f", … ({len(listed)})" if len(listed) > MAX_LISTED_NAMES else ""
+    return ", ".join(listed[:MAX_LISTED_NAMES]) + suffix
 
 
-def _calibration_problems(calibration: dict) -> list[str]:
+def _find_calibration_problems(calibration: dict) -> list[str]:
+    """Which parts of a calibration are not complete and finite, one sentence each."""
     problems = []
     for name in ("score", "peak"):
         fitted = calibration[name]
         try:
             numbers = [*fitted["mean"], *fitted["scale"], *fitted["weights"], fitted["bias"]]
-            sound = len(numbers) == 3 * N_FEATURES + 1 and all(math.isfinite(n) for n in numbers)
+            is_valid = len(numbers) == 3 * N_FEATURES + 1 and all(map(math.isfinite, numbers))
         except (KeyError, TypeError):
-            sound = False
-        if not sound:
-            problems.append(tr("the calibration of {name} is no calibration", name=name))
+            is_valid = False
+        if not is_valid:
+            problems.append(tr("the calibration of {name} is invalid", name=name))
     return problems
 
 
 @torch.inference_mode()
-def _trial(model: SyncModel) -> str | None:
-    """What goes wrong when the network runs; None where nothing does."""
-    for stream in model(*made_input(model.size, MADE_FRAMES)):
-        if stream.shape != (1, MADE_FRAMES - WINDOW_FRAMES + 1, model.size.length):
+def _trial_run_problem(model: SyncModel) -> str | None:
+    """What is wrong with the network's output for synthetic input; None: nothing."""
+    expected_shape = (1, TRIAL_FRAMES - WINDOW_FRAMES + 1, model.spec.output_dim)
+    for embeddings in model(*example_input(model.spec, TRIAL_FRAMES)):
+        if embeddings.shape != expected_shape:
             return tr("the network gives embeddings of a wrong shape")
-        if not torch.allclose(stream.norm(dim=-1), torch.ones(()), atol=1e-3):
+        if not torch.allclose(embeddings.norm(dim=-1), torch.ones(()), atol=1e-3):
             return tr("the network gives embeddings that are not of length 1")
     return None
 
 
 @dataclass
-class Figures:
-    """Validation figures of a checkpoint, as its training would measure them."""
+class ValidationMetrics:
+    """The validation metrics of a checkpoint, as its training would measure them."""
 
     val: AverageMeter
     report: OffsetReport
 
 
-def training_samples(
-    content: dict, config: Config, index: Path
+def load_original_splits(
+    checkpoint: dict, config: Config, index_path: Path
 ) -> tuple[list[Sample], list[Sample]]:
-    """The samples of an index that were this training's training and validation samples.
+    """The training and validation samples that a checkpoint was trained with.
 
     Raises:
         DatasetError: the index cannot be used.
         CheckpointError: it holds other clips than the training had.
     """
-    samples = load_samples(index, config.data, config.training.split_by)
-    parts = split_samples(samples, config.training)
-    if content.get("clips") != splits_digest(*parts):
+    samples = load_samples(index_path, config.data, config.training.split_by)
+    splits = split_samples(samples, config.training)
+    if checkpoint.get("clips") != digest_splits(*splits):
         raise CheckpointError(
-            tr("{index} holds other clips than the training had, or other splits of them: its "
-               "figures cannot be compared", index=index)
+            tr("{index} holds other clips than the training used, or splits them differently: the "
+               "metrics cannot be compared", index=index_path)
         )  # fmt: skip
-    return parts[0], parts[1]
+    return splits[0], splits[1]
 
 
-def figures_of(model: SyncModel, config: Config, val: list[Sample]) -> Figures:
+def measure_validation(model: SyncModel, config: Config, val: list[Sample]) -> ValidationMetrics:
     """Measure a network on validation samples."""
     state = new_state(config, model, [], val)
-    seen = measure_evidence(model.eval(), val, SEARCH_REACH)
-    return Figures(validate(state), offset_report(seen, TEST_LENGTHS))
+    evidence = measure_evidence(model.eval(), val, SEARCH_REACH)
+    return ValidationMetrics(validate(state), offset_report(evidence, TEST_LENGTHS))
 
 
-def compare_figures(content: dict, figures: Figures) -> list[str]:
-    """Where a checkpoint's stored figures are not those measured, a sentence each."""
-    if content["sampler"].get("batch"):
-        return []  # made in the middle of an epoch: its figures are those of the one before
-    stored, loss = content.get("val_loss"), figures.val.mean_loss
+def compare_metrics(checkpoint: dict, metrics: ValidationMetrics) -> list[str]:
+    """Where the stored metrics of a checkpoint differ from those measured, one sentence each."""
+    if checkpoint["sampler"].get("batch"):
+        return []  # saved within an epoch: the stored metrics are those of the epoch before
+    stored, loss = checkpoint.get("val_loss"), metrics.val.mean_loss
     if not isinstance(stored, (int, float)):
         return [tr("no val_loss is stored")]
     if math.isclose(stored, loss, rel_tol=LOSS_TOLERANCE, abs_tol=LOSS_TOLERANCE):

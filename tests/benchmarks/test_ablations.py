@@ -1,4 +1,4 @@
-"""The table of ablations: its rows, and that a row is not mixed with another."""
+"""The ablation table: its rows, and that results of different settings are never mixed."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmarks import ablations
-from benchmarks.ablations import ROWS, read_rows, same_settings
+from benchmarks.ablations import ROWS, check_settings, read_rows
 from src.core.config import load_config
 from src.core.errors import ConfigError
 from tests.support.training_helpers import settings_for
@@ -16,7 +16,7 @@ pytest_plugins = ("tests.support.training_fixtures",)
 
 def test_every_row_of_the_project_is_a_setting():
     common, rows = read_rows(ROWS)
-    changed = {name: load_config(None, [*common, *more]) for name, more in rows.items()}
+    changed = {name: load_config(None, [*common, *settings]) for name, settings in rows.items()}
     plain = changed.pop("as it is")
     assert len(changed) > 8 and all(config != plain for config in changed.values())
 
@@ -24,7 +24,7 @@ def test_every_row_of_the_project_is_a_setting():
 @pytest.mark.parametrize(
     "text", ["", "all: []\n", "all: []\nrows: [a]\n", "rows: {a: []}\n", ": ["]
 )
-def test_a_table_that_is_none(tmp_path, text):
+def test_an_invalid_table_is_reported(tmp_path, text):
     (tmp_path / "rows.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"rows\.yaml"):
         read_rows(tmp_path / "rows.yaml")
@@ -37,10 +37,10 @@ def test_a_table_without_rows(tmp_path):
 
 
 def test_a_folder_holds_one_kind_of_settings(tmp_path):
-    same_settings(tmp_path, "a")
-    same_settings(tmp_path, "a")
+    check_settings(tmp_path, "a")
+    check_settings(tmp_path, "a")
     with pytest.raises(ConfigError, match="made with other settings"):
-        same_settings(tmp_path, "b")
+        check_settings(tmp_path, "b")
 
 
 def test_rows_are_trained_once_and_measured(corpus, tmp_path, monkeypatch, capfd):

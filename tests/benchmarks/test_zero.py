@@ -1,7 +1,8 @@
-"""How far zero has moved between two models that are known to differ."""
+"""The shift of the zero reference between two models that differ by a known amount."""
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ INFERENCE = load_config(None, []).inference
 
 
 class Trained:
-    """Stands for a model: what it finds in a clip depends on the clip alone."""
+    """A fake model with a given offset for each clip."""
 
-    def __init__(self, found: dict):
-        self.found, self.config = found, type("Config", (), {"data": None})
+    def __init__(self, offsets: dict):
+        self.offsets, self.config = offsets, type("Config", (), {"data": None})
         self.model = self.calibration = None
 
 
@@ -28,8 +29,10 @@ def compared(monkeypatch, capsys):
         samples = [Sample(name, name, name.split("/")[0], name, Path(), 50) for name in first]
         models = iter([Trained(first), Trained(second)])
         monkeypatch.setattr(zero, "load_trained", lambda path, device: next(models))
-        monkeypatch.setattr(zero.summary, "measured_samples", lambda *args: samples)
-        monkeypatch.setattr(zero, "offset_of", lambda model, settings, one: model.found[one.id])
+        monkeypatch.setattr(zero.options, "load_chosen_samples", lambda *args: samples)
+        monkeypatch.setattr(
+            zero, "measure_offset_ms", lambda model, settings, sample: model.offsets[sample.id]
+        )
         monkeypatch.setattr(
             sys, "argv", ["zero.py", "--index", "i.pkl", "--checkpoints", "a.pth", "b.pth",
                           "--set", "training.device=cpu"],
@@ -40,27 +43,27 @@ def compared(monkeypatch, capsys):
     return go
 
 
-def test_no_speaker_outweighs_the_others(compared):
-    dice = np.random.default_rng(0)
-    first = {f"{who}/{n}": float(dice.normal(0, 40)) for who in "abc" for n in range(5)}
+def test_every_speaker_counts_alike(compared):
+    rng = np.random.default_rng(0)
+    first = {f"{who}/{n}": float(rng.normal(0, 40)) for who in "abc" for n in range(5)}
     first |= {f"b/{n}": 0.0 for n in range(5, 40)}
-    moves = {"a": 3.0, "b": 30.0, "c": 7.0}
-    second = {name: offset + moves[name[0]] for name, offset in first.items()}
+    shifts = {"a": 3.0, "b": 30.0, "c": 7.0}
+    second = {name: offset + shifts[name[0]] for name, offset in first.items()}
     first["a/0"], second["c/1"] = None, None
     said = compared(first, second)
-    assert "48 of 50 clips" in said and "moved by +7.0 ms" in said
+    assert "for 48 of 50 clips" in said and "zero reference shifted by +7.0 ms" in said
 
 
 @pytest.mark.parametrize(("first", "second"), [({"a/0": None}, {"a/0": 2.0}), ({}, {})])
 def test_without_a_clip_in_common(compared, first, second):
-    with pytest.raises(DatasetError, match="no clip"):
+    with pytest.raises(DatasetError, match="no clip for which both models report an offset"):
         compared(first, second)
 
 
-@pytest.mark.parametrize(("told", "expected"), [(12.5, -57.5), (None, None)])
-def test_offsets_count_from_the_clip_as_it_was_recorded(monkeypatch, told, expected):
-    monkeypatch.setattr(zero, "evidence_of", lambda *args: None)
-    monkeypatch.setattr(zero, "build_result", lambda *args: (None, {"offset_ms": told}))
+@pytest.mark.parametrize(("reported", "expected"), [(12.5, -57.5), (None, None)])
+def test_offsets_are_relative_to_the_recording(monkeypatch, reported, expected):
+    monkeypatch.setattr(zero, "compute_evidence", lambda *args: None)
+    monkeypatch.setattr(zero, "build_result", lambda *args: SimpleNamespace(offset_ms=reported))
     track = type("Track", (tuple,), {"crop": np.zeros(50)})
     sample = type("Sample", (), {"moved_ms": -70, "read": lambda self: track()})()
-    assert zero.offset_of(Trained({}), INFERENCE, sample) == expected
+    assert zero.measure_offset_ms(Trained({}), INFERENCE, sample) == expected

@@ -1,4 +1,4 @@
-"""Files a user may name as a checkpoint: the right one, and all the others."""
+"""Checkpoints: valid ones, and all other files that may be given as one."""
 
 import os
 import pickle
@@ -10,19 +10,20 @@ import torch
 
 from src.checkpoints import checkpoint
 from src.checkpoints.checkpoint import (
-    for_inference,
     load_checkpoint,
     load_trained,
     newest_checkpoint,
     resolve_checkpoint,
     save_checkpoint,
+    strip_training_state,
 )
 from src.core.config import Config, parse_config
+from src.core.console import console_logging
 from src.core.errors import CheckpointError, LipSyncError, MissingFileError
-from src.models.spec import ModelSize
-from src.models.sync_model import SyncModel, made_input
+from src.models.spec import ModelSpec
+from src.models.sync_model import SyncModel, example_input
 from src.scoring.calibration import UNFITTED
-from src.training.verification import inspect
+from src.training.verification import inspect_checkpoint
 from tests.checkpoints.test_file_format import said_by
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ def content(**changes) -> dict:
         "epoch": 3,
         "step": 30,
         "sampler": {"batch": 0, "tally": {}},
-        "model_state_dict": SyncModel(ModelSize.of(CONFIG)).state_dict(),
+        "model_state_dict": SyncModel(ModelSpec.of(CONFIG)).state_dict(),
         "config": CONFIG.model_dump(),
         "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}, "peak": {"mean": [1.0, 0.0, 0.0]}},
         "random_states": {"torch": torch.get_rng_state()},
@@ -53,7 +54,7 @@ def saved(tmp_path) -> Path:
 
 
 def refused(path: Path, *words: str, error=CheckpointError, load=load_checkpoint) -> None:
-    """It is refused with one line that names the file."""
+    """It is refused with a one-line message that names the file."""
     with pytest.raises(LipSyncError) as caught:
         load(path)
     assert isinstance(caught.value, error)
@@ -67,46 +68,46 @@ def trained(path: Path):
     return load_trained(path, CPU)
 
 
-# --- the right one
+# --- valid files
 
 
 def test_round_trip(saved):
-    found = load_checkpoint(saved)
-    given = content()
-    assert found["epoch"] == 3 and found["config"] == given["config"]
-    assert found["calibration"] == given["calibration"]
-    for name, tensor in given["model_state_dict"].items():
-        assert torch.equal(found["model_state_dict"][name], tensor)
+    loaded = load_checkpoint(saved)
+    original = content()
+    assert loaded["epoch"] == 3 and loaded["config"] == original["config"]
+    assert loaded["calibration"] == original["calibration"]
+    for name, tensor in original["model_state_dict"].items():
+        assert torch.equal(loaded["model_state_dict"][name], tensor)
 
 
 def test_plain_torch_reads_it_with_weights_only(saved):
-    found = torch.load(saved, weights_only=True)
-    assert found["format"] == "lipsync-checkpoint" and found["versions"]["torch"]
+    loaded = torch.load(saved, weights_only=True)
+    assert loaded["format"] == "lipsync-checkpoint" and loaded["versions"]["torch"]
 
 
-def test_the_trained_model_judges_as_the_one_saved(saved):
-    found = load_trained(saved, CPU)
-    assert found.config == CONFIG and not found.model.training
+def test_the_loaded_model_gives_the_same_embeddings(saved):
+    loaded = load_trained(saved, CPU)
+    assert loaded.config == CONFIG and not loaded.model.training
     torch.manual_seed(0)
-    model = SyncModel(ModelSize.of(CONFIG)).eval()
-    views, bands = torch.randn(1, 7, *model.size.view), torch.randn(1, 28, 40)
+    model = SyncModel(ModelSpec.of(CONFIG)).eval()
+    views, bands = torch.randn(1, 7, *model.spec.region_shape), torch.randn(1, 28, 40)
     with torch.no_grad():
-        for one, other in zip(found.model(views, bands), model(views, bands), strict=True):
-            assert torch.allclose(one, other, atol=1e-5)
+        for actual, expected in zip(loaded.model(views, bands), model(views, bands), strict=True):
+            assert torch.allclose(actual, expected, atol=1e-5)
 
 
-def test_what_is_left_for_inference_judges_the_same(tmp_path):
+def test_stripping_keeps_the_weights(tmp_path):
     whole = content(optimizer_state_dict={"state": {}}, clips="abc", zero_ms=1.5)
-    left = for_inference(whole, tmp_path / "whole.pth")
-    assert set(whole) - set(left) == {"optimizer_state_dict", "random_states"}
-    save_checkpoint(tmp_path / "left.pth", left)
-    found = load_trained(tmp_path / "left.pth", CPU)
-    for name, tensor in found.model.state_dict().items():
+    stripped = strip_training_state(whole, tmp_path / "whole.pth")
+    assert set(whole) - set(stripped) == {"optimizer_state_dict", "random_states"}
+    save_checkpoint(tmp_path / "stripped.pth", stripped)
+    loaded = load_trained(tmp_path / "stripped.pth", CPU)
+    for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, whole["model_state_dict"][name])
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float64])
-def test_weights_of_another_precision_are_used(tmp_path, kind):
+def test_weights_of_another_precision_are_loaded(tmp_path, kind):
     whole = content()
     weights = {
         name: value.to(kind) if value.is_floating_point() else value
@@ -117,21 +118,22 @@ def test_weights_of_another_precision_are_used(tmp_path, kind):
     model = load_trained(tmp_path / "other.pth", CPU).model
     assert {value.dtype for value in model.parameters()} == {torch.float32}
     with torch.no_grad():
-        model(*made_input(model.size, 9))
-    assert not inspect(tmp_path / "other.pth")[0].problems
+        model(*example_input(model.spec, 9))
+    assert not inspect_checkpoint(tmp_path / "other.pth")[0].problems
 
 
-def test_what_is_passed_on_names_no_folder_of_the_machine(tmp_path):
+def test_stripping_removes_private_folders(tmp_path):
     config = content()["config"]
     config["data"] |= {"video_dir": "/home/li/clips", "processed_dir": "D:/work"}
     config["paths"]["checkpoint_dir"] = "C:\\Users\\li\\checkpoints"
     config["training"]["init_from"] = "C:\\Users\\li\\models\\first.pth"
-    left = for_inference(content(config=config), "a.pth")["config"]
-    assert left["training"]["init_from"] == "first.pth"
-    assert left["data"] == Config().data.model_dump() | {"input_size": left["data"]["input_size"]}
-    assert left["paths"] == Config().paths.model_dump()
+    stripped = strip_training_state(content(config=config), "a.pth")["config"]
+    assert stripped["training"]["init_from"] == "first.pth"
+    input_size = {"input_size": stripped["data"]["input_size"]}
+    assert stripped["data"] == Config().data.model_dump() | input_size
+    assert stripped["paths"] == Config().paths.model_dump()
     del config["cleaning"]
-    assert for_inference(content(config=config), "a.pth")["config"]["cleaning"]
+    assert strip_training_state(content(config=config), "a.pth")["config"]["cleaning"]
 
 
 def test_settings_of_a_huge_network_take_no_memory(tmp_path):
@@ -150,11 +152,11 @@ def test_settings_of_a_huge_network_take_no_memory(tmp_path):
         "try: load_trained(sys.argv[1], torch.device('cpu'))\n"
         "except CheckpointError: print(peak() - before)\n"
     )
-    (more,) = said_by(code, tmp_path / "huge.pth")
-    assert resource and int(more) < 300_000, "kilobytes"
+    (growth,) = said_by(code, tmp_path / "huge.pth")
+    assert resource and int(growth) < 300_000, "kilobytes"
 
 
-# --- which one is used
+# --- resolving
 
 
 @pytest.fixture
@@ -167,32 +169,35 @@ def pretrained(tmp_path, monkeypatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("asked", [None, "checkpoints/best_model.pth", "absolute"])
-def test_without_a_model_of_ones_own_the_pretrained_one_is_used(pretrained, capsys, asked):
-    own = pretrained.parents[1] / "checkpoints/best_model.pth"
-    asked = own if asked == "absolute" else asked
-    assert resolve_checkpoint(asked, "checkpoints") == pretrained
-    said = capsys.readouterr()
-    assert said.out == "" and "pretrained model box" in said.err and len(said.err.splitlines()) == 1
-    own.parent.mkdir()
-    save_checkpoint(own, content())
-    assert resolve_checkpoint(asked, "checkpoints").resolve() == own
+@pytest.mark.parametrize("requested", [None, "checkpoints/best_model.pth", "absolute"])
+def test_without_an_own_model_the_pretrained_one_is_used(pretrained, capsys, requested):
+    own_path = pretrained.parents[1] / "checkpoints/best_model.pth"
+    requested = own_path if requested == "absolute" else requested
+    with console_logging():
+        assert resolve_checkpoint(requested, "checkpoints") == pretrained
+        output = capsys.readouterr()
+        assert output.out == "" and len(output.err.splitlines()) == 1
+        assert "does not exist: using the pretrained model box" in output.err
+        own_path.parent.mkdir()
+        save_checkpoint(own_path, content())
+        assert resolve_checkpoint(requested, "checkpoints").resolve() == own_path
     assert capsys.readouterr().err == ""
 
 
 def test_any_other_missing_checkpoint_stays_missing(pretrained, capsys):
-    """Who names a file wants that file."""
-    for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
-        refused(resolve_checkpoint(name, "checkpoints"), error=MissingFileError)
-    pretrained.unlink()
-    refused(resolve_checkpoint(None, "checkpoints"), "src/train.py", error=MissingFileError)
+    """A file that is given explicitly is never replaced."""
+    with console_logging():
+        for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
+            refused(resolve_checkpoint(name, "checkpoints"), error=MissingFileError)
+        pretrained.unlink()
+        refused(resolve_checkpoint(None, "checkpoints"), "src/train.py", error=MissingFileError)
     assert capsys.readouterr().err == ""
 
 
-# --- the others
+# --- invalid files
 
 
-def test_a_missing_file_says_what_makes_one(tmp_path):
+def test_a_missing_file_names_the_command_that_makes_one(tmp_path):
     refused(tmp_path / "none.pth", "src/train.py", error=MissingFileError)
     refused(tmp_path, error=MissingFileError)  # a folder
 
@@ -210,35 +215,35 @@ def test_other_files_are_refused(tmp_path, data):
 
 
 def test_any_damage_is_a_readable_error(saved):
-    """Single bytes changed at many places: it is read as it was, or refused in one line."""
+    """A changed byte, at many positions: the file is read, or refused in one line."""
     data = saved.read_bytes()
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with zipfile.ZipFile(saved) as archive:
         pickled = next(i for i in archive.infolist() if i.filename.endswith("data.pkl"))
-    places = torch.randint(pickled.file_size, (150,), generator=dice) + pickled.header_offset
-    for place in [*places.tolist(), *torch.randint(len(data), (50,), generator=dice).tolist()]:
+    positions = torch.randint(pickled.file_size, (150,), generator=rng) + pickled.header_offset
+    for position in [*positions.tolist(), *torch.randint(len(data), (50,), generator=rng).tolist()]:
         damaged = bytearray(data)
-        damaged[place] ^= int(torch.randint(1, 256, (1,), generator=dice))
+        damaged[position] ^= int(torch.randint(1, 256, (1,), generator=rng))
         saved.write_bytes(bytes(damaged))
         try:
             load_trained(saved, CPU)
         except LipSyncError as error:
-            assert str(saved) in str(error) and len(str(error).splitlines()) == 1, place
+            assert str(saved) in str(error) and len(str(error).splitlines()) == 1, position
 
 
 @pytest.mark.parametrize(
     "foreign", [{"state_dict": {}}, {}, [1, 2], torch.zeros(3), "text"],
     ids=["another project", "nothing", "list", "tensor", "text"],
 )  # fmt: skip
-def test_checkpoints_of_others_are_refused(tmp_path, foreign):
+def test_checkpoints_of_other_projects_are_refused(tmp_path, foreign):
     path = tmp_path / "foreign.pth"
     torch.save(foreign, path)
     refused(path, "not a checkpoint of this project")
 
 
-def test_bare_weights_are_told_from_other_files(tmp_path):
+def test_bare_weights_are_recognised(tmp_path):
     path = tmp_path / "bare.pth"
-    torch.save(SyncModel(ModelSize.of(CONFIG)).state_dict(), path)
+    torch.save(SyncModel(ModelSpec.of(CONFIG)).state_dict(), path)
     refused(path, "bare weights")
 
 
@@ -279,17 +284,17 @@ def test_weights_of_another_network_are_refused(tmp_path, changes):
         {"model_state_dict": {"a": 1}},
     ],
 )
-def test_nonsense_in_a_checkpoint_is_refused(tmp_path, changes):
+def test_invalid_values_in_a_checkpoint_are_refused(tmp_path, changes):
     path = tmp_path / "nonsense.pth"
     save_checkpoint(path, content(**changes))
     refused(path, load=trained)
 
 
-# --- which one to go on from
+# --- resuming and old files
 
 
-def test_the_newest_is_what_a_run_wrote_last(tmp_path):
-    with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
+def test_the_newest_checkpoint_was_written_last(tmp_path):
+    with pytest.raises(MissingFileError, match="no checkpoint to resume from"):
         newest_checkpoint(tmp_path)
     names = ["checkpoint_epoch_9.pth", "last.pth", "checkpoint_epoch_2_step_30.pth"]
     for second, name in enumerate([*names, "best_model.pth", "final_model.pth", "x.pth"]):
@@ -298,12 +303,12 @@ def test_the_newest_is_what_a_run_wrote_last(tmp_path):
     assert newest_checkpoint(tmp_path).name == names[-1]
 
 
-def test_a_file_of_before_the_views_looks_at_the_lower_face():
+def test_files_without_a_view_use_the_lower_face():
     assert (
-        checkpoint.config_of({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model.view
+        checkpoint.stored_config({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model.view
         == "lower_face"
     )
     assert (
-        checkpoint.config_of({"config": {"model": {"view": "mouth"}}}, "new.pth").model.view
+        checkpoint.stored_config({"config": {"model": {"view": "mouth"}}}, "new.pth").model.view
         == "mouth"
     )

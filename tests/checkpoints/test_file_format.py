@@ -1,4 +1,4 @@
-"""Files nobody vouches for: cut off, damaged, swollen, with code; and writing that fails."""
+"""The .pth format: truncated, damaged, inflated and malicious files, and failing writes."""
 
 import ast
 import pickle
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from src.checkpoints import file_format as checkpoint_file
-from src.checkpoints.file_format import foreign_names, read_file, tensors_of, write_file
+from src.checkpoints.file_format import disallowed_globals, iter_tensors, read_file, write_file
 from src.core.errors import CheckpointError, MissingFileError, OutputError
 from tests.support.training_helpers import ROOT
 
@@ -54,7 +54,7 @@ def said_by(code: str, path: Path) -> list[str]:
 
 
 def repacked(path: Path, change, compression=zipfile.ZIP_STORED) -> None:
-    """Write a checkpoint's zip anew, with ``change(name, data)`` as its entries."""
+    """Rewrite the archive of a checkpoint, with ``change(name, data)`` as its entries."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", compression) as archive:
@@ -63,29 +63,32 @@ def repacked(path: Path, change, compression=zipfile.ZIP_STORED) -> None:
 
 
 def test_what_is_written_is_read(saved):
-    found = read_file(saved)
-    assert torch.equal(found["weights"]["a"], CONTENT["weights"]["a"])
-    assert {key: found[key] for key in ("epoch", "share", "name", "nothing", "yes")} == {
+    loaded = read_file(saved)
+    assert torch.equal(loaded["weights"]["a"], CONTENT["weights"]["a"])
+    assert {key: loaded[key] for key in ("epoch", "share", "name", "nothing", "yes")} == {
         key: CONTENT[key] for key in ("epoch", "share", "name", "nothing", "yes")
     }
-    assert [tuple(tensor.shape) for tensor in tensors_of(found["weights"])] == [(40_000,), (2, 3)]
+    assert [tuple(tensor.shape) for tensor in iter_tensors(loaded["weights"])] == [
+        (40_000,),
+        (2, 3),
+    ]
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_a_list_that_holds_itself_is_walked_once():
+def test_a_list_that_contains_itself_is_visited_once():
     loop = [torch.zeros(1)]
     loop.append(loop)
-    assert len(list(tensors_of(loop))) == 1
+    assert len(list(iter_tensors(loop))) == 1
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
-def test_a_file_that_is_cut_off_is_told(saved, share):
+def test_a_truncated_file_is_reported(saved, share):
     data = saved.read_bytes()
     saved.write_bytes(data[: max(4, int(len(data) * share))])
-    refused(saved, "cut off")
+    refused(saved, "is truncated: copy or download it again")
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(MissingFileError, match=r"src/train\.py"):
             read_file(path)
@@ -124,26 +127,26 @@ def test_code_in_a_file_is_never_run(tmp_path, legacy):
      b"c__builtin__\nbytearray\n(I99\ntR.", b"\x80\x02\x82\x01."],
     ids=["GLOBAL", "INST", "STACK_GLOBAL", "bytearray", "EXT1"],
 )  # fmt: skip
-def test_every_way_to_name_something_is_seen(saved, data):
-    assert foreign_names(data)
+def test_every_kind_of_import_is_detected(saved, data):
+    assert disallowed_globals(data)
     repacked(saved, lambda name, old: data if name.endswith("/data.pkl") else old)
     refused(saved, "could run code")
 
 
 def risks(code: str) -> set[str]:
     """What in a program could open a pickle: calls, imported names, and unsafe arguments."""
-    found = set()
+    risky = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            found |= {name} & RISKY or ({name} if name.endswith("read_pickle") else set())
-            found |= {
+            risky |= {name} & RISKY or ({name} if name.endswith("read_pickle") else set())
+            risky |= {
                 f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords
                 if word.arg in SAFE and ast.unparse(word.value) != SAFE[word.arg]
             }  # fmt: skip
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{name.name}" for name in node.names} & RISKY
-    return found
+            risky |= {f"{node.module}.{name.name}" for name in node.names} & RISKY
+    return risky
 
 
 @pytest.mark.parametrize(
@@ -152,24 +155,25 @@ def risks(code: str) -> set[str]:
      "import numpy\nnumpy.load(p, allow_pickle=True)", "import pandas\npandas.read_pickle(p)",
      "from torch import load as f", "torch.load(p, weights_only=flag)"],
 )  # fmt: skip
-def test_the_search_finds_what_it_is_for(code):
+def test_the_search_for_risks_finds_them(code):
     assert risks(code)
 
 
 def test_no_file_of_the_project_opens_pickles_unguarded():
-    """One module reads .pth files, one the index, with an unpickler of its own."""
+    """One module reads .pth files; another the index, with its own unpickler."""
     allowed = {"src/checkpoints/file_format.py": {"torch.load"}}
     files = [*ROOT.glob("*.py")]
     files += [
         path for name in ("src", "tools", "benchmarks") for path in (ROOT / name).rglob("*.py")
     ]
     assert len(files) > 50
-    found = {path.relative_to(ROOT).as_posix(): risks(path.read_text(encoding="utf-8"))
-             for path in files}  # fmt: skip
-    assert {name: calls for name, calls in found.items() if calls} == allowed
+    risks_by_name = {
+        path.relative_to(ROOT).as_posix(): risks(path.read_text(encoding="utf-8")) for path in files
+    }
+    assert {name: calls for name, calls in risks_by_name.items() if calls} == allowed
 
 
-# --- sizes that are not true
+# --- false sizes
 
 
 def test_a_compressed_file_is_not_unpacked(saved):
@@ -179,23 +183,23 @@ def test_a_compressed_file_is_not_unpacked(saved):
 
 
 def test_entries_that_share_their_bytes_are_refused(saved):
-    """Overlapping entries make a zip larger than its file (Fifield 2019)."""
+    """Overlapping entries make an archive larger than its file (Fifield 2019)."""
     data = bytearray(saved.read_bytes())
     with zipfile.ZipFile(saved) as archive:
         largest = max(archive.infolist(), key=lambda entry: entry.file_size)
-    # Its size in the central directory, twice (compressed and not), says more than there is.
+    # Its two sizes in the central directory (compressed and not) claim more than there is.
     start = data.rindex(largest.filename.encode()) - 46
-    for place in (start + 20, start + 24):
-        data[place : place + 4] = (0x7FFFFFFF).to_bytes(4, "little")
+    for position in (start + 20, start + 24):
+        data[position : position + 4] = (0x7FFFFFFF).to_bytes(4, "little")
     saved.write_bytes(bytes(data))
     refused(saved)
 
 
 @pytest.mark.parametrize("claimed", [40_001, 2**31 - 1, 2**40])
 def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
-    """As a process that may use only so much memory sees it."""
+    """In a process whose memory is measured."""
 
-    def swollen(name: str, data: bytes) -> bytes:
+    def inflate(name: str, data: bytes) -> bytes:
         if not name.endswith("/data.pkl"):
             return data
         old = b"M@\x9c"  # BININT2 40,000: the elements of the storage, and the size of the tensor
@@ -203,7 +207,7 @@ def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
         new = b"\x8a\x08" + claimed.to_bytes(8, "little")  # LONG1
         return data.replace(old, new)
 
-    repacked(saved, swollen)
+    repacked(saved, inflate)
     code = (
         "import resource, sys, torch\n"
         "from src.checkpoints.file_format import read_file\n"
@@ -212,8 +216,8 @@ def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
         "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
     )
-    said, more = said_by(code, saved)
-    assert str(saved) in said and int(more) < 100_000, "kilobytes"
+    message, growth = said_by(code, saved)
+    assert str(saved) in message and int(growth) < 100_000, "kilobytes"
 
 
 def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
@@ -224,7 +228,7 @@ def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
 
 
 def test_a_huge_pickle_is_refused(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint_file, "MOST_PICKLE", 100)
+    monkeypatch.setattr(checkpoint_file, "MAX_PICKLE_BYTES", 100)
     refused(saved, "damaged")
 
 
@@ -246,7 +250,7 @@ def test_a_failing_write_leaves_the_old_file(saved, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
 def test_a_full_disk_leaves_the_old_file(saved):
-    """What torch itself makes of it: a process may write 50 kB only."""
+    """As torch reports it: the process may write only 50 kB."""
     old = saved.read_bytes()
     code = (
         "import resource, signal, sys, torch\n"
@@ -258,8 +262,8 @@ def test_a_full_disk_leaves_the_old_file(saved):
         "try:\n    write_file(Path(sys.argv[1]), {'a': torch.zeros(1_000_000)})\n"
         "except OutputError as error:\n    print(error)\n"
     )
-    (said,) = said_by(code, saved)
-    assert f"cannot write {saved}" in said
+    (message,) = said_by(code, saved)
+    assert f"cannot write {saved}" in message
     assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
 
 

@@ -1,4 +1,4 @@
-"""Own offsets: who is measured by whom, what counts as found, where zero is."""
+"""Clip offsets: folds, measuring, the common zero, and files."""
 
 import csv
 from dataclasses import replace
@@ -10,19 +10,19 @@ import pytest
 
 from src.cleaning.clip_offsets import (
     ClipOffset,
+    assign_folds,
     best_offset_ms,
-    centred,
-    draw_offsets,
+    centre_offsets,
+    damp_fold_shift,
     estimate_clip_offset,
-    folds_of,
-    least_evidence,
-    median_by_speaker,
-    moved,
-    read_found,
+    evidence_threshold,
+    measure_strength,
+    median_change_ms,
+    median_over_speakers,
+    plot_clip_offsets,
+    read_clip_offsets,
     retime_samples,
-    settled,
-    strength,
-    write_found,
+    write_clip_offsets,
 )
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample
@@ -38,7 +38,7 @@ def sample(number: int, speaker: str = "", length: int = 100, offset_ms: float =
 
 
 def evidence(offset_ms: float, height: float = 0.5, windows: int = 60, seed: int = 0) -> Evidence:
-    """Noise with a peak of ±100 ms at an offset."""
+    """Noise with a peak of ±100 ms around an offset."""
     steps = np.arange(-REACH, REACH + 1)
     peak = height * np.clip(1 - (np.abs(steps - offset_ms / 10) / 10) ** 2, 0, None)
     noise = np.random.default_rng(seed).normal(0, 0.05, (windows, len(steps)))
@@ -47,45 +47,45 @@ def evidence(offset_ms: float, height: float = 0.5, windows: int = 60, seed: int
 
 def test_a_speaker_is_in_one_fold_only():
     samples = [sample(n, f"s{n % 7}", 50 + 10 * n) for n in range(40)]
-    folds = folds_of(samples, 3, 1)
-    people = [{one.speaker for one in fold} for fold in folds]
-    assert set.union(*people) == {f"s{n}" for n in range(7)}
-    assert sum(map(len, people)) == 7 and sum(map(len, folds)) == 40
-    frames = [sum(one.length for one in fold) for fold in folds]
+    folds = assign_folds(samples, 3, 1)
+    speakers = [{sample.speaker for sample in fold} for fold in folds]
+    assert set.union(*speakers) == {f"s{n}" for n in range(7)}
+    assert sum(map(len, speakers)) == 7 and sum(map(len, folds)) == 40
+    frames = [sum(sample.length for sample in fold) for fold in folds]
     assert max(frames) < 1.6 * min(frames)
-    assert folds_of(samples, 3, 1) == folds
+    assert assign_folds(samples, 3, 1) == folds
     alike = [sample(n, f"s{n}") for n in range(12)]
-    assert folds_of(alike, 3, 1) != folds_of(alike, 3, 2)
+    assert assign_folds(alike, 3, 1) != assign_folds(alike, 3, 2)
 
 
 def test_the_largest_speaker_has_a_fold_of_its_own():
     samples = [sample(n, "grid", 75) for n in range(30)]
     samples += [sample(n, f"s{n}", 75) for n in range(12)]
-    sizes = sorted(len(fold) for fold in folds_of(samples, 3, 0))
+    sizes = sorted(len(fold) for fold in assign_folds(samples, 3, 0))
     assert sizes == [6, 6, 30]
 
 
-def test_without_names_each_clip_is_somebody():
-    assert [len(fold) for fold in folds_of([sample(n) for n in range(9)], 3, 0)] == [3, 3, 3]
+def test_without_speaker_names_each_clip_is_a_speaker():
+    assert [len(fold) for fold in assign_folds([sample(n) for n in range(9)], 3, 0)] == [3, 3, 3]
 
 
-def test_too_few_speakers_are_told():
-    with pytest.raises(DatasetError, match=r"2 speakers .* at least 3"):
-        folds_of([sample(n, f"s{n % 2}") for n in range(10)], 3, 0)
+def test_too_few_speakers_are_reported():
+    with pytest.raises(DatasetError, match=r"2 speakers .* at least 3 are required"):
+        assign_folds([sample(n, f"s{n % 2}") for n in range(10)], 3, 0)
 
 
 @pytest.mark.parametrize("offset_ms", [0, -37, 120, 243])
 @pytest.mark.parametrize("moved_ms", [0, 80, -120])
-def test_the_own_offset_is_what_was_moved_and_what_is_left(offset_ms, moved_ms):
+def test_clip_offset_is_the_shift_plus_the_remaining_offset(offset_ms, moved_ms):
     one = sample(1, "anna", offset_ms=moved_ms)
-    found = estimate_clip_offset(one, evidence(offset_ms - moved_ms), 0.1, 0.0)
-    assert found.offset_ms == pytest.approx(offset_ms, abs=4)
+    measured = estimate_clip_offset(one, evidence(offset_ms - moved_ms), 0.1, 0.0)
+    assert measured.offset_ms == pytest.approx(offset_ms, abs=4)
     assert estimate_clip_offset(
         one, evidence(offset_ms - moved_ms), 0.1, 25.0
-    ).offset_ms == pytest.approx(found.offset_ms - 25, abs=0.11)
+    ).offset_ms == pytest.approx(measured.offset_ms - 25, abs=0.11)
 
 
-def test_the_zero_of_a_network_is_what_it_finds_where_it_was_taught(monkeypatch):
+def test_zero_reference_is_the_median_offset_of_training_clips(monkeypatch):
     shown = [sample(n, f"s{n}") for n in range(9)]
     seen = {one.id: evidence(10.0 * n - 20) for n, one in enumerate(shown)}
     monkeypatch.setattr(
@@ -93,41 +93,45 @@ def test_the_zero_of_a_network_is_what_it_finds_where_it_was_taught(monkeypatch)
         lambda model, samples, reach: [seen[s.id] for s in samples],
     )
     assert measure_zero_ms(None, shown, 100) == pytest.approx(20, abs=4)
-    seen |= {one.id: evidence(0, 0.0, windows=3) for one in shown}  # too little to see anything
+    seen |= {one.id: evidence(0, 0.0, windows=3) for one in shown}  # too little to measure
     assert measure_zero_ms(None, shown, 100) == 0 and measure_zero_ms(None, [], 100) == 0
 
 
-def test_no_evidence_no_offset():
-    strange = [evidence(0, 0.0, seed=seed) for seed in range(40)]
-    least = least_evidence(strange)
-    below = [strength(one) <= least for one in strange]
-    assert sum(below) == 26, "65 of 100 show less"
+def test_without_evidence_there_is_no_offset():
+    mismatched = [evidence(0, 0.0, seed=seed) for seed in range(40)]
+    threshold = evidence_threshold(mismatched)
+    below = [measure_strength(one) <= threshold for one in mismatched]
+    assert sum(below) == 26, "65 of 100 have less"
     assert (
-        estimate_clip_offset(sample(1), strange[int(np.argmax(below))], least, 0).offset_ms is None
+        estimate_clip_offset(sample(1), mismatched[int(np.argmax(below))], threshold, 0).offset_ms
+        is None
     )
-    assert estimate_clip_offset(sample(1), evidence(30), least, 0).offset_ms == pytest.approx(
+    assert estimate_clip_offset(sample(1), evidence(30), threshold, 0).offset_ms == pytest.approx(
         30, abs=4
     )
     edge = evidence(640)
     assert estimate_clip_offset(sample(1), edge, 0.0, 0).offset_ms is None, "it may lie beyond"
     assert best_offset_ms(edge) is None and best_offset_ms(evidence(30)) == pytest.approx(30, abs=4)
     short = Evidence(evidence(0).similarity[:5], evidence(0).usable[:5])
-    assert strength(short) == 0 and estimate_clip_offset(sample(1), short, 0.0, 0).offset_ms is None
+    assert (
+        measure_strength(short) == 0
+        and estimate_clip_offset(sample(1), short, 0.0, 0).offset_ms is None
+    )
     silent = Evidence(edge.similarity, np.zeros_like(edge.usable))
     assert estimate_clip_offset(sample(1), silent, 0.0, 0) == ClipOffset("/1.mp4#0", None, 0.0)
 
 
-def test_clips_that_show_nothing_are_off_like_their_speaker_s_others():
+def test_unmeasured_clips_get_the_median_of_their_speaker():
     samples = [sample(n, "anna") for n in range(4)] + [sample(9, "bob", offset_ms=70.0)]
     measured = zip(samples, [10, 30, 20, None, None], strict=True)
-    found = [ClipOffset(one.id, offset, 1.0) for one, offset in measured]
-    assert [one.offset_ms for one in retime_samples(samples, found)] == [10, 30, 20, 20, 0]
+    measured = [ClipOffset(one.id, offset, 1.0) for one, offset in measured]
+    assert [one.offset_ms for one in retime_samples(samples, measured)] == [10, 30, 20, 20, 0]
     assert [one.offset_ms for one in retime_samples(samples, None)] == [0] * 5
 
 
 @pytest.mark.parametrize("zeros", [[0.0, 40.0], [0.0, 40.0, -50.0], [0.0, 10.0, 20.0, 30.0, 90.0]])
-def test_folds_meet_in_the_middle(zeros):
-    """Folds whose zeros are apart: two networks that hand theirs over would swap them for ever."""
+def test_folds_converge_to_a_common_zero(zeros):
+    """Folds with different zeros: without damping, two networks would swap theirs forever."""
     folds = [[sample(n, f"s{n}") for n in range(5 * k, 5 * k + 5)] for k in range(len(zeros))]
     apart = []
     for _ in range(3):
@@ -136,31 +140,31 @@ def test_folds_meet_in_the_middle(zeros):
         seen = []
         for fold, own, other in zip(folds, zeros, others, strict=True):
             timed = [replace(one, offset_ms=10.0 * n + own) for n, one in enumerate(fold)]
-            found = [ClipOffset(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
-            new = settled([*found, ClipOffset("x", None, 0.0)], timed, len(folds))
+            measured = [ClipOffset(one.id, 10.0 * n + other, 1.0) for n, one in enumerate(fold)]
+            new = damp_fold_shift([*measured, ClipOffset("x", None, 0.0)], timed, len(folds))
             assert new[-1] == ClipOffset("x", None, 0.0)
             steps = np.diff([one.offset_ms for one in new[:-1]])
-            assert steps == pytest.approx(10), "clips keep their places in the fold"
+            assert steps == pytest.approx(10), "differences within a fold do not change"
             seen.append(new[0].offset_ms)
         zeros = seen
     assert apart[0] >= 40 and max(apart[1:]) == pytest.approx(0, abs=0.2)
     nothing = [ClipOffset("/1.mp4#0", None, 0.0)]
-    assert settled(nothing, folds[0], 2) == nothing
+    assert damp_fold_shift(nothing, folds[0], 2) == nothing
 
 
 def test_zero_is_the_median_over_speakers():
     samples = [sample(n, "grid") for n in range(30)] + [sample(n, f"s{n}") for n in range(4)]
     offsets = {one.id: 50.0 if one.speaker == "grid" else 10.0 * int(one.speaker[1:])
                for one in samples}  # fmt: skip
-    assert median_by_speaker(offsets, samples) == 20, "of 0, 10, 20, 30 and 50"
-    found = [ClipOffset(one.id, offsets[one.id], 1.0) for one in samples[:-1]]
-    found.append(ClipOffset(samples[-1].id, None, 0.1))
-    shifted = centred(found, samples)  # of 0, 10, 20 and 50
+    assert median_over_speakers(offsets, samples) == 20, "of 0, 10, 20, 30 and 50"
+    measured = [ClipOffset(one.id, offsets[one.id], 1.0) for one in samples[:-1]]
+    measured.append(ClipOffset(samples[-1].id, None, 0.1))
+    shifted = centre_offsets(measured, samples)  # of 0, 10, 20 and 50
     assert [one.offset_ms for one in shifted[-4:]] == [-15, -5, 5, None]
-    assert centred([ClipOffset("a", None, 0.0)], samples) == [ClipOffset("a", None, 0.0)]
+    assert centre_offsets([ClipOffset("a", None, 0.0)], samples) == [ClipOffset("a", None, 0.0)]
 
 
-def test_how_much_moved():
+def test_median_change_between_rounds():
     before = [
         ClipOffset("a", 10.0, 1),
         ClipOffset("b", 20.0, 1),
@@ -173,33 +177,33 @@ def test_how_much_moved():
         ClipOffset("c", 9.0, 1),
         ClipOffset("d", None, 0),
     ]
-    assert moved(before, after) == 3.5
-    assert moved(None, after) is None
+    assert median_change_ms(before, after) == 3.5
+    assert median_change_ms(None, after) is None
 
 
-def test_the_table_is_read_as_it_was_written(tmp_path):
-    found = [ClipOffset("ñ 口播/1.mp4#0", -12.3, 0.81), ClipOffset("b,c#1", None, 0.0)]
-    write_found(tmp_path / "t.csv", found)
-    assert read_found(tmp_path / "t.csv") == found
+def test_the_table_is_read_as_written(tmp_path):
+    measured = [ClipOffset("ñ 口播/1.mp4#0", -12.3, 0.81), ClipOffset("b,c#1", None, 0.0)]
+    write_clip_offsets(tmp_path / "t.csv", measured)
+    assert read_clip_offsets(tmp_path / "t.csv") == measured
     with open(tmp_path / "t.csv", encoding="utf-8-sig", newline="") as file:
         assert next(csv.reader(file)) == ["id", "offset_ms", "evidence"]
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n"])
-def test_a_damaged_table_is_named(tmp_path, content):
+def test_a_damaged_table_is_reported(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)
     if content:
         with pytest.raises(DatasetError, match=r"t\.csv"):
-            read_found(tmp_path / "t.csv")
+            read_clip_offsets(tmp_path / "t.csv")
     else:
-        assert read_found(tmp_path / "t.csv") == []
+        assert read_clip_offsets(tmp_path / "t.csv") == []
 
 
-def test_the_picture_has_a_row_a_source_and_a_column_a_round(tmp_path):
+def test_the_plot_has_a_row_for_each_source_and_a_column_for_each_round(tmp_path):
     samples = [sample(n, f"{source}__x{n}") for source in ("tv", "web") for n in range(20)]
-    found = [ClipOffset(one.id, 40.0, 1.0) for one in samples]
+    measured = [ClipOffset(one.id, 40.0, 1.0) for one in samples]
     shapes = []
-    for count, before in ((20, None), (40, None), (40, found)):
-        draw_offsets(tmp_path / "o.png", samples[:count], found, before)
+    for count, before in ((20, None), (40, None), (40, measured)):
+        plot_clip_offsets(tmp_path / "o.png", samples[:count], measured, before)
         shapes.append(cv2.imread(str(tmp_path / "o.png")).shape)
     assert shapes[1][0] > 1.4 * shapes[0][0] and shapes[2][1] > 1.8 * shapes[1][1]

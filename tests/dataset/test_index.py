@@ -1,4 +1,4 @@
-"""The index holds plain builtins and nothing that runs, and is only extended by its like."""
+"""The index holds plain builtins, runs nothing, and is extended only with the same settings."""
 
 import os
 import pickle
@@ -14,9 +14,9 @@ from src.core.files import file_sha256
 from src.dataset.index import (
     INDEX_NAME,
     VERSION,
-    index_for,
+    load_index_to_extend,
     read_index,
-    remove_replaced,
+    remove_unreferenced_samples,
     sample_settings,
     write_index,
 )
@@ -27,7 +27,7 @@ def record(**changes) -> dict:
     return {
         "id": "anna/a.mp4#0", "file": "samples/a-0.npy", "clip": "anna/a.mp4", "speaker": "anna",
         "first_frame": 3, "n_frames": 40, "fps": 29.97, "face_share": 0.8, "speech_share": 0.5,
-        "faces": 1, "notes": ["told"], "offset_ms": 0.0, "video_sha256": "00", "audio_sha256": "",
+        "faces": 1, "notes": ["a note"], "offset_ms": 0.0, "video_sha256": "00", "audio_sha256": "",
     } | changes  # fmt: skip
 
 
@@ -44,7 +44,9 @@ def test_an_index_reads_back(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-class Runs:
+class RunsCommand:
+    """Its pickle calls a function."""
+
     def __init__(self, function, *arguments):
         self.reduced = function, arguments
 
@@ -52,15 +54,15 @@ class Runs:
         return self.reduced
 
 
-def evil(folder) -> dict:
+def malicious_objects(folder) -> dict:
     mark = folder / "it ran"
     command = f"touch '{mark}'"
     return {
-        "os.system": Runs(os.system, command),
-        "eval": Runs(eval, f"open({str(mark)!r}, 'w')"),
-        "exec": Runs(exec, f"open({str(mark)!r}, 'w')"),
-        "getattr": Runs(getattr, "text", "upper"),
-        "open": Runs(open, str(mark), "w"),
+        "os.system": RunsCommand(os.system, command),
+        "eval": RunsCommand(eval, f"open({str(mark)!r}, 'w')"),
+        "exec": RunsCommand(exec, f"open({str(mark)!r}, 'w')"),
+        "getattr": RunsCommand(getattr, "text", "upper"),
+        "open": RunsCommand(open, str(mark), "w"),
         "path": mark,
         "numpy array": np.zeros(3),
         "numpy number": np.float64(1),
@@ -70,13 +72,13 @@ def evil(folder) -> dict:
     }
 
 
-@pytest.mark.parametrize("name", evil(Path()))
+@pytest.mark.parametrize("name", malicious_objects(Path()))
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_foreign_objects_are_refused_and_nothing_runs(tmp_path, name, protocol):
+def test_other_objects_are_rejected_and_nothing_runs(tmp_path, name, protocol):
     path = tmp_path / "index.pkl"
-    thing = evil(tmp_path)[name]
-    for content in (thing, {"version": VERSION, "settings": {}, "samples": [record(fps=thing)]}):
-        path.write_bytes(pickle.dumps(content, protocol))
+    value = malicious_objects(tmp_path)[name]
+    for payload in (value, {"version": VERSION, "settings": {}, "samples": [record(fps=value)]}):
+        path.write_bytes(pickle.dumps(payload, protocol))
         with pytest.raises(DatasetError, match=r"index\.pkl") as caught:
             read_index(path)
         assert "\n" not in str(caught.value)
@@ -102,7 +104,7 @@ def test_foreign_objects_are_refused_and_nothing_runs(tmp_path, name, protocol):
         b"not a pickle at all",
     ],
 )
-def test_hand_written_pickles_are_refused(tmp_path, monkeypatch, code):
+def test_hand_written_pickles_are_rejected(tmp_path, monkeypatch, code):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "index.pkl").write_bytes(code)
     with pytest.raises(DatasetError, match=r"index\.pkl"):
@@ -110,7 +112,7 @@ def test_hand_written_pickles_are_refused(tmp_path, monkeypatch, code):
     assert not (tmp_path / "ran").exists()
 
 
-def test_every_truncation_is_refused(tmp_path):
+def test_every_truncation_is_rejected(tmp_path):
     path = tmp_path / "index.pkl"
     write_index(path, {}, [record(), record()])
     whole = path.read_bytes()
@@ -121,7 +123,7 @@ def test_every_truncation_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("index", "why"),
+    ("index", "reason"),
     [
         ({"version": 99, "settings": {}, "samples": []}, "99"),
         ({"version": 1, "settings": {}, "samples": [record()]}, "version 1, not 2"),
@@ -138,20 +140,22 @@ def test_every_truncation_is_refused(tmp_path):
         ({"version": VERSION, "samples": [record(file="/etc/passwd")]}, "outside"),
     ],
 )
-def test_indexes_of_another_kind_are_refused(tmp_path, index, why):
+def test_invalid_indexes_are_rejected(tmp_path, index, reason):
     path = tmp_path / "index.pkl"
     path.write_bytes(pickle.dumps(index))
-    with pytest.raises(DatasetError, match=why) as caught:
+    with pytest.raises(DatasetError, match=reason) as caught:
         read_index(path)
     assert "data_processing.py" in str(caught.value), "says what to do"
 
 
 def test_samples_may_lie_on_another_disk(tmp_path):
-    """The folder may be a link: only names are asked whether they lead out of it."""
+    """The folder may be a link: only names are checked for leading out of it."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "processed").mkdir()
     os.symlink(tmp_path / "disk", tmp_path / "processed" / "samples")
-    path = written(tmp_path / "processed", INDEX_NAME, "samples/a.npy", "samples/./b/../c.npy")
+    path = write_clip_index(
+        tmp_path / "processed", INDEX_NAME, "samples/a.npy", "samples/./b/../c.npy"
+    )
     assert len(read_index(path)["samples"]) == 2
 
 
@@ -167,15 +171,17 @@ def test_samples_depend_on_these_settings():
     for change in ({"input_size": 64}, {"min_score": 0.5}, {"detect_every": 1}, {"n_mfcc": 13}):
         assert sample_settings(DataConfig(**change)) != plain
     assert sample_settings(DataConfig(video_dir="elsewhere", num_workers=3)) == plain
-    free = {"video_dir", "audio_dir", "processed_dir", "num_workers"}
-    assert set(DataConfig.model_fields) - set(plain) == free, "a new setting belongs to one of them"
+    independent = {"video_dir", "audio_dir", "processed_dir", "num_workers"}
+    assert set(DataConfig.model_fields) - set(plain) == independent, (
+        "a new setting belongs to one of both"
+    )
 
 
 # ---------------------------------------------------------------------------- extending one
 
 
-def written(folder: Path, name: str, *files: str, **settings) -> Path:
-    """An index whose samples exist, one clip a file."""
+def write_clip_index(folder: Path, name: str, *files: str, **settings) -> Path:
+    """Write an index whose samples exist, one clip per file."""
     for file in files:
         (folder / file).parent.mkdir(exist_ok=True, parents=True)
         (folder / file).write_text(file)
@@ -185,13 +191,14 @@ def written(folder: Path, name: str, *files: str, **settings) -> Path:
     return folder / name
 
 
-def test_records_of_an_index_that_is_extended(tmp_path):
+def test_records_of_an_index_to_extend_are_grouped_by_clip(tmp_path):
     settings = sample_settings(DataConfig())
     path = tmp_path / INDEX_NAME
-    assert index_for(path, settings) == {}
-    two = [record(id="anna/a.mp4#0"), record(id="anna/a.mp4#1")]
-    write_index(path, settings, [*two, record(clip="b.mp4")])
-    assert index_for(path, settings) == {"anna/a.mp4": two, "b.mp4": [record(clip="b.mp4")]}
+    assert load_index_to_extend(path, settings) == {}
+    records = [record(id="anna/a.mp4#0"), record(id="anna/a.mp4#1")]
+    write_index(path, settings, [*records, record(clip="b.mp4")])
+    expected = {"anna/a.mp4": records, "b.mp4": [record(clip="b.mp4")]}
+    assert load_index_to_extend(path, settings) == expected
 
 
 @pytest.mark.parametrize(
@@ -199,70 +206,79 @@ def test_records_of_an_index_that_is_extended(tmp_path):
     [("input_size", 96, 48), ("n_mfcc", 40, 13), ("detector", "retinaface", "face_alignment"),
      ("track", "largest", "longest"), ("max_lost_frames", 10, 0)],
 )  # fmt: skip
-def test_other_settings_are_refused_by_name(tmp_path, name, made, value):
-    path = written(tmp_path, INDEX_NAME, "samples/a.npy")
+def test_other_settings_are_rejected_by_name(tmp_path, name, made, value):
+    path = write_clip_index(tmp_path, INDEX_NAME, "samples/a.npy")
     before = contents(tmp_path)
-    words = (
-        rf"dataset_index\.pkl was made with data\.{name} = {made}, .* say {value}: .*--overwrite"
+    message = (
+        rf"dataset_index\.pkl was made with data\.{name} = {made}, the settings say {value}: "
+        r"choose another data\.processed_dir, or start over with --overwrite$"
     )
-    with pytest.raises(DatasetError, match=words) as caught:
-        index_for(path, sample_settings(DataConfig(**{name: value})))
+    with pytest.raises(DatasetError, match=message) as caught:
+        load_index_to_extend(path, sample_settings(DataConfig(**{name: value})))
     assert "\n" not in str(caught.value) and contents(tmp_path) == before
 
 
-def test_settings_an_old_index_does_not_know_are_refused(tmp_path):
+def test_settings_that_an_old_index_lacks_are_rejected(tmp_path):
     settings = sample_settings(DataConfig())
     del settings["max_faces"]
     write_index(tmp_path / INDEX_NAME, settings, [record()])
     with pytest.raises(DatasetError, match=r"data\.max_faces = None, the settings say 4"):
-        index_for(tmp_path / INDEX_NAME, sample_settings(DataConfig()))
+        load_index_to_extend(tmp_path / INDEX_NAME, sample_settings(DataConfig()))
 
 
-def test_overwrite_empties_an_index_of_other_settings(tmp_path, capsys):
-    path = written(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy")
-    written(tmp_path, "dataset_index.shard-0-of-1.pkl", "samples/b.npy", "samples/c.npy")
+def test_overwrite_empties_an_index_of_other_settings(tmp_path, caplog):
+    path = write_clip_index(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy")
+    write_clip_index(tmp_path, "dataset_index.shard-0-of-1.pkl", "samples/b.npy", "samples/c.npy")
+    caplog.set_level("INFO")
     other = sample_settings(DataConfig(input_size=48))
-    assert index_for(path, other, overwrite=True) == {}
+    assert load_index_to_extend(path, other, overwrite=True) == {}
     assert read_index(path) == {"version": VERSION, "settings": other, "samples": []}
-    assert "anew" in capsys.readouterr().out
+    message = "the settings have changed since the last run: processing all clips again"
+    assert caplog.messages == [message]
     names = {path.name for path in (tmp_path / "samples").iterdir()}
-    assert names == {"b.npy", "c.npy"}, "another index names these"
+    assert names == {"b.npy", "c.npy"}, "another index lists these"
 
 
 def test_overwrite_keeps_an_index_of_the_same_settings(tmp_path):
-    path = written(tmp_path, INDEX_NAME, "samples/a.npy")
+    path = write_clip_index(tmp_path, INDEX_NAME, "samples/a.npy")
     before = contents(tmp_path)
-    known = index_for(path, sample_settings(DataConfig()), overwrite=True)
+    known = load_index_to_extend(path, sample_settings(DataConfig()), overwrite=True)
     assert list(known) == ["a.mp4"] and contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"cos\nsystem\n(S'touch ran'\ntR.", b"old"])
-def test_a_damaged_index_is_made_anew(tmp_path, capsys, monkeypatch, content):
+def test_a_damaged_index_is_rebuilt(tmp_path, caplog, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
     (tmp_path / INDEX_NAME).write_bytes(content)
-    assert index_for(tmp_path / INDEX_NAME, {}) == {}
-    assert "made anew" in capsys.readouterr().out and not (tmp_path / "ran").exists()
+    assert load_index_to_extend(tmp_path / INDEX_NAME, {}) == {}
+    (message,) = caplog.messages
+    assert message.startswith(f"rebuilding the index: {tmp_path / INDEX_NAME} is not a valid index")
+    assert not (tmp_path / "ran").exists()
 
 
-def test_an_index_that_cannot_be_read_for_now_is_not_made_anew(tmp_path):
-    """A share that is away for a moment must not cost a week's work."""
+def test_an_index_that_is_temporarily_unreadable_is_not_rebuilt(tmp_path):
+    """A network share that is offline for a moment must not cost a week's work."""
     (tmp_path / INDEX_NAME).mkdir()
     with pytest.raises(DatasetError, match=r"cannot read .*dataset_index\.pkl"):
-        index_for(tmp_path / INDEX_NAME, {})
+        load_index_to_extend(tmp_path / INDEX_NAME, {})
 
 
-def test_files_of_replaced_samples_are_removed(tmp_path):
-    written(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy", "samples/c.npy")
-    old = {"a.mp4": [record(file=f"samples/{name}.npy") for name in "abc"], "gone.mp4": [record()]}
-    new = [record(file="samples/b.npy")]
-    write_index(tmp_path / INDEX_NAME, {}, new)
-    written(tmp_path, "dataset_index.shard-1-of-2.pkl", "samples/c.npy")
-    remove_replaced(tmp_path, old, new)
+def test_files_of_unreferenced_samples_are_removed(tmp_path):
+    write_clip_index(tmp_path, INDEX_NAME, "samples/a.npy", "samples/b.npy", "samples/c.npy")
+    old_records = {
+        "a.mp4": [record(file=f"samples/{name}.npy") for name in "abc"],
+        "gone.mp4": [record()],
+    }
+    samples = [record(file="samples/b.npy")]
+    write_index(tmp_path / INDEX_NAME, {}, samples)
+    write_clip_index(tmp_path, "dataset_index.shard-1-of-2.pkl", "samples/c.npy")
+    remove_unreferenced_samples(tmp_path, old_records, samples)
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
 
     write_index(tmp_path / INDEX_NAME, {}, [])
-    (tmp_path / "dataset_index.shard-0-of-2.pkl").write_text("who knows what it names")
-    remove_replaced(tmp_path, old, [])
+    (tmp_path / "dataset_index.shard-0-of-2.pkl").write_text("not an index")
+    remove_unreferenced_samples(tmp_path, old_records, [])
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
 
 

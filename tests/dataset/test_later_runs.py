@@ -1,4 +1,4 @@
-"""What a later run does with what an earlier one made: adds, keeps, replaces, refuses."""
+"""What a later run does with existing samples: adds to, keeps, replaces or rejects them."""
 
 import os
 import shutil
@@ -18,161 +18,172 @@ from tests.support.processing_helpers import (
     by_clip,
     contents,
     files_of,
-    processed,
+    process_folder,
     records_of,
     sample_names,
     settings_in,
     touch,
-    variant,
+    write_variant,
 )
 
 pytest_plugins = ("tests.support.processing_fixtures",)
 
 
-def test_new_clips_are_added(done, here, short_clip):
-    old, before = by_clip(done), contents(done / "processed" / "samples")
-    variant(short_clip, done / "videos" / "anna" / "0.mp4", 3)
-    report = processed(done)
-    assert report.reused == 2 and len(report.samples) == 3 and report.gone == 0
-    new = by_clip(done)
+def test_new_clips_are_added(clip_folder, in_process, short_clip):
+    old, before = by_clip(clip_folder), contents(clip_folder / "processed" / "samples")
+    write_variant(short_clip, clip_folder / "videos" / "anna" / "0.mp4", 3)
+    report = process_folder(clip_folder)
+    assert report.n_reused == 2 and len(report.samples) == 3 and report.n_missing == 0
+    new = by_clip(clip_folder)
     assert new == old | {"anna/0.mp4": new["anna/0.mp4"]}
-    assert before.items() < contents(done / "processed" / "samples").items()
+    assert before.items() < contents(clip_folder / "processed" / "samples").items()
 
 
-def test_only_what_changed_is_done_again(done, here, short_clip):
-    """One clip's content changed, one sample was lost, one clip got a sound of its own."""
+def test_only_changed_clips_are_processed_again(clip_folder, in_process, short_clip):
+    """One clip's content changed, one sample was lost, one clip got an audio file."""
     for number in (3, 4):
-        variant(short_clip, done / "videos" / f"{number}.mp4", number)
-    processed(done)
-    old = by_clip(done)
-    variant(short_clip, done / "videos" / "2.mp4", 22)
-    (done / "processed" / old["3.mp4"]["file"]).unlink()
-    (done / "audios").mkdir()
-    write_wav(done / "audios" / "4.wav", read_audio(short_clip))
-    report, new = processed(done), by_clip(done)
-    assert report.reused == 1 and not report.skipped
+        write_variant(short_clip, clip_folder / "videos" / f"{number}.mp4", number)
+    process_folder(clip_folder)
+    old = by_clip(clip_folder)
+    write_variant(short_clip, clip_folder / "videos" / "2.mp4", 22)
+    (clip_folder / "processed" / old["3.mp4"]["file"]).unlink()
+    (clip_folder / "audios").mkdir()
+    write_wav(clip_folder / "audios" / "4.wav", read_audio(short_clip))
+    report, new = process_folder(clip_folder), by_clip(clip_folder)
+    assert report.n_reused == 1 and not report.skipped
     assert new["1.mp4"] == old["1.mp4"] and new["3.mp4"] == old["3.mp4"]
     assert new["2.mp4"]["video_sha256"] != old["2.mp4"]["video_sha256"]
     assert new["4.mp4"]["audio_sha256"] != old["4.mp4"]["audio_sha256"] == ""
     for name in ("2.mp4", "4.mp4"):
         assert new[name]["file"] != old[name]["file"]
-    assert sample_names(done) == files_of(done), "what was replaced is gone"
+    assert sample_names(clip_folder) == files_of(clip_folder), "replaced samples are removed"
 
 
-def test_samples_are_replaced_only_after_the_index_is_saved(done, here, short_clip, monkeypatch):
-    before = contents(done / "processed")
-    variant(short_clip, done / "videos" / "2.mp4", 22)
+def test_samples_are_replaced_only_after_the_index_is_saved(
+    clip_folder, in_process, short_clip, monkeypatch
+):
+    before = contents(clip_folder / "processed")
+    write_variant(short_clip, clip_folder / "videos" / "2.mp4", 22)
 
-    def full(*_):
+    def fail(*_):
         raise OutputError("no room for the index")
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "write_index", full)
+        patch.setattr(build, "write_index", fail)
         with pytest.raises(OutputError, match="no room for the index"):
-            processed(done)
-    assert before.items() < contents(done / "processed").items(), "all that was there is there"
-    records_of(done)
-    processed(done)
-    assert sample_names(done) == files_of(done) and len(files_of(done)) == 2
+            process_folder(clip_folder)
+    assert before.items() < contents(clip_folder / "processed").items(), "no old file is removed"
+    records_of(clip_folder)
+    process_folder(clip_folder)
+    assert sample_names(clip_folder) == files_of(clip_folder) and len(files_of(clip_folder)) == 2
 
 
-def test_clips_that_are_gone_stay_until_they_are_pruned(done, command_here):
-    old = by_clip(done)
-    (done / "videos" / "1.mp4").unlink()
-    code, out, _ = command_here(done)
-    assert code == 0 and by_clip(done) == old
-    assert "1 clips of the index are not in the video folder any more and stay" in out
+def test_missing_clips_stay_until_they_are_pruned(clip_folder, run_script):
+    old = by_clip(clip_folder)
+    (clip_folder / "videos" / "1.mp4").unlink()
+    code, out, _ = run_script(clip_folder)
+    assert code == 0 and by_clip(clip_folder) == old
+    assert (
+        "1 clips in the index are no longer in the video folder; they stay in the index "
+        "(--prune removes them)"
+    ) in out
     assert out.splitlines()[-3] == "Done! 2 samples processed"
-    code, out, _ = command_here(done, "--prune")
-    assert code == 0 and by_clip(done) == {"2.mp4": old["2.mp4"]}
-    assert sample_names(done) == {Path(old["2.mp4"]["file"]).name}
-    assert "any more" not in out and out.splitlines()[-3] == "Done! 1 samples processed"
+    code, out, _ = run_script(clip_folder, "--prune")
+    assert code == 0 and by_clip(clip_folder) == {"2.mp4": old["2.mp4"]}
+    assert sample_names(clip_folder) == {Path(old["2.mp4"]["file"]).name}
+    assert "no longer" not in out and out.splitlines()[-3] == "Done! 1 samples processed"
 
 
-def test_a_clip_that_became_useless_is_dropped(done, here):
-    old = by_clip(done)
-    (done / "videos" / "1.mp4").write_text("no film any more")
-    assert [name for name, _ in processed(done).skipped] == ["1.mp4"]
-    assert by_clip(done) == {"2.mp4": old["2.mp4"]}
-    assert sample_names(done) == files_of(done)
+def test_a_clip_that_became_unusable_is_dropped(clip_folder, in_process):
+    old = by_clip(clip_folder)
+    (clip_folder / "videos" / "1.mp4").write_text("no video any more")
+    assert [name for name, _ in process_folder(clip_folder).skipped] == ["1.mp4"]
+    assert by_clip(clip_folder) == {"2.mp4": old["2.mp4"]}
+    assert sample_names(clip_folder) == files_of(clip_folder)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need special rights there")
-def test_a_clip_on_a_disk_that_is_away_stays(done, here, tmp_path):
-    """Its link leads nowhere for now: that is said, and costs no work."""
+@pytest.mark.skipif(os.name == "nt", reason="links need special rights on Windows")
+def test_a_clip_on_a_disconnected_disk_stays(clip_folder, in_process, tmp_path):
+    """Its link is broken for now: that is reported, and its samples stay."""
     (tmp_path / "disk").mkdir()
-    shutil.move(done / "videos" / "1.mp4", tmp_path / "disk" / "1.mp4")
-    os.symlink(tmp_path / "disk" / "1.mp4", done / "videos" / "1.mp4")
-    assert processed(done).reused == 2
-    old, before = by_clip(done), contents(done / "processed" / "samples")
+    shutil.move(clip_folder / "videos" / "1.mp4", tmp_path / "disk" / "1.mp4")
+    os.symlink(tmp_path / "disk" / "1.mp4", clip_folder / "videos" / "1.mp4")
+    assert process_folder(clip_folder).n_reused == 2
+    old, before = by_clip(clip_folder), contents(clip_folder / "processed" / "samples")
     (tmp_path / "disk").rename(tmp_path / "away")
-    ((name, reason),) = processed(done).skipped
-    assert name == "1.mp4" and "leads nowhere" in reason
-    assert by_clip(done) == old and contents(done / "processed" / "samples") == before
+    ((name, reason),) = process_folder(clip_folder).skipped
+    assert name == "1.mp4" and "is a broken link to" in reason
+    assert by_clip(clip_folder) == old and contents(clip_folder / "processed" / "samples") == before
 
 
-def test_other_settings_are_refused_and_nothing_is_touched(done, command_here):
-    before = contents(done / "processed")
+def test_other_settings_are_rejected_and_nothing_changes(clip_folder, run_script):
+    before = contents(clip_folder / "processed")
     for name, value, old in (("input_size", 48, 96), ("min_score", 0.5, 0.8), ("n_mfcc", 13, 40)):
-        code, _, err = command_here(done, **{name: value})
-        assert code == 2 and contents(done / "processed") == before
+        code, _, err = run_script(clip_folder, **{name: value})
+        assert code == 2 and contents(clip_folder / "processed") == before
         (line,) = err.splitlines()
         assert line.startswith("error: ")
         assert f"was made with data.{name} = {old}, the settings say {value}" in line
 
 
-def test_overwrite_begins_anew(done, command_here):
-    old = by_clip(done)
-    (done / "videos" / "1.mp4").unlink()
-    code, out, _ = command_here(done, "--overwrite", input_size=48)
-    assert code == 0 and "all clips are processed anew" in out and "already done" not in out
-    new = by_clip(done)
+def test_overwrite_starts_over(clip_folder, run_script):
+    old = by_clip(clip_folder)
+    (clip_folder / "videos" / "1.mp4").unlink()
+    code, out, _ = run_script(clip_folder, "--overwrite", input_size=48)
+    assert code == 0 and "processing all clips again" in out and "already done" not in out
+    new = by_clip(clip_folder)
     assert set(new) == {"2.mp4"} and new["2.mp4"]["file"] != old["2.mp4"]["file"]
-    assert sample_names(done) == files_of(done), "nothing of the old ones stays"
-    sample = read_sample(done / "processed" / new["2.mp4"]["file"])
+    assert sample_names(clip_folder) == files_of(clip_folder), "no old sample stays"
+    sample = read_sample(clip_folder / "processed" / new["2.mp4"]["file"])
     assert sample["crop"].shape[1:] == (48, 48)
-    expected = sample_settings(settings_in(done, input_size=48).data)
-    assert read_index(done / "processed" / INDEX_NAME)["settings"] == expected
+    expected = sample_settings(settings_in(clip_folder, input_size=48).data)
+    assert read_index(clip_folder / "processed" / INDEX_NAME)["settings"] == expected
 
 
-def test_overwrite_with_the_same_settings_does_nothing_twice(done, command_here):
-    old, before = records_of(done), contents(done / "processed" / "samples")
-    code, out, _ = command_here(done, "--overwrite")
+def test_overwrite_with_the_same_settings_reuses_samples(clip_folder, run_script):
+    old, before = records_of(clip_folder), contents(clip_folder / "processed" / "samples")
+    code, out, _ = run_script(clip_folder, "--overwrite")
     assert code == 0 and "2 clips were already done" in out
-    assert records_of(done) == old and contents(done / "processed" / "samples") == before
+    assert (
+        records_of(clip_folder) == old and contents(clip_folder / "processed" / "samples") == before
+    )
 
 
-def test_an_early_end_keeps_what_was_done(done, monkeypatch):
-    """Ctrl+C before the first clip is looked at must not empty the index."""
-    old, before = records_of(done), contents(done / "processed" / "samples")
+def test_an_early_interrupt_keeps_the_old_index(clip_folder, monkeypatch):
+    """Ctrl+C before the first clip is processed must not empty the index."""
+    old, before = records_of(clip_folder), contents(clip_folder / "processed" / "samples")
 
-    def interrupted(*_):
+    def interrupt(*_):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(build, "map_in_processes", interrupted)
+    monkeypatch.setattr(build, "map_in_processes", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        processed(done)
-    assert records_of(done) == old and contents(done / "processed" / "samples") == before
+        process_folder(clip_folder)
+    assert (
+        records_of(clip_folder) == old and contents(clip_folder / "processed" / "samples") == before
+    )
 
 
-def test_what_is_finished_is_in_the_index_while_the_rest_is_at_work(done, here, monkeypatch):
-    """It is saved every few seconds, not only at the end."""
-    saved = []
+def test_finished_clips_are_in_the_index_while_others_are_in_progress(
+    clip_folder, in_process, monkeypatch
+):
+    """The index is saved every few seconds, not only at the end."""
+    saved_clips = []
 
-    def noting(path, settings, samples):
-        saved.append([record["clip"] for record in samples])
+    def record_save(path, settings, samples):
+        saved_clips.append([record["clip"] for record in samples])
         write_index(path, settings, samples)
 
-    monkeypatch.setattr(build, "write_index", noting)
+    monkeypatch.setattr(build, "write_index", record_save)
     monkeypatch.setattr(build, "SAVE_EVERY_S", 0)
-    shutil.rmtree(done / "processed")
-    processed(done)
-    assert saved == [["1.mp4"], ["1.mp4", "2.mp4"], ["1.mp4", "2.mp4"]]
+    shutil.rmtree(clip_folder / "processed")
+    process_folder(clip_folder)
+    assert saved_clips == [["1.mp4"], ["1.mp4", "2.mp4"], ["1.mp4", "2.mp4"]]
 
 
-def test_a_large_index_is_extended_in_no_time(tmp_path, here):
-    """Nothing is looked up in a list for each of its records."""
+def test_a_large_index_is_extended_quickly(tmp_path, in_process):
+    """No list is searched for each of its records."""
     config = settings_in(tmp_path)
     records = [
         {"id": f"{n}#0", "file": f"samples/{n}.npy", "clip": f"{n}.mp4", "speaker": "",
@@ -181,12 +192,12 @@ def test_a_large_index_is_extended_in_no_time(tmp_path, here):
     ]  # fmt: skip
     (tmp_path / "processed").mkdir()
     write_index(tmp_path / "processed" / INDEX_NAME, sample_settings(config.data), records)
-    began = time.monotonic()
-    assert process_clips(config, []).gone == 20_000
-    assert time.monotonic() - began < 5
+    start = time.monotonic()
+    assert process_clips(config, []).n_missing == 20_000
+    assert time.monotonic() - start < 5
 
 
-def test_a_detector_that_cannot_start_ends_the_run_at_once(done, tmp_path, monkeypatch):
+def test_a_detector_that_cannot_start_ends_the_run_at_once(clip_folder, tmp_path, monkeypatch):
     from urllib.error import URLError
 
     def offline(*_, **__):
@@ -194,13 +205,13 @@ def test_a_detector_that_cannot_start_ends_the_run_at_once(done, tmp_path, monke
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    before = contents(done / "processed")
+    before = contents(clip_folder / "processed")
     with pytest.raises(DetectorError):
-        processed(done, detector="face_alignment")
-    assert contents(done / "processed") == before
+        process_folder(clip_folder, detector="face_alignment")
+    assert contents(clip_folder / "processed") == before
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     touch(tmp_path / "file")
     config = settings_in(tmp_path, processed_dir=tmp_path / "file" / "processed")
     with pytest.raises(OutputError, match="processed"):

@@ -1,4 +1,4 @@
-"""The figures of the protocol, on evidence whose true offset is known."""
+"""The metrics of the protocol, on evidence whose true offset is known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,15 @@ import pytest
 from src.dataset.samples import Sample, SampleData
 from src.evaluation import protocol
 from src.evaluation.protocol import (
-    INJECTED,
+    INJECTED_HOPS,
     LENGTHS,
-    Measured,
-    by_group,
-    calibration_of,
-    figures_of,
-    intervals_of,
+    ClipMeasurement,
+    bootstrap_intervals,
+    clip_reliability,
+    compute_metrics,
+    group_clips,
+    length_label,
     measure_clip,
-    name_of,
 )
 from src.scoring.calibration import UNFITTED
 from src.scoring.evidence import SEARCH_REACH, Evidence
@@ -26,147 +26,152 @@ from src.scoring.evidence import SEARCH_REACH, Evidence
 TRAINED = SimpleNamespace(model=None, calibration=UNFITTED)
 
 
-def sample(number: int, speaker: str = "", frames: int = 100, **fields) -> Sample:
+def make_sample(number: int, speaker: str = "", frames: int = 100, **fields) -> Sample:
     name = f"{speaker}/{number}.mp4"
     return Sample(f"{name}#0", name, speaker, name, Path(), frames, **fields)
 
 
-def evidence(
+def make_evidence(
     offset_ms: float, frames: int, noise: float = 0.05, height: float = 0.6, seed: int = 0
 ) -> Evidence:
-    """Windows that fit best where the sound is delayed by ``offset_ms``."""
-    steps = np.arange(-2 * SEARCH_REACH, 2 * SEARCH_REACH + 1)
-    peak = height * np.exp(-(((steps - offset_ms / 10) / 5) ** 2))
-    dice = np.random.default_rng(seed)
-    similarity = peak + dice.normal(0, noise, (frames - 4, len(steps)))
+    """Windows whose best match is with the audio delayed by ``offset_ms``."""
+    hops = np.arange(-2 * SEARCH_REACH, 2 * SEARCH_REACH + 1)
+    peak = height * np.exp(-(((hops - offset_ms / 10) / 5) ** 2))
+    rng = np.random.default_rng(seed)
+    similarity = peak + rng.normal(0, noise, (frames - 4, len(hops)))
     return Evidence(similarity.astype(np.float32), np.ones(similarity.shape, bool))
 
 
 @pytest.fixture
 def measured(monkeypatch):
-    """``measured(sample, own, foreign)`` measures a clip that shows this evidence."""
+    """``measured(sample, matched, mismatched)`` measures a clip with this evidence."""
 
-    def measure(one: Sample, own: Evidence, foreign: Evidence | None = None) -> Measured:
-        shown = [own] if foreign is None else [own, foreign]
+    def measure(
+        sample: Sample, matched: Evidence, mismatched: Evidence | None = None
+    ) -> ClipMeasurement:
         track = SampleData(
-            np.zeros((one.n_frames, 1, 1)), np.zeros((4 * one.n_frames, 1)), np.ones(1)
+            np.zeros((sample.n_frames, 1, 1)), np.zeros((4 * sample.n_frames, 1)), np.ones(1)
         )
         monkeypatch.setattr(Sample, "read", lambda *_: track)
-        monkeypatch.setattr(protocol, "evidence_of", lambda *_: shown.pop(0))
-        stranger = one if foreign is None else replace(one, id="another")
-        return measure_clip(TRAINED, one, stranger, 0.5)
+        monkeypatch.setattr(protocol, "compute_evidence", lambda *_: matched)
+        monkeypatch.setattr(protocol, "mismatched_evidence", lambda *_: mismatched)
+        partner = sample if mismatched is None else replace(sample, id="another")
+        return measure_clip(TRAINED, sample, partner, 0.5)
 
     return measure
 
 
-def test_a_clip_that_is_clear(measured):
-    one = sample(1, "anna", offset_ms=47.0, known=True)
-    found = measured(one, evidence(-3.0, 100), evidence(0, 100, height=0.0, seed=1))
-    figures = figures_of([found])
+def share_in_sync(reliability) -> float:
+    """By weight, of all pairs of a reliability diagram."""
+    is_filled = reliability.weight > 0
+    return (reliability.weight * np.where(is_filled, reliability.observed, 0)).sum()
+
+
+def test_clear_evidence_gives_perfect_metrics(measured):
+    sample = make_sample(1, "anna", offset_ms=47.0, offset_known=True)
+    mismatched = make_evidence(0, 100, height=0.0, seed=1)
+    clip = measured(sample, make_evidence(-3.0, 100), mismatched)
+    metrics = compute_metrics([clip])
     for frames in LENGTHS:
-        places = 96 - 30 - (frames - 5)
-        assert len(found.hits[frames]) == max(0, places) and found.silent[frames] == 0
-        if places > 0:
-            assert figures[name_of(frames)] == 1
-    assert figures["whole clip"] == 1 and figures["median error ms"] < 2
-    assert np.abs(found.errors_ms).max() < 5, "the 3 ms left after moving by 50 are the truth"
+        positions = 96 - 30 - (frames - 5)
+        assert len(clip.hits[frames]) == max(0, positions) and clip.n_silent[frames] == 0
+        if positions > 0:
+            assert metrics[length_label(frames)] == 1
+    assert metrics["whole clip"] == 1 and metrics["median error ms"] < 2
+    assert np.abs(clip.errors_ms).max() < 5, "the 3 ms left after a shift of 50 are the truth"
     for kind in ("shifted", "foreign"):
-        assert figures[f"AUC {kind} 1 s"] == 1 and figures[f"EER {kind} 1 s"] == 0
-    assert figures["undetermined, own sound"] == 0
-    assert figures["undetermined, foreign sound"] == 1
+        assert metrics[f"AUC {kind} 1 s"] == 1 and metrics[f"EER {kind} 1 s"] == 0
+    assert metrics["undetermined, own sound"] == 0
+    assert metrics["undetermined, foreign sound"] == 1
 
 
-def test_errors_are_found_minus_made(measured):
-    """A clip said to be at 0 that is 90 ms off: every injected offset is found 90 ms off."""
-    found = measured(sample(1), evidence(90.0, 100))
-    assert found.errors_ms == pytest.approx(90, abs=4)
-    assert len(found.errors_ms) == len(INJECTED) and min(INJECTED) == -50 and max(INJECTED) == 50
-    assert figures_of([found])["whole clip"] == 0
-    assert figures_of([found])["K = 15"] < 0.2
+def test_errors_are_measured_minus_injected(measured):
+    """A clip at 90 ms, taken to be at 0: every injected offset is measured 90 ms too high."""
+    clip = measured(make_sample(1), make_evidence(90.0, 100))
+    assert clip.errors_ms == pytest.approx(90, abs=4)
+    assert len(clip.errors_ms) == len(INJECTED_HOPS)
+    assert min(INJECTED_HOPS) == -50 and max(INJECTED_HOPS) == 50
+    assert compute_metrics([clip])["whole clip"] == 0
+    assert compute_metrics([clip])["K = 15"] < 0.2
 
 
-def test_chance(measured):
-    clips = [measured(sample(n, f"s{n}", 500), evidence(0, 500, height=0, seed=n))
+def test_noise_is_at_chance_level(measured):
+    clips = [measured(make_sample(n, f"s{n}", 500), make_evidence(0, 500, height=0, seed=n))
              for n in range(4)]  # fmt: skip
-    figures = figures_of(clips)
+    metrics = compute_metrics(clips)
     for name in ("K = 5", "K = 15"):
-        assert figures[name] == pytest.approx(3 / 31, abs=0.03)
-    assert figures["AUC shifted 1 s"] == pytest.approx(0.5, abs=0.1)
+        assert metrics[name] == pytest.approx(3 / 31, abs=0.03)
+    assert metrics["AUC shifted 1 s"] == pytest.approx(0.5, abs=0.1)
 
 
-def test_silent_places_are_counted_apart(measured):
-    quiet = evidence(0, 100)
-    quiet.usable[50:53] = False
-    found = measured(sample(1), quiet)
-    assert found.silent[5] == 3 and len(found.hits[5]) == 66 - 3
-    assert found.silent[9] == 3 + 4, "five windows see the gap from further away"
-    all_quiet = evidence(0, 100)
-    all_quiet.usable[:] = False
-    found = measured(sample(1), all_quiet)
-    figures = figures_of([found])
-    assert found.undetermined is None and np.isnan(found.errors_ms).all()
-    assert np.isnan(figures["K = 5"]) and np.isnan(figures["whole clip"])
-    assert found.pairs[25].silent == 96 // 21 and not found.pairs[25].synced
+def test_silent_positions_are_counted_separately(measured):
+    with_pause = make_evidence(0, 100)
+    with_pause.usable[50:53] = False
+    clip = measured(make_sample(1), with_pause)
+    assert clip.n_silent[5] == 3 and len(clip.hits[5]) == 66 - 3
+    assert clip.n_silent[9] == 3 + 4, "five windows reach the pause from further away"
+    silent = make_evidence(0, 100)
+    silent.usable[:] = False
+    clip = measured(make_sample(1), silent)
+    metrics = compute_metrics([clip])
+    assert clip.undetermined is None and np.isnan(clip.errors_ms).all()
+    assert np.isnan(metrics["K = 5"]) and np.isnan(metrics["whole clip"])
+    assert clip.pairs[25].n_silent == 96 // 21 and not clip.pairs[25].in_sync
 
 
 def test_shifted_pairs_are_three_frames_away_or_more(measured, monkeypatch):
-    seen, real = [], Evidence.shifted
+    shifts, shifted = [], Evidence.shifted
 
-    def noted(self, steps, reach):
-        seen.append(steps)
-        return real(self, steps, reach)
+    def recorded(self, hops, reach):
+        shifts.append(hops)
+        return shifted(self, hops, reach)
 
-    monkeypatch.setattr(Evidence, "shifted", noted)
+    monkeypatch.setattr(Evidence, "shifted", recorded)
     drawn = []
     for number in (1, 2):
-        seen.clear()
-        measured(sample(number, frames=400), evidence(0, 400))
-        # First the clip as it is and under the injected offsets, then the pieces.
-        after = seen[len(INJECTED) + 2 :]
-        drawn.append([abs(steps) for steps in after if steps])
+        shifts.clear()
+        measured(make_sample(number, frames=400), make_evidence(0, 400))
+        # First the clip as it is and with the injected offsets, then the excerpts.
+        of_excerpts = shifts[len(INJECTED_HOPS) + 2 :]
+        drawn.append([abs(hops) for hops in of_excerpts if hops])
     assert min(map(min, drawn)) >= 12 and max(map(max, drawn)) <= SEARCH_REACH
-    assert len(drawn[0]) > 30 and drawn[0] != drawn[1], "each clip its own"
+    assert len(drawn[0]) > 30 and drawn[0] != drawn[1], "each clip has its own"
 
 
-def test_calibration_weighs_both_kinds_alike(measured):
-    found = measured(sample(1, frames=400), evidence(0, 400), evidence(0, 400, height=0, seed=3))
-    reliability = calibration_of([found])
+def test_the_reliability_weighs_both_kinds_equally(measured):
+    mismatched = make_evidence(0, 400, height=0, seed=3)
+    clip = measured(make_sample(1, frames=400), make_evidence(0, 400), mismatched)
+    reliability = clip_reliability([clip])
     assert reliability.weight.sum() == pytest.approx(1)
-    filled = reliability.weight > 0
-    in_sync = (reliability.weight * np.where(filled, reliability.observed, 0)).sum()
-    assert in_sync == pytest.approx(0.5)
+    assert share_in_sync(reliability) == pytest.approx(0.5)
 
 
-def test_calibration_without_foreign_sound_or_without_anything(measured):
-    alone = measured(sample(1, frames=400), evidence(0, 400))
-    reliability = calibration_of([alone])
-    filled = reliability.weight > 0
-    in_sync = (reliability.weight * np.where(filled, reliability.observed, 0)).sum()
-    assert in_sync == pytest.approx(0.5)
-    quiet = evidence(0, 100)
-    quiet.usable[:] = False
-    assert np.isnan(calibration_of([measured(sample(1), quiet)]).ece)
+def test_the_reliability_without_mismatched_pairs_or_without_any(measured):
+    alone = measured(make_sample(1, frames=400), make_evidence(0, 400))
+    assert share_in_sync(clip_reliability([alone])) == pytest.approx(0.5)
+    silent = make_evidence(0, 100)
+    silent.usable[:] = False
+    assert np.isnan(clip_reliability([measured(make_sample(1), silent)]).ece)
 
 
-def test_an_offset_at_the_edge_is_not_told(measured):
-    assert measured(sample(1), evidence(640, 100)).undetermined is True
-    assert measured(sample(1), evidence(300, 100)).undetermined is False
+def test_an_offset_at_the_edge_is_undetermined(measured):
+    assert measured(make_sample(1), make_evidence(640, 100)).undetermined is True
+    assert measured(make_sample(1), make_evidence(300, 100)).undetermined is False
 
 
-def test_intervals_hold_the_figure_and_speakers_matter(measured):
+def test_intervals_hold_the_metric_and_depend_on_speakers(measured):
     clips = []
     for number in range(12):
-        good = number % 3 > 0
-        found = measured(sample(number, f"s{number}"), evidence(0 if good else 300, 100))
-        clips.append(found)
-    figure = figures_of(clips)["K = 5"]
-    low, high = intervals_of(clips, 60)["K = 5"]
-    assert low < figure < high and high - low > 0.2
-    same = [replace(c, sample=replace(c.sample, speaker="anna")) for c in clips]
-    assert np.isnan(intervals_of(same, 10)["K = 5"]).all()
+        evidence = make_evidence(0 if number % 3 > 0 else 300, 100)
+        clips.append(measured(make_sample(number, f"s{number}"), evidence))
+    value = compute_metrics(clips)["K = 5"]
+    low, high = bootstrap_intervals(clips, 60)["K = 5"]
+    assert low < value < high and high - low > 0.2
+    same = [replace(clip, sample=replace(clip.sample, speaker="anna")) for clip in clips]
+    assert np.isnan(bootstrap_intervals(same, 10)["K = 5"]).all()
 
 
-def test_groups():
-    clips = [SimpleNamespace(sample=sample(n, "ab"[n % 2])) for n in range(5)]
-    groups = by_group(clips, lambda one: one.speaker)
+def test_clips_are_grouped_by_name():
+    clips = [SimpleNamespace(sample=make_sample(n, "ab"[n % 2])) for n in range(5)]
+    groups = group_clips(clips, lambda sample: sample.speaker)
     assert [len(group) for group in groups.values()] == [3, 2] and list(groups) == ["a", "b"]

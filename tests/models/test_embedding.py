@@ -1,4 +1,4 @@
-"""A track -> evidence: in pieces as in one pass, and with the sign of the project."""
+"""A face track -> evidence: in chunks as in one pass, and the sign of the offset."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,27 @@ import torch
 
 from src.models import embedding
 from src.models.embedding import embed_audio, embed_video
-from src.models.normalization import bands_of, central_view, normalise_bands
-from src.models.spec import ModelSize
+from src.models.normalization import (
+    crop_face_region,
+    measure_bands,
+    mfcc_to_bands,
+    normalise_bands,
+)
+from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel
 from src.preprocessing.clip_features import AudioFeatures, ClipFeatures, TrackFeatures
-from src.preprocessing.track_file import CropFile, read_sample, record_type, write_sample
+from src.preprocessing.track_file import CropFile, read_sample, sample_dtype, write_sample
 from src.scoring import clip_evidence
-from src.scoring.clip_evidence import evidence_of, evidence_of_faces
-from src.scoring.evidence import compare, curve_of
+from src.scoring.clip_evidence import compute_clip_evidence, compute_evidence
+from src.scoring.evidence import compare, mean_curve
 
-SIZE = ModelSize(48, 40, 16, 16, 2, 0.4)
+SPEC = ModelSpec(48, 40, 16, 16, 2, 0.4)
 
 
 @pytest.fixture
 def model() -> SyncModel:
     torch.manual_seed(0)
-    return SyncModel(SIZE).eval()
+    return SyncModel(SPEC).eval()
 
 
 def track(frames: int, seed: int = 0):
@@ -32,100 +37,101 @@ def track(frames: int, seed: int = 0):
 
 
 @pytest.mark.parametrize("frames", [5, 9, 10, 11, 14, 15, 31])
-def test_pieces_give_what_one_pass_gives(model, monkeypatch, frames):
+def test_video_in_chunks_is_embedded_as_in_one_pass(model, monkeypatch, frames):
     crops, _, _ = track(frames)
-    whole = embed_video(model, crops)
+    one_pass = embed_video(model, crops)
     monkeypatch.setattr(embedding, "CHUNK", 10)
-    pieces = embed_video(model, crops)
-    assert whole.shape == pieces.shape == (frames - 4, 16)
-    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+    chunked = embed_video(model, crops)
+    assert one_pass.shape == chunked.shape == (frames - 4, 16)
+    np.testing.assert_allclose(chunked, one_pass, atol=1e-5)
 
 
-def test_the_whole_track_decides_the_brightness(model):
+def test_brightness_is_normalised_over_the_whole_track(model):
     crops, _, _ = track(20)
-    views = central_view(torch.from_numpy(crops), SIZE).float() / 255
-    views = (views - views.mean()) / views.std(correction=0)
+    regions = crop_face_region(torch.from_numpy(crops), SPEC).float() / 255
+    regions = (regions - regions.mean()) / regions.std(correction=0)
     with torch.no_grad():
-        expected = model.video(views[None])[0]
+        expected = model.video(regions[None])[0]
     np.testing.assert_allclose(embed_video(model, crops), expected, atol=1e-4)
 
 
 def test_audio_is_embedded_every_10_ms(model):
     _, mfcc, speech = track(12)
-    found = embed_audio(model, mfcc, speech)
-    assert found.shape == (4 * 8 - 3, 16)
-    counted = torch.from_numpy(speech).repeat_interleave(4)[None]
-    bands = normalise_bands(bands_of(torch.from_numpy(mfcc))[None], counted)
+    embeddings = embed_audio(model, mfcc, speech)
+    assert embeddings.shape == (4 * 8 - 3, 16)
+    has_speech = torch.from_numpy(speech).repeat_interleave(4)[None]
+    bands = mfcc_to_bands(torch.from_numpy(mfcc))[None]
+    bands = normalise_bands(bands, *measure_bands(bands, has_speech))
     with torch.no_grad():
-        for step in (0, 5, 28):
-            alone = model.audio(bands[:, step : step + 20])[0, 0]
-            np.testing.assert_allclose(found[step], alone, atol=1e-5)
+        for hop in (0, 5, 28):
+            single = model.audio(bands[:, hop : hop + 20])[0, 0]
+            np.testing.assert_allclose(embeddings[hop], single, atol=1e-5)
 
 
 def test_evidence_takes_memory_mapped_records(model, tmp_path):
     crops, mfcc, speech = track(12)
-    sample = np.zeros(12, record_type(48, 40, 4))
+    sample = np.zeros(12, sample_dtype(48, 40, 4))
     sample["crop"], sample["mfcc"], sample["speech"] = crops, mfcc.reshape(12, 4, 40), speech
-    np.save(tmp_path / "one.npy", sample)
-    records = read_sample(tmp_path / "one.npy")
-    found = evidence_of(model, records["crop"], mfcc, records["speech"], reach=20)
-    assert found.first_frame == 0 and found.similarity.shape == (8, 41)
+    np.save(tmp_path / "sample.npy", sample)
+    records = read_sample(tmp_path / "sample.npy")
+    evidence = compute_evidence(model, records["crop"], mfcc, records["speech"], reach=20)
+    assert evidence.first_frame == 0 and evidence.similarity.shape == (8, 41)
     np.testing.assert_array_equal(
-        found.similarity, evidence_of(model, crops, mfcc, speech, 20).similarity
+        evidence.similarity, compute_evidence(model, crops, mfcc, speech, 20).similarity
     )
 
 
 class Echo(torch.nn.Module):
-    """Encoders whose embedding is a number that picture and sound both carry."""
+    """Encoders whose embedding is a number that both video and audio carry."""
 
     def __init__(self):
         super().__init__()
         self.log_scale = torch.nn.Parameter(torch.zeros(()))
-        self.size = SIZE
+        self.spec = SPEC
 
     @staticmethod
     def code(number: torch.Tensor) -> torch.Tensor:
         return torch.stack([number.sin(), number.cos()], -1)
 
-    def video(self, views):
-        return self.code(3 * views.mean((2, 3))[:, 2:-2])
+    def video(self, regions):
+        return self.code(3 * regions.mean((2, 3))[:, 2:-2])
 
     def audio(self, bands):
         return self.code(3 * bands.unfold(1, 4, 4).mean((2, 3))[:, 2:-2])
 
 
 @pytest.mark.parametrize("lead", [-5, 0, 3])
-def test_a_sound_that_is_early_has_a_positive_offset(monkeypatch, lead):
-    monkeypatch.setattr(embedding, "normalise_views", lambda views, *_: views)
-    monkeypatch.setattr(embedding, "levelled_bands", lambda bands, *_: bands)
-    monkeypatch.setattr(embedding, "bands_of", lambda mfcc: mfcc)
-    said = np.random.default_rng(1).integers(0, 256, 80)
-    crops = np.broadcast_to(said[10:70, None, None], (60, 48, 48)).astype(np.uint8)
-    heard = np.repeat(said[10 + lead : 70 + lead] / 255, 4)
-    mfcc = np.broadcast_to(heard[:, None], (240, 40)).astype(np.float32)
-    curve = curve_of([evidence_of(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
+def test_audio_that_leads_has_a_positive_offset(monkeypatch, lead):
+    monkeypatch.setattr(embedding, "normalise_regions", lambda regions, *_: regions)
+    monkeypatch.setattr(embedding, "normalise_bands", lambda bands, *_: bands)
+    monkeypatch.setattr(embedding, "mfcc_to_bands", lambda mfcc: mfcc)
+    numbers = np.random.default_rng(1).integers(0, 256, 80)
+    crops = np.broadcast_to(numbers[10:70, None, None], (60, 48, 48)).astype(np.uint8)
+    audio = np.repeat(numbers[10 + lead : 70 + lead] / 255, 4)
+    mfcc = np.broadcast_to(audio[:, None], (240, 40)).astype(np.float32)
+    curve = mean_curve([compute_evidence(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
     assert curve.offsets[np.nanargmax(curve.similarity)] == 4 * lead
 
 
-def test_pieces_of_long_sound_give_the_result_of_one_pass(model, monkeypatch):
+def test_audio_in_chunks_is_embedded_as_in_one_pass(model, monkeypatch):
     _, mfcc, speech = track(40)
-    whole = embed_audio(model, mfcc, speech)
+    one_pass = embed_audio(model, mfcc, speech)
     monkeypatch.setattr("src.models.embedding.CHUNK", 7)
-    np.testing.assert_allclose(embed_audio(model, mfcc, speech), whole, atol=1e-5)
-    assert whole.shape[0] == 4 * 36 - 3
+    np.testing.assert_allclose(embed_audio(model, mfcc, speech), one_pass, atol=1e-5)
+    assert one_pass.shape[0] == 4 * 36 - 3
 
 
-# --- piece by piece along time
+# --- in chunks of time
 
 
 @pytest.fixture
 def clip(tmp_path) -> ClipFeatures:
-    """Two faces that share frames and a third, with a sound that ends before the picture."""
-    frames, heard = 70, 64
-    _, mfcc, speech = track(frames, seed=5)
-    sound = AudioFeatures(tmp_path / "sound.rows", 40)
-    sound.append(mfcc.reshape(frames, 4, 40)[:heard], speech[:heard])
-    sound.rows.close()
+    """Two faces that share frames and a third, with audio that ends before the video."""
+    n_frames, n_audio_frames = 70, 64
+    _, mfcc, speech = track(n_frames, seed=5)
+    audio = AudioFeatures(tmp_path / "audio.rows", 40)
+    audio.append(mfcc.reshape(n_frames, 4, 40)[:n_audio_frames], speech[:n_audio_frames])
+    audio.records.close()
     tracks = []
     for number, (first, length) in enumerate([(0, 33), (7, 60), (40, 28)]):
         crops = CropFile(tmp_path / f"{number}.rows", 48)
@@ -133,46 +139,46 @@ def clip(tmp_path) -> ClipFeatures:
             crops.append(crop, np.zeros(4))
         crops.close()
         path = tmp_path / f"{number}.npy"
-        write_sample(path, crops.rows, sound, first)
+        write_sample(path, crops.records, audio, first)
         tracks.append(TrackFeatures(path, first, length, 9))
-    return ClipFeatures(tracks, sound, frames, 1.0, 3, None)
+    return ClipFeatures(tracks, audio, n_frames, 1.0, 3, None)
 
 
 @pytest.mark.parametrize("chunk", [10, 16, 250])
 @pytest.mark.parametrize("reach", [3, 60])
-def test_faces_in_pieces_have_the_evidence_of_the_whole_clip(
+def test_faces_in_chunks_have_the_evidence_of_the_whole_clip(
     model, clip, monkeypatch, chunk, reach
 ):
-    sound = embed_audio(model, clip.mfcc, clip.speech)
-    wholes = [
-        compare(embed_video(model, face.crops), sound, clip.speech, reach, face.first_frame)
+    audio = embed_audio(model, clip.mfcc, clip.speech)
+    expected = [
+        compare(embed_video(model, face.crops), audio, clip.speech, reach, face.first_frame)
         for face in clip.tracks
     ]
     monkeypatch.setattr(embedding, "CHUNK", chunk)
     monkeypatch.setattr(clip_evidence, "CHUNK", chunk)
-    told = []
+    stages = []
 
     def progress(items, stage, total):
-        told.append((stage, total))
+        stages.append((stage, total))
         return items
 
-    pieces = evidence_of_faces(model, clip, reach, progress)
-    assert told == [("comparing mouth and sound", -(-70 // chunk))]
-    for face, whole, piece in zip(clip.tracks, wholes, pieces, strict=True):
-        assert piece.first_frame == face.first_frame
-        np.testing.assert_allclose(piece.similarity, whole.similarity, atol=1e-5)
-        np.testing.assert_array_equal(piece.usable, whole.usable)
-        assert piece.usable.any() and np.abs(piece.similarity).max() > 0.1
+    computed = compute_clip_evidence(model, clip, reach, progress)
+    assert stages == [("comparing lips and audio", -(-70 // chunk))]
+    for face, reference, evidence in zip(clip.tracks, expected, computed, strict=True):
+        assert evidence.first_frame == face.first_frame
+        np.testing.assert_allclose(evidence.similarity, reference.similarity, atol=1e-5)
+        np.testing.assert_array_equal(evidence.usable, reference.usable)
+        assert evidence.usable.any() and np.abs(evidence.similarity).max() > 0.1
 
 
 def test_a_clip_without_speech_is_normalised_over_all_of_it(model, clip, tmp_path):
     mfcc = clip.mfcc
-    clip.sound = AudioFeatures(tmp_path / "quiet.rows", 40)
-    clip.sound.append(mfcc.reshape(-1, 4, 40), np.zeros(70, bool))
-    clip.sound.rows.close()
-    sound = embed_audio(model, mfcc, clip.speech)
+    clip.audio = AudioFeatures(tmp_path / "quiet.rows", 40)
+    clip.audio.append(mfcc.reshape(-1, 4, 40), np.zeros(70, bool))
+    clip.audio.records.close()
+    audio = embed_audio(model, mfcc, clip.speech)
     face = clip.tracks[1]
-    whole = compare(embed_video(model, face.crops), sound, clip.speech, 9, face.first_frame)
-    found = evidence_of_faces(model, clip, 9)[1]
-    np.testing.assert_allclose(found.similarity, whole.similarity, atol=1e-5)
-    assert not found.usable.any()
+    expected = compare(embed_video(model, face.crops), audio, clip.speech, 9, face.first_frame)
+    evidence = compute_clip_evidence(model, clip, 9)[1]
+    np.testing.assert_allclose(evidence.similarity, expected.similarity, atol=1e-5)
+    assert not evidence.usable.any()

@@ -1,4 +1,4 @@
-"""Many pairs: lists, names, what is worked on again, and which sound belongs to which video."""
+"""Many pairs: lists, names, what is processed again, and which audio belongs to which video."""
 
 import csv
 import json
@@ -10,7 +10,6 @@ from src.checkpoints.checkpoint import PRETRAINED
 from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
 from src.pipeline import batch
-from src.pipeline import command as inference_command
 from src.pipeline.batch import process_pair, ranked, run_batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
 from src.pipeline.pairs import pairs_in, read_list, with_outputs
@@ -21,24 +20,24 @@ pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fi
 
 
 class Scripted:
-    """Judges by the name of the sound: (chance, confidence), or what it raises."""
+    """Scores by the name of the audio: (certainty, confidence), or what it raises."""
 
     def __init__(self, results: dict):
         self.results = results
 
     def compute_sync_score(self, video, audio=None, face="speaking"):
-        found = self.results[audio]
-        if isinstance(found, Exception):
-            raise found
-        chance, confidence = found
-        return 0.5, {"offset_probability": chance, "confidence": confidence, "undetermined": None,
-                     "verdict": "a verdict"}  # fmt: skip
+        result = self.results[audio]
+        if isinstance(result, Exception):
+            raise result
+        probability, confidence = result
+        return 0.5, {"offset_probability": probability, "confidence": confidence,
+                     "undetermined": False, "verdict": "a verdict"}  # fmt: skip
 
 
-# --- which sound belongs to a video
+# --- which audio belongs to a video
 
 
-def test_the_best_sound_comes_first():
+def test_best_match_comes_first():
     judge = Scripted({
         "poor.wav": (0.1, 0.1), "sure.wav": (0.9991, 0.4), "surer.wav": (0.9989, 0.6),
         "none.wav": MissingFileError("none.wav is missing"), "nobody.wav": (None, None),
@@ -46,9 +45,10 @@ def test_the_best_sound_comes_first():
     })  # fmt: skip
     found = ranked(judge, [("v.mp4", name) for name in judge.results])
     assert [result["audio"] for result in found][:3] == ["surer.wav", "sure.wav", "poor.wav"]
-    told = {result["audio"]: result["message"] for result in found}
-    assert told["none.wav"] == "none.wav is missing" and told["odd.wav"] == "ZeroDivisionError: x"
-    assert not any(result["success"] for result in found if result["audio"] in told.keys() - {
+    messages = {result["audio"]: result["message"] for result in found}
+    assert messages["none.wav"] == "none.wav is missing"
+    assert messages["odd.wav"] == "ZeroDivisionError: x"
+    assert not any(result["success"] for result in found if result["audio"] in messages.keys() - {
         "poor.wav", "sure.wav", "surer.wav", "nobody.wav"})  # fmt: skip
 
 
@@ -56,13 +56,13 @@ def test_the_best_sound_comes_first():
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_a_list_with_a_head(tmp_path, encoding):
+def test_a_list_with_a_header(tmp_path, encoding):
     path = tmp_path / "list.csv"
     path.write_text("name,Audio,Video\n一,甲.wav,甲.mp4\n\n二,,乙 乙.mp4\n", encoding=encoding)
     assert read_list(path) == [("甲.mp4", "甲.wav"), ("乙 乙.mp4", None)]
 
 
-def test_a_list_without_a_head_and_files_beside_it(tmp_path, monkeypatch):
+def test_a_list_without_a_header_next_to_its_files(tmp_path, monkeypatch):
     path = tmp_path / "lists" / "list.csv"
     path.parent.mkdir()
     path.write_text('a.mp4,a.wav\n"b, c.mp4"\n')
@@ -73,20 +73,20 @@ def test_a_list_without_a_head_and_files_beside_it(tmp_path, monkeypatch):
     assert read_list(path)[0][0] == "a.mp4"
 
 
-def test_lists_that_are_none(tmp_path):
+def test_invalid_lists(tmp_path):
     path = tmp_path / "list.csv"
     with pytest.raises(MissingFileError, match=r"list\.csv"):
         read_list(path)
     for content, why in (
-        (b"", "lists nothing"), (b"\n\n", "lists nothing"), (b"video,audio\n,a.wav\n", "no video"),
-        (b"\xff\xfe\xff\x00", "no CSV"),
+        (b"", "is empty"), (b"\n\n", "is empty"), (b"video,audio\n,a.wav\n", "no video"),
+        (b"\xff\xfe\xff\x00", "is not a CSV table"),
     ):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(DatasetError, match=why):
             read_list(path)
 
 
-def test_folders_of_videos_and_sounds(tmp_path):
+def test_folders_of_videos_and_audio(tmp_path):
     for name in ("v/anna/one.mp4", "v/two.mkv", "v/two.wav", "a/anna/one.flac", "a/other.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -98,28 +98,28 @@ def test_folders_of_videos_and_sounds(tmp_path):
         pairs_in(Config(), tmp_path / "a", None)
 
 
-def test_a_folder_that_is_missing_is_said_to_be(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     (tmp_path / "v").mkdir()
     (tmp_path / "v/one.mp4").write_bytes(b"")
     for wrong in (tmp_path / "nodir", tmp_path / "v/one.mp4", ""):
-        with pytest.raises(MissingFileError, match=r"there is no folder .*--video-dir") as caught:
+        with pytest.raises(MissingFileError, match=r"folder not found: .*--video-dir") as caught:
             pairs_in(Config(), wrong, None)
         assert str(wrong) in str(caught.value)
-        with pytest.raises(MissingFileError, match=r"there is no folder .*--audio-dir"):
+        with pytest.raises(MissingFileError, match=r"folder not found: .*--audio-dir"):
             pairs_in(Config(), tmp_path / "v", wrong)
 
 
-def test_a_folder_without_a_sound_of_the_name_of_any_video_is_an_error(tmp_path):
+def test_a_folder_without_audio_of_the_name_of_any_video_is_an_error(tmp_path):
     for name in ("v/one.mp4", "v/two.mp4", "a/other.wav", "a/one.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"no sound in .*such as one\.wav"):
+    with pytest.raises(DatasetError, match=r"no audio file in .*such as one\.wav"):
         pairs_in(Config(), tmp_path / "v", tmp_path / "a")
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """``folders(n, m)``: n videos, the first m with a sound; judging them is scripted."""
+    """``folders(n, m)``: n videos, the first m with audio files; scoring is scripted."""
 
     def make(videos: int, sounds: int) -> tuple:
         for folder, suffix, count in (("v", "mp4", videos), ("a", "wav", sounds)):
@@ -129,7 +129,7 @@ def folders(tmp_path, monkeypatch):
         return ("--video-dir", tmp_path / "v", "--audio-dir", tmp_path / "a", "--score-only",
                 "--summary", tmp_path / "summary.csv", "--checkpoint", PRETRAINED)  # fmt: skip
 
-    monkeypatch.setattr(inference_command, "LipSyncInference", lambda *_: None)
+    monkeypatch.setattr(EngineSpec, "build", lambda _: None)
     monkeypatch.setattr(batch, "map_in_processes", scripted_results)
     return make
 
@@ -140,7 +140,7 @@ def scripted_results(work, context, jobs, workers):
                     "score": 0.75, "message": "a verdict", "details": {"status": "ok"}}  # fmt: skip
 
 
-def test_what_is_wrong_with_folders_is_one_line_and_status_2(command, folders, tmp_path):
+def test_folder_errors_are_one_line_and_status_2(command, folders, tmp_path):
     arguments = folders(1, 0)
     for number, wrong in ((1, "nodir"), (3, "nodir"), (3, "a")):
         given = [*arguments[:number], tmp_path / wrong, *arguments[number + 1 :]]
@@ -151,17 +151,17 @@ def test_what_is_wrong_with_folders_is_one_line_and_status_2(command, folders, t
     assert not (tmp_path / "summary.csv").exists()
 
 
-def test_videos_without_a_sound_of_their_name_are_named(command, folders, tmp_path):
+def test_videos_without_audio_of_their_name_are_named(command, folders, tmp_path):
     status, out, err = command(*folders(9, 2), "--json")
-    said = [line for line in err.splitlines() if "their own" in line]
-    assert status == 0 and said == [
-        f"7 of 9 videos have no sound of their name in {tmp_path / 'a'} and are taken with their "
-        "own: 2.mp4, 3.mp4, 4.mp4, 5.mp4, 6.mp4, …"
+    lines = [line for line in err.splitlines() if "their own" in line]
+    assert status == 0 and lines == [
+        f"7 of 9 videos have no audio file of the same name in {tmp_path / 'a'}; their own audio "
+        "is used: 2.mp4, 3.mp4, 4.mp4, 5.mp4, 6.mp4, …"
     ]
     assert [row["audio"] is None for row in json.loads(out)] == [False] * 2 + [True] * 7
 
 
-def test_where_every_video_has_a_sound_nothing_is_said(command, folders):
+def test_no_line_where_every_video_has_audio(command, folders):
     status, _, err = command(*folders(2, 2))
     assert status == 0 and "their own" not in err
 
@@ -170,7 +170,7 @@ def test_where_every_video_has_a_sound_nothing_is_said(command, folders):
 
 
 @pytest.mark.slow
-def test_a_batch_goes_on_where_it_was(trained, clips, tmp_path, command):
+def test_a_batch_continues_where_it_was(trained, clips, tmp_path, command):
     good = clips(-240)
     sound = write_sound(tmp_path / "sound.wav", SEED, 160)
     listed = tmp_path / "list.csv"
@@ -204,7 +204,7 @@ def test_a_batch_goes_on_where_it_was(trained, clips, tmp_path, command):
 
 
 @pytest.mark.slow
-def test_the_right_sound_is_found(judge, command, trained, clips, tmp_path):
+def test_matching_audio_is_found(judge, command, trained, clips, tmp_path):
     sounds = [write_sound(tmp_path / f"{seed}.wav", seed, 80) for seed in (SEED + 1, SEED)]
     video = clips(0)
     status, out, _ = command("--checkpoint", trained, "--find-audio", video, *sounds,
@@ -216,16 +216,16 @@ def test_the_right_sound_is_found(judge, command, trained, clips, tmp_path):
     assert found[0]["details"]["offset_ms"] == pytest.approx(80, abs=20)
 
 
-def test_another_table_is_not_written_over(trained, tmp_path):
+def test_another_table_is_not_overwritten(trained, tmp_path):
     table = tmp_path / "summary.csv"
     table.write_text("my,own,table\n1,2,3\n")
     judge = EngineSpec(trained, "cpu", None, ())
     with pytest.raises(DatasetError, match="not a summary"):
-        run_batch(judge, with_outputs([("v.mp4", None)], None), table, 1)
+        run_batch(judge, with_outputs([("v.mp4", None)], None), table, workers=1)
     assert table.read_text() == "my,own,table\n1,2,3\n"
 
 
-def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
+def test_a_pair_is_processed_again_with_other_settings(tmp_path, monkeypatch):
     """Also where they are changed in config.yaml, which nobody names."""
     worked, settings = [], [Config()]
 
@@ -246,7 +246,7 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
         spec = EngineSpec(
             checkpoint, **{"device": "cpu", "config": None, "overrides": ()} | changed
         )
-        run_batch(spec, pairs, table, 1)
+        run_batch(spec, pairs, table, workers=1)
         return worked == ["v.mp4"]
 
     assert again() and not again()
@@ -258,7 +258,7 @@ def test_with_other_settings_a_pair_is_judged_again(tmp_path, monkeypatch):
     assert again()
 
 
-def test_names_and_texts_are_the_same_when_they_are_taken_up(tmp_path, monkeypatch):
+def test_names_and_texts_are_the_same_in_a_resumed_run(tmp_path, monkeypatch):
     """Line breaks of other kinds, and names that are no text; alike pairs count each."""
     names = ["a\u2028b.mp4", "a\x0bb.mp4", "b\udc80.mp4", "c.mp4", "c.mp4"]
 
@@ -273,7 +273,8 @@ def test_names_and_texts_are_the_same_when_they_are_taken_up(tmp_path, monkeypat
     found, steps = [], []
     for _ in range(2):
         pairs = with_outputs([(name, None) for name in names], None)
-        found.append(run_batch(judge, pairs, tmp_path / "t.csv", 1, lambda: steps.append(1)))
+        found.append(run_batch(judge, pairs, tmp_path / "t.csv", workers=1,
+                               progress=lambda: steps.append(1)))  # fmt: skip
     assert found[0] == found[1] and [row["video"] for row in found[0]] == names
     assert {row["message"] for row in found[0]} == {"v\nw"} and len(steps) == 2 * len(names)
 
@@ -299,7 +300,7 @@ def test_processes_take_settings_of_their_own(trained, clips, tmp_path):
     config = load_config(None, ["inference.max_offset_frames=8"])
     judge = EngineSpec(trained, "cpu", config, ())
     work = with_outputs([(clips(240), None)], None, face="speaking")
-    (row,) = run_batch(judge, work, tmp_path / "summary.csv", 1)
+    (row,) = run_batch(judge, work, tmp_path / "summary.csv", workers=1)
     assert row["success"] is True and row["offset_ms"] == pytest.approx(240, abs=20)
 
 
@@ -307,7 +308,7 @@ def test_processes_take_settings_of_their_own(trained, clips, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_batch_of_the_api_goes_on_where_it_was(trained, clips, tmp_path, monkeypatch):
+def test_batch_of_the_api_continues_where_it_was(trained, clips, tmp_path, monkeypatch):
     judge = LipSyncInference(trained, device="cpu")
     table, pairs = tmp_path / "summary.csv", [(clips(-240), None), (tmp_path / "none.mp4", None)]
     steps = []
@@ -329,17 +330,17 @@ def test_the_batch_of_the_api_goes_on_where_it_was(trained, clips, tmp_path, mon
     assert again == [first[0] | {"details": None}, first[1]]
     assert Path(first[0]["output"]).stat().st_mtime_ns == before
     # Other arguments are other work, and a table that is not asked for is not looked at.
-    mended = []
-    monkeypatch.setattr(batch, "process_pair", lambda _, pair: mended.append(pair.options) or {
+    options = []
+    monkeypatch.setattr(batch, "process_pair", lambda _, pair: options.append(pair.options) or {
         "video": pair.video, "audio": None, "success": False, "output": None, "score": None,
         "details": None, "message": "why"})  # fmt: skip
     judge.batch_process(pairs[:1], tmp_path / "out", summary=table, face="0", fit="trim")
     judge.batch_process(pairs[:1], tmp_path / "out")
-    assert mended == [(("face", "0"), ("fit", "trim")), (("face", "speaking"), ("fit", "pad"))]
+    assert options == [(("face", "0"), ("fit", "trim")), (("face", "speaking"), ("fit", "pad"))]
 
 
 @pytest.mark.slow
-def test_the_api_and_the_command_share_their_tables(trained, clips, tmp_path, command):
+def test_api_and_command_share_their_tables(trained, clips, tmp_path, command):
     judge, table = LipSyncInference(trained, device="cpu"), tmp_path / "summary.csv"
     (found,) = judge.batch_process([(clips(-240), None)], score_only=True, summary=table)
     assert found["output"] is None and found["details"]["status"] == "ok"
@@ -372,7 +373,7 @@ def test_the_api_works_in_processes_too(trained, clips, tmp_path):
     assert apart[0]["details"]["curve"]["offset_ms"] == list(range(-320, 321, 10))
 
 
-def test_what_the_api_cannot_do_is_said_before_anything_is_judged(judge, tmp_path):
+def test_invalid_arguments_are_rejected_before_anything_is_scored(judge, tmp_path):
     for wrong in ({"workers": -1}, {"workers": 1.5}, {"fit": "stretch"}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             judge.batch_process([("v.mp4", None)], tmp_path / "out", **wrong)
@@ -384,7 +385,7 @@ def test_what_the_api_cannot_do_is_said_before_anything_is_judged(judge, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pair_that_cannot_be_used_is_told(judge, tmp_path):
+def test_a_pair_that_cannot_be_used_has_a_message(judge, tmp_path):
     (pair,) = with_outputs([(tmp_path / "none.mp4", None)], tmp_path)
     result = process_pair(judge, pair)
     assert not result["success"] and "none.mp4" in result["message"]

@@ -1,4 +1,4 @@
-"""Bad input and the command line: one line for what is wrong, JSON or words for what is not."""
+"""Invalid input and the command line: errors of one line, results as JSON or in words."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def bad_files(folder: Path, clip: Path) -> dict:
     }
 
 
-def test_bad_input_raises_what_it_is(judge, clips, tmp_path):
+def test_invalid_input_raises_its_kind_of_error(judge, clips, tmp_path):
     cases = bad_files(tmp_path, clips())
     there = set(tmp_path.iterdir())
     for name, (video, audio, error, text) in cases.items():
@@ -87,7 +87,7 @@ def test_bad_input_raises_what_it_is(judge, clips, tmp_path):
     assert set(tmp_path.iterdir()) == there, "nothing half-written"
 
 
-def test_bad_input_is_one_line_on_the_command_line(command, trained, clips, tmp_path):
+def test_invalid_input_is_one_line_on_the_command_line(command, trained, clips, tmp_path):
     cases = bad_files(tmp_path, clips())
     there = set(tmp_path.iterdir())
     for name, (video, audio, _, text) in cases.items():
@@ -102,7 +102,7 @@ def test_bad_input_is_one_line_on_the_command_line(command, trained, clips, tmp_
     assert set(tmp_path.iterdir()) == there
 
 
-def test_checkpoints_that_are_none(command, trained, clips, tmp_path):
+def test_invalid_checkpoints(command, trained, clips, tmp_path):
     text = tmp_path / "text.pth"
     text.write_text("no checkpoint")
     half = tmp_path / "half.pth"
@@ -154,7 +154,7 @@ def test_json_of_the_undetermined_has_nulls(command, trained, clips, tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_the_words_for_a_person(command, trained, clips, tmp_path, speaks):
+def test_output_for_people(command, trained, clips, tmp_path, speaks):
     arguments = ("--checkpoint", trained, "--video", clips(-240))
     status, out, err = command(
         *arguments, "--output", tmp_path / "out.mp4", "--plot", tmp_path / "out.png"
@@ -162,7 +162,8 @@ def test_the_words_for_a_person(command, trained, clips, tmp_path, speaks):
     assert status == 0 and err == ""
     assert re.search(r"^sync score: 0\.[01]\d+$", out, re.M)
     assert re.search(r"^verdict: audio lags by 2\d\d ms: not acceptable", out, re.M)
-    assert re.search(r"^offset: -2\d\d\.\d ms \(-[56] frames\)", out, re.M)
+    assert re.search(r"^offset: -2\d\d\.\d ms \(-[56] frames\), \d\d% certain$", out, re.M)
+    assert re.search(r"^face visible in 100% of 3\.0 s$", out, re.M)
     assert re.search(r"^audio lagged by 2\d\d ms, corrected; score ", out, re.M)
     assert re.search(rf"^output: {re.escape(str(tmp_path / 'out.mp4'))}$", out, re.M)
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,4 +1,4 @@
-"""What is mended, one clip or many: the sound moves, all else stays."""
+"""What correction changes, of one clip or many: the audio moves, all else stays."""
 
 import json
 import math
@@ -9,6 +9,7 @@ import pytest
 
 from src.core.errors import MissingFileError, OutputError
 from src.media.reader import read_audio
+from src.scoring.offset_result import LocalOffset
 from tests.support.inference_helpers import (
     SECONDS,
     SEED,
@@ -18,17 +19,18 @@ from tests.support.inference_helpers import (
     video_packets,
     write_sound,
 )
+from tests.support.made_details import made_timeline
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
 
 
-# --- mending
+# --- one pair
 
 
 @pytest.mark.parametrize(
     ("shift_ms", "apart"), [(-240, False), (160, False), (-160, True), (90, True)]
 )
-def test_mending(judge, clips, tmp_path, shift_ms, apart):
+def test_correction(judge, clips, tmp_path, shift_ms, apart):
     video = clips(0 if apart else shift_ms)
     sound = write_sound(tmp_path / "sound.wav", SEED, shift_ms) if apart else None
     before = sha256(video), sound and sha256(sound)
@@ -54,7 +56,7 @@ def test_mending(judge, clips, tmp_path, shift_ms, apart):
     assert abs(after["offset_ms"]) <= 20
 
 
-def test_the_message_in_chinese(judge, clips, tmp_path, speaks):
+def test_message_in_chinese(judge, clips, tmp_path, speaks):
     speaks("zh")
     success, message = judge.sync_video_audio(clips(-240), None, tmp_path / "out.mp4")
     assert success
@@ -72,10 +74,10 @@ def test_other_containers(judge, clips, tmp_path, suffix):
     assert lag_ms(read_audio(output), read_audio(clips(0))) == pytest.approx(0, abs=20)
 
 
-def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monkeypatch):
+def test_an_output_is_replaced_only_by_a_complete_one(judge, clips, tmp_path, monkeypatch):
     output = tmp_path / "out.mp4"
     output.write_bytes(b"old")
-    real = judge.compute_sync_score
+    real = judge.measure
     given = []
 
     def interrupted(video, audio=None, *_, **__):
@@ -84,7 +86,7 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
             raise KeyboardInterrupt
         return real(video, audio)
 
-    monkeypatch.setattr(judge, "compute_sync_score", interrupted)
+    monkeypatch.setattr(judge, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         judge.sync_video_audio(clips(-240), None, output)
     assert output.read_bytes() == b"old" and list(tmp_path.iterdir()) == [output]
@@ -92,34 +94,31 @@ def test_an_output_is_replaced_only_by_a_whole_one(judge, clips, tmp_path, monke
 
 
 def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monkeypatch):
-    real = judge.compute_sync_score
+    real = judge.measure
 
     def stubborn(video, audio=None, *_, **__):
-        score, details = real(video, audio)
-        piece = {"start_s": 0.0, "end_s": SECONDS, "offset_ms": -200.0, "end_offset_ms": -200.0}
-        timeline = {"kind": "constant", "drift_ppm": None, "pieces": [piece]}
-        return score, details | {"offset_ms": -200.0, "timeline": timeline, "undetermined": None}
+        timeline = made_timeline("constant", (0.0, SECONDS, -200.0, -200.0))
+        return real(video, audio).model_copy(update={"offset_ms": -200.0, "timeline": timeline})
 
-    monkeypatch.setattr(judge, "compute_sync_score", stubborn)
+    monkeypatch.setattr(judge, "measure", stubborn)
     success, reason = judge.sync_video_audio(clips(), None, tmp_path / "out.mp4")
     assert not success and not any(tmp_path.iterdir())
-    assert reason == "nothing written: the corrected sound still measures -200 ms"
+    assert reason == "nothing written: the corrected audio is still -200 ms out of sync"
 
 
-def test_seconds_that_are_left_apart_are_told(judge, clips, tmp_path, monkeypatch):
+def test_spans_that_still_deviate_are_noted(judge, clips, tmp_path, monkeypatch):
     """The summary of the result is right, but some seconds of it are not."""
-    real = judge.compute_sync_score
+    real = judge.measure
 
-    def summed_up(video, audio=None, *_, **__):
-        score, details = real(video, audio)
-        stretches = [{"time_s": 2.0 + 2 * n, "offset_ms": ms, "probability": 0.95}
-                     for n, ms in enumerate((1.0, -64.0, -66.0))]  # fmt: skip
-        return score, details | {"offsets": stretches}
+    def summarised(video, audio=None, *_, **__):
+        spans = [LocalOffset(time_s=2.0 + 2 * n, offset_ms=ms, probability=0.95)
+                 for n, ms in enumerate((1.0, -64.0, -66.0))]  # fmt: skip
+        return real(video, audio).model_copy(update={"offsets": spans})
 
-    monkeypatch.setattr(judge, "compute_sync_score", summed_up)
+    monkeypatch.setattr(judge, "measure", summarised)
     success, message = judge.sync_video_audio(clips(), None, tmp_path / "out.mp4")
     assert success
-    assert "; 4–6 s: these seconds still measure -65 ms after the correction" in message
+    assert message.endswith("; 4–6 s: still -65 ms after correction")
 
 
 def test_an_input_is_never_overwritten(judge, clips, tmp_path):
@@ -150,7 +149,7 @@ def test_outputs_that_cannot_be(judge, clips, tmp_path):
     with pytest.raises(OutputError, match="is a folder"):
         judge.sync_video_audio(clips(-240), None, tmp_path)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="cannot make the folder"):
+    with pytest.raises(OutputError, match="cannot create the folder"):
         judge.sync_video_audio(clips(-240), None, tmp_path / "file" / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

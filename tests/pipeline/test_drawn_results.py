@@ -1,4 +1,4 @@
-"""The command writes what one asked to look at."""
+"""The command writes the plot, the report and the annotated copy that are asked for."""
 
 import json
 import os
@@ -7,13 +7,11 @@ from pathlib import Path
 import av
 import pytest
 
+from src import inference
 from src.checkpoints.checkpoint import PRETRAINED
 from src.core.errors import OutputError
-from src.pipeline import command as inference_command
+from src.pipeline import command as pipeline_command
 from src.pipeline.engine import LipSyncInference
-from src.report import annotated_video as annotation
-from src.report import html_report as report
-from src.report import plots as rendering
 from tests.support.made_details import made_details
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -36,8 +34,8 @@ def test_report_picture_and_copy(judged, talking_clip, tmp_path):
     options = [part for option, path in paths.items() for part in (f"--{option}", path)]
     status, out, err = judged(*options)
     assert (status, err) == (0, "")
-    for said, option in (("report", "report"), ("picture", "plot"), ("annotated copy", "annotate")):
-        assert f"{said}: {paths[option]}" in out.splitlines()
+    for label, option in (("report", "report"), ("image", "plot"), ("annotated copy", "annotate")):
+        assert f"{label}: {paths[option]}" in out.splitlines()
     assert paths["plot"].read_bytes()[:4] == b"\x89PNG"
     page = paths["report"].read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") and talking_clip.name in page
@@ -74,14 +72,15 @@ def test_no_input_and_no_other_output_is_overwritten(command, talking_clip, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_the_usual_name_of_the_mended_video_leaves_the_copy_alone(
+def test_default_name_of_the_corrected_video_leaves_the_copy_alone(
     command, talking_clip, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(LipSyncInference, "correct_sync", lambda self, video, audio, output, *_: (
-        True, "mended", {"score_before": 0.1, "details": {}, "notes": [], "output": output}
+    details = made_details(talking_clip, talking_clip, 2.0)
+    monkeypatch.setattr(LipSyncInference, "correct_sync", lambda *_: (
+        True, "corrected", {"score_before": 0.1, "details": details, "notes": []}
     ))  # fmt: skip
-    monkeypatch.setattr(inference_command, "print_result", lambda *_: None)
-    monkeypatch.setattr(annotation, "annotate", lambda *_: None)
+    monkeypatch.setattr(inference, "print_result", lambda *_: None)
+    monkeypatch.setattr(pipeline_command, "annotate", lambda *_: None)
     copy = tmp_path / f"{talking_clip.stem}_synced.mp4"
     _, out, _ = command(
         "--checkpoint", PRETRAINED, "--video", talking_clip, "--annotate", copy, "--device", "cpu",
@@ -95,14 +94,14 @@ def test_of_many_pairs_there_is_no_single_page(command, tmp_path):
     assert status == 2 and "only with --video" in err
 
 
-# --- what cannot be written is found out before the work, and what was found is told after it
+# --- output paths are checked before the work, and results are printed before the drawing
 
 
 @pytest.fixture
 def unjudged(monkeypatch):
-    """Nothing is judged in this test: it would take minutes."""
+    """Nothing is scored in this test: it would take minutes."""
     for name in ("compute_sync_score", "correct_sync"):
-        monkeypatch.setattr(LipSyncInference, name, lambda *_: pytest.fail("judged"))
+        monkeypatch.setattr(LipSyncInference, name, lambda *_: pytest.fail("scored"))
 
 
 @pytest.mark.parametrize("option", ["--report", "--plot", "--annotate", "--output"])
@@ -120,7 +119,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_judged(
     status, out, err = command("--checkpoint", PRETRAINED, "--video", talking_clip,
                                "--device", "cpu", option, path)  # fmt: skip
     assert (status, out, len(err.splitlines()), judged) == (2, "", 1, [])
-    assert f"cannot write {path}: " in err or f"cannot make the folder {path.parent}: " in err
+    assert f"cannot write {path}: " in err or f"cannot create the folder {path.parent}: " in err
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
@@ -137,7 +136,7 @@ def known(monkeypatch, talking_clip):
     found = {"score_before": 0.01, "details": details, "notes": []}
 
     def correct_sync(self, video, audio, output, *_):
-        Path(output).write_bytes(b"mended")
+        Path(output).write_bytes(b"corrected")
         return True, "audio lagged by 200 ms, corrected", found
 
     monkeypatch.setattr(LipSyncInference, "compute_sync_score", lambda *_: (0.01, details))
@@ -145,21 +144,21 @@ def known(monkeypatch, talking_clip):
 
 
 DRAWN = (
-    ("--plot", "new/p.png", rendering, "plot_result"),
-    ("--report", "new/p.html", report, "write_report"),
-    ("--annotate", "new/p.mp4", annotation, "annotate"),
+    ("--plot", "new/p.png", "plot_result"),
+    ("--report", "new/p.html", "write_report"),
+    ("--annotate", "new/p.mp4", "annotate"),
 )
 
 
-@pytest.mark.parametrize(("option", "name", "module", "draw"), DRAWN)
+@pytest.mark.parametrize(("option", "name", "draw"), DRAWN)
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_drawing_that_fails_costs_no_result(
-    judged, known, tmp_path, monkeypatch, option, name, module, draw, as_json
+    judged, known, tmp_path, monkeypatch, option, name, draw, as_json
 ):
     def fails(*_):
         raise OutputError("cannot write it: No space left on device")
 
-    monkeypatch.setattr(module, draw, fails)
+    monkeypatch.setattr(pipeline_command, draw, fails)
     status, out, err = judged(option, tmp_path / name, *(["--json"] if as_json else []))
     assert status == 2 and err.splitlines() == ["error: cannot write it: No space left on device"]
     if as_json:
@@ -169,22 +168,27 @@ def test_a_drawing_that_fails_costs_no_result(
     assert list(tmp_path.iterdir()) == [], "the folder that was made for it is gone again"
 
 
-@pytest.mark.parametrize(("option", "name", "module", "draw"), DRAWN)
-def test_stopped_while_drawing_the_mended_video_is_said_to_be_there(
-    command, known, talking_clip, tmp_path, monkeypatch, option, name, module, draw
+@pytest.mark.parametrize(("option", "name", "draw"), DRAWN)
+def test_interrupted_drawing_names_the_corrected_video(
+    command, known, talking_clip, tmp_path, monkeypatch, option, name, draw
 ):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, draw, stopped)
-    mended = tmp_path / "mended.mp4"
+    monkeypatch.setattr(pipeline_command, draw, stopped)
+    corrected = tmp_path / "corrected.mp4"
     given = ("--checkpoint", PRETRAINED, "--video", talking_clip, "--device", "cpu")
-    status, out, err = command(*given, "--output", mended, option, tmp_path / name)
-    assert status == 130 and "sync score: 0.0100" in out and f"output: {mended}" in out
-    assert err.split("\n") == ["", f"the mended video is there already: {mended}", "stopped", ""]
-    assert list(tmp_path.iterdir()) == [mended]
+    status, out, err = command(*given, "--output", corrected, option, tmp_path / name)
+    assert status == 130 and "sync score: 0.0100" in out and f"output: {corrected}" in out
+    assert err.split("\n") == [
+        "",
+        f"the corrected video is already written: {corrected}",
+        "stopped",
+        "",
+    ]
+    assert list(tmp_path.iterdir()) == [corrected]
     status, _, err = command(*given, "--score-only", option, tmp_path / name)
-    assert status == 130 and "mended" not in err
+    assert status == 130 and "corrected" not in err
 
 
 @pytest.mark.parametrize("options", [("--video", "none.mp4"), ("--face", "9")])
@@ -199,9 +203,9 @@ def test_no_empty_folder_stays_behind(judged, tmp_path, options):
 def test_a_face_that_cannot_be_is_refused_before_the_video_is_read(judged, unjudged, face):
     status, out, err = judged(f"--face={face}")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
-    assert f"--face {face}: give speaking, largest, or a number" in err
+    assert f"--face {face}: use speaking, largest, or a number from --json" in err
 
 
-def test_the_score_is_never_rounded_up_to_certainty(capsys, talking_clip):
-    inference_command.print_result(0.99999, made_details(talking_clip, talking_clip, 2.0))
+def test_score_is_never_rounded_up_to_certainty(capsys, talking_clip):
+    inference.print_result(0.99999, made_details(talking_clip, talking_clip, 2.0))
     assert "sync score: 0.9999\n" in capsys.readouterr().out

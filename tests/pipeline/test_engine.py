@@ -9,7 +9,8 @@ from src.media.reader import read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
-from src.scoring.verdict import perceived, verdict
+from src.scoring.verdict import perceived
+from src.scoring.words import verdict_text
 from tests.support.inference_helpers import (
     SECONDS,
     SEED,
@@ -17,6 +18,7 @@ from tests.support.inference_helpers import (
     sound_of,
     write_sound,
 )
+from tests.support.made_details import made_result
 from tools import synthetic_talker
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -92,14 +94,19 @@ def test_the_limits_are_those_of_bt_1359(offset_ms, how):
     assert perceived(offset_ms) == how
 
 
-def test_verdicts():
-    said = "audio lags by 120 ms: too little to be noticed (ITU-R BT.1359)"
-    assert verdict(-120.4) == said
-    assert verdict(80.0) == "audio leads by 80 ms: noticeable, but acceptable (ITU-R BT.1359)"
-    assert verdict(-190.0) == "audio lags by 190 ms: not acceptable (ITU-R BT.1359)"
-    assert verdict(39.0) == ("in sync (offset +39 ms): too little to be noticed (ITU-R BT.1359)")
-    assert verdict(44.6) == "audio leads by 45 ms: noticeable, but acceptable (ITU-R BT.1359)"
-    assert verdict(0.0).startswith("in sync")
+@pytest.mark.parametrize(
+    ("offset_ms", "text"),
+    [
+        (-120.4, "audio lags by 120 ms: not noticeable (ITU-R BT.1359)"),
+        (80.0, "audio leads by 80 ms: noticeable, but acceptable (ITU-R BT.1359)"),
+        (-190.0, "audio lags by 190 ms: not acceptable (ITU-R BT.1359)"),
+        (39.0, "in sync (offset +39 ms): not noticeable (ITU-R BT.1359)"),
+        (44.6, "audio leads by 45 ms: noticeable, but acceptable (ITU-R BT.1359)"),
+        (0.0, "in sync (offset +0 ms): not noticeable (ITU-R BT.1359)"),
+    ],
+)
+def test_verdicts(offset_ms, text):
+    assert verdict_text(made_result("v.mp4", "v.mp4", 2.0, offset_ms)) == text
 
 
 def blinking(read, shown: int):
@@ -154,12 +161,14 @@ def test_noise_and_silence_are_no_evidence(judge, clips, tmp_path):
     write_wav(sound, np.random.default_rng(0).normal(0, 0.05, 48000).astype(np.float32))
     score, details = judge.compute_sync_score(clips(), sound)
     check_details(score, details)
-    assert score is None and details["undetermined"] == "nobody speaks while the face is seen"
+    assert score is None and details["undetermined"] is True
+    reason = {"code": "no_speech", "text": "no speech while a face is visible"}
+    assert details["reason"] == reason
     assert details["per_second"] == [None, None, None]
     output = tmp_path / "out.mp4"
-    success, reason = judge.sync_video_audio(clips(), sound, output)
+    success, message = judge.sync_video_audio(clips(), sound, output)
     assert (success, output.exists()) == (False, False)
-    assert reason == "nothing changed: nobody speaks while the face is seen"
+    assert message == "nothing changed: no speech while a face is visible"
     assert [path.name for path in tmp_path.iterdir()] == ["noise.wav"]
 
 
@@ -182,7 +191,7 @@ def test_weak_evidence_changes_nothing(trained, clips, tmp_path):
     sound, output = write_sound(tmp_path / "other.wav", 9002), tmp_path / "out.mp4"
     success, reason = judge.sync_video_audio(clips(), sound, output)
     assert success is False and not output.exists()
-    assert reason == "nothing changed: the mouth and the sound show no clear relation"
+    assert reason == "nothing changed: no clear correlation between lips and audio"
     score, details = judge.compute_sync_score(clips(), sound)
     check_details(score, details)
     assert details["offset_ms"] is None and details["verdict"].startswith("undetermined")

@@ -1,7 +1,7 @@
 """The disk is full in the middle of what is written: one line, and nothing half-done.
 
 A limit on the size of files stands in for the disk: what is longer fails as it does there, in the
-middle. Judging is scripted, as it writes files of its own.
+middle. Scoring is scripted, as it writes files of its own.
 """
 
 import csv
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from src.pipeline.summary_table import COLUMNS
-from tests.support.films import film
+from tests.support.media_files import make_video
 from tests.support.training_helpers import ROOT, assert_one_line
 
 pytest.importorskip("resource", reason="Windows knows no such limits")
@@ -21,14 +21,14 @@ CHILD = """
 import resource, sys
 from src.core import cli
 from src import inference
-from tests.support.made_details import made_details
+from tests.support.made_details import made_result
 
-def measured(self, video, audio=None, *_, **__):
+def measure(self, video, audio=None, *_, **__):
     offset_ms = 0.0 if ".v_synced" in str(video) else 240.0
-    return 0.1, made_details(video, audio or video, 3.6, offset_ms)
+    return made_result(video, audio or video, 3.6, offset_ms, 0.1)
 
 inference.LipSyncInference.__init__ = lambda *_: None
-inference.LipSyncInference.compute_sync_score = measured
+inference.LipSyncInference.measure = measure
 most = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 cli.run(inference.main)
@@ -54,7 +54,7 @@ def options(folder: Path, *names: str) -> list:
 def made(tmp_path_factory) -> Path:
     """A folder with a film and all that is made of it while there is room."""
     folder = tmp_path_factory.mktemp("made")
-    film(folder / "film.mp4")
+    make_video(folder / "film.mp4")
     done = inference(NO_LIMIT, "--video", folder / "film.mp4", *options(folder, *OUTPUTS))
     assert done.returncode == 0, done.stderr
     return folder

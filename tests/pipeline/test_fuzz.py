@@ -25,7 +25,7 @@ from src.dataset.index import INDEX_NAME, read_index
 from src.media.container import AUDIO_SUFFIXES
 from src.media.writer import write_clip
 from tests.support import bad_clips
-from tests.support.films import ffmpeg
+from tests.support.media_files import ffmpeg
 from tools.synthetic_talker import SAMPLE_RATE
 
 SEED = int(os.environ.get("FUZZ_SEED", 0))
@@ -140,7 +140,7 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
 
 def make_sources(folder: Path) -> dict[str, bytes]:
     """A talking face of 0.8 s in each kind of file."""
-    pictures, samples = bad_clips.talk()
+    pictures, samples = bad_clips.talking_head()
     small = [cv2.resize(picture, (SIDE, SIDE)) for picture in pictures[20 : 20 + FRAMES]]
     spoken = samples[20 * SAMPLE_RATE // 25 :][: FRAMES * SAMPLE_RATE // 25]
     source = folder / "source.mkv"

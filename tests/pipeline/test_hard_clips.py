@@ -98,7 +98,11 @@ def test_shots_with_a_voice_from_elsewhere(judge, tmp_path):
     check_details(score, details)
     assert details["voice_over"] == [1]
     assert details["offset_ms"] == pytest.approx(-200, abs=20)
-    assert any("is left out: who speaks is not in the picture" in said for said in details["notes"])
+    (note,) = [note for note in details["notes"] if note["code"] == "voice_over"]
+    assert note["shot"] == 1 and note["text"] == (
+        f"shot 1 ({note['start_s']:.1f}–{note['end_s']:.1f} s) skipped: voice-over, the speaker is "
+        "off screen"
+    )
 
 
 def test_two_faces_in_the_picture(judge, tmp_path):

@@ -1,4 +1,4 @@
-"""Ctrl+C while a clip is judged or mended: one word, and nothing of it stays."""
+"""Ctrl+C while a clip is scored or corrected: one word, and no file of it stays."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.films import ffmpeg
+from tests.support.media_files import ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,20 +19,19 @@ pytestmark = [
 ]
 
 # The first measurement is skipped: whether the weights know the drawn face is not asked here.
-MENDING = """
+CORRECTION = """
 from src.core import cli
 from src import inference
-real, given = inference.LipSyncInference.compute_sync_score, []
+from tests.support.made_details import made_result
+real, videos = inference.LipSyncInference.measure, []
 
-def measured(self, video, *rest, **more):
-    given.append(video)
-    if len(given) > 1:
-        return real(self, video, *rest, **more)
-    piece = {"start_s": 0.0, "end_s": 60.0, "offset_ms": 240.0, "end_offset_ms": 240.0}
-    timeline = {"kind": "constant", "drift_ppm": None, "pieces": [piece]}
-    return 0.1, {"undetermined": None, "duration_s": 60.0, "timeline": timeline}
+def measure(self, video, *arguments, **options):
+    videos.append(video)
+    if len(videos) > 1:
+        return real(self, video, *arguments, **options)
+    return made_result(video, video, 60.0, 240.0, 0.1)
 
-inference.LipSyncInference.compute_sync_score = measured
+inference.LipSyncInference.measure = measure
 cli.run(inference.main)
 """
 
@@ -47,9 +46,9 @@ def minute(talking_clip, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("script", "folder", "begun"),
     [
-        (None, "temporary", "lipsync-*/*.rows"),  # faces are being followed
-        (MENDING, "out", ".v_synced-*.mp4"),  # the sound is being laid
-        (MENDING, "temporary", "lipsync-*/*.rows"),  # the result is being measured
+        (None, "temporary", "lipsync-*/*.rows"),  # faces are being tracked
+        (CORRECTION, "out", ".v_synced-*.mp4"),  # the audio is being retimed
+        (CORRECTION, "temporary", "lipsync-*/*.rows"),  # the result is being measured
     ],
 )
 def test_nothing_stays(minute, tmp_path, script, folder, begun):

@@ -15,7 +15,7 @@ SESSIONS = """
 import src.faces.detection, src.audio.features, numpy
 from src.core.config import DataConfig
 src.faces.detection.make_detector(DataConfig()).detect(numpy.zeros((1, 240, 320, 3), numpy.uint8))
-list(src.audio.features.feature_blocks([numpy.zeros(16000, numpy.float32)], 40))
+list(src.audio.features.stream_features([numpy.zeros(16000, numpy.float32)], 40))
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.films import ffmpeg
+from tests.support.media_files import ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT_MIN, LONG_MIN = 1, int(os.environ.get("LONG_MIN", "4"))
@@ -30,8 +30,8 @@ from src.pipeline.engine import LipSyncInference
 from tests.support.scripted_faces import face_at
 
 class Middle:
-    def detect(self, pictures, close=False):
-        side = 80 if close else 60
+    def detect(self, pictures, zoomed=False):
+        side = 80 if zoomed else 60
         return [[face_at(p.shape[1] / 2 - 0.5, p.shape[0] / 2 - 0.5, side)] for p in pictures]
 
 torch.set_num_threads(1)

@@ -16,22 +16,22 @@ from src.core.config import Config
 from src.core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
 from src.media.reader import read_audio, read_frames
 from src.media.writer import write_clip, write_wav
+from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
-from src.preprocessing import extract
-from src.scoring import clip_evidence
 from src.scoring.evidence import Evidence, compare
-from tests.support.made_sounds import (
-    MOST_LEFT_MS,
-    QUIET,
+from src.scoring.result import ModelFile
+from tests.support.synthetic_audio import (
+    MAX_RESIDUAL_MS,
+    MIN_LOUDNESS_DB,
     RATE,
-    check,
-    cut,
-    left_by_loudness_ms,
-    left_ms,
+    advance,
+    check_residuals,
+    correct,
     loudness,
-    mended,
-    stretched,
-    taken,
+    residuals_by_loudness_ms,
+    residuals_ms,
+    with_cut,
+    with_drift,
 )
 from tools.synthetic_talker import SAMPLE_RATE as SPOKEN
 from tools.synthetic_talker import clip_parts
@@ -62,33 +62,34 @@ def known(video: Path, audio: Path | None, *_, **__) -> SimpleNamespace:
     n_frames = len(greys)
     steps = np.interp(np.arange(HOPS_PER_FRAME * n_frames) / HOPS_PER_FRAME,
                       np.arange(n_frames), greys)  # fmt: skip
-    heard = np.full(HOPS_PER_FRAME * n_frames, QUIET)
+    heard = np.full(HOPS_PER_FRAME * n_frames, MIN_LOUDNESS_DB)
     found = loudness(read_audio(audio or video))[: len(heard)]
     heard[: len(found)] = found
     track = SimpleNamespace(shot=0, shot_begin=0, first_frame=0, boxes=np.zeros((n_frames, 4)))
     return SimpleNamespace(
-        tracks=[track], n_frames=n_frames, duration_s=n_frames / FPS, face_share=1.0, faces=1,
+        tracks=[track], n_frames=n_frames, duration_s=n_frames / FPS, face_share=1.0, n_faces=1,
         notes=[], seen=steps, heard=heard,
     )  # fmt: skip
 
 
 def evidence(_, clip: SimpleNamespace, reach: int, *__) -> list[Evidence]:
-    """In place of ``evidence_of_faces``: embeddings are made up, comparing them is not."""
+    """In place of ``compute_clip_evidence``: embeddings are made up, comparing them is not."""
     windows = clip.n_frames - WINDOW_FRAMES + 1
     middle = HOPS_PER_FRAME * (WINDOW_FRAMES // 2)
     seen = embeddings(clip.seen, middle, HOPS_PER_FRAME, windows)
     heard = embeddings(clip.heard, middle, 1, HOPS_PER_FRAME * windows)
-    spoken = clip.heard.reshape(-1, HOPS_PER_FRAME).max(1) > QUIET + 10
+    spoken = clip.heard.reshape(-1, HOPS_PER_FRAME).max(1) > MIN_LOUDNESS_DB + 10
     return [compare(seen, heard, spoken, reach)]
 
 
 @pytest.fixture
 def judge(calibration, monkeypatch) -> LipSyncInference:
-    monkeypatch.setattr(extract, "extract_clip", known)
-    monkeypatch.setattr(clip_evidence, "evidence_of_faces", evidence)
+    monkeypatch.setattr(engine, "extract_clip", known)
+    monkeypatch.setattr(engine, "compute_clip_evidence", evidence)
     judge = object.__new__(LipSyncInference)
     judge.trained = SimpleNamespace(model=None, calibration=calibration)
-    judge.config, judge.detector, judge._model = Config(), None, {}
+    judge.config, judge.detector = Config(), None
+    judge.model_file = ModelFile(file="best_model.pth", sha256="0" * 64)
     return judge
 
 
@@ -98,7 +99,7 @@ def film(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
     spoken = clip_parts(7001, SECONDS, speaker=0)[2]
     heard = loudness(soxr.resample(spoken, SPOKEN, SAMPLE_RATE))[::HOPS_PER_FRAME]
-    greys = np.interp(heard, (QUIET, heard.max()), (40, 220)).round().astype(np.uint8)
+    greys = np.interp(heard, (MIN_LOUDNESS_DB, heard.max()), (40, 220)).round().astype(np.uint8)
     sound = soxr.resample(spoken, SPOKEN, RATE)
 
     def made(seconds: int) -> tuple[Path, np.ndarray]:
@@ -114,19 +115,19 @@ def film(tmp_path_factory):
 @pytest.mark.parametrize("ms", [-400, 217, 400])
 def test_a_constant_offset(judge, film, tmp_path, ms):
     video, sound = film(30)
-    output, details = mended(judge, video, taken(sound, ms), tmp_path)
+    output, details = correct(judge, video, advance(sound, ms), tmp_path)
     assert details["timeline"]["kind"] == "constant"
-    assert details["offset_ms"] == pytest.approx(ms, abs=MOST_LEFT_MS)
-    check(left_ms(output, sound), 0.0)
+    assert details["offset_ms"] == pytest.approx(ms, abs=MAX_RESIDUAL_MS)
+    check_residuals(residuals_ms(output, sound), 0.0)
 
 
 @pytest.mark.parametrize("ppm", [-1000, 1000])
 def test_a_clock_that_drifts_over_three_minutes(judge, film, tmp_path, ppm):
     video, sound = film(SECONDS)
-    output, details = mended(judge, video, stretched(sound, ppm), tmp_path)
+    output, details = correct(judge, video, with_drift(sound, ppm), tmp_path)
     assert details["timeline"]["kind"] == "drift"
     assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=100)
-    check(left_ms(output, sound), 0.0)
+    check_residuals(residuals_ms(output, sound), 0.0)
 
 
 @pytest.mark.parametrize("ppm", [5000, -8000, 15000])
@@ -134,20 +135,20 @@ def test_a_clock_that_is_wrong_by_half_a_percent_and_more(judge, film, tmp_path,
     """Up to 5000 ppm by resampling; above, the pitch is kept, which waveforms do not survive, but
     the course of the loudness."""
     video, sound = film(60)
-    given = stretched(sound, ppm, abs(ppm) * 0.03)
-    output, details = mended(judge, video, given, tmp_path)
+    given = with_drift(sound, ppm, abs(ppm) * 0.03)
+    output, details = correct(judge, video, given, tmp_path)
     assert details["timeline"]["kind"] == "drift"
     assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=300)
-    check(left_by_loudness_ms(output, sound), 0.0)
+    check_residuals(residuals_by_loudness_ms(output, sound), 0.0)
 
 
 def test_a_jump_in_the_middle(judge, film, tmp_path):
     """As where 200 ms of sound were cut out."""
     video, sound = film(60)
-    given, at = cut(sound)
-    output, details = mended(judge, video, given, tmp_path)
+    given, at = with_cut(sound)
+    output, details = correct(judge, video, given, tmp_path)
     assert details["timeline"]["kind"] == "jumps" and len(details["timeline"]["pieces"]) == 2
-    check(left_ms(output, sound, [at]), 0.0)
+    check_residuals(residuals_ms(output, sound, [at]), 0.0)
 
 
 def test_a_sound_that_was_not_mended_would_be_found_out(film, tmp_path):
@@ -155,9 +156,9 @@ def test_a_sound_that_was_not_mended_would_be_found_out(film, tmp_path):
     _, sound = film(30)
     for late_ms in (-60, 0, 60):
         given = tmp_path / "given.wav"
-        write_wav(given, taken(sound, -late_ms), RATE)
-        left = left_ms(given, sound)
+        write_wav(given, advance(sound, -late_ms), RATE)
+        left = residuals_ms(given, sound)
         assert np.allclose(left, late_ms, atol=0.5)
         if late_ms:
             with pytest.raises(AssertionError):
-                check(left, 0.0)
+                check_residuals(left, 0.0)

@@ -1,4 +1,4 @@
-"""Every bad clip ends in a result that says what was left out, or in one line with its reason."""
+"""Every bad clip is used with a note of what was skipped, or skipped with a reason in one line."""
 
 import csv
 import os
@@ -14,6 +14,7 @@ import pytest
 
 from src import data_processing
 from src.core.config import DEFAULT_CONFIG, DataConfig
+from src.core.constants import SAMPLE_RATE
 from src.core.errors import LipSyncError, MediaError, UnreadableMediaError
 from src.dataset.build import process_clip
 from src.dataset.clips import Clip, find_clips
@@ -21,69 +22,70 @@ from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
 from src.media.container import probe
 from src.media.reader import read_audio, read_frames, stream_audio
-from src.preprocessing.extract import extract_clip
+from src.preprocessing.extract import ExtractOptions, extract_clip
 from tests.support import bad_clips
-from tests.support.bad_clips import FACE, FRAMES, ODD_NAMES, name_of
-from tests.support.films import ffmpeg, write_sound
+from tests.support.bad_clips import FACE_SPAN, FRAMES, ODD_NAMES, name_of
+from tests.support.media_files import ffmpeg, write_audio
 
-# What the reason of each unusable clip must say, besides its name.
+DAMAGED = rf"\d+ of {FRAMES} frames of .* are damaged: export or download it again"
+# What the reason of each unusable clip must contain, besides its name.
 UNUSABLE = {
     "zero bytes": "the file is empty",
     "text": "cannot read",
-    "cut, contents in front": rf"breaks off: \d+ of {FRAMES} frames could be read",
+    "cut, contents in front": rf"is truncated: \d+ of {FRAMES} frames could be read",
     "cut, contents at the end": "cannot read",
-    "cut.mkv": rf"breaks off: \d+ of {FRAMES} frames could be read",
-    "cut.avi": rf"breaks off: \d+ of {FRAMES} frames could be read",
-    "cut.flv": r"breaks off: \d+ of \d+ frames could be read",
-    "zeros": rf"breaks off: \d+ of {FRAMES} frames could be read",
-    "flipped every 2 KiB": rf"\d+ of {FRAMES} pictures of .* are damaged",
-    "flipped in every picture": rf"\d+ of {FRAMES} pictures of .* are damaged",
-    "sound only": "no video stream",
+    "cut.mkv": rf"is truncated: \d+ of {FRAMES} frames could be read",
+    "cut.avi": rf"is truncated: \d+ of {FRAMES} frames could be read",
+    "cut.flv": r"is truncated: \d+ of \d+ frames could be read",
+    "zeros": rf"is truncated: \d+ of {FRAMES} frames could be read",
+    "flipped every 2 KiB": DAMAGED,
+    "flipped in every frame": DAMAGED,
+    "audio only": "no video stream",
     "mp3 by another name": "no video stream",
-    "picture only": "no matching audio file",
+    "video only": "no matching audio file",
     "silence": "silent throughout",
-    "noise": "no face found in 25 of 25 frames",
-    "nobody": rf"no face found in {FRAMES} of {FRAMES} frames",
-    "nobody speaks": "nobody speaks while the face is seen",
-    "four frames": "only 4 of the 5 frames",
-    "standing": r"stands still in \d+ of 100 frames",
-    "now and then": r"the longest stretch has \d of the 15 frames",
+    "noise": "no face detected in 25 of 25 frames",
+    "no face": rf"no face detected in {FRAMES} of {FRAMES} frames",
+    "no speech": "no speech while a face is visible",
+    "four frames": "only 4 of the 5 frames required",
+    "frozen": r"is frozen in \d+ of 100 frames: no visible speech",
+    "flicker": r"the longest face track has \d of the 15 frames required",
     "too small": "pixels wide",
-    "sound is empty": r"empty\.wav: the file is empty",
-    "sound is text": r"cannot read .*text\.wav",
-    "sound is a picture": r"picture\.wav has no sound",
-    "sound is short": r"short\.wav lasts only 100 ms",
-    "sound is a silent film": r"film\.wav has no sound",
+    "audio is empty": r"empty\.wav: the file is empty",
+    "audio is text": r"cannot read .*text\.wav",
+    "audio is an image": r"image\.wav has no audio",
+    "audio is short": r"short\.wav is only 100 ms long; at least 200 ms required",
+    "audio is a silent video": r"video\.wav has no audio",
 }
-# Named like films, and no files.
-PLACES = {
+# Named like videos, and not files.
+NON_FILES = {
     "folder": "is a folder, not a file",
     "pipe": "is a pipe or a device, not a file",
-    "loop": "a link that leads nowhere",
-    "nowhere": "a link that leads nowhere",
+    "loop": "a broken link to",
+    "nowhere": "a broken link to",
 }
-# What is said of each clip that can be used in part.
-IN_PART = {
-    "a third": rf"{FRAMES - FACE[1] + FACE[0]} of {FRAMES} frames without a face are left out",
-    "leaves": rf"\d\d of {FRAMES} frames without a face are left out",
-    "two": "other faces left out: 1",
-    "sound 10 s longer": "the last 10.0 s of the sound come after the picture",
-    "sound 10 s shorter": "the sound ends 10.0 s before the picture",
-    "flipped every 64 KiB": rf"\d+ of {FRAMES} pictures are damaged",
-    "sound is damaged": r"^\d+ % of the sound is damaged",
+# The note on each clip that can be used in part.
+PARTIAL = {
+    "a third": rf"{FRAMES - FACE_SPAN[1] + FACE_SPAN[0]} of {FRAMES} frames skipped: no face",
+    "leaves": rf"\d\d of {FRAMES} frames skipped: no face",
+    "two": "other faces skipped: 1",
+    "audio 10 s longer": "the last 10.0 s of the audio, after the end of the video, are ignored",
+    "audio 10 s shorter": "the audio ends 10.0 s before the video",
+    "flipped every 64 KiB": rf"\d+ of {FRAMES} frames are damaged",
+    "audio is damaged": r"^\d+% of the audio is damaged",
 }
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass
-class Ran:
-    """What the command was given, said and left."""
+class Run:
+    """Inputs, output and result of the command."""
 
     videos: Path
     audios: Path
     processed: Path
-    done: subprocess.CompletedProcess
+    process: subprocess.CompletedProcess
     before: dict[str, str]
     after: dict[str, str]
 
@@ -93,145 +95,145 @@ class Ran:
 
     @property
     def samples(self) -> dict[str, list[dict]]:
-        found: dict[str, list[dict]] = {}
+        samples_by_clip: dict[str, list[dict]] = {}
         for sample in read_index(self.processed / INDEX_NAME)["samples"]:
-            found.setdefault(sample["clip"], []).append(sample)
-        return found
+            samples_by_clip.setdefault(sample["clip"], []).append(sample)
+        return samples_by_clip
 
 
-def run(folder: Path, language: str = "en", workers: int = 0) -> Ran:
-    """Process ``folder/videos`` and ``folder/audios`` by the command."""
-    places = [folder / name for name in ("videos", "audios", "processed")]
+def run_command(folder: Path, language: str = "en", workers: int = 0) -> Run:
+    """Process ``folder/videos`` and ``folder/audios`` with the command."""
+    folders = [folder / name for name in ("videos", "audios", "processed")]
     command = [sys.executable, data_processing.__file__, "--config", str(DEFAULT_CONFIG),
                "--set", f"data.num_workers={workers}"]  # fmt: skip
-    for key, place in zip(("video_dir", "audio_dir", "processed_dir"), places, strict=True):
-        command += ["--set", f"data.{key}={place}"]
-    before = bad_clips.contents(*places[:2])
-    done = subprocess.run(
+    for key, path in zip(("video_dir", "audio_dir", "processed_dir"), folders, strict=True):
+        command += ["--set", f"data.{key}={path}"]
+    before = bad_clips.contents(*folders[:2])
+    process = subprocess.run(
         command, capture_output=True, encoding="utf-8", timeout=600,
         env=os.environ | {"LIPSYNC_LANG": language, "PYTHONUTF8": "1"},
     )  # fmt: skip
-    return Ran(*places, done, before, bad_clips.contents(*places[:2]))
+    return Run(*folders, process, before, bad_clips.contents(*folders[:2]))
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, talking_clip) -> Ran:
-    """All the bad clips, processed at one go."""
+def run(tmp_path_factory, talking_clip) -> Run:
+    """All the bad clips, processed in one run."""
     folder = tmp_path_factory.mktemp("bad")
-    videos, audios, workplace = (folder / name for name in ("videos", "audios", "workplace"))
-    for place in (videos, audios, workplace):
-        place.mkdir()
-    bad_clips.write_broken(videos, workplace)
-    bad_clips.write_useless(videos)
-    bad_clips.write_partial(videos, workplace)
+    videos, audios, temporary = (folder / name for name in ("videos", "audios", "temporary"))
+    for path in (videos, audios, temporary):
+        path.mkdir()
+    bad_clips.write_broken(videos, temporary)
+    bad_clips.write_unusable(videos)
+    bad_clips.write_partial(videos, temporary)
     bad_clips.write_odd_names(videos, audios, talking_clip)
-    bad_clips.write_bad_sounds(videos, audios, talking_clip)
+    bad_clips.write_bad_audio(videos, audios, talking_clip)
     if os.name != "nt":
-        bad_clips.write_odd_places(videos)
-    return run(folder)
+        bad_clips.write_non_files(videos)
+    return run_command(folder)
 
 
-def test_the_command_goes_through(ran):
-    assert ran.done.returncode == 0, ran.done.stderr
-    assert "Done!" in ran.done.stdout
-    assert "Traceback" not in ran.done.stdout + ran.done.stderr
+def test_the_command_succeeds(run):
+    assert run.process.returncode == 0, run.process.stderr
+    assert "Done!" in run.process.stdout
+    assert "Traceback" not in run.process.stdout + run.process.stderr
 
 
-def test_each_clip_is_in_the_index_or_among_the_skipped(ran):
-    clips = {clip.name for clip in find_clips(settings_of(ran))}
-    used, skipped = set(ran.samples), set(ran.table("skipped"))
+def test_each_clip_is_in_the_index_or_among_the_skipped(run):
+    clips = {clip.name for clip in find_clips(settings_of(run))}
+    used, skipped = set(run.samples), set(run.table("skipped"))
     assert used | skipped == clips and not used & skipped
-    names = [*UNUSABLE, *IN_PART, *(PLACES if os.name != "nt" else ())]
+    names = [*UNUSABLE, *PARTIAL, *(NON_FILES if os.name != "nt" else ())]
     assert clips == {*ODD_NAMES, "small.mp4", *map(name_of, names)}
 
 
-def settings_of(ran: Ran) -> DataConfig:
+def settings_of(run: Run) -> DataConfig:
     return DataConfig(
-        video_dir=str(ran.videos), audio_dir=str(ran.audios), processed_dir=str(ran.processed)
+        video_dir=str(run.videos), audio_dir=str(run.audios), processed_dir=str(run.processed)
     )
 
 
-def check_reason(ran: Ran, name: str, expected: str) -> None:
-    reason = ran.table("skipped")[name_of(name)]
+def check_reason(run: Run, name: str, expected: str) -> None:
+    reason = run.table("skipped")[name_of(name)]
     assert re.search(expected, reason), reason
     assert name in reason and len(reason.splitlines()) == 1
-    assert "Error" not in reason and "Errno" not in reason, "no words of Python's"
-    assert f"{name_of(name)}: {reason}" in ran.done.stdout
+    assert "Error" not in reason and "Errno" not in reason, "not Python's own messages"
+    assert f"{name_of(name)}: {reason}" in run.process.stdout
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_an_unusable_clip_is_skipped_for_a_reason_in_one_line(ran, name):
-    check_reason(ran, name, UNUSABLE[name])
+def test_an_unusable_clip_is_skipped_for_a_reason_in_one_line(run, name):
+    check_reason(run, name, UNUSABLE[name])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
-@pytest.mark.parametrize("name", PLACES)
-def test_what_is_no_file_is_skipped_for_a_reason_in_one_line(ran, name):
-    check_reason(ran, name, PLACES[name])
+@pytest.mark.parametrize("name", NON_FILES)
+def test_what_is_not_a_file_is_skipped_for_a_reason_in_one_line(run, name):
+    check_reason(run, name, NON_FILES[name])
 
 
-@pytest.mark.parametrize("name", IN_PART)
-def test_a_clip_used_in_part_says_what_was_left_out(ran, name):
-    samples = ran.samples[f"{name}.mp4"]
-    said = ran.table("used_in_part")[f"{name}.mp4"]
-    assert re.search(IN_PART[name], said), said
-    assert said == "; ".join(samples[0]["notes"])
+@pytest.mark.parametrize("name", PARTIAL)
+def test_a_clip_used_in_part_notes_what_was_skipped(run, name):
+    samples = run.samples[f"{name}.mp4"]
+    text = run.table("used_in_part")[f"{name}.mp4"]
+    assert re.search(PARTIAL[name], text), text
+    assert text == "; ".join(samples[0]["notes"])
 
 
-def test_nothing_is_said_of_clips_that_are_whole(ran):
-    assert set(ran.table("used_in_part")) == {f"{name}.mp4" for name in IN_PART}
-    assert f"{len(IN_PART)} clips were used in part" in ran.done.stdout
+def test_complete_clips_have_no_note(run):
+    assert set(run.table("used_in_part")) == {f"{name}.mp4" for name in PARTIAL}
+    assert f"{len(PARTIAL)} clips were used in part" in run.process.stdout
 
 
-def test_only_the_frames_with_the_face_are_used(ran):
-    (sample,) = ran.samples["a third.mp4"]
-    assert sample["first_frame"] == pytest.approx(FACE[0], abs=4)
-    assert sample["n_frames"] == pytest.approx(FACE[1] - FACE[0], abs=4)
-    (sample,) = ran.samples["leaves.mp4"]
+def test_only_the_frames_with_the_face_are_used(run):
+    (sample,) = run.samples["a third.mp4"]
+    assert sample["first_frame"] == pytest.approx(FACE_SPAN[0], abs=4)
+    assert sample["n_frames"] == pytest.approx(FACE_SPAN[1] - FACE_SPAN[0], abs=4)
+    (sample,) = run.samples["leaves.mp4"]
     assert sample["first_frame"] == 0 and FRAMES // 2 <= sample["n_frames"] < 0.8 * FRAMES
-    (sample,) = ran.samples["two.mp4"]
+    (sample,) = run.samples["two.mp4"]
     assert sample["faces"] == 2 and sample["n_frames"] == FRAMES
 
 
-def test_a_face_of_27_pixels_is_found_or_said_to_be_small(ran):
-    if "small.mp4" in ran.samples:
-        (sample,) = ran.samples["small.mp4"]
+def test_a_face_of_27_pixels_is_used_or_reported_as_too_small(run):
+    if "small.mp4" in run.samples:
+        (sample,) = run.samples["small.mp4"]
         assert sample["face_share"] > 0.9
     else:
-        assert re.search(r"too small|at least 36 pixels", ran.table("skipped")["small.mp4"])
+        assert re.search(r"too small|at least 36 pixels", run.table("skipped")["small.mp4"])
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_clip_of_any_name_is_processed_with_its_sound_file(ran, name):
-    (sample,) = ran.samples[name]
+def test_a_clip_of_any_name_is_processed_with_its_audio_file(run, name):
+    (sample,) = run.samples[name]
     assert sample["n_frames"] == 50 and sample["face_share"] == 1
-    assert len(sample["audio_sha256"]) == 64, "the sound file of its name is used"
-    assert (ran.processed / sample["file"]).is_file()
+    assert len(sample["audio_sha256"]) == 64, "the audio file of its name is used"
+    assert (run.processed / sample["file"]).is_file()
 
 
-def test_a_link_to_the_folder_above_is_not_followed_for_ever(ran):
-    assert not [name for name in ran.samples if name.startswith("deep/")]
+def test_a_link_to_the_parent_folder_is_not_followed_endlessly(run):
+    assert not [name for name in run.samples if name.startswith("deep/")]
 
 
-def test_no_file_of_the_user_is_changed(ran):
-    assert ran.after == ran.before and len(ran.before) > 40
+def test_no_file_of_the_user_is_changed(run):
+    assert run.after == run.before and len(run.before) > 40
 
 
-def test_nothing_half_made_stays(ran):
-    made = {path.name for path in (ran.processed / "samples").iterdir()}
-    assert made == {
-        Path(sample["file"]).name for samples in ran.samples.values() for sample in samples
+def test_no_unfinished_file_stays(run):
+    files = {path.name for path in (run.processed / "samples").iterdir()}
+    assert files == {
+        Path(sample["file"]).name for samples in run.samples.values() for sample in samples
     }
 
 
-def test_the_reasons_are_said_in_chinese_too(ran):
-    """Once more: what is done is taken as it is, what cannot be used is said again."""
-    again = run(ran.videos.parent, "zh", workers=1)
-    assert again.done.returncode == 0, again.done.stderr
-    assert "Traceback" not in again.done.stdout + again.done.stderr
-    assert set(again.table("skipped")) == set(ran.table("skipped"))
-    assert again.after == ran.before
-    assert f"跳过 {len(again.table('skipped'))} 个视频" in again.done.stdout
+def test_the_reasons_are_also_in_chinese(run):
+    """In a second run, finished clips are reused and unusable ones are reported again."""
+    again = run_command(run.videos.parent, "zh", workers=1)
+    assert again.process.returncode == 0, again.process.stderr
+    assert "Traceback" not in again.process.stdout + again.process.stderr
+    assert set(again.table("skipped")) == set(run.table("skipped"))
+    assert again.after == run.before
+    assert f"跳过 {len(again.table('skipped'))} 个视频" in again.process.stdout
 
 
 # ---------------------------------------------------------------------------- inference
@@ -242,73 +244,76 @@ def detector():
     return make_detector(DataConfig())
 
 
-# There is a face, though nothing to learn from: the verdict says so, not an error.
-JUDGED = {"nobody speaks", "standing"}
+# There is a face, though nothing can be learned: that is a result, not an error.
+SCORED = {"no speech", "frozen"}
 
 
-@pytest.mark.parametrize("name", [name for name in UNUSABLE if name not in JUDGED])
-def test_scoring_an_unusable_clip_raises_one_line(ran, detector, tmp_path, name):
-    """The same files by the way that ``src/inference.py`` takes."""
-    video, audio = ran.videos / name_of(name), ran.audios / f"{name}.wav"
+@pytest.mark.parametrize("name", [name for name in UNUSABLE if name not in SCORED])
+def test_scoring_an_unusable_clip_raises_one_line(run, detector, tmp_path, name):
+    """The same files, read as ``src/inference.py`` does."""
+    video, audio = run.videos / name_of(name), run.audios / f"{name}.wav"
     with pytest.raises(MediaError) as caught:
         extract_clip(
-            video, audio if audio.exists() else None, DataConfig(), detector, tmp_path, threads=0
-        )
+            video, audio if audio.exists() else None, DataConfig(), detector, tmp_path,
+            ExtractOptions(threads=0),
+        )  # fmt: skip
     text = str(caught.value)
     assert name in text and len(text.splitlines()) == 1
 
 
-# ---------------------------------------------------------------------------- headers that lie
+# ---------------------------------------------------------------------------- wrong headers
 
 
 @pytest.mark.parametrize("rate", [0, 1, 1000, 2_000_000, (1 << 31) - 1])
-def test_a_sound_with_an_absurd_rate_is_refused_at_once(tmp_path, rate):
-    """At 1 Hz, a second of samples would be hours of sound."""
-    path = write_sound(tmp_path / "sound.wav", 16000, seconds=1.0, times=(0.5,))
+def test_an_absurd_sample_rate_is_rejected_at_once(tmp_path, rate):
+    """At 1 Hz, one second of samples would be hours of audio."""
+    path = write_audio(tmp_path / "audio.wav", 16000, seconds=1.0, times=(0.5,))
     data = bytearray(path.read_bytes())
-    place = data.index(b"fmt ") + 12
-    data[place : place + 4] = rate.to_bytes(4, "little")
+    position = data.index(b"fmt ") + 12
+    data[position : position + 4] = rate.to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(UnreadableMediaError, match=r"sound\.wav"):
+    with pytest.raises(UnreadableMediaError, match=r"audio\.wav"):
         read_audio(path)
 
 
 @pytest.mark.parametrize("step_s", [200, 1700])
-def test_many_gaps_do_not_make_hours_of_silence(tmp_path, talking_clip, step_s):
+def test_many_gaps_are_not_filled_with_hours_of_silence(tmp_path, talking_clip, step_s):
     path = tmp_path / "gaps.ts"
     ffmpeg("-i", talking_clip, "-c", "copy", "-bsf:a", f"setts=ts=N*{step_s}/TB", path)
     with pytest.raises(UnreadableMediaError, match=rf"gaps\.ts.*jump by {step_s} s"):
-        for piece in stream_audio(path):
-            assert len(piece) <= 48000
+        for block in stream_audio(path):
+            assert len(block) <= 48000
 
 
-def test_a_few_gaps_are_silence(tmp_path, talking_clip):
+def test_a_few_gaps_are_filled_with_silence(tmp_path, talking_clip):
     path = tmp_path / "gaps.ts"
     ffmpeg("-i", talking_clip, "-c", "copy", "-bsf:a", "setts=ts=PTS+floor(N/20)*60/TB", path)
-    assert len(read_audio(path)) > 60 * 16000
+    assert len(read_audio(path)) > 60 * SAMPLE_RATE
 
 
-@pytest.mark.parametrize(("codec", "kind"), [(b"V_MPEG4/ISO/AVC", "picture"), (b"A_AAC", "sound")])
-def test_a_format_nobody_knows_is_said_to_be_one(tmp_path, talking_clip, detector, codec, kind):
-    path = tmp_path / "strange.mkv"
+@pytest.mark.parametrize(("codec", "kind"), [(b"V_MPEG4/ISO/AVC", "video"), (b"A_AAC", "audio")])
+def test_an_unknown_codec_is_reported(tmp_path, talking_clip, detector, codec, kind):
+    path = tmp_path / "unknown.mkv"
     ffmpeg("-i", talking_clip, "-c", "copy", path)
     path.write_bytes(path.read_bytes().replace(codec, codec[:2] + b"X" * len(codec[2:])))
-    with pytest.raises(UnreadableMediaError, match=rf"strange\.mkv: no decoder .* its {kind}$"):
+    with pytest.raises(
+        UnreadableMediaError, match=rf"cannot read .*unknown\.mkv: unsupported {kind} codec$"
+    ):
         extract_clip(path, None, DataConfig(), detector, tmp_path)
 
 
-def test_pixels_of_an_absurd_shape_are_taken_as_square(tmp_path, talking_clip):
+def test_an_absurd_pixel_aspect_ratio_is_ignored(tmp_path, talking_clip):
     path = tmp_path / "shape.mov"
     ffmpeg("-i", talking_clip, "-t", 0.4, "-vf", "setsar=4/3", "-c:v", "mpeg4", path)
     data = bytearray(path.read_bytes())
-    place = data.index(b"pasp") + 4
-    data[place : place + 8] = (60_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    position = data.index(b"pasp") + 4
+    data[position : position + 8] = (60_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
     path.write_bytes(data)
-    picture = next(read_frames(path))
-    assert (picture.width, picture.height) == (320, 320)
+    frame = next(read_frames(path))
+    assert (frame.width, frame.height) == (320, 320)
 
 
-def test_a_last_picture_that_stands_for_long_is_no_missing_end(tmp_path, talking_clip, detector):
+def test_a_long_last_frame_is_not_taken_for_truncation(tmp_path, talking_clip, detector):
     path = tmp_path / "slides.mp4"
     longer = "setts=duration=if(eq(N\\,49)\\,6/TB\\,DURATION)"
     ffmpeg("-i", talking_clip, "-c", "copy", "-bsf:v", longer, path)
@@ -321,7 +326,7 @@ def test_a_last_picture_that_stands_for_long_is_no_missing_end(tmp_path, talking
 
 @contextmanager
 def as_nobody():
-    """Root may read everything, so for a while this process is somebody else."""
+    """Root may read everything, so temporarily this process has another user."""
     if os.geteuid():
         yield
         return
@@ -334,9 +339,9 @@ def as_nobody():
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 @pytest.mark.parametrize("locked", ["videos/a.mp4", "audios/a.wav", "videos"])
-def test_a_file_nobody_may_read_is_named(talking_clip, locked, capsys):
-    with TemporaryDirectory() as place:  # pytest's own folders are the owner's alone
-        folder = Path(place)
+def test_a_file_without_read_permission_is_named(talking_clip, locked, caplog):
+    with TemporaryDirectory() as path:  # pytest's own folders are private to the owner
+        folder = Path(path)
         for name in ("videos/a.mp4", "audios/a.wav", "processed/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "videos/a.mp4").write_bytes(talking_clip.read_bytes())
@@ -355,9 +360,7 @@ def test_a_file_nobody_may_read_is_named(talking_clip, locked, capsys):
             if locked == "videos":
                 with pytest.raises(LipSyncError, match="no video in"):
                     find_clips(settings)
-                assert (
-                    f"cannot list {folder / 'videos'}: Permission denied" in capsys.readouterr().err
-                )
+                assert f"cannot list {folder / 'videos'}: Permission denied" in caplog.messages
         (folder / locked).chmod(0o755)
-        named = "videos/a.mp4" if locked == "videos" else locked
-        assert result == f"no permission to read {folder / named}"
+        name = "videos/a.mp4" if locked == "videos" else locked
+        assert result == f"no permission to read {folder / name}"

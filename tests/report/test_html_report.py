@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing else, in words a person understands."""
+"""The report: one page that needs nothing else, in plain words."""
 
 import base64
 import re
@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 
 from src.core.errors import OutputError, UnreadableMediaError
+from src.core.notes import OtherFaces
 from src.media.writer import write_clip
 from src.report import html_report as report
-from src.report.html_report import face_pictures, write_report
+from src.report.html_report import face_images, write_report
 from src.report.sentences import correction_command, headline, sentences
-from tests.support.made_details import made_details, undetermined
+from src.scoring.offset_result import DriftOutOfRange, DriftTooFast, Edge, NoSpeech, TooShort, Weak
+from src.scoring.result import FaceTrackResult, SyncResult
+from src.scoring.verdict import perceived, worst_ms
+from tests.support.made_details import (
+    made_details,
+    made_result,
+    made_timeline,
+    undetermined_result,
+)
 
 pytest_plugins = ("tests.support.training_fixtures",)
 
@@ -26,11 +35,23 @@ COLOURS = {"left": (40, 60, 200), "right": (200, 120, 30)}  # BGR
 def clip(tmp_path_factory):
     """A red half and a blue half."""
     path = tmp_path_factory.mktemp("clip") / "a&b.mp4"
-    picture = np.zeros((120, 160, 3), np.uint8)
-    picture[:, :80], picture[:, 80:] = COLOURS["left"], COLOURS["right"]
+    frame = np.zeros((120, 160, 3), np.uint8)
+    frame[:, :80], frame[:, 80:] = COLOURS["left"], COLOURS["right"]
     noise = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
-    write_clip(path, [picture] * 50, 25, noise)
+    write_clip(path, [frame] * 50, 25, noise)
     return path
+
+
+@pytest.fixture
+def result(clip) -> SyncResult:
+    return made_result(clip, clip, SECONDS)
+
+
+def changed(result: SyncResult, **values) -> SyncResult:
+    """The result with other values; what viewers make of the offset follows."""
+    result = result.model_copy(update=values)
+    worst = worst_ms(result.offset_ms, result.timeline)
+    return result.model_copy(update={"bt1359": values.get("bt1359", perceived(worst))})
 
 
 @pytest.fixture
@@ -72,45 +93,59 @@ def written(tmp_path, score, details) -> Page:
     return Page(tmp_path / "report.html")
 
 
-def test_the_first_lines_say_what_is_wrong_and_what_to_do(tmp_path, details):
+def test_first_lines_give_the_result_and_what_to_do(tmp_path, details, result):
     page = written(tmp_path, 0.013, details)
     assert page.texts[0].startswith("Lip-sync report")
-    assert page.texts[1] == "The sound comes 200 ms too late."
-    details["offset_probability"] = 0.63
-    assert headline(details) == "Not sure, but likely: The sound comes 200 ms too late."
+    assert page.texts[1] == "Audio is 200 ms late."
+    uncertain = changed(result, offset_probability=0.63)
+    assert headline(uncertain) == "Not certain, but likely: Audio is 200 ms late."
     first = " ".join(page.texts[:12])
-    assert "What one hears is 200 ms late" in first and "5.0 pictures" in first
-    assert "viewers find so much disturbing" in first and "ITU-R BT.1359" in first
-    assert "125 ms" in first and "185 ms" in first and "97%" in first
-    assert "Advance the sound by 200 ms" in first
+    assert "Result The audio lags the lips by 200 ms (5.0 frames at 25 fps)." in first
+    assert (
+        "Noticeable? Yes; not acceptable to viewers. By ITU-R BT.1359, late audio is noticeable "
+        "from 125 ms and not acceptable from 185 ms." in first
+    )
+    assert (
+        "How certain is this? Very certain: 97% of results with this much evidence are correct to "
+        "within one frame (±40 ms). Probability that the pair is in sync as given: 1%." in first
+    )
+    assert "What to do Advance the audio by 200 ms: run the command below." in first
     assert "python src/inference.py --checkpoint" in first
 
 
-def test_nothing_is_asked_of_the_network_nor_of_other_files(tmp_path, details):
+def test_frames_are_those_of_the_whole_milliseconds(result):
+    """178 ms are 4.5 frames, 177.6 as well."""
+    for offset_ms in (178.0, 177.6):
+        leads = changed(result, offset_ms=offset_ms)
+        expected = "The audio leads the lips by 178 ms (4.5 frames at 25 fps)."
+        assert dict(sentences(leads))["Result"] == expected
+
+
+def test_page_refers_to_no_network_and_no_other_file(tmp_path, details):
     page = written(tmp_path, 0.01, details)
     assert page.references and all(ref.startswith("data:image/") for ref in page.references)
     assert not {"script", "link", "iframe", "base", "object"} & {tag for tag, _ in page.tags}
     source = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "@import" not in source and "url(" not in source
-    for picture in page.references:
-        content = base64.b64decode(picture.split(",", 1)[1])
-        if "svg" in picture:
+    for image in page.references:
+        content = base64.b64decode(image.split(",", 1)[1])
+        if "svg" in image:
             svg = content.decode()
             links = re.findall(r'(?:href|src)="([^"]*)"|url\(([^)]*)\)', svg)
             assert svg.startswith("<svg") and all((a or b).startswith("#") for a, b in links)
 
 
-def test_all_that_comes_from_outside_is_escaped(tmp_path, details):
+def test_all_values_from_outside_are_escaped(tmp_path, result):
     evil = "<script>alert('x')</script>&\"'"
-    details |= {"notes": [evil], "audio": details["audio"], "verdict": evil}
-    details["model"] = {"file": evil, "sha256": "0" * 64}
+    note, model = OtherFaces(faces=1, track=evil), result.model.model_copy(update={"file": evil})
+    details = changed(result, notes=[note], model=model).to_dict() | {"verdict": evil}
     page = written(tmp_path, 0.5, details)
     assert "script" not in {tag for tag, _ in page.tags}
-    assert page.text.count(evil) == 3
+    assert page.text.count(evil) == 2, "the note and the model; the verdict is made anew"
     assert "a&b.mp4" in page.text, "the name of the file"
 
 
-def test_each_face_has_its_picture_and_the_speaker_is_marked(tmp_path, details):
+def test_each_face_has_its_image_and_the_speaker_is_marked(tmp_path, details):
     page = written(tmp_path, 0.01, details)
     rows = [attrs for tag, attrs in page.tags if tag == "tr"]
     assert sum(attrs.get("class") == "chosen" for attrs in rows) == 1
@@ -123,89 +158,116 @@ def test_each_face_has_its_picture_and_the_speaker_is_marked(tmp_path, details):
         assert np.abs(pixels.mean((0, 1)) - COLOURS[side]).max() < 25
 
 
-def test_faces_at_the_edge_and_outside(details):
+def test_faces_at_the_edge_and_outside_of_the_frame(details):
     details["tracks"][0]["boxes"] = [[0.0, -30.0, -20.0, 30.0, 40.0]]
     details["tracks"][1]["boxes"] = [[0.0, 400.0, 400.0, 440.0, 440.0]]
-    assert list(face_pictures(details["video"], details["tracks"])) == [0]
-    assert face_pictures(details["video"], []) == {}
-
-
-@pytest.mark.parametrize("status", ["no_speech", "too_short", "weak", "edge"])
-def test_undetermined_results_say_why_and_invent_nothing(tmp_path, details, status):
-    told = undetermined(details) | {"status": status}
-    page = written(tmp_path, None, told)
-    assert page.texts[1].startswith("It could not be determined")
-    assert "Nobody speaks while the face is seen." in page.text
-    assert "python src/inference.py" not in page.text and "BT.1359" not in page.text
-    assert "nan" not in page.text.lower() and "None" not in page.text
-    assert len(sentences(None, told)[1][1]) > 20
-
-
-def test_in_chinese(tmp_path, details, speaks):
-    speaks("zh")
-    page = written(tmp_path, 0.01, details)
-    assert page.tags[0] == ("html", {"lang": "zh-CN"})
-    assert page.texts[1] == "声音晚了 200 毫秒。" and "把声音提前 200 毫秒" in page.text
-    assert "人脸" in page.text and "What" not in page.text
-
-
-def course(kind: str, *offsets: float, ppm=None) -> dict:
-    length = SECONDS / (len(offsets) - 1) if kind != "constant" else SECONDS
-    if kind == "drift":
-        pieces = [(0.0, SECONDS, *offsets)]
-    else:
-        length = SECONDS / len(offsets)
-        pieces = [(n * length, (n + 1) * length, at, at) for n, at in enumerate(offsets)]
-    keys = ("start_s", "end_s", "offset_ms", "end_offset_ms")
-    return {"kind": kind, "drift_ppm": ppm,
-            "pieces": [dict(zip(keys, piece, strict=True)) for piece in pieces]}  # fmt: skip
+    tracks = [FaceTrackResult(**track) for track in details["tracks"]]
+    assert list(face_images(details["video"], tracks)) == [0]
+    assert face_images(details["video"], []) == {}
 
 
 @pytest.mark.parametrize(
-    ("offset", "timeline", "bt1359", "said", "advice"),
+    ("reason", "why", "advice"),
     [
-        (12.0, course("constant", 12.0), "undetectable", "are in sync", "Nothing needs to be done"),
-        (-100.0, course("constant", -100.0), "undetectable", "100 ms too late", "may stay so"),
-        (70.0, course("constant", 70.0), "detectable", "70 ms too early", "Delay the sound by 70"),
-        (5.0, course("drift", -80.0, 90.0, ppm=1000.0), "undetectable", "drift apart", "course"),
-        (60.0, course("jumps", 0.0, 200.0), "detectable", "jumps", "along its course"),
+        (NoSpeech(), "No speech while a face is visible.",
+         "Use a clip in which a visible person speaks, or check that the right audio is given."),
+        (TooShort(required_ms=480),
+         "Too little speech while a face is visible: at least 480 ms required.",
+         "Use a longer clip: a few seconds of speech with the face visible."),
+        (Weak(), "No clear correlation between lips and audio.",
+         "Check that the audio is from this take (dubbing and voice-over have no offset), or use a "
+         "longer clip."),
+        (Edge(limit_ms=600), "The offset may be outside the search range (±600 ms): "
+         "increase inference.max_offset_frames.",
+         "Widen the search range: --set inference.max_offset_frames=30"),
     ],
-)
-def test_each_kind_of_fault_in_words(details, offset, timeline, bt1359, said, advice):
-    details |= {"offset_ms": offset, "timeline": timeline, "bt1359": bt1359}
-    answers = [answer for _, answer in sentences(0.4, details)]
-    assert said in headline(details) and advice in answers[-1]
-    assert (correction_command(details) is None) == (abs(offset) < 40 and len(answers) == 4
-                                                  and timeline["kind"] == "constant")  # fmt: skip
-    if timeline["kind"] == "drift":
-        assert "+1000 parts in a million" in answers[0] and "80 ms late" in answers[0]
-        assert "early sound is noticed from 45 ms" in answers[1], "where it is worst"
-    if timeline["kind"] == "jumps":
-        assert "from 1.0 to 2.0 s it is 200 ms early" in answers[0] and "in time" in answers[0]
+)  # fmt: skip
+def test_undetermined_results_give_the_reason_and_no_numbers(tmp_path, result, reason, why, advice):
+    silent = undetermined_result(result, reason, reason.code)
+    page = written(tmp_path, None, silent.to_dict())
+    assert page.texts[1] == "Sync could not be determined."
+    assert sentences(silent) == [("Why?", why), ("What to do", advice)]
+    assert why in page.text and advice in page.text
+    assert "python src/inference.py" not in page.text and "BT.1359" not in page.text
+    assert "nan" not in page.text.lower() and "None" not in page.text
 
 
-def test_the_command_can_be_typed_as_it_is(details):
+@pytest.mark.parametrize("by", ["environment", "argument"])
+def test_page_in_chinese(tmp_path, details, speaks, by):
+    if by == "environment":
+        speaks("zh")
+    language = None if by == "environment" else "zh_CN"
+    write_report(0.01, details, tmp_path / "report.html", language)
+    page = Page(tmp_path / "report.html")
+    assert page.tags[0] == ("html", {"lang": "zh-CN"})
+    assert page.texts[1] == "音频滞后 200 毫秒。"
+    assert "音频比口型滞后 200 毫秒（25 fps 下为 5.0 帧）。" in page.text
+    assert "人脸轨迹" in page.text and "What" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("offset", "timeline", "title", "advice"),
+    [
+        (12.0, [("constant", (0.0, 2.0, 12.0, 12.0))], "Audio and video are in sync.",
+         "No correction is needed."),
+        (-100.0, [("constant", (0.0, 2.0, -100.0, -100.0))], "Audio is 100 ms late.",
+         "No correction is needed. To correct it anyway, run the command below."),
+        (70.0, [("constant", (0.0, 2.0, 70.0, 70.0))], "Audio is 70 ms early.",
+         "Delay the audio by 70 ms: run the command below."),
+        (5.0, [("drift", (0.0, 2.0, -80.0, 80.0)), 1000.0], "Audio and video drift apart.",
+         "Run the command below to correct it over time."),
+        (60.0, [("jumps", (0.0, 1.0, 0.0, 0.0), (1.0, 2.0, 200.0, 200.0))],
+         "The audio offset jumps within the video.",
+         "Run the command below to correct it over time."),
+    ],
+)  # fmt: skip
+def test_each_kind_of_offset_in_words(result, offset, timeline, title, advice):
+    timeline = made_timeline(*timeline[0], ppm=timeline[1] if len(timeline) > 1 else None)
+    result = changed(result, offset_ms=offset, timeline=timeline)
+    answers = dict(sentences(result))
+    assert headline(result) == title and answers["What to do"] == advice
+    assert len(answers) == 4
+    in_sync = timeline.kind == "constant" and abs(offset) < 40
+    assert (correction_command(result) is None) == in_sync
+    if timeline.kind == "drift":
+        assert answers["Result"] == (
+            "Audio and video run at different speeds (+1000 ppm). Audio is 80 ms late at the start "
+            "and 80 ms early at the end."
+        )
+        assert answers["Noticeable?"].startswith("Yes, to attentive viewers; still acceptable. ")
+        assert "early audio is noticeable from 45 ms" in answers["Noticeable?"], "where it is worst"
+    if timeline.kind == "jumps":
+        assert answers["Result"] == (
+            "Audio or video was cut, or part of it is missing. Audio is in sync from 0.0 to 1.0 s; "
+            "200 ms early from 1.0 to 2.0 s."
+        )
+
+
+def test_command_can_be_typed_as_it_is(result):
     import shlex
 
-    details |= {"video": "my clips/it's.mp4", "audio": "a b.wav", "model": {"file": "my own.pth"}}
-    assert shlex.split(correction_command(details)) == [
+    model = result.model.model_copy(update={"file": "my own.pth"})
+    result = changed(result, video="my clips/it's.mp4", audio="a b.wav", model=model)
+    assert shlex.split(correction_command(result)) == [
         "python", "src/inference.py", "--checkpoint", "my own.pth",
         "--video", "my clips/it's.mp4", "--audio", "a b.wav",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("chance", "word"), [(0.99, "Very sure"), (0.9, "Rather"), (0.6, "Not sure")]
+    ("probability", "word"),
+    [(0.99, "Very certain: "), (0.9, "Fairly certain: "), (0.6, "Uncertain, check by eye: ")],
 )
-def test_how_sure_is_said_as_it_was_measured(details, chance, word):
-    answer = dict(sentences(0.1, details | {"offset_probability": chance}))["How sure is that?"]
-    assert answer.startswith(word) and f"{chance:.0%}" in answer
+def test_certainty_is_given_as_it_was_measured(result, probability, word):
+    result = changed(result, offset_probability=probability)
+    answer = dict(sentences(result))["How certain is this?"]
+    assert answer.startswith(word) and f"{probability:.0%}" in answer
 
 
-def test_never_rounded_up_to_certainty(details):
-    for chance in (0.9999, 1.0):
-        certain = details | {"offset_probability": chance}
-        answer = dict(sentences(chance, certain))["How sure is that?"]
+def test_certainty_is_never_rounded_up(result):
+    for probability in (0.9999, 1.0):
+        certain = changed(result, offset_probability=probability, score=probability)
+        answer = dict(sentences(certain))["How certain is this?"]
         assert answer.count("99%") == 2 and "100%" not in answer
 
 
@@ -216,31 +278,45 @@ def test_no_score_is_rounded_up_to_certainty(tmp_path, details):
     assert "1.0000" not in page.texts and "0.9999" in page.texts
 
 
-@pytest.mark.parametrize(("offset", "said"), [(-7.3, "7 ms apart"), (12.0, "12 ms apart")])
-def test_a_distance_has_no_sign(details, offset, said):
-    details |= {"offset_ms": offset, "timeline": course("constant", offset)}
-    answer = dict(sentences(0.9, details))["What was found"]
-    assert f" {said}" in answer
+@pytest.mark.parametrize(("offset", "distance"), [(-7.3, 7), (12.0, 12)])
+def test_a_distance_has_no_sign(result, offset, distance):
+    timeline = made_timeline("constant", (0.0, SECONDS, offset, offset))
+    answer = dict(sentences(changed(result, offset_ms=offset, timeline=timeline)))["Result"]
+    assert answer == f"Lips and audio are {distance} ms apart, less than one frame (40 ms)."
+
+
+OUT_OF_RANGE = {"drift_ppm": 3000.0, "time_s": 200.0, "limit_ms": 600}
 
 
 @pytest.mark.parametrize(
-    ("why", "advice"),
+    ("reason", "advice"),
     [
-        ("it may lie beyond: raise inference.max_offset_frames", "max_offset_frames=30"),
-        ("it drifts: set inference.max_offset_frames=72", "max_offset_frames=72"),
-        ("it drifts: cut the video into parts", "Cut the video into parts"),
+        (Edge(limit_ms=600), "Widen the search range: --set inference.max_offset_frames=30"),
+        (DriftOutOfRange(**OUT_OF_RANGE, max_offset_frames=72),
+         "Widen the search range: --set inference.max_offset_frames=72"),
+        (DriftOutOfRange(**OUT_OF_RANGE, max_offset_frames=None),
+         "Split the video, or check that the audio is from this take."),
+        (DriftTooFast(drift_ppm=5e4, limit_ppm=45000),
+         "Split the video, or check that the audio is from this take."),
     ],
-)
-def test_how_to_look_further(details, why, advice):
-    beyond = undetermined(details) | {"status": "edge", "undetermined": why}
-    assert advice in dict(sentences(0.1, beyond))["What to do"]
+)  # fmt: skip
+def test_advice_at_the_edge_of_the_search_range(result, reason, advice):
+    edge = undetermined_result(result, reason, "edge")
+    assert dict(sentences(edge))["What to do"] == advice
 
 
-def test_it_takes_the_name_only_when_it_is_whole(tmp_path, details, monkeypatch):
+def test_no_wider_range_than_can_be_set(result):
+    widest = undetermined_result(result, Edge(limit_ms=4000), "edge")
+    curve = {"offset_ms": [-4000, 0, 4000], "similarity": [None] * 3}
+    widest = SyncResult(**dict(widest) | {"curve": curve})
+    assert dict(sentences(widest))["What to do"].startswith("Split the video")
+
+
+def test_page_appears_only_when_it_is_complete(tmp_path, details, monkeypatch):
     (tmp_path / "report.html").write_text("old")
     with pytest.raises(OutputError, match="cannot write"):
         write_report(0.1, details, tmp_path / "none" / "report.html")
-    monkeypatch.setattr(report, "face_pictures", lambda *_: (_ for _ in ()).throw(
+    monkeypatch.setattr(report, "face_images", lambda *_: (_ for _ in ()).throw(
         UnreadableMediaError("gone")))  # fmt: skip
     with pytest.raises(UnreadableMediaError):
         write_report(0.1, details, tmp_path / "report.html")

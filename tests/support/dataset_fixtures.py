@@ -1,4 +1,4 @@
-"""An index of made samples."""
+"""Fixture: an index of synthetic samples."""
 
 import pytest
 
@@ -14,5 +14,5 @@ def data():
 
 @pytest.fixture
 def samples(tmp_path, data) -> list[Sample]:
-    """Five clips: long ones, a short one and one that is too short to ask anything."""
+    """Five clips: long ones, a short one and one that is too short for training."""
     return load_samples(write_set(tmp_path, [100, 70, 64, 20, 7]), data)

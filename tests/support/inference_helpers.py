@@ -1,4 +1,4 @@
-"""Clips of a drawn talker to judge, and what every judgement has to be."""
+"""Clips of a synthetic talker to score, and what holds for every result."""
 
 import hashlib
 import json
@@ -18,11 +18,13 @@ DETAILS = {
     "status": str, "offset_ms": float, "offset_frames": int, "offset_probability": float,
     "verdict": str, "bt1359": str, "confidence": float, "min_distance": float, "curve": dict,
     "per_second": list, "offsets": list, "timeline": dict, "tracks": list, "voice_over": list,
-    "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": str,
+    "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": bool,
+    "reason": dict,
     "video": str, "audio": str, "model": dict,
 }  # fmt: skip
 NEVER_NONE = (
     "status",
+    "undetermined",
     "verdict",
     "curve",
     "per_second",
@@ -69,9 +71,12 @@ def check_details(score, details: dict) -> None:
     for key, kind in DETAILS.items():
         if details[key] is not None or key in NEVER_NONE:
             assert type(details[key]) is kind, key
-    assert (details["offset_ms"] is None) == (details["undetermined"] is not None)
+    assert (details["offset_ms"] is None) == details["undetermined"]
     assert (details["offset_ms"] is None) == (details["offset_frames"] is None)
-    assert (details["status"] == "ok") == (details["undetermined"] is None)
+    assert (details["status"] == "ok") == (not details["undetermined"])
+    assert (details["reason"] is None) == (details["status"] == "ok")
+    for coded in (details["reason"], *details["notes"]):
+        assert coded is None or (coded["code"] and coded["text"])
     assert score is None or (type(score) is float and 0 <= score <= 1)
     for key in ("offset_probability", "face_share"):
         assert details[key] is None or 0 <= details[key] <= 1

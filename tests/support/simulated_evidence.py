@@ -1,24 +1,63 @@
-"""Evidence whose course is known, without pictures or sound."""
+"""Embeddings and evidence whose offset is known, without video or audio."""
+
+from collections.abc import Callable
 
 import numpy as np
 
-from src.core.constants import FPS
+from src.core.constants import FPS, FRAME_MS, HOP_MS
 from src.scoring.evidence import Evidence
 
 REACH = 60
+DIM = 48  # of the embeddings
 
 
-def evidence(offset_at, seconds: int, strength=0.3, noise=0.3, seed=0, speech=1.0) -> Evidence:
-    """Windows whose best offset follows ``offset_at(second)`` in ms; neighbours are alike."""
-    dice = np.random.default_rng(seed)
-    windows = seconds * FPS - 4
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, float32."""
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def embeddings(
+    n_windows: int, lead_ms: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(video, audio, speech) of a smooth random process whose audio leads by ``lead_ms``.
+
+    What is seen at time τ is heard at τ − lead.
+    """
+    rng = np.random.default_rng(seed)
+    frequency, phase = rng.uniform(0.3, 6, (2, DIM, 8))  # Hz
+
+    def process(times_ms):
+        turns = times_ms[:, None, None] / 1000 * frequency + phase
+        return unit(np.sin(2 * np.pi * turns).sum(-1))
+
+    video = process(np.arange(n_windows) * float(FRAME_MS))
+    audio = process(np.arange(4 * n_windows - 3) * float(HOP_MS) + lead_ms)
+    return video, audio, np.ones(n_windows + 4, bool)
+
+
+def evidence(
+    offset_at: Callable[[float], float],
+    seconds: int,
+    strength: float = 0.3,
+    noise: float = 0.3,
+    seed: int = 0,
+    speech: float = 1.0,
+) -> Evidence:
+    """Windows whose best offset is ``offset_at(second)`` in ms; neighbours are correlated.
+
+    Args:
+        strength: of the peak, as a cosine.
+        speech: share of the seconds with speech.
+    """
+    rng = np.random.default_rng(seed)
+    n_windows = seconds * FPS - 4
     offsets = np.arange(-REACH, REACH + 1)
-    rough = dice.normal(0, 1, (windows + 4, len(offsets) + 8))
+    rough = rng.normal(0, 1, (n_windows + 4, len(offsets) + 8))
     smooth = np.apply_along_axis(np.convolve, 0, rough, np.ones(5) / 5**0.5, "valid")
     smooth = np.apply_along_axis(np.convolve, 1, smooth, np.ones(9) / 9**0.5, "valid")
-    true = np.array([offset_at(window / FPS) for window in range(windows)]) / 10
+    true = np.array([offset_at(window / FPS) for window in range(n_windows)]) / HOP_MS
     peak = np.exp(-0.5 * ((offsets - true[:, None]) / 4) ** 2)
     similarity = 0.3 * noise * smooth + strength * peak
-    spoken = dice.random(seconds).repeat(FPS)[:windows] < speech
-    usable = np.repeat(spoken[:, None], len(offsets), 1)
+    has_speech = rng.random(seconds).repeat(FPS)[:n_windows] < speech
+    usable = np.repeat(has_speech[:, None], len(offsets), 1)
     return Evidence(np.clip(similarity, -1, 1).astype(np.float32), usable)

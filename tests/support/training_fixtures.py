@@ -1,4 +1,4 @@
-"""Fixtures that need a corpus or a trained model: made once a run, of drawn talkers."""
+"""Fixtures for tests that need a corpus or a trained model: made once per run, synthetic."""
 
 import os
 import sys
@@ -9,8 +9,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from src import data_processing, train
-from src.i18n import messages
+from src import train
+from src.core.console import console_logging
+from src.dataset.build import process_clips
+from src.dataset.clips import find_clips
 from src.training import loop
 from tests.support.training_helpers import config_of, run_script, settings_for
 from tools.synthetic_talker import make_corpus
@@ -21,7 +23,7 @@ FEW_CLIPS = 2
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What needs the corpus, and often the trained model, is slow."""
+    """Tests that need the corpus, and often the trained model, are slow."""
     for item in items:
         if "corpus" in item.fixturenames:
             item.add_marker("slow")
@@ -36,57 +38,54 @@ def _one_thread():
 def speaks(monkeypatch):
     """``speaks("zh")`` switches the language of the messages until the test ends."""
 
-    def speak(name: str) -> None:
-        monkeypatch.setenv("LIPSYNC_LANG", name)
-        messages.language.cache_clear()
-
-    yield speak
-    monkeypatch.undo()
-    messages.language.cache_clear()
+    return lambda name: monkeypatch.setenv("LIPSYNC_LANG", name)
 
 
 @pytest.fixture
 def trainer(monkeypatch, capsys):
-    """``trainer(*arguments)`` runs train.py here; its status, what it printed, its errors."""
-    # Looking for what a network calls zero takes as long as all else in so short an epoch.
+    """``trainer(*arguments)`` runs train.py in this process: its status, stdout and stderr."""
+    # Measuring the zero reference takes as long as the rest of so short an epoch.
     monkeypatch.setattr(loop, "ZERO_CLIPS", FEW_CLIPS)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
-        status = train.main()
-        said = capsys.readouterr()
-        return status, said.out, said.err
+        with console_logging():
+            status = train.main()
+        output = capsys.readouterr()
+        return status, output.out, output.err
 
     return call
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """``once(name, make)`` calls ``make(folder)`` in one of the processes of pytest-xdist; the
-    others wait for it. The folder, the same for all."""
-    place = tmp_path_factory.getbasetemp()
+    """``once(name, make)`` calls ``make(folder)`` in one of the processes of pytest-xdist, while
+    the others wait, and returns the folder, which is the same for all."""
+    base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
+        base = base.parent
 
-    def made(name: str, make: Callable[[Path], None]) -> Path:
-        (place / "made").mkdir(exist_ok=True)
-        with FileLock(place / f"{name}.lock"):
-            if not (place / f"{name}.made").exists():
-                make(place / "made")
-                (place / f"{name}.made").touch()
-        return place / "made"
+    folder = base / "made"
 
-    return made
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        folder.mkdir(exist_ok=True)
+        with FileLock(base / f"{name}.lock"):
+            if not (base / f"{name}.made").exists():
+                make(folder)
+                (base / f"{name}.made").touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
 def corpus(once) -> Path:
-    """A folder with processed samples of one drawn talker: to read, not to write to."""
+    """A folder with processed samples of one synthetic speaker: to read, not to write to."""
 
     def make(folder: Path) -> None:
         make_corpus(folder, CLIPS, SECONDS, n_speakers=1)
         config = config_of(settings_for(folder))
-        report = data_processing.process(config, data_processing.find_clips(config.data))
+        report = process_clips(config, find_clips(config.data))
         assert len(report.samples) == CLIPS and not report.skipped
 
     return once("corpus", make)
@@ -94,7 +93,7 @@ def corpus(once) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(corpus, once) -> Path:
-    """A checkpoint that knows this talker."""
+    """A checkpoint trained on this speaker."""
 
     def make(folder: Path) -> None:
         done = run_script("src/train.py", *settings_for(folder))

@@ -15,7 +15,6 @@ import torch
 
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config
-from src.i18n import messages
 
 ROOT = Path(__file__).resolve().parents[2]
 # A small network on small crops learns one drawn talker in seconds.
@@ -76,13 +75,8 @@ def call_script(script: str, *arguments, language: str = "en") -> subprocess.Com
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", [script, *map(str, arguments)])
         patch.setenv("LIPSYNC_LANG", language)
-        messages.language.cache_clear()
-        try:
-            with pytest.raises(SystemExit) as end:
-                run(main)
-        finally:
-            patch.undo()
-            messages.language.cache_clear()
+        with pytest.raises(SystemExit) as end:
+            run(main)
     said = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
     return subprocess.CompletedProcess(arguments, end.value.code, *said)
 

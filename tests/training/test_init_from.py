@@ -1,11 +1,11 @@
-"""Trainings that begin with the weights of an earlier one."""
+"""Trainings initialised from the weights of an earlier one."""
 
 import re
 
 import pytest
 
 from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from src.models.ensemble import combine_members
+from src.models.ensemble import merge_into_ensemble
 from src.training import loop
 from tests.support.training_helpers import losses
 
@@ -14,14 +14,14 @@ pytest_plugins = ("tests.support.training_fixtures",)
 
 @pytest.fixture
 def earlier(trainer, arguments, tmp_path):
-    """A model of two epochs."""
+    """A checkpoint trained for two epochs."""
     trainer(*arguments(training__num_epochs=2, training__save_interval=1))
     return tmp_path / "checkpoints" / "best_model.pth"
 
 
 @pytest.fixture
 def following(arguments, earlier, tmp_path):
-    """Arguments of a training that begins with it, in another folder."""
+    """Arguments of a training initialised from it, in another folder."""
 
     def make(**settings):
         return arguments(training__init_from=earlier, paths__checkpoint_dir=tmp_path / "next",
@@ -30,32 +30,30 @@ def following(arguments, earlier, tmp_path):
     return make
 
 
-def test_the_weights_are_judged_before_they_are_trained(trainer, earlier, following, tmp_path):
+def test_initial_weights_are_validated_before_training(trainer, earlier, following, tmp_path):
     _, said, _ = trainer(*following(training__num_epochs=1))
-    assert "the weights begin with those of" in said
+    assert "weights initialised from " in said
     before = float(re.search(r"before training: validation loss ([\d.]+)", said)[1])
     stored = load_checkpoint(earlier)
     assert before == pytest.approx(stored["best_val_loss"], abs=2e-4)
-    assert "trained on before" not in said, "the same split"
+    assert "used to train the initial weights" not in said, "the same split"
     best = load_checkpoint(tmp_path / "next" / "best_model.pth")
     assert best["best_val_loss"] == pytest.approx(min(before, losses(said)[0][2]), abs=2e-4)
     assert best["trained_on"] == stored["trained_on"]
 
 
-def test_networks_side_by_side_begin_and_go_on_as_many(
-    trainer, earlier, following, arguments, tmp_path
-):
-    """Whatever model.members says: the weights tell how many there are."""
+def test_an_ensemble_keeps_its_number_of_members(trainer, earlier, following, arguments, tmp_path):
+    """The weights decide, whatever model.members is."""
     content = load_checkpoint(earlier)
     weights = content["model_state_dict"]
-    content["model_state_dict"] = combine_members([weights, weights])
+    content["model_state_dict"] = merge_into_ensemble([weights, weights])
     content["config"]["model"] |= {"members": 2, "view": "lower_face"}
     save_checkpoint(earlier, content)
     _, said, _ = trainer(*following(training__num_epochs=1, model__view="mouth"))
     assert "model.members: 2, as in" in said and "model.view: lower_face, as in" in said
     assert float(re.search(r"before training: validation loss ([\d.]+)", said)[1]) == pytest.approx(
         content["best_val_loss"], abs=2e-4
-    ), "twice the same one judges like one"
+    ), "two equal members score like one"
     last = tmp_path / "next" / "last.pth"
     assert load_checkpoint(last)["config"]["model"]["members"] == 2
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "next")
@@ -63,20 +61,22 @@ def test_networks_side_by_side_begin_and_go_on_as_many(
     assert status == 0 and "model.members: 2, as in" in said and "Epoch 2/2" in said
 
 
-def test_what_was_trained_on_before_is_no_validation(trainer, earlier, following, tmp_path):
+def test_samples_used_for_the_initial_weights_are_reported(trainer, earlier, following, tmp_path):
     _, said, _ = trainer(*following(training__num_epochs=1, training__split_seed=5))
-    assert re.search(r"[1-9]\d* validation and test samples were trained on before", said)
+    assert re.search(
+        r"[1-9]\d* validation and test samples were used to train the initial weights", said
+    )
     both = load_checkpoint(tmp_path / "next" / "last.pth")["trained_on"]
     assert set(both) > set(load_checkpoint(earlier)["trained_on"])
 
 
-def test_stopped_in_the_first_epoch_and_resumed_elsewhere(
+def test_resuming_from_the_first_epoch_in_another_folder_keeps_the_initial_best(
     trainer, following, arguments, tmp_path, monkeypatch
 ):
-    """What the training began with is still the best, where nothing better came."""
+    """The initial weights remain the best where no epoch is better."""
     trainer(*following(training__num_epochs=1, training__save_steps=1))
     (first, *_) = sorted((tmp_path / "next").glob("checkpoint_epoch_1_step_*.pth"))
-    worse = loop.AverageMeter(loss=99.0, right=0, asked=1)
+    worse = loop.AverageMeter(loss=99.0, n_correct=0, n_total=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=1, paths__checkpoint_dir=tmp_path / "again")
     status, said, _ = trainer(*again, "--resume", first)

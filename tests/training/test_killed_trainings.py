@@ -1,4 +1,4 @@
-"""A training that is killed in the middle leaves files that can be read, always."""
+"""A killed training leaves only complete files."""
 
 import multiprocessing
 import os
@@ -18,9 +18,9 @@ KILLS = 30
 
 
 def training(arguments: list[str], moment_s: float) -> None:
-    """``train.py`` in this process, which is killed so long after it begins to train.
+    """Run ``train.py`` in this process and kill it ``moment_s`` after training starts.
 
-    By the processor's time: on a busy machine nothing happens in a second of the clock.
+    In processor time: on a busy machine little may happen in a second.
     """
     from src import train
     from src.core import cli
@@ -45,7 +45,7 @@ def training(arguments: list[str], moment_s: float) -> None:
 
 @pytest.fixture
 def processes(monkeypatch):
-    """Processes forked off one that has imported torch: that takes longer than all the rest."""
+    """Processes forked from one that has imported torch, which takes longer than all else."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["src.train", "torch.utils.tensorboard", "torchvision.utils"])
@@ -54,27 +54,27 @@ def processes(monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_no_file_is_ever_half_written(corpus, tmp_path, processes):
-    """Thirty times: a real training, saving after every step, killed at a random moment."""
+    """Thirty trainings that save after every step, each killed at a random moment."""
     changes = {
         "training__num_epochs": 1000, "training__save_steps": 1, "training__save_interval": 1,
         "training__keep_checkpoint_max": 3, "data__processed_dir": corpus / "processed",
     }  # fmt: skip
     arguments = settings_for(tmp_path, **changes)
-    folder, dice = tmp_path / "checkpoints", random.Random(0)
+    folder, rng = tmp_path / "checkpoints", random.Random(0)
     saved = set()
     for number in range(KILLS):
         resume = ["--resume", "auto"] if saved else []
-        # It learns then, and saves all the time.
-        given = ([*arguments, *resume], dice.uniform(0, 1.5))
-        process = processes.Process(target=training, args=given)
+        # It trains and saves all the time.
+        parameters = ([*arguments, *resume], rng.uniform(0, 1.5))
+        process = processes.Process(target=training, args=parameters)
         process.start()
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, number
-        found = [path for path in folder.iterdir() if path.suffix == ".pth"]
-        for path in found:
+        paths = [path for path in folder.iterdir() if path.suffix == ".pth"]
+        for path in paths:
             load_checkpoint(path)
-        saved |= {path.name for path in found}
-        periodic = [path for path in found if path.name.startswith("checkpoint_")]
-        assert len(periodic) <= 4, "killed before the oldest was dropped"
+        saved |= {path.name for path in paths}
+        periodic = [path for path in paths if path.name.startswith("checkpoint_")]
+        assert len(periodic) <= 4, "killed before the oldest was deleted"
     assert len(saved) > 10, "killed while it was saving"
-    assert len(list(folder.glob("*.part"))) <= 4, "parts are written over, they do not pile up"
+    assert len(list(folder.glob("*.part"))) <= 4, "parts are overwritten and do not pile up"

@@ -1,4 +1,4 @@
-"""The training command, really run: on the samples of a drawn talker, with a small network."""
+"""The training command, run on the samples of a synthetic speaker, with a small network."""
 
 import math
 import re
@@ -17,24 +17,24 @@ from tests.support.training_helpers import assert_one_line, losses, run_script
 
 pytest_plugins = ("tests.support.training_fixtures",)
 
-CHANCE = math.log(42)  # 44 windows in a piece of 48 frames, less the two neighbours
+CHANCE_LOSS = math.log(42)  # 44 windows in a segment of 48 frames, minus the two neighbours
 
 
 # --- learning
 
 
-def test_it_learns(trained):
+def test_training_learns(trained):
     said = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
     epochs = losses(said)
     assert len(epochs) == 16
-    assert epochs[0][0] > 0.9 * CHANCE
-    assert epochs[-1][0] < 0.5 * CHANCE and epochs[-1][2] < 0.7 * CHANCE
-    assert epochs[-1][3] > 0.3 > 0.1 > epochs[0][1]  # chance: 0.024
+    assert epochs[0][0] > 0.9 * CHANCE_LOSS
+    assert epochs[-1][0] < 0.5 * CHANCE_LOSS and epochs[-1][2] < 0.7 * CHANCE_LOSS
+    assert epochs[-1][3] > 0.3 > 0.1 > epochs[0][1]  # chance level: 0.024
     whole = re.search(r"whole clips: ([\d.]+)%", said)
     error = re.search(r"median absolute error: (\d+) ms", said)
     assert float(whole[1]) == 100 and int(error[1]) <= 20
-    assert re.search(r"at K = 5 frames: [\d.]+% \(of \d+ places\)", said)
-    assert re.search(r"at K = 15 frames: [\d.]+% \(of \d+ places\)", said)
+    assert re.search(r"at K = 5 frames: [\d.]+% \(of \d+ positions\)", said)
+    assert re.search(r"at K = 15 frames: [\d.]+% \(of \d+ positions\)", said)
 
 
 def test_the_best_model_is_the_best_epoch(trained):
@@ -46,7 +46,7 @@ def test_the_best_model_is_the_best_epoch(trained):
     assert content["best_val_loss"] == content["val_loss"]
 
 
-def test_a_checkpoint_holds_what_the_design_lists(trained):
+def test_a_checkpoint_holds_all_documented_keys(trained):
     content = torch.load(trained, weights_only=True)
     assert {
         "format", "format_version", "versions", "epoch", "step", "sampler", "model_state_dict",
@@ -60,17 +60,17 @@ def test_a_checkpoint_holds_what_the_design_lists(trained):
     assert all(type(weight) is float for weight in weights)
 
 
-def test_one_seed_one_result(trainer, arguments):
+def test_the_same_seed_gives_the_same_losses(trainer, arguments):
     settings = {"training__num_epochs": 2, "training__augment": True, "model__dropout": 0.3}
-    one, again = (losses(trainer(*arguments(**settings))[1]) for _ in range(2))
-    other = losses(trainer(*arguments(**settings, training__seed=7))[1])
-    assert len(one) == 2 and one == again and one != other
+    first, repeated = (losses(trainer(*arguments(**settings))[1]) for _ in range(2))
+    different = losses(trainer(*arguments(**settings, training__seed=7))[1])
+    assert len(first) == 2 and first == repeated and first != different
 
 
-# --- what it prints and writes
+# --- output
 
 
-QUOTED = [
+GUIDE_LINES = [
     r"使用设备: cpu",
     r"模型参数数量: \d{1,3}(,\d{3})+",
     r"加载了 14 个样本",
@@ -91,8 +91,8 @@ def test_the_console_in_chinese(arguments):
     done = run_script("src/train.py", *arguments(training__num_epochs=2), language="zh")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    for line, quoted in zip(lines, QUOTED, strict=False):
-        assert re.fullmatch(quoted, line), (line, quoted)
+    for line, expected in zip(lines, GUIDE_LINES, strict=False):
+        assert re.fullmatch(expected, line), (line, expected)
     bars = done.stderr.replace("\r", "\n")
     assert re.search(r"训练: 100%\|█+\| (\d+)/\1 \[.*loss=\d\.\d{4}, acc=[01]\.\d{4}\]", bars)
     assert re.search(r"验证: 100%\|█+\| (\d+)/\1 \[", bars)
@@ -114,7 +114,7 @@ def test_the_files_of_a_run(trainer, arguments, tmp_path):
         assert load_checkpoint(folder / name)["epoch"] == 5
 
 
-def test_checkpoints_of_steps_and_how_many_are_kept(trainer, arguments, tmp_path):
+def test_periodic_checkpoints_and_their_number(trainer, arguments, tmp_path):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     others = {"checkpoint_epoch_90.pth", "checkpoint_epoch_1 (copy).pth", "mine.pth"}
@@ -123,45 +123,48 @@ def test_checkpoints_of_steps_and_how_many_are_kept(trainer, arguments, tmp_path
     settings = {"training__num_epochs": 3, "training__save_interval": 1, "training__save_steps": 2}
     trainer(*arguments(**settings, training__keep_checkpoint_max=3))
     steps = 3 * load_checkpoint(folder / "checkpoint_epoch_3.pth")["step"] // 3
-    made = [f"checkpoint_epoch_{(step - 1) * 3 // steps + 1}_step_{step}.pth"
-            for step in range(2, steps + 1, 2)]  # fmt: skip
-    assert steps >= 9, "several steps to an epoch"
-    kept = {path.name for path in folder.iterdir()} - others
+    expected = [f"checkpoint_epoch_{(step - 1) * 3 // steps + 1}_step_{step}.pth"
+                for step in range(2, steps + 1, 2)]  # fmt: skip
+    assert steps >= 9, "several steps per epoch"
+    names = {path.name for path in folder.iterdir()} - others
     always = {"best_model.pth", "last.pth", "final_model.pth"}
-    assert always < kept and len(kept - always) == 3
-    assert "checkpoint_epoch_3.pth" in kept and kept - always <= {*made, "checkpoint_epoch_3.pth"}
-    found = load_checkpoint(folder / made[-1])
-    assert found["step"] == int(made[-1].split("_")[-1][:-4])
-    for name in others:  # nobody else's file is touched
+    assert always < names and len(names - always) == 3
+    assert "checkpoint_epoch_3.pth" in names
+    assert names - always <= {*expected, "checkpoint_epoch_3.pth"}
+    newest = load_checkpoint(folder / expected[-1])
+    assert newest["step"] == int(expected[-1].split("_")[-1][:-4])
+    for name in others:  # files of other runs are not touched
         assert (folder / name).read_text() == "not of this run"
     trainer(*arguments(**settings, training__keep_checkpoint_max=0))
-    assert {*made, "checkpoint_epoch_1.pth"} <= {path.name for path in folder.iterdir()}
+    assert {*expected, "checkpoint_epoch_1.pth"} <= {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_acc", "val_offset_acc"])
-def test_the_best_is_by_what_is_monitored(trainer, arguments, tmp_path, monkeypatch, monitor):
-    loss, right, share = [3.0, 1.0, 2.0], [5, 6, 9], [0.9, 0.1, 0.2]
+def test_the_best_epoch_is_selected_by_the_monitored_metric(
+    trainer, arguments, tmp_path, monkeypatch, monitor
+):
+    losses, n_correct, accuracy = [3.0, 1.0, 2.0], [5, 6, 9], [0.9, 0.1, 0.2]
     epochs = iter(range(3))
 
     def validate(state):
-        now["epoch"] = next(epochs)
-        return loop.AverageMeter(loss[now["epoch"]] * 10, right[now["epoch"]], 10)
+        current["epoch"] = next(epochs)
+        return loop.AverageMeter(losses[current["epoch"]] * 10, n_correct[current["epoch"]], 10)
 
     def report(clips, lengths):
-        return OffsetReport(1, dict.fromkeys(lengths, share[now["epoch"]]),
+        return OffsetReport(1, dict.fromkeys(lengths, accuracy[current["epoch"]]),
                             dict.fromkeys(lengths, 9), 1.0, 0.0)  # fmt: skip
 
-    now = {}
+    current = {}
     monkeypatch.setattr(loop, "validate", validate)
     monkeypatch.setattr(loop, "offset_report", report)
     monkeypatch.setattr(train, "report_test", lambda *_: None)
     trainer(*arguments(training__num_epochs=3, training__monitor=monitor))
     best = load_checkpoint(tmp_path / "checkpoints" / "best_model.pth")
     assert best["epoch"] == {"val_loss": 2, "val_acc": 3, "val_offset_acc": 1}[monitor]
-    assert best["best_val_acc"] == right[best["epoch"] - 1] / 10
+    assert best["best_val_acc"] == n_correct[best["epoch"] - 1] / 10
 
 
-def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
+def test_tensorboard_has_metrics_and_images(trainer, arguments, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     _, said, _ = trainer(*arguments(training__num_epochs=3))
@@ -177,17 +180,17 @@ def test_tensorboard_shows_numbers_and_pictures(trainer, arguments, tmp_path):
     written = [event.value for event in events.Scalars("loss/val")]
     assert written == pytest.approx([epoch[2] for epoch in losses(said)], abs=1e-4)
     assert [event.step for event in events.Scalars("loss/train")] == [1, 2, 3]
-    # The rate drawn is the rate printed for the epoch.
+    # The learning rate is the printed one.
     printed = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
-    drawn = [event.value for event in events.Scalars("learning_rate")]
-    assert drawn == pytest.approx(printed, abs=1e-6)
+    logged = [event.value for event in events.Scalars("learning_rate")]
+    assert logged == pytest.approx(printed, abs=1e-6)
     assert events.Images("similarity")[0].width == events.Images("similarity")[0].height == 44
 
 
-# --- what can go wrong
+# --- errors
 
 
-def test_without_an_index_it_says_what_to_run(arguments, tmp_path):
+def test_a_missing_index_names_the_command_that_makes_it(arguments, tmp_path):
     none = tmp_path / "none"
     done = run_script("src/train.py", *arguments(data__processed_dir=none))
     assert_one_line(done, str(none / INDEX_NAME), "src/data_processing.py")
@@ -205,10 +208,10 @@ def test_two_clips_are_too_few(trainer, arguments, corpus, tmp_path):
 
 
 def test_running_out_of_gpu_memory_names_the_settings(trainer, arguments, monkeypatch):
-    def full(*_):
+    def out_of_memory(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate\n 20 GiB")
 
-    monkeypatch.setattr(loop.SyncModel, "forward", full)
+    monkeypatch.setattr(loop.SyncModel, "forward", out_of_memory)
     with pytest.raises(OutOfMemoryError) as caught:
         trainer(*arguments())
     text = str(caught.value)
@@ -218,7 +221,7 @@ def test_running_out_of_gpu_memory_names_the_settings(trainer, arguments, monkey
 
 @pytest.mark.filterwarnings("error:.*lr_scheduler")
 def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tmp_path):
-    """Nothing can be learned or measured, and that is said without a crash."""
+    """Nothing can be learned or measured, but training finishes."""
     import numpy as np
 
     quiet = tmp_path / "quiet"
@@ -231,4 +234,4 @@ def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tm
     assert status == 0 and "nan" in said
     content = load_checkpoint(tmp_path / "checkpoints" / "last.pth")
     assert content["sampler"]["idle"] == content["step"] > 0
-    assert content["scheduler_state_dict"]["last_epoch"] == 0, "nothing was learned at any rate"
+    assert content["scheduler_state_dict"]["last_epoch"] == 0, "the weights were never updated"

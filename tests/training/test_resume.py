@@ -1,4 +1,4 @@
-"""Trainings that stop and go on: to the bit, with other settings, and after Ctrl+C."""
+"""Resuming: bit-identical, with other settings, and after Ctrl+C."""
 
 import math
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.checkpoints import file_format
 from src.checkpoints.checkpoint import load_checkpoint
 from src.core.errors import CheckpointError, MissingFileError
 from src.dataset.index import INDEX_NAME, read_index, write_index
@@ -25,32 +26,32 @@ pytest_plugins = ("tests.support.training_fixtures",)
 ZERO_CLIPS = loop.ZERO_CLIPS
 
 
-def test_resuming_gives_the_weights_of_an_unbroken_run(trainer, arguments, tmp_path):
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(trainer, arguments, tmp_path):
     settings = {
         "training__num_epochs": 2, "training__save_interval": 1, "training__augment": True,
         "model__dropout": 0.3,
     }  # fmt: skip
-    _, straight, _ = trainer(*arguments(**settings))
+    _, uninterrupted, _ = trainer(*arguments(**settings))
     first = tmp_path / "checkpoints"
-    content = load_checkpoint(first / "last.pth")
+    expected = load_checkpoint(first / "last.pth")
     middle = first / "checkpoint_epoch_1.pth"
     again = arguments(**settings, paths__checkpoint_dir=tmp_path / "again")
     _, resumed, _ = trainer(*again, "--resume", middle)
     assert "after epoch 1" in resumed and "Epoch 2/2" in resumed and "Epoch 1/2" not in resumed
-    assert losses(straight)[1:] == losses(resumed)
-    found = load_checkpoint(tmp_path / "again" / "last.pth")
-    assert found["epoch"] == 2 and differences(content, load_checkpoint(middle))
-    assert found["best_val_loss"] == content["best_val_loss"]
-    assert differences(content, found) == []
+    assert losses(uninterrupted)[1:] == losses(resumed)
+    last = load_checkpoint(tmp_path / "again" / "last.pth")
+    assert last["epoch"] == 2 and differences(expected, load_checkpoint(middle))
+    assert last["best_val_loss"] == expected["best_val_loss"]
+    assert differences(expected, last) == []
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, tmp_path, ema):
+def test_resuming_within_an_epoch_gives_the_same_weights(trainer, arguments, tmp_path, ema):
     settings = {
         "training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3,
         "training__save_steps": 5, "training__keep_checkpoint_max": 0, "training__ema": ema,
     }  # fmt: skip
-    _, straight, _ = trainer(*arguments(**settings))
+    _, uninterrupted, _ = trainer(*arguments(**settings))
     folder = tmp_path / "checkpoints"
     (middle,) = folder.glob("checkpoint_epoch_*_step_5.pth")
     content = load_checkpoint(middle)
@@ -59,45 +60,70 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(trainer, arguments, 
     _, resumed, _ = trainer(*again, "--resume", middle)
     assert differences(load_checkpoint(folder / "last.pth"),
                          load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
-    assert losses(straight)[content["epoch"] :] == losses(resumed), "also of the epoch it was in"
+    assert losses(uninterrupted)[content["epoch"] :] == losses(resumed), "also of that epoch"
 
 
-def test_resuming_after_steps_without_anything_to_learn_changes_nothing(
+def test_resuming_after_steps_without_speech_gives_the_same_weights(
     trainer, arguments, tmp_path, monkeypatch
 ):
-    """Neither before the first step that there was, nor after it."""
+    """Before the first step with speech, and after it."""
     forward = loop.forward
 
-    def quiet(state, *rest):
-        loss, right, asked = forward(state, *rest)
-        training = torch.is_grad_enabled()
-        return loss, right, 0 if training and state.step < 2 else asked
+    def first_steps_without_speech(state, *arguments, **options):
+        loss, n_correct, n_total = forward(state, *arguments, **options)
+        is_training = torch.is_grad_enabled()
+        return loss, n_correct, 0 if is_training and state.step < 2 else n_total
 
-    monkeypatch.setattr(loop, "forward", quiet)
+    monkeypatch.setattr(loop, "forward", first_steps_without_speech)
     settings = {"training__num_epochs": 2, "training__save_steps": 1,
                 "training__keep_checkpoint_max": 0}  # fmt: skip
     trainer(*arguments(**settings))
     folder = tmp_path / "checkpoints"
-    straight = load_checkpoint(folder / "last.pth")
-    rates = straight["scheduler_state_dict"]
-    assert straight["sampler"]["idle"] == 2 and rates["last_epoch"] == straight["step"] - 2
+    expected = load_checkpoint(folder / "last.pth")
+    schedule = expected["scheduler_state_dict"]
+    assert expected["sampler"]["idle"] == 2 and schedule["last_epoch"] == expected["step"] - 2
     for step in (1, 4):
         (middle,) = folder.glob(f"checkpoint_epoch_*_step_{step}.pth")
         again = arguments(**settings, paths__checkpoint_dir=tmp_path / f"from {step}")
         trainer(*again, "--resume", middle)
-        found = load_checkpoint(tmp_path / f"from {step}" / "last.pth")
-        assert differences(straight, found) == []
+        resumed = load_checkpoint(tmp_path / f"from {step}" / "last.pth")
+        assert differences(expected, resumed) == []
 
 
-def test_resume_auto_goes_on_with_the_last_run(trainer, arguments, tmp_path):
-    with pytest.raises(MissingFileError, match="no checkpoint to go on from"):
+@pytest.mark.parametrize("option", ["--resume", "training.init_from"])
+def test_the_initial_checkpoint_is_read_once(trainer, arguments, tmp_path, monkeypatch, option):
+    trainer(*arguments(training__num_epochs=1))
+    last = tmp_path / "checkpoints" / "last.pth"
+    scanned, loaded = [], []
+    scan, load = file_format._scan_archive, torch.load
+
+    def recording_scan(file, path):
+        scanned.append(path)
+        scan(file, path)
+
+    def recording_load(file, **options):
+        loaded.append(Path(file.name))
+        return load(file, **options)
+
+    monkeypatch.setattr(file_format, "_scan_archive", recording_scan)
+    monkeypatch.setattr(file_format.torch, "load", recording_load)
+    again = {"training__num_epochs": 2, "paths__checkpoint_dir": tmp_path / "again"}
+    if option == "--resume":
+        trainer(*arguments(**again), "--resume", last)
+    else:
+        trainer(*arguments(**again, training__init_from=last))
+    assert scanned.count(last) == loaded.count(last) == 1
+
+
+def test_resume_auto_continues_the_last_run(trainer, arguments, tmp_path):
+    with pytest.raises(MissingFileError, match="no checkpoint to resume from: remove --resume"):
         trainer(*arguments(), "--resume", "auto")
     trainer(*arguments(training__num_epochs=1))
     _, said, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
     assert "after epoch 1" in said and "training.num_epochs: 1 → 2" in said and "Epoch 2/2" in said
 
 
-def test_what_changed_since_is_told_key_by_key(trainer, arguments, tmp_path):
+def test_changed_settings_are_listed_by_key(trainer, arguments, tmp_path):
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
     new = {
@@ -106,10 +132,12 @@ def test_what_changed_since_is_told_key_by_key(trainer, arguments, tmp_path):
         "inference__max_offset_frames": 9,
     }
     _, said, _ = trainer(*arguments(**new), "--resume", last)
-    told = [line for line in said.splitlines() if line.startswith("changed since")]
-    assert told == ["changed since: training.num_epochs: 1 → 2",
-                    "changed since: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
-    with pytest.raises(CheckpointError, match=r"learning_rate = 0\.003, .* 0\.001.*--change-rate"):
+    changes = [line for line in said.splitlines() if line.startswith("setting changed")]
+    assert changes == ["setting changed: training.num_epochs: 1 → 2",
+                       "setting changed: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
+    with pytest.raises(
+        CheckpointError, match=r"learning_rate = 0\.003, .* set to 0\.001.*--change-rate"
+    ):
         trainer(*arguments(training__learning_rate=0.001), "--resume", last)
 
 
@@ -120,12 +148,12 @@ def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
     assert status == 0 and "Epoch 2" not in said and "whole clips" in said
 
 
-def test_resuming_elsewhere_without_a_new_best_still_ends_well(
+def test_resuming_in_another_folder_without_a_new_best_reports_the_resumed_model(
     trainer, arguments, tmp_path, monkeypatch
 ):
     trainer(*arguments(training__num_epochs=2, training__save_interval=1))
     first = tmp_path / "checkpoints" / "checkpoint_epoch_1.pth"
-    worse = loop.AverageMeter(loss=99.0, right=0, asked=1)
+    worse = loop.AverageMeter(loss=99.0, n_correct=0, n_total=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
     status, said, _ = trainer(*again, "--resume", first)
@@ -133,7 +161,7 @@ def test_resuming_elsewhere_without_a_new_best_still_ends_well(
 
 
 def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path):
-    """What was trained on must not be tested on."""
+    """Training clips must not become test clips."""
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
     shutil.copytree(corpus / "processed", tmp_path / "fewer")
@@ -146,7 +174,7 @@ def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path
 
 
 def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_path):
-    """The rate follows the epochs, however many steps one has, and is the one now set."""
+    """The learning rate follows the epochs, whatever their number of steps, and the new setting."""
     trainer(*arguments(training__num_epochs=2, training__warmup_epochs=0))
     first = tmp_path / "checkpoints" / "last.pth"
     changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
@@ -160,7 +188,7 @@ def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_
 def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
-    with pytest.raises(CheckpointError, match=r"model\.hidden_dim = 64.* 32"):
+    with pytest.raises(CheckpointError, match=r"model\.hidden_dim = 64, but it is now set to 32"):
         trainer(*arguments(model__hidden_dim=32), "--resume", last)
     with pytest.raises(MissingFileError, match=r"none\.pth"):
         trainer(*arguments(), "--resume", tmp_path / "none.pth")
@@ -168,7 +196,7 @@ def test_resuming_another_network_is_refused(trainer, arguments, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
 @pytest.mark.parametrize("after", ["Epoch 1/", "Epoch 3/"])
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, after):
+def test_ctrl_c_leaves_a_checkpoint_to_resume_from(arguments, trainer, tmp_path, after):
     with subprocess.Popen(
         [sys.executable, "-u", str(ROOT / "src/train.py"), *arguments(training__num_epochs=1000)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
@@ -182,7 +210,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, 
         assert process.wait(60) == 130
     assert "Traceback" not in rest
     hint = re.search(r"stopped after epoch (\d+).*python src/train.py (.*) --resume (\S+)", rest)
-    # The command can be typed as it stands: it repeats the settings of this run.
+    # The command can be used as it is: it repeats the settings of this run.
     assert shlex.split(hint[2]) == arguments(training__num_epochs=1000)
     last = Path(hint[3])
     content = load_checkpoint(last)
@@ -193,7 +221,9 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(arguments, trainer, tmp_path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
-def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_path, monkeypatch):
+def test_resuming_after_ctrl_c_gives_the_weights_of_an_uninterrupted_run(
+    arguments, trainer, tmp_path, monkeypatch
+):
     monkeypatch.setattr(loop, "ZERO_CLIPS", ZERO_CLIPS)  # as in a process of its own
     settings = {"training__num_epochs": 3, "training__augment": True, "model__dropout": 0.3}
     _, _, _ = trainer(*arguments(**settings))
@@ -225,7 +255,7 @@ def test_ctrl_c_and_going_on_ends_like_an_unbroken_run(arguments, trainer, tmp_p
                          load_checkpoint(tmp_path / "again" / "last.pth")) == []  # fmt: skip
 
 
-def test_ctrl_c_soon_after_resuming_elsewhere_names_a_file_that_is_there(
+def test_ctrl_c_right_after_resuming_names_an_existing_checkpoint(
     trainer, arguments, tmp_path, monkeypatch
 ):
     trainer(*arguments(training__num_epochs=1))
