@@ -177,7 +177,10 @@ def damp_fold_shift(
         samples: of the fold, with the offsets of the last round.
     """
     earlier = {sample.id: sample.offset_ms for sample in samples}
-    shifts = {id: offset_ms - earlier[id] for id, offset_ms in known_offsets(clip_offsets).items()}
+    shifts = {
+        sample_id: offset_ms - earlier[sample_id]
+        for sample_id, offset_ms in known_offsets(clip_offsets).items()
+    }
     if not shifts:
         return clip_offsets
     return _subtract(clip_offsets, median_over_speakers(shifts, samples) / n_folds)
@@ -194,9 +197,9 @@ def median_change_ms(earlier: list[ClipOffset] | None, current: list[ClipOffset]
     """The median absolute change of the offsets measured in two rounds; None: the first round."""
     earlier_by_id = known_offsets(earlier)
     changes = [
-        abs(offset_ms - earlier_by_id[id])
-        for id, offset_ms in known_offsets(current).items()
-        if id in earlier_by_id
+        abs(offset_ms - earlier_by_id[sample_id])
+        for sample_id, offset_ms in known_offsets(current).items()
+        if sample_id in earlier_by_id
     ]
     return float(np.median(changes)) if changes else None
 
@@ -261,7 +264,10 @@ def plot_clip_offsets(
     import matplotlib.pyplot as plt
 
     recorded, applied = known_offsets(clip_offsets), known_offsets(earlier)
-    remaining = {id: offset - applied[id] for id, offset in recorded.items() if id in applied}
+    remaining = {
+        sample_id: offset - applied[sample_id]
+        for sample_id, offset in recorded.items() if sample_id in applied
+    }  # fmt: skip
     sources = sorted({sample.source for sample in samples})
     edges = np.arange(-HISTOGRAM_MS - 5, HISTOGRAM_MS + 6, 10)
     columns = [(recorded, "#c8453c", "clip offset as recorded, ms")]
@@ -273,7 +279,7 @@ def plot_clip_offsets(
     for row, source in zip(axes, sources, strict=True):
         ids = [sample.id for sample in samples if sample.source == source]
         for axis, (offset_by_id, colour, _) in zip(row, columns, strict=True):
-            values = [offset_by_id[id] for id in ids if id in offset_by_id]
+            values = [offset_by_id[name] for name in ids if name in offset_by_id]
             axis.hist(np.clip(values, -HISTOGRAM_MS, HISTOGRAM_MS), edges, color=colour)
             axis.axvline(0, color="#9aa5b1", linewidth=1, linestyle=":")
             median = f"{round(np.median(values)):+d} ms" if values else "–"

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..i18n.messages import N_, tr
+from .constants import FPS, N_MELS, SAMPLE_RATE
 from .errors import ConfigError
 from .resources import resource_path
 
@@ -38,9 +39,10 @@ class DataConfig(Section):
     audio_dir: str = "data/audios"
     processed_dir: str = "data/processed"
     input_size: int = Field(96, ge=48, le=256, multiple_of=16)
-    fps: Literal[25] = 25
-    sample_rate: Literal[16000] = 16000
-    n_mfcc: int = Field(40, ge=13, le=40)
+    # A Literal takes no names: these are the values of ``constants``, and no others are allowed.
+    fps: Literal[25] = FPS
+    sample_rate: Literal[16000] = SAMPLE_RATE
+    n_mfcc: int = Field(N_MELS, ge=13, le=N_MELS)
     detector: Literal["retinaface", "face_alignment"] = "retinaface"
     detection_size: int = Field(320, ge=160, le=1920)
     detect_every: int = Field(2, ge=1, le=10)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.constants import FPS, HOPS_PER_FRAME
+from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE
 from ..core.errors import StreamError
 from ..i18n.messages import tr
 from ..media.frame import to_video_frame
@@ -92,7 +92,7 @@ class LipSyncStream:
     def __init__(
         self,
         inference: LipSyncInference,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         window_s: float = 10.0,
         every_s: float = 0.2,
         lead_s: float = 2.0,

@@ -323,12 +323,12 @@ class AnnotationPanel:
 
     @staticmethod
     def _score_text(score: float | None) -> str:
-        return plot_tr("score of this second {score}", score=format_score(score))
+        return plot_tr("score this second: {score}", score=format_score(score))
 
     @staticmethod
     def _offset_text(offset_ms: float | None) -> str:
         offset = "–" if offset_ms is None else f"{offset_ms:+.0f}\N{NO-BREAK SPACE}ms"
-        return plot_tr("local offset {offset}", offset=offset)
+        return plot_tr("local offset: {offset}", offset=offset)
 
     def _write_tick(self, panel: np.ndarray, text: str, x: int, plot: Plot) -> None:
         """Text centred under a position of a plot's axis, within the plot's width."""

@@ -15,14 +15,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.constants import HOP_MS
+from ..core.constants import FRAME_MS, HOP_MS
 from .evidence import PEAK_FIT_HOPS, parabola_vertex
 from .timeline import EvidenceBySecond, Segment, peak_hops
 
 BOOTSTRAP_SAMPLES = 100  # sets of weights
 SEED = 0
 MIN_SHOT_SPEECH_S = 3  # shots with less are merged with a neighbour
-MIN_JUMP_AT_CUT_MS = 40  # shots that differ by less have one offset: a frame
+MIN_JUMP_AT_CUT_MS = FRAME_MS  # shots that differ by less have one offset
 MIN_SHOT_DISTANCE = 3.0  # standard errors by which two shots must differ; more with many cuts
 # Standard deviations of the offset between seconds of one shot, and between shots of one recording,
 # whose people turn and come closer, however long they are. Measured on real clips; a few seconds

@@ -19,6 +19,7 @@ from ..core.resources import resource_path
 from ..dataset.samples import Sample
 from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
+from ..models.normalization import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from ..models.sync_model import SyncModel, example_input
 from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
 from .batches import collate, prepare_input
@@ -232,11 +233,11 @@ def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> lis
         },
         "views_are": "crop / 255, cut to the view, minus the clip's mean, divided by its standard "
                      "deviation",
-        "least_variance_views": 1e-6,
+        "least_variance_views": MIN_REGION_VARIANCE,
         "bands_are": "inverse DCT of the MFCC, minus each band's mean over speech, divided by the "
                      "standard deviation over all bands there, clipped at clip_bands",
-        "least_variance_bands": 1e-3,
-        "clip_bands": 4.0,
+        "least_variance_bands": MIN_BAND_VARIANCE,
+        "clip_bands": MAX_BAND,
     }  # fmt: skip
     paths = []
     for name, values in (("model_config", model), ("normalization_params", params)):

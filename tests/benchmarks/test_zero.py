@@ -65,5 +65,5 @@ def test_offsets_are_relative_to_the_recording(monkeypatch, reported, expected):
     monkeypatch.setattr(zero, "compute_evidence", lambda *args: None)
     monkeypatch.setattr(zero, "build_result", lambda *args: SimpleNamespace(offset_ms=reported))
     track = type("Track", (tuple,), {"crop": np.zeros(50)})
-    sample = type("Sample", (), {"moved_ms": -70, "read": lambda self: track()})()
+    sample = type("Sample", (), {"shift_ms": -70, "read": lambda self: track()})()
     assert zero.measure_offset_ms(Trained({}), INFERENCE, sample) == expected

@@ -47,8 +47,8 @@ def summary(tmp_path_factory) -> dict:
     run_script("src/data_processing.py", *folders)
     return json.loads(
         run_script(
-            "src/evaluate.py", "--checkpoint", "pretrained/best_model.pth", "--reference", REFERENCE,
-            "--index", folder / "processed" / "dataset_index.pkl", "--json",
+            "src/evaluate.py", "--checkpoint", "pretrained/best_model.pth", "--json",
+            "--reference", REFERENCE, "--index", folder / "processed" / "dataset_index.pkl",
         )
     )  # fmt: skip
 

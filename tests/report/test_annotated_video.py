@@ -270,8 +270,8 @@ def test_all_texts_are_readable(grey, texts, speaks, width, language):
     for text in (
         plot_tr("similarity by offset"),
         plot_tr("audio · green: in sync, red: out of sync, grey: not scored"),
-        plot_tr("score of this second {score}", score="0.49"),
-        plot_tr("local offset {offset}", offset="-197 ms"),
+        plot_tr("score this second: {score}", score="0.49"),
+        plot_tr("local offset: {offset}", offset="-197 ms"),
         why if can_draw_language() else "offset -200 ms", "0:01.00", "-600 ms", "+600 ms",
     ):  # fmt: skip
         assert "".join(text.split()) in drawn, text
@@ -295,7 +295,7 @@ def test_scores_are_never_rounded_up_to_certainty(grey, texts, score):
         made_details(grey, grey, SECONDS) | {"per_second": [score] * 4}, grey, 640
     )
     panel.draw(1.0)
-    assert "score of this second 0.99" in [text for text, *_ in texts]
+    assert "score this second: 0.99" in [text for text, *_ in texts]
 
 
 @pytest.mark.parametrize("width", [160, 320, 1920])
