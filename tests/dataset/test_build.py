@@ -232,6 +232,7 @@ def test_training_and_inference_get_the_same_samples(
 
 def inference_samples(video: Path, config, monkeypatch) -> list[bytes]:
     """Samples that ``LipSyncInference`` has on disk when it starts to embed."""
+
     class Extracted(Exception):
         pass
 

@@ -85,10 +85,10 @@ def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tm
         speech = np.ascontiguousarray(records["speech"])
         crops = np.ascontiguousarray(records["crop"])
         evidence = compute_evidence(model.model, crops, mfcc, speech, 60)
-        result = build_result([evidence], len(records), model.calibration, 0.0)
-        assert result["score"] == pytest.approx(result.score, abs=1e-4)
-        assert result["offset_ms"] == pytest.approx(result.offset_ms, abs=0.1)
-        assert result["offset_probability"] == pytest.approx(result.offset_probability, abs=1e-3)
+        expected = build_result([evidence], len(records), model.calibration, 0.0)
+        assert result["score"] == pytest.approx(expected.score, abs=1e-4)
+        assert result["offset_ms"] == pytest.approx(expected.offset_ms, abs=0.1)
+        assert result["offset_probability"] == pytest.approx(expected.offset_probability, abs=1e-3)
 
 
 def test_training_heads_can_be_omitted(trained, tmp_path):
