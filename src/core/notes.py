@@ -129,8 +129,8 @@ def _text(note: Note) -> str:
             return tr("other faces skipped: {n} (data.track: {track})",
                       n=note.faces, track=note.track)  # fmt: skip
         case DamagedFrames():
-            return tr("{n} of {pictures} frames are damaged",
-                      n=note.frames, pictures=note.total_frames)  # fmt: skip
+            return tr("{n} of {frames} frames are damaged",
+                      n=note.frames, frames=note.total_frames)  # fmt: skip
         case DamagedAudio():
             return tr("{percent}% of the audio is damaged", percent=note.percent)
         case AudioEndsEarly():

@@ -15,6 +15,7 @@ CJK_FONTS = (
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS",
 )  # fmt: skip
 FIRST_CJK_CHARACTER = "\u2e80"
+NO_LINE_START = " ，。；：、）”’！？》"  # these stay on the line of what they follow
 Colour = tuple[int, int, int]  # BGR
 
 
@@ -140,12 +141,13 @@ def wrap_text(text: str, size: int, width: int) -> list[str]:
 
 
 def _breakable_parts(text: str) -> list[str]:
-    """The words of a text, each with the space after it, and its Chinese characters one by one."""
+    """The words of a text, each with the space after it, and its Chinese characters one by one,
+    each with the closing punctuation after it."""
     parts: list[str] = []
     for character in text:
         is_cjk = character > FIRST_CJK_CHARACTER
         after_break = bool(parts) and (parts[-1][-1] == " " or parts[-1][-1] > FIRST_CJK_CHARACTER)
-        if parts and (character == " " or not (is_cjk or after_break)):
+        if parts and (character in NO_LINE_START or not (is_cjk or after_break)):
             parts[-1] += character
         else:
             parts.append(character)

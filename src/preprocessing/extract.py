@@ -205,8 +205,8 @@ def _unusable_video(
     path, n_source = info.path, report.frames
     if report.damaged_share > MAX_DAMAGED_SHARE:
         return UnreadableMediaError(
-            tr("{n} of {pictures} frames of {path} are damaged: export or download it again",
-               n=report.n_damaged, pictures=report.n_expected, path=path)
+            tr("{n} of {frames} frames of {path} are damaged: export or download it again",
+               n=report.n_damaged, frames=report.n_expected, path=path)
         )  # fmt: skip
     if stats.n_frozen > stats.n_frames / 2:
         return NoFaceError(

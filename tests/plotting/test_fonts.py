@@ -40,6 +40,13 @@ def test_english_words_are_not_broken():
     ]  # fmt: skip
 
 
+def test_no_line_starts_with_closing_punctuation():
+    text = "音频滞后 179 毫秒：可察觉，但可接受（ITU-R BT.1359）"
+    for width in range(60, 400, 7):
+        lines = wrap_text(text, 12, width)
+        assert not [line for line in lines if line[0] in "，：）"], (width, lines)
+
+
 def test_text_is_drawn_in_its_colour():
     pixels = render_text_cached("offset −196 ms", 14, WHITE, BLACK)
     assert pixels.shape[1] == text_width("offset −196 ms", 14) and pixels.max() == 255

@@ -6,7 +6,11 @@ import shutil
 import pytest
 import torch
 
-from src.checkpoints.checkpoint import load_checkpoint, load_trained
+from src.checkpoints.checkpoint import (
+    load_checkpoint,
+    load_checkpoint_or_weights,
+    load_trained,
+)
 from src.core.config import load_config
 from src.core.errors import CheckpointError, NotACheckpointError
 from src.models.sync_model import example_input
@@ -48,7 +52,8 @@ def test_the_extracted_file_has_the_same_weights(trained, copy, tmp_path, named)
         assert torch.equal(tensor, after.model.state_dict()[name])
     LipSyncInference(small, device="cpu")
     model = new_model(before.config, CPU)
-    assert load_pretrained(model, small) == load_checkpoint(trained)["trained_on"]
+    fingerprints = load_pretrained(model, load_checkpoint_or_weights(small))
+    assert fingerprints == load_checkpoint(trained)["trained_on"]
 
 
 def test_half_precision_gives_nearly_the_same_embeddings(trained, copy, tmp_path):
@@ -78,7 +83,7 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
     with pytest.raises(CheckpointError, match="do not fit"):
         LipSyncInference(bare, device="cpu", config=load_config())
     model = new_model(whole.config, CPU)
-    assert load_pretrained(model, bare) == []
+    assert load_pretrained(model, load_checkpoint_or_weights(bare)) == []
     assert torch.equal(model.state_dict()["log_scale"], weights["log_scale"])
 
 
