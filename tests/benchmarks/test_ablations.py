@@ -53,11 +53,11 @@ def test_rows_are_trained_once_and_measured(corpus, tmp_path, monkeypatch, capfd
     arguments = ["ablations.py", "--rows", str(rows), "--output", str(tmp_path / "out"), *settings]
     monkeypatch.setattr(sys, "argv", arguments)
     assert ablations.main() == 0
-    said = capfd.readouterr().out
-    assert re.search(r"^\| plain \| [\d.]+% \|", said, re.M) and "\n| batch | " in said
-    assert "validation: 1 clips of 1 speakers" in said
+    stdout = capfd.readouterr().out
+    assert re.search(r"^\| plain \| [\d.]+% \|", stdout, re.M) and "\n| batch | " in stdout
+    assert "validation: 1 clips of 1 speakers" in stdout
     weights = tmp_path / "out" / "plain" / "best_model.pth"
     before = weights.stat().st_mtime_ns
     assert ablations.main() == 0
     assert weights.stat().st_mtime_ns == before
-    assert said.splitlines()[-1] == capfd.readouterr().out.splitlines()[-1]
+    assert stdout.splitlines()[-1] == capfd.readouterr().out.splitlines()[-1]

@@ -31,8 +31,8 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
                "--output", str(tmp_path / "out")]  # fmt: skip
     monkeypatch.setattr("sys.argv", command)
     assert baselines.main() == 0
-    said = capsys.readouterr().out
-    rows = [line for line in said.splitlines() if line.startswith("| ")]
+    stdout = capsys.readouterr().out
+    rows = [line for line in stdout.splitlines() if line.startswith("| ")]
     assert len(rows) == 3 and rows[1].startswith("| ours") and "%" in rows[1]
     for name in ("ours", "SyncNet-¼_of_the_channels"):
         result = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))

@@ -50,8 +50,8 @@ def test_every_speaker_counts_alike(compared):
     shifts = {"a": 3.0, "b": 30.0, "c": 7.0}
     second = {name: offset + shifts[name[0]] for name, offset in first.items()}
     first["a/0"], second["c/1"] = None, None
-    said = compared(first, second)
-    assert "for 48 of 50 clips" in said and "zero reference shifted by +7.0 ms" in said
+    stdout = compared(first, second)
+    assert "for 48 of 50 clips" in stdout and "zero reference shifted by +7.0 ms" in stdout
 
 
 @pytest.mark.parametrize(("first", "second"), [({"a/0": None}, {"a/0": 2.0}), ({}, {})])

@@ -24,7 +24,7 @@ from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, example_input
 from src.scoring.calibration import UNFITTED
 from src.training.verification import inspect_checkpoint
-from tests.checkpoints.test_file_format import said_by
+from tests.checkpoints.test_file_format import printed_lines
 
 CPU = torch.device("cpu")
 CONFIG = parse_config(
@@ -152,7 +152,7 @@ def test_settings_of_a_huge_network_take_no_memory(tmp_path):
         "try: load_trained(sys.argv[1], torch.device('cpu'))\n"
         "except CheckpointError: print(peak() - before)\n"
     )
-    (growth,) = said_by(code, tmp_path / "huge.pth")
+    (growth,) = printed_lines(code, tmp_path / "huge.pth")
     assert resource and int(growth) < 300_000, "kilobytes"
 
 

@@ -45,7 +45,7 @@ def refused(path: Path, *words: str) -> None:
         assert word in text
 
 
-def said_by(code: str, path: Path) -> list[str]:
+def printed_lines(code: str, path: Path) -> list[str]:
     """The lines that a program prints; its argument is the path."""
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, text=True,
                           capture_output=True)  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
         "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
     )
-    message, growth = said_by(code, saved)
+    message, growth = printed_lines(code, saved)
     assert str(saved) in message and int(growth) < 100_000, "kilobytes"
 
 
@@ -262,7 +262,7 @@ def test_a_full_disk_leaves_the_old_file(saved):
         "try:\n    write_file(Path(sys.argv[1]), {'a': torch.zeros(1_000_000)})\n"
         "except OutputError as error:\n    print(error)\n"
     )
-    (message,) = said_by(code, saved)
+    (message,) = printed_lines(code, saved)
     assert f"cannot write {saved}" in message
     assert saved.read_bytes() == old and list(saved.parent.iterdir()) == [saved]
 

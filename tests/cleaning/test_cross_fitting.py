@@ -67,15 +67,15 @@ def test_the_offsets_are_measured(cleaned):
 
 
 def test_output_and_files(cleaned):
-    folder, said = cleaned
+    folder, stdout = cleaned
     names = {path.name for path in (folder / "processed" / "cleaning").iterdir()}
     assert {"offsets.csv", "offsets.png"} <= names
     assert len([name for name in names if name.startswith("round-")]) == 2 * 3
     assert not [name for name in names if name.endswith(".pth")], "they are large"
     clip_offsets = read_clip_offsets(folder / "processed" / "cleaning" / "offsets.csv")
     assert len(clip_offsets) == len(SHIFTS_MS)
-    assert "round 2, fold 3 of 3: training on" in said
-    assert "median change: " in said
+    assert "round 2, fold 3 of 3: training on" in stdout
+    assert "median change: " in stdout
 
 
 def test_training_reads_the_clips_re_timed(cleaned):

@@ -69,7 +69,7 @@ def run_script(script: str, *arguments, language: str = "en", **options):
 
 
 def call_script(script: str, *arguments, language: str = "en") -> subprocess.CompletedProcess:
-    """The same in this process, which need not start and import torch first."""
+    """The same in this process, which saves starting Python and importing torch."""
     main = importlib.import_module(script.removesuffix(".py").replace("/", ".")).main
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -77,12 +77,12 @@ def call_script(script: str, *arguments, language: str = "en") -> subprocess.Com
         patch.setenv("LIPSYNC_LANG", language)
         with pytest.raises(SystemExit) as end:
             run(main)
-    said = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
-    return subprocess.CompletedProcess(arguments, end.value.code, *said)
+    outputs = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+    return subprocess.CompletedProcess(arguments, end.value.code, *outputs)
 
 
 def assert_one_line(done, *words: str) -> None:
-    """The command failed as a user's mistake should: status 2 and one line that says what."""
+    """The command failed as for any invalid input: status 2 and one line with these words."""
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
@@ -90,21 +90,23 @@ def assert_one_line(done, *words: str) -> None:
         assert word in lines[0]
 
 
-def losses(said: str) -> list[tuple[float, ...]]:
+def losses(stdout: str) -> list[tuple[float, ...]]:
     """(train loss, accuracy, validation loss, accuracy) of each epoch."""
-    numbers = re.findall(r"(?:loss|accuracy): (\d+\.\d{4})", said)
+    numbers = re.findall(r"(?:loss|accuracy): (\d+\.\d{4})", stdout)
     return [tuple(map(float, numbers[i : i + 4])) for i in range(0, len(numbers), 4)]
 
 
-def differences(one, other, place: str = "") -> list[str]:
-    """Where two checkpoints differ in any bit; settings and names of files apart."""
-    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
-        inside = [(one[key], other[key], f"{place}/{key}") for key in one
-                  if key not in ("config", "periodic")]  # fmt: skip
-    elif isinstance(one, (list, tuple)) and len(one) == len(other):
-        inside = [(a, b, f"{place}/{n}") for n, (a, b) in enumerate(zip(one, other, strict=True))]
+def differences(first, second, key: str = "") -> list[str]:
+    """The keys in which two checkpoints differ in any bit; settings and file names are ignored."""
+    if isinstance(first, dict) and isinstance(second, dict) and set(first) == set(second):
+        pairs = [(first[name], second[name], f"{key}/{name}") for name in first
+                 if name not in ("config", "periodic")]  # fmt: skip
+    elif isinstance(first, (list, tuple)) and len(first) == len(second):
+        pairs = [
+            (a, b, f"{key}/{index}") for index, (a, b) in enumerate(zip(first, second, strict=True))
+        ]
     else:
-        tensors = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
-        same = torch.equal(one, other) if tensors else one == other
-        return [] if same else [place]
-    return [found for pair in inside for found in differences(*pair)]
+        are_tensors = isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
+        is_equal = torch.equal(first, second) if are_tensors else first == second
+        return [] if is_equal else [key]
+    return [difference for pair in pairs for difference in differences(*pair)]

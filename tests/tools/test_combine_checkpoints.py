@@ -37,8 +37,8 @@ def combined(how: str, both, index, output) -> str:
     return done.stdout
 
 
-def assert_measured(said: str, paths, output, name: str):
-    rows = re.findall(r"^(\S+\.pth|[a-z ]+[a-z]) +([\d.]+) ", said, re.MULTILINE)
+def assert_measured(stdout: str, paths, output, name: str):
+    rows = re.findall(r"^(\S+\.pth|[a-z ]+[a-z]) +([\d.]+) ", stdout, re.MULTILINE)
     assert [row[0] for row in rows] == [*map(str, paths), name]
     for (_, loss), path in zip(rows, [*paths, output], strict=True):
         assert float(loss) == pytest.approx(load_checkpoint(path)["val_loss"], abs=2e-4)
@@ -50,8 +50,8 @@ def assert_measured(said: str, paths, output, name: str):
 
 
 def test_the_mean_is_measured_and_calibrated(both, index, tmp_path):
-    said = combined("mean", both, index, tmp_path / "mean.pth")
-    assert_measured(said, both, tmp_path / "mean.pth", "mean")
+    stdout = combined("mean", both, index, tmp_path / "mean.pth")
+    assert_measured(stdout, both, tmp_path / "mean.pth", "mean")
     first, second, mean = (load_checkpoint(path)["model_state_dict"]
                            for path in [*both, tmp_path / "mean.pth"])  # fmt: skip
     for name, tensor in mean.items():
@@ -61,8 +61,8 @@ def test_the_mean_is_measured_and_calibrated(both, index, tmp_path):
 
 
 def test_the_similarity_of_an_ensemble_is_the_mean(both, index, tmp_path):
-    said = combined("members", both, index, tmp_path / "both.pth")
-    assert_measured(said, both, tmp_path / "both.pth", "ensemble")
+    stdout = combined("members", both, index, tmp_path / "both.pth")
+    assert_measured(stdout, both, tmp_path / "both.pth", "ensemble")
     first, second, joint = (load_trained(path, CPU) for path in [*both, tmp_path / "both.pth"])
     assert joint.config.model.members == 2
     views, bands = example_input(joint.model.spec, 12)

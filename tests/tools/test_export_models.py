@@ -33,7 +33,7 @@ def exported(trained, corpus, tmp_path_factory):
 
 
 def test_the_files_and_the_table(exported):
-    folder, said = exported
+    folder, stdout = exported
     names = {path.name for path in folder.iterdir()}
     encoders = {f"{name}_encoder" for name in ("video", "audio")}
     assert names == {
@@ -43,8 +43,8 @@ def test_the_files_and_the_table(exported):
         "inference_example.py",
     }  # fmt: skip
     for name in names:
-        assert name in said
-    assert "float32" in said and "int8 " in said, "the accuracy of int8 is reported"
+        assert name in stdout
+    assert "float32" in stdout and "int8 " in stdout, "the accuracy of int8 is reported"
     for encoder in encoders:
         assert (folder / f"{encoder}.int8.onnx").stat().st_size < 0.6 * (
             folder / f"{encoder}.onnx"

@@ -37,10 +37,10 @@ def extracted(*arguments) -> str:
 
 @pytest.mark.parametrize("named", [[], ["--ckpt"], ["--checkpoint"]])
 def test_the_extracted_file_has_the_same_weights(trained, copy, tmp_path, named):
-    said = extracted(*named, copy)
+    stdout = extracted(*named, copy)
     small = tmp_path / "model_inference.pth"
-    assert hashlib.sha256(small.read_bytes()).hexdigest() in said
-    assert f"{copy.stat().st_size / 1e6:.1f} MB" in said and "calibration" in said
+    assert hashlib.sha256(small.read_bytes()).hexdigest() in stdout
+    assert f"{copy.stat().st_size / 1e6:.1f} MB" in stdout and "calibration" in stdout
     assert small.stat().st_size < 0.4 * trained.stat().st_size  # AdamW stores two values per weight
     assert "optimizer_state_dict" not in load_checkpoint(small)
     before, after = (load_trained(path, CPU) for path in (trained, small))
@@ -102,8 +102,8 @@ def test_the_original_is_deleted_only_on_request_after_comparing(copy, tmp_path,
         with pytest.raises(CheckpointError, match="differs from what was written: check the disk"):
             extract_weights.main()
     assert copy.exists()
-    said = extracted(copy, "--delete-original")
-    assert f"deleted: {copy}" in said and not copy.exists()
+    stdout = extracted(copy, "--delete-original")
+    assert f"deleted: {copy}" in stdout and not copy.exists()
     load_checkpoint(tmp_path / "model_inference.pth")
 
 

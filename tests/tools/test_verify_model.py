@@ -60,14 +60,14 @@ def test_each_kind_of_damage_is_reported(content, verified):
         ({"model_state_dict": flat}, "not of length 1"),
         ({"calibration": calibration}, "the calibration of peak is invalid"),
     ):
-        status, said = verified(content | changes)
-        assert status == 1 and words in said and "is valid" not in said, words
+        status, stdout = verified(content | changes)
+        assert status == 1 and words in stdout and "is valid" not in stdout, words
 
 
 def test_false_metrics_are_reported(content, verified, corpus, tmp_path):
     index = corpus / "processed" / INDEX_NAME
-    status, said = verified(content | {"val_loss": content["val_loss"] + 0.5}, "--index", index)
-    assert status == 1 and "val_loss is stored as" in said
+    status, stdout = verified(content | {"val_loss": content["val_loss"] + 0.5}, "--index", index)
+    assert status == 1 and "val_loss is stored as" in stdout
     middle = content | {"sampler": content["sampler"] | {"batch": 2}, "val_loss": 9.0}
     assert verified(middle, "--index", index)[0] == 0, "of the epoch before"
     held = read_index(index)
@@ -75,15 +75,15 @@ def test_false_metrics_are_reported(content, verified, corpus, tmp_path):
         if (index.parent / name).exists() and not (tmp_path / name).exists():
             (tmp_path / name).symlink_to(index.parent / name)
     write_index(tmp_path / INDEX_NAME, held["settings"], held["samples"][:-1])
-    status, said = verified(content, "--index", tmp_path / INDEX_NAME)
-    assert status == 1 and "other clips" in said
+    status, stdout = verified(content, "--index", tmp_path / INDEX_NAME)
+    assert status == 1 and "other clips" in stdout
 
 
 def test_other_files_are_refused(trained, tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(trained.read_bytes()[:50_000])
-    said = call_script("tools/verify_model.py", path)
-    assert (said.returncode, "is truncated" in said.stdout) == (1, True)
+    stdout = call_script("tools/verify_model.py", path)
+    assert (done.returncode, "is truncated" in done.stdout) == (1, True)
     for foreign, status, words in (
         ({"state_dict": {}}, 2, "not a checkpoint of this project"),
         ({"a.weight": torch.zeros(2)}, 2, "bare weights"),

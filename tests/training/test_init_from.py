@@ -31,14 +31,14 @@ def following(arguments, earlier, tmp_path):
 
 
 def test_initial_weights_are_validated_before_training(trainer, earlier, following, tmp_path):
-    _, said, _ = trainer(*following(training__num_epochs=1))
-    assert "weights initialised from " in said
-    before = float(re.search(r"before training: validation loss ([\d.]+)", said)[1])
+    _, stdout, _ = trainer(*following(training__num_epochs=1))
+    assert "weights initialised from " in stdout
+    before = float(re.search(r"before training: validation loss ([\d.]+)", stdout)[1])
     stored = load_checkpoint(earlier)
     assert before == pytest.approx(stored["best_val_loss"], abs=2e-4)
-    assert "used to train the initial weights" not in said, "the same split"
+    assert "used to train the initial weights" not in stdout, "the same split"
     best = load_checkpoint(tmp_path / "next" / "best_model.pth")
-    assert best["best_val_loss"] == pytest.approx(min(before, losses(said)[0][2]), abs=2e-4)
+    assert best["best_val_loss"] == pytest.approx(min(before, losses(stdout)[0][2]), abs=2e-4)
     assert best["trained_on"] == stored["trained_on"]
 
 
@@ -49,22 +49,22 @@ def test_an_ensemble_keeps_its_number_of_members(trainer, earlier, following, ar
     content["model_state_dict"] = merge_into_ensemble([weights, weights])
     content["config"]["model"] |= {"members": 2, "view": "lower_face"}
     save_checkpoint(earlier, content)
-    _, said, _ = trainer(*following(training__num_epochs=1, model__view="mouth"))
-    assert "model.members: 2, as in" in said and "model.view: lower_face, as in" in said
-    assert float(re.search(r"before training: validation loss ([\d.]+)", said)[1]) == pytest.approx(
-        content["best_val_loss"], abs=2e-4
-    ), "two equal members score like one"
+    _, stdout, _ = trainer(*following(training__num_epochs=1, model__view="mouth"))
+    assert "model.members: 2, as in" in stdout and "model.view: lower_face, as in" in stdout
+    assert float(
+        re.search(r"before training: validation loss ([\d.]+)", stdout)[1]
+    ) == pytest.approx(content["best_val_loss"], abs=2e-4), "two equal members score like one"
     last = tmp_path / "next" / "last.pth"
     assert load_checkpoint(last)["config"]["model"]["members"] == 2
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "next")
-    status, said, _ = trainer(*again, "--resume", last)
-    assert status == 0 and "model.members: 2, as in" in said and "Epoch 2/2" in said
+    status, stdout, _ = trainer(*again, "--resume", last)
+    assert status == 0 and "model.members: 2, as in" in stdout and "Epoch 2/2" in stdout
 
 
 def test_samples_used_for_the_initial_weights_are_reported(trainer, earlier, following, tmp_path):
-    _, said, _ = trainer(*following(training__num_epochs=1, training__split_seed=5))
+    _, stdout, _ = trainer(*following(training__num_epochs=1, training__split_seed=5))
     assert re.search(
-        r"[1-9]\d* validation and test samples were used to train the initial weights", said
+        r"[1-9]\d* validation and test samples were used to train the initial weights", stdout
     )
     both = load_checkpoint(tmp_path / "next" / "last.pth")["trained_on"]
     assert set(both) > set(load_checkpoint(earlier)["trained_on"])
@@ -79,6 +79,6 @@ def test_resuming_from_the_first_epoch_in_another_folder_keeps_the_initial_best(
     worse = loop.AverageMeter(loss=99.0, n_correct=0, n_total=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=1, paths__checkpoint_dir=tmp_path / "again")
-    status, said, _ = trainer(*again, "--resume", first)
-    assert status == 0 and "whole clips" in said
+    status, stdout, _ = trainer(*again, "--resume", first)
+    assert status == 0 and "whole clips" in stdout
     assert (tmp_path / "again" / "best_model.pth").is_file()

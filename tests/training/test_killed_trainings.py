@@ -45,10 +45,12 @@ def training(arguments: list[str], moment_s: float) -> None:
 
 @pytest.fixture
 def processes(monkeypatch):
-    """Processes forked from one that has imported torch, which takes longer than all else."""
+    """Processes forked from one that has imported the libraries, which takes the most time."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["src.train", "torch.utils.tensorboard", "torchvision.utils"])
+    context.set_forkserver_preload(
+        ["src.train", "torch.utils.tensorboard", "torchvision.utils", "sklearn.linear_model"]
+    )
     return context
 
 

@@ -24,22 +24,22 @@ CHANCE_LOSS = math.log(42)  # 44 windows in a segment of 48 frames, minus the tw
 
 
 def test_training_learns(trained):
-    said = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
-    epochs = losses(said)
+    stdout = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
+    epochs = losses(stdout)
     assert len(epochs) == 16
     assert epochs[0][0] > 0.9 * CHANCE_LOSS
     assert epochs[-1][0] < 0.5 * CHANCE_LOSS and epochs[-1][2] < 0.7 * CHANCE_LOSS
     assert epochs[-1][3] > 0.3 > 0.1 > epochs[0][1]  # chance level: 0.024
-    whole = re.search(r"whole clips: ([\d.]+)%", said)
-    error = re.search(r"median absolute error: (\d+) ms", said)
+    whole = re.search(r"whole clips: ([\d.]+)%", stdout)
+    error = re.search(r"median absolute error: (\d+) ms", stdout)
     assert float(whole[1]) == 100 and int(error[1]) <= 20
-    assert re.search(r"at K = 5 frames: [\d.]+% \(of \d+ positions\)", said)
-    assert re.search(r"at K = 15 frames: [\d.]+% \(of \d+ positions\)", said)
+    assert re.search(r"at K = 5 frames: [\d.]+% \(of \d+ positions\)", stdout)
+    assert re.search(r"at K = 15 frames: [\d.]+% \(of \d+ positions\)", stdout)
 
 
 def test_the_best_model_is_the_best_epoch(trained):
-    said = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
-    validation = [epoch[2] for epoch in losses(said)]
+    stdout = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
+    validation = [epoch[2] for epoch in losses(stdout)]
     content = load_checkpoint(trained)
     assert content["val_loss"] == pytest.approx(min(validation), abs=1e-4)
     assert content["epoch"] == validation.index(min(validation)) + 1
@@ -167,7 +167,7 @@ def test_the_best_epoch_is_selected_by_the_monitored_metric(
 def test_tensorboard_has_metrics_and_images(trainer, arguments, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    _, said, _ = trainer(*arguments(training__num_epochs=3))
+    _, stdout, _ = trainer(*arguments(training__num_epochs=3))
     (run,) = (tmp_path / "logs").iterdir()
     events = EventAccumulator(str(run))
     events.Reload()
@@ -178,10 +178,10 @@ def test_tensorboard_has_metrics_and_images(trainer, arguments, tmp_path):
     }  # fmt: skip
     assert set(tags["images"]) >= {"crops", "similarity"}
     written = [event.value for event in events.Scalars("loss/val")]
-    assert written == pytest.approx([epoch[2] for epoch in losses(said)], abs=1e-4)
+    assert written == pytest.approx([epoch[2] for epoch in losses(stdout)], abs=1e-4)
     assert [event.step for event in events.Scalars("loss/train")] == [1, 2, 3]
     # The learning rate is the printed one.
-    printed = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
+    printed = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", stdout)]
     logged = [event.value for event in events.Scalars("learning_rate")]
     assert logged == pytest.approx(printed, abs=1e-6)
     assert events.Images("similarity")[0].width == events.Images("similarity")[0].height == 44
@@ -230,8 +230,8 @@ def test_clips_without_speech_do_not_stop_the_run(trainer, arguments, corpus, tm
         records = np.load(path)
         records["speech"] = False
         np.save(path, records)
-    status, said, _ = trainer(*arguments(data__processed_dir=quiet, training__num_epochs=1))
-    assert status == 0 and "nan" in said
+    status, stdout, _ = trainer(*arguments(data__processed_dir=quiet, training__num_epochs=1))
+    assert status == 0 and "nan" in stdout
     content = load_checkpoint(tmp_path / "checkpoints" / "last.pth")
     assert content["sampler"]["idle"] == content["step"] > 0
     assert content["scheduler_state_dict"]["last_epoch"] == 0, "the weights were never updated"

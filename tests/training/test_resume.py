@@ -119,8 +119,12 @@ def test_resume_auto_continues_the_last_run(trainer, arguments, tmp_path):
     with pytest.raises(MissingFileError, match="no checkpoint to resume from: remove --resume"):
         trainer(*arguments(), "--resume", "auto")
     trainer(*arguments(training__num_epochs=1))
-    _, said, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
-    assert "after epoch 1" in said and "training.num_epochs: 1 → 2" in said and "Epoch 2/2" in said
+    _, stdout, _ = trainer(*arguments(training__num_epochs=2), "--resume", "auto")
+    assert (
+        "after epoch 1" in stdout
+        and "training.num_epochs: 1 → 2" in stdout
+        and "Epoch 2/2" in stdout
+    )
 
 
 def test_changed_settings_are_listed_by_key(trainer, arguments, tmp_path):
@@ -131,8 +135,8 @@ def test_changed_settings_are_listed_by_key(trainer, arguments, tmp_path):
         "training__weight_decay": 0.2,
         "inference__max_offset_frames": 9,
     }
-    _, said, _ = trainer(*arguments(**new), "--resume", last)
-    changes = [line for line in said.splitlines() if line.startswith("setting changed")]
+    _, stdout, _ = trainer(*arguments(**new), "--resume", last)
+    changes = [line for line in stdout.splitlines() if line.startswith("setting changed")]
     assert changes == ["setting changed: training.num_epochs: 1 → 2",
                        "setting changed: training.weight_decay: 0.1 → 0.2"]  # fmt: skip
     with pytest.raises(
@@ -144,8 +148,8 @@ def test_changed_settings_are_listed_by_key(trainer, arguments, tmp_path):
 def test_resuming_a_finished_run_reports_it(trainer, arguments, tmp_path):
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
-    status, said, _ = trainer(*arguments(training__num_epochs=1), "--resume", last)
-    assert status == 0 and "Epoch 2" not in said and "whole clips" in said
+    status, stdout, _ = trainer(*arguments(training__num_epochs=1), "--resume", last)
+    assert status == 0 and "Epoch 2" not in stdout and "whole clips" in stdout
 
 
 def test_resuming_in_another_folder_without_a_new_best_reports_the_resumed_model(
@@ -156,8 +160,8 @@ def test_resuming_in_another_folder_without_a_new_best_reports_the_resumed_model
     worse = loop.AverageMeter(loss=99.0, n_correct=0, n_total=1)
     monkeypatch.setattr(loop, "validate", lambda state: worse)
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
-    status, said, _ = trainer(*again, "--resume", first)
-    assert status == 0 and "whole clips" in said
+    status, stdout, _ = trainer(*again, "--resume", first)
+    assert status == 0 and "whole clips" in stdout
 
 
 def test_resuming_on_other_clips_is_refused(trainer, arguments, corpus, tmp_path):
@@ -179,8 +183,8 @@ def test_resuming_with_other_batches_keeps_the_schedule(trainer, arguments, tmp_
     first = tmp_path / "checkpoints" / "last.pth"
     changes = {"training__num_epochs": 4, "training__warmup_epochs": 0}
     again = arguments(**changes, training__batch_size=2, training__learning_rate=0.002)
-    _, said, _ = trainer(*again, "--resume", first, "--change-rate")
-    rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", said)]
+    _, stdout, _ = trainer(*again, "--resume", first, "--change-rate")
+    rates = [float(rate) for rate in re.findall(r"learning rate: ([\d.]+)", stdout)]
     assert rates == pytest.approx([0.002 * 0.5, 0.002 * 0.5 * (1 + math.cos(math.pi * 0.75))],
                                   abs=1e-6)  # fmt: skip
 
@@ -216,8 +220,8 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(arguments, trainer, tmp_path,
     content = load_checkpoint(last)
     assert content["epoch"] == int(hint[1]) and last.parent == tmp_path / "checkpoints"
     epochs = content["epoch"] + 1
-    status, said, _ = trainer(*arguments(training__num_epochs=epochs), "--resume", last)
-    assert status == 0 and f"Epoch {epochs}/{epochs}" in said
+    status, stdout, _ = trainer(*arguments(training__num_epochs=epochs), "--resume", last)
+    assert status == 0 and f"Epoch {epochs}/{epochs}" in stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
@@ -266,7 +270,7 @@ def test_ctrl_c_right_after_resuming_names_an_existing_checkpoint(
 
     monkeypatch.setattr(loop, "train_epoch", stop)
     again = arguments(training__num_epochs=2, paths__checkpoint_dir=tmp_path / "again")
-    status, said, _ = trainer(*again, "--resume", first)
+    status, stdout, _ = trainer(*again, "--resume", first)
     assert status == 130
-    hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", said)
+    hint = re.search(r"stopped after epoch 1;.*--resume (\S+)", stdout)
     assert load_checkpoint(hint[1])["epoch"] == 1
