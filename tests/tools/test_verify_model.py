@@ -82,7 +82,7 @@ def test_false_metrics_are_reported(content, verified, corpus, tmp_path):
 def test_other_files_are_refused(trained, tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(trained.read_bytes()[:50_000])
-    stdout = call_script("tools/verify_model.py", path)
+    done = call_script("tools/verify_model.py", path)
     assert (done.returncode, "is truncated" in done.stdout) == (1, True)
     for foreign, status, words in (
         ({"state_dict": {}}, 2, "not a checkpoint of this project"),
