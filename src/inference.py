@@ -207,7 +207,7 @@ def print_pair(result: dict) -> None:
 
 def print_result(score: float | None, details: dict) -> None:
     """Score, verdict and numbers of a pair, for people."""
-    from .scoring.verdict import capped_probability, format_score
+    from .scoring.perception import capped_probability, format_score
 
     text = tr("undetermined") if score is None else format_score(score, 4)
     print(tr("sync score: {score}", score=text))
@@ -308,7 +308,7 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
 
 def _rank_text(result: dict) -> str:
     """A ranked pair, for people."""
-    from .scoring.verdict import capped_probability
+    from .scoring.perception import capped_probability
 
     details = result["details"]
     if details is None or details["offset_ms"] is None:

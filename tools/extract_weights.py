@@ -35,7 +35,7 @@ def extract(
         MissingFileError, CheckpointError, OutputError.
     """
     from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint, strip_training_state
-    from src.checkpoints.file_format import read_file, write_file
+    from src.checkpoints.safe_file import read_file, write_file
 
     whole = load_checkpoint(checkpoint)
     if output.exists() and output.samefile(checkpoint):

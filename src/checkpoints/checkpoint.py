@@ -28,7 +28,7 @@ from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED
-from .file_format import read_file, write_file
+from .safe_file import read_file, write_file
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from ..core.constants import FPS
 from ..core.errors import DatasetError, OutputError
 from ..core.files import ensure_folder, written_atomically
 from ..i18n.messages import tr
-from ..preprocessing.track_file import read_sample
+from ..preprocessing.sample_file import read_sample
 from .index import read_index
 
 MAX_SAMPLES = 60

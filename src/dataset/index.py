@@ -10,7 +10,7 @@
 
 ``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it could be measured.
 
-``file`` is relative to the index; ``preprocessing.track_file`` describes its content.
+``file`` is relative to the index; ``preprocessing.sample_file`` describes its content.
 """
 
 import logging

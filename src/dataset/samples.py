@@ -11,7 +11,7 @@ from ..core.config import DataConfig
 from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import DatasetError
 from ..i18n.messages import tr
-from ..preprocessing.track_file import read_sample
+from ..preprocessing.sample_file import read_sample
 from .index import read_index, sample_settings, settings_difference
 
 

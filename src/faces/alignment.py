@@ -17,15 +17,6 @@ _COMPLEX_TEMPLATE = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1].astype(float)
 MIN_SCALE = 1e-3  # of the transform: coinciding points are no face, but must not raise
 
 
-def box_iou(first_box: np.ndarray, second_box: np.ndarray) -> float:
-    """Intersection over union of two boxes (float [4], x0 y0 x1 y1), 0…1."""
-    top_left = np.maximum(first_box[:2], second_box[:2])
-    bottom_right = np.minimum(first_box[2:], second_box[2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None))
-    areas = np.prod(first_box[2:] - first_box[:2]) + np.prod(second_box[2:] - second_box[:2])
-    return float(intersection / max(areas - intersection, 1e-9))
-
-
 def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     """Warp a frame so that its five landmarks fall on the template, by a similarity transform.
 

@@ -62,3 +62,12 @@ class BoxPath:
     def box_at(self, time_s: float) -> np.ndarray:
         """float [4], pixels x0 y0 x1 y1; before the first and after the last key box, that one."""
         return np.array([np.interp(time_s, self._times, side) for side in self._corners.T])
+
+
+def box_iou(first_box: np.ndarray, second_box: np.ndarray) -> float:
+    """Intersection over union of two boxes (float [4], x0 y0 x1 y1), 0…1."""
+    top_left = np.maximum(first_box[:2], second_box[:2])
+    bottom_right = np.minimum(first_box[2:], second_box[2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None))
+    areas = np.prod(first_box[2:] - first_box[:2]) + np.prod(second_box[2:] - second_box[:2])
+    return float(intersection / max(areas - intersection, 1e-9))

@@ -23,7 +23,7 @@ import numpy as np
 from ..core.config import DataConfig
 from ..core.constants import WINDOW_FRAMES
 from ..media.frame import VideoFrame
-from .alignment import box_iou
+from .boxes import box_iou
 from .detection import Detector, FaceDetection
 from .shot_boundary import CutDetector
 from .track import (

@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field, RootModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from typing_extensions import NotRequired, TypedDict  # Python < 3.12 has them without pydantic
 
-from ..scoring.offset_result import Milliseconds, Probability, Status
 from ..scoring.result import SyncResult, Text
+from ..scoring.result_types import Milliseconds, Probability, Status
 
 CORRECTION_KEYS = ("success", "message", "notes", "output")
 OK = {"properties": {"status": {"const": "ok"}}}

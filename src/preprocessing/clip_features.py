@@ -9,7 +9,7 @@ from ..audio.features import silent_mfcc
 from ..core.constants import FPS, HOPS_PER_FRAME
 from ..core.notes import ClipNote
 from ..media.container import MediaInfo
-from .track_file import CHUNK_FRAMES, RecordFile, read_sample
+from .sample_file import CHUNK_FRAMES, RecordFile, read_sample
 
 
 @dataclass
@@ -17,7 +17,7 @@ class TrackFeatures:
     """One face track with the audio features under it; ``T`` frames at 25 fps, on disk.
 
     Attributes:
-        path: its sample (``track_file``).
+        path: its sample (``sample_file``).
         first_frame: index of its first frame in the clip.
         n_frames: T.
         n_speech_frames: frames in which someone speaks.

@@ -29,7 +29,7 @@ from ..i18n.messages import tr
 from ..media.container import MediaInfo, ReadReport, probe
 from ..media.reader import read_frames, stream_audio
 from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
-from .track_file import CropFile, write_sample
+from .sample_file import CropFile, write_sample
 
 # A video stream this much shorter than its header declares is truncated.
 MAX_MISSING_S, MAX_MISSING_SHARE = 0.5, 0.02

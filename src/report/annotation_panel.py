@@ -20,7 +20,7 @@ from ..plotting.fonts import (
     wrap_text,
 )
 from ..plotting.waveform import waveform_columns
-from ..scoring.verdict import format_score
+from ..scoring.perception import format_score
 from .plots import MIN_DURATION_S, short_verdict
 
 # BGR

@@ -12,8 +12,8 @@ from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr, use_language
 from ..media.reader import read_frames
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, render_svg
+from ..scoring.perception import format_score
 from ..scoring.result import FaceTrackResult, SyncResult
-from ..scoring.verdict import format_score
 from ..scoring.words import note_text, verdict_text
 from .annotation_panel import clock
 from .plots import draw_offsets, draw_scores, draw_similarity, draw_waveform

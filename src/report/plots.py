@@ -13,7 +13,7 @@ from ..media.reader import stream_audio
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
 from ..plotting.fonts import can_draw_language, plot_tr
 from ..plotting.waveform import waveform_columns
-from ..scoring.verdict import format_score
+from ..scoring.perception import format_score
 
 WAVEFORM_COLUMNS = 1200
 MIN_DURATION_S = 0.2  # of a time axis

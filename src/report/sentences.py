@@ -6,10 +6,16 @@ from pathlib import Path
 from ..core.constants import FPS, FRAME_MS
 from ..core.files import display_path
 from ..i18n.messages import tr, use_language
-from ..scoring.offset_result import DriftOutOfRange, DriftTooFast, Reason
+from ..scoring.perception import (
+    ACCEPTABLE_MS,
+    DETECTABLE_MS,
+    IN_SYNC_MS,
+    capped_probability,
+    worst_ms,
+)
 from ..scoring.result import SyncResult
 from ..scoring.result_builder import MAX_OFFSET_FRAMES
-from ..scoring.verdict import ACCEPTABLE_MS, DETECTABLE_MS, IN_SYNC_MS, capped_probability, worst_ms
+from ..scoring.result_types import DriftOutOfRange, DriftTooFast, Reason
 from ..scoring.words import reason_text
 
 VERY_CERTAIN, FAIRLY_CERTAIN = 0.95, 0.8  # probabilities from which an offset is called so

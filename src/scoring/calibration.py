@@ -21,7 +21,7 @@ FAR = 3 * HOPS_PER_FRAME  # from 3 frames on: out of sync
 N_FEATURES = 3
 # In sync is what is within ±1 frame once rounded to frames. The peak of 1 s of video has an error
 # of this standard deviation (9 ms over 866 excerpts of 16 held-out speakers).
-IN_SYNC_MS = 1.5 * FRAME_MS
+SCORE_TOLERANCE_MS = 1.5 * FRAME_MS
 PEAK_ERROR_MS = 10.0
 RIDGE = 0.0005  # keeps weights finite where the validation clips are perfectly separable
 SEED = 0
@@ -67,7 +67,7 @@ def _within_a_frame(curve: Curve) -> float:
     inner = replace(curve, similarity=np.where(inner, curve.similarity, np.nan))
     features = calibration_features(curve, best_offset(inner))
     clarity = 0.0 if features is None else np.clip(features[1] / MIN_SCALE, 0, 1)
-    margin_ms = IN_SYNC_MS - abs(peak_ms(inner))
+    margin_ms = SCORE_TOLERANCE_MS - abs(peak_ms(inner))
     outside = 0.5 * (1 - erf(margin_ms / (PEAK_ERROR_MS * sqrt(2))))
     return float(1 - clarity * outside)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.constants import FRAME_MS
 from ..core.notes import LocalOutlier
-from .offset_result import LocalOffset
+from .result_types import LocalOffset
 from .timeline import Timeline
 
 MIN_PROBABILITY = 0.9  # spans that are less likely correct do not count

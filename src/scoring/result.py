@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from ..core.notes import Seconds
-from .offset_result import Milliseconds, OffsetResult, Plain, Probability
+from .result_types import Milliseconds, OffsetResult, Plain, Probability
 from .words import note_text, reason_text, verdict_text
 
 Box = Annotated[list[float], Field(min_length=5, max_length=5)]

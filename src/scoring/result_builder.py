@@ -21,7 +21,9 @@ from .evidence import (
     peak_ms,
 )
 from .local_offsets import local_outliers
-from .offset_result import (
+from .perception import perceived, worst_ms
+from .result import FaceTrackResult
+from .result_types import (
     DriftOutOfRange,
     DriftTooFast,
     Edge,
@@ -35,11 +37,9 @@ from .offset_result import (
     TooShort,
     Weak,
 )
-from .result import FaceTrackResult
 from .speakers import FaceEvidence, SpeakerChoice
 from .timeline import Timeline, drift_compensated, evidence_by_second, refine_jumps
 from .timeline_fit import exceeds_max_drift, fit_timeline
-from .verdict import perceived, worst_ms
 
 SPAN_S, SPAN_EVERY_S = 4, 2  # the local offsets are measured in spans so long, so far apart
 # Spans so long, with so much speech, are mismatched if they are in sync with less probability.

@@ -6,7 +6,8 @@ is made here. The notes of a clip are in ``core.notes``, as the index of samples
 
 from ..core.notes import note_text
 from ..i18n.messages import tr, use_language
-from .offset_result import (
+from .perception import IN_SYNC_MS, format_score, perceived, worst_ms
+from .result_types import (
     DriftOutOfRange,
     DriftTooFast,
     Edge,
@@ -17,7 +18,6 @@ from .offset_result import (
     TooShort,
     Weak,
 )
-from .verdict import IN_SYNC_MS, format_score, perceived, worst_ms
 
 __all__ = ["correction_text", "note_text", "reason_text", "verdict_text"]
 

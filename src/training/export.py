@@ -11,7 +11,7 @@ import torch
 
 from ..audio.features import N_FFT, WINDOW
 from ..checkpoints.checkpoint import TrainedModel
-from ..checkpoints.file_format import write_file
+from ..checkpoints.safe_file import write_file
 from ..core.constants import FPS, HOP, HOP_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import OutputError
 from ..core.files import written_atomically

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoints.checkpoint import load_checkpoint, stored_config
-from ..checkpoints.file_format import iter_tensors
+from ..checkpoints.safe_file import iter_tensors
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.errors import CheckpointError

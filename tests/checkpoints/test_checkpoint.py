@@ -24,7 +24,7 @@ from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, example_input
 from src.scoring.calibration import UNFITTED
 from src.training.verification import inspect_checkpoint
-from tests.checkpoints.test_file_format import printed_lines
+from tests.checkpoints.test_safe_file import printed_lines
 
 CPU = torch.device("cpu")
 CONFIG = parse_config(

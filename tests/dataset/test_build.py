@@ -20,7 +20,7 @@ from src.media.writer import write_clip, write_wav
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing.extract import extract_clip
-from src.preprocessing.track_file import read_sample
+from src.preprocessing.sample_file import read_sample
 from tests.support.processing_helpers import (
     by_clip,
     command,

@@ -17,7 +17,7 @@ from src.dataset.contact_sheet import (
     draw_contact_sheet,
 )
 from src.dataset.index import INDEX_NAME, write_index
-from src.preprocessing.track_file import sample_dtype
+from src.preprocessing.sample_file import sample_dtype
 from tests.support.processing_helpers import run_in_process, touch
 
 FRAMES = 21  # of each sample; frame t is 10 t brighter than the first

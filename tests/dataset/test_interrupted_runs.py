@@ -16,7 +16,7 @@ from src.core.errors import OutputError
 from src.core.workers import Crashed
 from src.dataset import build
 from src.dataset.index import INDEX_NAME
-from src.preprocessing import track_file
+from src.preprocessing import sample_file
 from tests.support.processing_helpers import (
     ROOT,
     arguments,
@@ -73,7 +73,7 @@ def test_a_full_disk_ends_the_run_in_one_line(
     old, before = by_clip(clip_folder), contents(clip_folder / "processed" / "samples")
     for number in range(3, 9):
         write_variant(short_clip, clip_folder / "videos" / f"{number}.mp4", number)
-    monkeypatch.setattr(track_file, "open", Disk(free), raising=False)
+    monkeypatch.setattr(sample_file, "open", Disk(free), raising=False)
     code, out, err = run_script(clip_folder)
     assert code == 2 and "skipped" not in out
     line = err.splitlines()[-1]

@@ -13,7 +13,7 @@ from src.dataset.build import process_clips
 from src.dataset.index import INDEX_NAME, read_index, sample_settings, write_index
 from src.media.reader import read_audio
 from src.media.writer import write_wav
-from src.preprocessing.track_file import read_sample
+from src.preprocessing.sample_file import read_sample
 from tests.support.processing_helpers import (
     by_clip,
     contents,

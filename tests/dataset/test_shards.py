@@ -12,7 +12,7 @@ from src.dataset import shards
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index, sample_settings, write_index
 from src.dataset.shards import shard_index_name, shard_of
-from src.preprocessing.track_file import sample_dtype
+from src.preprocessing.sample_file import sample_dtype
 from tests.support.processing_helpers import (
     by_clip,
     contents,

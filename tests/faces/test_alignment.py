@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from src.faces.alignment import TEMPLATE, align, box_iou
+from src.faces.alignment import TEMPLATE, align
+from src.faces.boxes import box_iou
 
 
 def transform(points: np.ndarray, scale: float, degrees: float, centre) -> np.ndarray:

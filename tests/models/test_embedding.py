@@ -15,7 +15,7 @@ from src.models.normalization import (
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel
 from src.preprocessing.clip_features import AudioFeatures, ClipFeatures, TrackFeatures
-from src.preprocessing.track_file import CropFile, read_sample, sample_dtype, write_sample
+from src.preprocessing.sample_file import CropFile, read_sample, sample_dtype, write_sample
 from src.scoring import clip_evidence
 from src.scoring.clip_evidence import compute_clip_evidence, compute_evidence
 from src.scoring.evidence import compare, mean_curve

@@ -9,7 +9,7 @@ import pytest
 
 from src.core.errors import MissingFileError, OutputError
 from src.media.reader import read_audio
-from src.scoring.offset_result import LocalOffset
+from src.scoring.result_types import LocalOffset
 from tests.support.inference_helpers import (
     SECONDS,
     SEED,

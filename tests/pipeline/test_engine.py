@@ -9,7 +9,7 @@ from src.media.reader import read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
-from src.scoring.verdict import perceived
+from src.scoring.perception import perceived
 from src.scoring.words import verdict_text
 from tests.support.inference_helpers import (
     SECONDS,

@@ -27,7 +27,7 @@ from src.media.reader import read_audio
 from src.media.writer import write_clip, write_wav
 from src.preprocessing.clip_features import ClipFeatures
 from src.preprocessing.extract import ExtractOptions, extract_clip
-from src.preprocessing.track_file import read_sample
+from src.preprocessing.sample_file import read_sample
 
 SETTINGS = DataConfig()
 # Faces are detected in every frame, and a loss of more than two ends a track.

@@ -14,9 +14,9 @@ from src.media.writer import write_clip
 from src.report import html_report as report
 from src.report.html_report import face_images, write_report
 from src.report.sentences import correction_command, headline, sentences
-from src.scoring.offset_result import DriftOutOfRange, DriftTooFast, Edge, NoSpeech, TooShort, Weak
+from src.scoring.perception import perceived, worst_ms
 from src.scoring.result import FaceTrackResult, SyncResult
-from src.scoring.verdict import perceived, worst_ms
+from src.scoring.result_types import DriftOutOfRange, DriftTooFast, Edge, NoSpeech, TooShort, Weak
 from tests.support.made_details import (
     made_details,
     made_result,

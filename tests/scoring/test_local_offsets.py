@@ -2,7 +2,7 @@
 
 from src.core.notes import note_text
 from src.scoring.local_offsets import local_outliers
-from src.scoring.offset_result import LocalOffset
+from src.scoring.result_types import LocalOffset
 from tests.support.made_details import made_timeline
 
 CONSTANT = made_timeline("constant", (0.0, 60.0, -40.0, -40.0)).to_timeline()

@@ -10,10 +10,10 @@ from src.core.constants import FPS
 from src.core.notes import LocalOutlier, note_text
 from src.report.sentences import headline, sentences
 from src.scoring import result_builder
-from src.scoring.offset_result import DriftOutOfRange, Edge, OffsetResult, TooShort, Weak
+from src.scoring.perception import capped_probability, format_score, worst_ms
 from src.scoring.result import SyncResult
 from src.scoring.result_builder import build_result
-from src.scoring.verdict import capped_probability, format_score, worst_ms
+from src.scoring.result_types import DriftOutOfRange, Edge, OffsetResult, TooShort, Weak
 from src.scoring.words import reason_text, verdict_text
 from tests.support.made_details import made_result, made_timeline, undetermined_result
 from tests.support.simulated_evidence import evidence

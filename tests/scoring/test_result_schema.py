@@ -13,7 +13,7 @@ from src.checkpoints.checkpoint import PRETRAINED
 from src.core.notes import LocalOutlier
 from src.media.writer import write_wav
 from src.pipeline.json_output import result_schema
-from src.scoring.offset_result import DriftOutOfRange, DriftTooFast, Edge, TooShort, Weak
+from src.scoring.result_types import DriftOutOfRange, DriftTooFast, Edge, TooShort, Weak
 from tests.support.made_details import made_result, undetermined_result
 from tools.synthetic_talker import make_clip
 from tools.write_schema import SCHEMA_PATH, schema_text

@@ -6,7 +6,7 @@ import numpy as np
 
 from src.core.config import Config, parse_config
 from src.dataset.index import sample_settings, write_index
-from src.preprocessing.track_file import sample_dtype
+from src.preprocessing.sample_file import sample_dtype
 
 
 def numbered_records(first: int, n_frames: int, size: int = 48, n_mfcc: int = 40) -> np.ndarray:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.scoring.offset_result import NoSpeech, OffsetTimeline, TimelineSegment
+from src.scoring.perception import perceived
 from src.scoring.result import SyncResult
-from src.scoring.verdict import perceived
+from src.scoring.result_types import NoSpeech, OffsetTimeline, TimelineSegment
 
 OFFSETS = list(range(-600, 601, 10))
 

@@ -13,7 +13,7 @@ from src.core.config import DEFAULT_CONFIG, Config, load_config
 from src.dataset import build
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index
-from src.preprocessing.track_file import read_sample
+from src.preprocessing.sample_file import read_sample
 
 SCRIPT = Path(data_processing.__file__)
 ROOT = SCRIPT.parents[1]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.checkpoints import file_format as checkpoint_file
-from src.checkpoints.file_format import disallowed_globals, iter_tensors, read_file, write_file
+from src.checkpoints import safe_file as checkpoint_file
+from src.checkpoints.safe_file import disallowed_globals, iter_tensors, read_file, write_file
 from src.core.errors import CheckpointError, MissingFileError, OutputError
 from tests.support.training_helpers import ROOT
 
@@ -161,7 +161,7 @@ def test_the_search_for_risks_finds_them(code):
 
 def test_no_file_of_the_project_opens_pickles_unguarded():
     """One module reads .pth files; another the index, with its own unpickler."""
-    allowed = {"src/checkpoints/file_format.py": {"torch.load"}}
+    allowed = {"src/checkpoints/safe_file.py": {"torch.load"}}
     files = [*ROOT.glob("*.py")]
     files += [
         path for name in ("src", "tools", "benchmarks") for path in (ROOT / name).rglob("*.py")
@@ -210,7 +210,7 @@ def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
     repacked(saved, inflate)
     code = (
         "import resource, sys, torch\n"
-        "from src.checkpoints.file_format import read_file\n"
+        "from src.checkpoints.safe_file import read_file\n"
         "from src.core.errors import CheckpointError\n"
         "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
@@ -255,7 +255,7 @@ def test_a_full_disk_leaves_the_old_file(saved):
     code = (
         "import resource, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from src.checkpoints.file_format import write_file\n"
+        "from src.checkpoints.safe_file import write_file\n"
         "from src.core.errors import OutputError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"

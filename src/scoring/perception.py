@@ -4,7 +4,7 @@ import math
 from typing import get_args
 
 from ..core.constants import FRAME_MS
-from .offset_result import OffsetTimeline, Perceived
+from .result_types import OffsetTimeline, Perceived
 
 IN_SYNC_MS = FRAME_MS  # the verdict says "in sync" within ±1 frame
 # ITU-R BT.1359-1: offsets (> 0: the audio leads) from which viewers notice it, and from which they

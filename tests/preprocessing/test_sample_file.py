@@ -8,9 +8,9 @@ import pytest
 
 from src.audio.features import silent_mfcc
 from src.core.errors import DatasetError, OutputError
-from src.preprocessing import track_file
+from src.preprocessing import sample_file
 from src.preprocessing.clip_features import AudioFeatures
-from src.preprocessing.track_file import (
+from src.preprocessing.sample_file import (
     CHUNK_FRAMES,
     CropFile,
     RecordFile,
@@ -170,7 +170,7 @@ def test_a_sample_that_cannot_be_written_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(track_file.npy, "write_array_header_1_0", fail)
+    monkeypatch.setattr(sample_file.npy, "write_array_header_1_0", fail)
     with pytest.raises(OutputError, match=r"a\.npy: No space left on device"):
         write_sample(tmp_path / "a.npy", crop_file, audio, 0)
     assert sorted(tmp_path.iterdir()) == before
