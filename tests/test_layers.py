@@ -22,11 +22,11 @@ LEVELS = (
     ("cleaning",),
 )
 LEVEL = {package: level for level, row in enumerate(LEVELS) for package in row}
-# Slow to import, or needed by one option only: these alone may be imported inside a function.
-SLOW = {
-    "av", "cv2", "face_alignment", "imageio_ffmpeg", "jinja2", "librosa", "matplotlib", "onnx",
-    "onnxruntime", "PIL", "retinaface", "scenedetect", "scipy", "silero_vad", "sklearn", "soxr",
-    "tensorboard", "torch", "torchaudio", "torchvision", "tqdm",
+# Slow to import: packages may import these, and nothing else, inside a function.
+SLOW_LIBRARIES = {
+    "av", "cv2", "espeakng_loader", "face_alignment", "imageio_ffmpeg", "jinja2", "librosa",
+    "matplotlib", "onnx", "onnxruntime", "PIL", "retinaface", "scenedetect", "scipy", "silero_vad",
+    "sklearn", "soxr", "tensorboard", "torch", "torchaudio", "torchvision", "tqdm",
 }  # fmt: skip
 
 
@@ -98,6 +98,49 @@ def test_imports_lead_down():
         for problem in problems_of(path.read_text(encoding="utf-8"), name)
     ]
     assert problems == []
+
+
+def local_imports(code: str) -> set[str]:
+    """Top-level names of what is imported inside functions; ``.`` for project modules."""
+    names = set()
+    for scope in ast.walk(ast.parse(code)):
+        if not isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        for node in ast.walk(scope):
+            if isinstance(node, ast.ImportFrom):
+                names.add("." if node.level else node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+    return names
+
+
+def test_imports_inside_functions_are_of_slow_libraries():
+    wrong = {
+        name: sorted(local - SLOW_LIBRARIES)
+        for name, path in modules().items()
+        if "." in name and (local := local_imports(path.read_text(encoding="utf-8")))
+        and local - SLOW_LIBRARIES
+    }  # fmt: skip
+    assert wrong == {}
+    assert local_imports("def f():\n    from ..core import files\n    import json, torch") == {
+        ".", "json", "torch",
+    }  # fmt: skip
+
+
+def prints(code: str) -> int:
+    """How often a module calls ``print``."""
+    return sum(
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+        for node in ast.walk(ast.parse(code))
+    )
+
+
+def test_only_scripts_and_the_console_print():
+    printing = {
+        name for name, path in modules().items()
+        if "." in name and prints(path.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert printing == {"core.cli", "core.console"}
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -1,6 +1,7 @@
 """Voice activity detection (silero-vad)."""
 
 from functools import cache
+from importlib.resources import files
 
 import numpy as np
 
@@ -13,8 +14,6 @@ VAD_THRESHOLD = 0.5  # probability from which a chunk is speech
 
 @cache
 def _vad_session():
-    from importlib.resources import files
-
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 from importlib import import_module
 from typing import Protocol
 
@@ -155,8 +156,6 @@ class FaceAlignmentDetector:
     """
 
     def __init__(self, min_score: float):
-        from http.client import HTTPException
-
         import face_alignment
         import torch
 
