@@ -91,8 +91,9 @@ def uninterrupted():
 def run(main: Callable[[], int | None]) -> None:
     """Run a command, with what packages log on its console, and exit with its status.
 
-    Invalid input ends in one line on stderr and status 2, Ctrl+C in status 130. Any other
-    exception is a bug and passes.
+    Statuses: 0 done; 1 by ``main``, where nothing could be corrected or verified, or the reader
+    of the output is gone; 2 invalid input or an output that cannot be written, with one line on
+    stderr; 130 Ctrl+C. Any other exception is a bug and passes.
     """
     use_utf8_console()
     translate_argparse()

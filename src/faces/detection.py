@@ -201,6 +201,7 @@ class FaceAlignmentDetector:
         return faces
 
 
+# A further one is added to data.detector in core/config.py, too.
 DETECTORS = {"retinaface": RetinaFaceDetector, "face_alignment": FaceAlignmentDetector}
 
 

@@ -1,5 +1,6 @@
 """Crops and MFCC of a face track -> embeddings, computed a few seconds at a time.
 
+One embedding a window (5 frames and the 20 hops under them), one frame apart.
 Whatever may be too long for memory comes as a function that reads a part of it. Every result is
 that of one pass over the whole.
 """
