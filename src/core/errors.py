@@ -1,7 +1,7 @@
 """What can go wrong for a user, as exceptions whose text is one readable line.
 
-The commands print that line and exit with status 2 (``cli.run``); the API raises. Each message says what is
-wrong, with which file or setting, and what to do about it.
+The commands print that line and exit with status 2 (``cli.run``); the API raises. Each message
+says what is wrong, with which file or setting, and what to do about it.
 """
 
 

@@ -8,9 +8,10 @@
                   "face_share", "speech_share", "faces", "notes", "offset_ms",
                   "video_sha256", "audio_sha256"}, …]}
 
-``offset_ms`` is the clip offset (> 0: the audio leads), ``face_share`` and ``speech_share`` are shares
-of the frames (0–1), ``faces`` counts the face tracks of the clip, ``notes`` are texts on what was
-skipped. ``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it could be measured.
+``offset_ms`` is the clip offset (> 0: the audio leads), ``face_share`` and ``speech_share`` are
+shares of the frames (0–1), ``faces`` counts the face tracks of the clip, ``notes`` are texts on
+what was skipped. ``clean_offsets`` sets ``offset_ms``, and ``offset_known``: whether it could be
+measured.
 
 ``file`` is relative to the index; ``preprocessing.sample_file`` describes its content.
 """
