@@ -98,7 +98,9 @@ def test_a_correction_that_does_not_help_is_dropped(judge, clips, tmp_path, monk
 
     def stubborn(video, audio=None, *_, **__):
         timeline = made_timeline("constant", (0.0, SECONDS, -200.0, -200.0))
-        return real(video, audio).model_copy(update={"offset_ms": -200.0, "timeline": timeline})
+        return real(video, audio).model_copy(
+            update={"status": "ok", "reason": None, "offset_ms": -200.0, "timeline": timeline}
+        )
 
     monkeypatch.setattr(judge, "measure", stubborn)
     success, reason = judge.sync_video_audio(clips(), None, tmp_path / "out.mp4")
