@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process
 from time import monotonic
 from typing import Any
 
+from ..i18n.messages import language, use_language
 from .console import console_logging, is_console_logging
 
 MAX_WORKERS = 61  # what Windows allows
@@ -78,7 +79,7 @@ def _pool(work: Callable, context: Any, workers: int) -> Iterator[ProcessPoolExe
     """Processes for jobs; on an early exit they are stopped in the middle of their jobs."""
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_start_worker,
-        initargs=(work, context, is_console_logging()),
+        initargs=(work, context, is_console_logging(), language()),
     )  # fmt: skip
     try:
         yield pool
@@ -114,8 +115,9 @@ def _submit(pool: ProcessPoolExecutor, job: Any) -> Future:
 _worker: dict = {}
 
 
-def _start_worker(work: Callable, context: Any, log_to_console: bool) -> None:
-    """Set a process up: one thread, since there is a process per core, and the parent's log."""
+def _start_worker(work: Callable, context: Any, log_to_console: bool, language_name: str) -> None:
+    """Set a process up: one thread, since there is a process per core, and the parent's log and
+    language."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
@@ -124,7 +126,7 @@ def _start_worker(work: Callable, context: Any, log_to_console: bool) -> None:
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
     logging = console_logging if log_to_console else nullcontext
-    _worker.update(work=work, context=context, logging=logging)
+    _worker.update(work=work, context=context, logging=logging, language=language_name)
 
 
 def _end_with_parent() -> None:
@@ -144,7 +146,7 @@ def _stop(*_) -> None:
 
 def _do(job: Any) -> Any:
     try:
-        with _worker["logging"]():
+        with _worker["logging"](), use_language(_worker["language"]):
             return _worker["work"](_worker["context"], job)
     except _Stopped:
         os._exit(1)  # the pool would take it for the job's result, and start the next one

@@ -19,7 +19,6 @@ from .ensemble import Ensemble
 from .spec import GRID_PX, INPUT_REGION, ModelSpec
 
 FRONT_FRAMES = 3  # what a front end sees; the temporal block widens it to the window
-EDGE = WINDOW_FRAMES // 2  # frames lost at either end of a clip
 
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:

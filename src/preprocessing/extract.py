@@ -252,7 +252,7 @@ def _notes(
         notes.append(DamagedFrames(frames=n_damaged, total_frames=n_expected))
     if audio_report.damaged_share > 1 - NOTED_SHARE:
         notes.append(DamagedAudio(percent=round(100 * audio_report.damaged_share)))
-    missing_s = clip.duration_s - n_samples / SAMPLE_RATE
+    missing_s = round(clip.duration_s - n_samples / SAMPLE_RATE, 3)
     if missing_s > MAX_MISSING_S:
         notes.append(AudioEndsEarly(missing_s=missing_s))
     elif missing_s < -MAX_MISSING_S:

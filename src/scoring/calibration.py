@@ -7,6 +7,7 @@ are, with the audio shifted by 3 frames or more, and with other clips' audio. Be
 these features change little, and the position of the peak decides.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from math import erf, sqrt
@@ -155,6 +156,7 @@ def _fit_logistic(examples: Examples) -> dict:
     Minimises Σ wᵢ · log-loss + ``RIDGE``/2 · ‖weights‖², where the wᵢ of each class sum to 1/2;
     scikit-learn's C is the inverse of that ridge.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     features = np.array([values for values, _ in examples])
@@ -162,7 +164,9 @@ def _fit_logistic(examples: Examples) -> dict:
     mean, scale = features.mean(0), np.maximum(features.std(0), MIN_SCALE)
     sample_weights = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
     regression = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-10, max_iter=100)
-    regression.fit((features - mean) / scale, labels, sample_weights)
+    with warnings.catch_warnings():  # features that are all alike have nothing to search along
+        warnings.filterwarnings("ignore", "Line search", category=ConvergenceWarning)
+        regression.fit((features - mean) / scale, labels, sample_weights)
     return {
         "mean": mean.tolist(), "scale": scale.tolist(),
         "weights": regression.coef_[0].tolist(), "bias": float(regression.intercept_[0]),

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, InstanceOf, PlainSerializer, WithJsonSchema
 
 from ..core.notes import Seconds
 from .result_types import Milliseconds, OffsetResult, Plain, Probability
@@ -10,6 +10,13 @@ from .words import note_text, reason_text, verdict_text
 
 Box = Annotated[list[float], Field(min_length=5, max_length=5)]
 Text = Annotated[str, Field(min_length=1)]
+# The name of a file: any str. Old archives hold names that are not UTF-8, which pydantic's str
+# refuses.
+FileName = Annotated[
+    InstanceOf[str],
+    PlainSerializer(lambda name: name),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
 
 
 class FaceTrackResult(Plain):
@@ -33,7 +40,7 @@ class FaceTrackResult(Plain):
 class ModelFile(Plain):
     """The checkpoint that scored."""
 
-    file: Text = Field(description="Its path.")
+    file: FileName = Field(description="Its path.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")
 
 
@@ -69,8 +76,8 @@ class SyncResult(OffsetResult):
     face_share: Probability = Field(description="Share of frames with a face track, 0–1.")
     duration_s: float = Field(gt=0, description="Length of the video in s.")
     faces: int = Field(ge=1, description="Number of face tracks.")
-    video: Text = Field(description="The video file.")
-    audio: Text = Field(description="The audio file; the video, where its own audio is used.")
+    video: FileName = Field(description="The video file.")
+    audio: FileName = Field(description="The audio file; the video, where its own audio is used.")
     model: ModelFile
 
     def to_dict(self, language: str | None = None) -> dict:

@@ -125,7 +125,7 @@ class _ResultBuilder:
         if status == "ok":
             reported_timeline = OffsetTimeline.from_timeline(timeline, self._length_s)
             reported = {
-                "offset_ms": round(offset_ms, 1),
+                "offset_ms": offset_ms,
                 "offset_frames": round(offset_ms / FRAME_MS),
                 "bt1359": perceived(worst_ms(offset_ms, reported_timeline)),
                 "timeline": reported_timeline,
@@ -212,7 +212,9 @@ class _ResultBuilder:
                 first = spans.pop()[0] if spans and spans[-1][1] == start else start
                 spans.append((first, min(start + length, self._n_frames)))
         notes = [
-            MismatchedSpan(start_s=first / FPS, end_s=stop / FPS, limit_ms=self._limit_ms)
+            MismatchedSpan(
+                start_s=round(first / FPS, 3), end_s=round(stop / FPS, 3), limit_ms=self._limit_ms
+            )
             for first, stop in spans
         ]
         n_mismatched = sum(-(-(stop - first) // length) for first, stop in spans)

@@ -5,7 +5,14 @@ The words for it are made in ``words.py``.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    computed_field,
+    model_validator,
+)
 
 from ..core.notes import Coded, Note, Seconds
 from .timeline import Timeline
@@ -15,6 +22,12 @@ Perceived = Literal["undetectable", "detectable", "unacceptable"]
 TimelineKind = Literal["constant", "drift", "jumps"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+# Rounded where it is written, not before: words round the exact value to whole ms.
+ReportedMilliseconds = Annotated[
+    float,
+    PlainSerializer(lambda offset_ms: round(offset_ms, 1), return_type=float),
+    Field(description="ms; > 0, the audio leads."),
+]
 Milliseconds = Annotated[float, Field(description="ms; > 0, the audio leads.")]
 
 
@@ -176,7 +189,7 @@ class OffsetResult(Plain):
     reason: Reason | None = Field(
         description="Why no offset is reported, with its numbers; null: one is."
     )
-    offset_ms: Milliseconds | None = Field(
+    offset_ms: ReportedMilliseconds | None = Field(
         description="By how many ms the audio must be delayed; > 0, the audio leads. With a drift "
         "or jumps the median over time; null: undetermined."
     )

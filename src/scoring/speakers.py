@@ -90,7 +90,9 @@ def voice_over_notes(faces: list[FaceEvidence], speakers: SpeakerChoice) -> list
     for number in speakers.voice_over:
         shot = [face for face in faces if face.shot == number]
         first, stop = min(face.first_frame for face in shot), max(face.stop for face in shot)
-        notes.append(VoiceOver(shot=number, start_s=first / FPS, end_s=stop / FPS))
+        notes.append(
+            VoiceOver(shot=number, start_s=round(first / FPS, 3), end_s=round(stop / FPS, 3))
+        )
     return notes
 
 

@@ -6,7 +6,7 @@ is made here. The notes of a clip are in ``core.notes``, as the index of samples
 
 from ..core.notes import note_text
 from ..i18n.messages import tr, use_language
-from .perception import IN_SYNC_MS, format_score, perceived, worst_ms
+from .perception import IN_SYNC_MS, format_score
 from .result_types import (
     DriftOutOfRange,
     DriftTooFast,
@@ -35,7 +35,7 @@ def verdict_text(result: OffsetResult, language: str | None = None) -> str:
             "undetectable": tr("not noticeable"),
             "detectable": tr("noticeable, but acceptable"),
             "unacceptable": tr("not acceptable"),
-        }[perceived(worst_ms(result.offset_ms, result.timeline))]
+        }[result.bt1359]
         return tr("{moved}: {how} (ITU-R BT.1359)", moved=_offset(result), how=how)
 
 

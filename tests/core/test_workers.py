@@ -12,6 +12,7 @@ import pytest
 
 from src.core.errors import OutputError
 from src.core.workers import Crashed, cores, map_in_processes
+from src.i18n.messages import tr, use_language
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,6 +104,15 @@ def test_one_worker_keeps_the_order():
     results = list(map_in_processes(double, {"name": ""}, jobs, 1))
     assert [job for job, _ in results] == jobs
     assert [result[0] for _, result in results] == [2 * job for job in jobs]
+
+
+def translated(_context: None, text: str) -> str:
+    return tr(text)
+
+
+def test_jobs_speak_the_language_of_the_caller():
+    with use_language("zh_CN"):
+        assert list(map_in_processes(translated, None, ["stopped"], 1)) == [("stopped", "已中断")]
 
 
 def test_no_jobs_need_no_process():

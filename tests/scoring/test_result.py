@@ -204,6 +204,34 @@ def test_details_give_the_result_again():
     assert "pieces" in result.to_dict()["timeline"] and "score" not in result.to_dict()
 
 
+def test_file_names_that_are_not_utf_8_are_kept():
+    """As Python decodes them: with surrogates."""
+    details = made_result("v.mp4", "a.wav", 4.0).to_dict()
+    details |= {"video": "na\udcefve.mp4", "audio": "\udcff.wav"}
+    details["model"] = details["model"] | {"file": "\udce9.pth"}
+    assert SyncResult.from_dict(0.5, details).to_dict() == details
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "perceived", "verdict"),
+    [
+        (89.47, "detectable", "audio leads by 89 ms: noticeable, but acceptable (ITU-R BT.1359)"),
+        (39.97, "undetectable", "in sync (offset +40 ms): not noticeable (ITU-R BT.1359)"),
+    ],
+)
+def test_verdict_is_of_the_offset_before_it_is_rounded(offset_ms, perceived, verdict):
+    """89.47 is reported as 89.5, which would round to 90 ms: not acceptable."""
+    result = made_result("v.mp4", "a.wav", 4.0).model_copy(
+        update={
+            "offset_ms": offset_ms,
+            "bt1359": perceived,
+            "timeline": made_timeline("constant", (0.0, 4.0, offset_ms, offset_ms)),
+        }
+    )
+    details = result.to_dict("en")
+    assert details["offset_ms"] == round(offset_ms, 1) and details["verdict"] == verdict
+
+
 def test_results_cannot_be_changed():
     result = made_result("v.mp4", "a.wav", 2.0)
     for owner, name in ((result, "score"), (result.curve, "similarity"), (result.model, "file")):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import wave
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -103,34 +104,39 @@ def make_video(path: Path, **arguments) -> Path:
     key = hashlib.sha256(repr(sorted(arguments.items())).encode()).hexdigest()[:16]
     cached = _video_cache() / f"{key}{path.suffix}"
     if not cached.exists():
-        _encode_video(cached, **arguments)
+        _encode_video(cached, VideoSpec(**arguments))
     shutil.copyfile(cached, path)
     return path
 
 
-def _encode_video(
-    path: Path,
-    fps=25,
-    audio_start=0.0,
-    rate=48000,
-    channels=1,
-    options=(),
-    times=BURSTS,
-    video_start=0.0,
-    fields=None,
-) -> None:
-    rate_hz = 50 if fields else Fraction(fps).limit_denominator(1001)
+@dataclass(frozen=True)
+class VideoSpec:
+    """What ``make_video`` encodes; times in s, ``fields``: the first one of an interlaced frame."""
+
+    fps: float = 25
+    audio_start: float = 0.0
+    rate: int = 48000
+    channels: int = 1
+    options: tuple = ()
+    times: tuple = BURSTS
+    video_start: float = 0.0
+    fields: str | None = None
+
+
+def _encode_video(path: Path, spec: VideoSpec) -> None:
+    rate_hz = 50 if spec.fields else Fraction(spec.fps).limit_denominator(1001)
     count = int(SECONDS * rate_hz)
-    numbers = (field_number(k) if fields else k for k in range(count))
+    numbers = (field_number(k) if spec.fields else k for k in range(count))
     frames = b"".join(code_image(number).tobytes() for number in numbers)
     audio = path.with_name(f"{path.stem}-{path.suffix[1:]}-source.wav")
-    audio_times = [time - audio_start for time in times]
-    write_audio(audio, rate, channels, audio_times, SECONDS - audio_start)
+    audio_times = [time - spec.audio_start for time in spec.times]
+    write_audio(audio, spec.rate, spec.channels, audio_times, SECONDS - spec.audio_start)
     ffmpeg(
         "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{WIDTH}x{HEIGHT}", "-framerate", rate_hz,
-        "-itsoffset", video_start, "-i", "pipe:", "-itsoffset", audio_start, "-i", audio,
-        "-map", "0:v", "-map", "1:a", *(_interlaced(fields) if fields else ()),
-        *(["-fps_mode", "passthrough"] if video_start else ()), *options, path, stdin=frames,
+        "-itsoffset", spec.video_start, "-i", "pipe:", "-itsoffset", spec.audio_start, "-i", audio,
+        "-map", "0:v", "-map", "1:a", *(_interlaced(spec.fields) if spec.fields else ()),
+        *(["-fps_mode", "passthrough"] if spec.video_start else ()), *spec.options, path,
+        stdin=frames,
     )  # fmt: skip
 
 
