@@ -44,7 +44,7 @@ def write_report(
     with use_language(language):
         page = _render(result, details)
     with written_atomically(path) as temporary_path:
-        temporary_path.write_text(page, encoding="utf-8")
+        temporary_path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _render(result: SyncResult, details: dict) -> str:

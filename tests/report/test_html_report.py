@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shutil
 from html.parser import HTMLParser
 
 import cv2
@@ -143,6 +144,15 @@ def test_all_values_from_outside_are_escaped(tmp_path, result):
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.text.count(evil) == 2, "the note and the model; the verdict is made anew"
     assert "a&b.mp4" in page.text, "the name of the file"
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped(tmp_path, details):
+    """The video is readable under such a name; the page shows it as tables do."""
+    odd = tmp_path / "na\udcefve.mp4"
+    shutil.copy(details["video"], odd)
+    page_path = tmp_path / "r.html"
+    write_report(0.02, details | {"video": str(odd), "audio": str(odd)}, page_path)
+    assert "na\\udcefve.mp4" in page_path.read_text(encoding="utf-8")
 
 
 def test_each_face_has_its_image_and_the_speaker_is_marked(tmp_path, details):
