@@ -33,7 +33,7 @@ from src.faces import tracker
 from src.faces.shot_boundary import CutDetector
 from src.faces.track import OpenTrack
 from src.i18n.messages import tr
-from src.media.container import probe
+from src.media.container import Reading, probe
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
@@ -83,6 +83,17 @@ class Clocks:
 
         return timed_function
 
+    def timed_reading(self, stage: str, function: Callable) -> Callable:
+        """As ``timed_items``, of a function that returns a ``Reading``."""
+
+        def timed_function(*args, **kwargs) -> Reading:
+            reading = function(*args, **kwargs)
+            timed = Reading(lambda _: self.timed_items(stage, lambda: reading)())
+            timed.report = reading.report
+            return timed
+
+        return timed_function
+
 
 def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     """A context in which the functions of all stages have clocks."""
@@ -111,7 +122,10 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     stack = ExitStack()
     for stage, owner, name in functions:
         function = getattr(owner, name)
-        wrap = clocks.timed_items if isgeneratorfunction(function) else clocks.timed
+        if name in ("read_frames", "stream_audio"):
+            wrap = clocks.timed_reading
+        else:
+            wrap = clocks.timed_items if isgeneratorfunction(function) else clocks.timed
         stack.enter_context(patch.object(owner, name, wrap(stage, function)))
     return stack
 

@@ -1,15 +1,18 @@
 """Media files: opened, their headers read, their packets decoded one by one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 
 from ..core.errors import MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
+
+Item = TypeVar("Item")
 
 VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
@@ -69,6 +72,21 @@ class ReadReport:
     def damaged_share(self) -> float:
         """``n_damaged`` as a share of ``n_expected``, 0–1."""
         return self.n_damaged / max(1, self.n_expected)
+
+
+class Reading(Iterator[Item]):
+    """What is decoded of a file, one item after the other.
+
+    Attributes:
+        report: what was decoded so far, and the damage met on the way.
+    """
+
+    def __init__(self, read: Callable[[ReadReport], Iterator[Item]]):
+        self.report = ReadReport()
+        self._items = read(self.report)
+
+    def __next__(self) -> Item:
+        return next(self._items)
 
 
 def path_argument(path: str | Path) -> str:
@@ -216,9 +234,9 @@ def _declared_duration_s(container: av.container.InputContainer, stream: av.stre
     return max(0.0, end_s - start_time_s(container, stream))
 
 
-def decode(container, stream, report: ReadReport | None = None) -> Iterator:
-    """Decoded frames of one stream; a damaged packet is skipped and does not end the stream."""
-    report = report or ReadReport()
+def decode(container, stream, report: ReadReport) -> Iterator:
+    """Decoded frames of one stream; a damaged packet is skipped, counted and does not end the
+    stream."""
     packets = container.demux(stream)
     while True:
         try:

@@ -17,6 +17,7 @@ from ..core.constants import FPS, SAMPLE_RATE
 from ..core.errors import NoAudioError, NoVideoError, UnreadableMediaError
 from ..i18n.messages import tr
 from .container import (
+    Reading,
     ReadReport,
     check_decoder,
     decode,
@@ -46,9 +47,7 @@ def frame_rate(stream: av.VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or FPS)
 
 
-def _timed_frames(
-    container, stream, report: ReadReport | None = None
-) -> Iterator[tuple[float, av.VideoFrame]]:
+def _timed_frames(container, stream, report: ReadReport) -> Iterator[tuple[float, av.VideoFrame]]:
     """(presentation time in seconds, frame), at increasing times."""
     # AVI has no presentation times (those of the demuxer are guesses), but the index of each chunk
     # in the file, and frames leave the decoder in this order.
@@ -70,9 +69,7 @@ def _timed_frames(
             yield time_s, frame
 
 
-def read_frames(
-    path: str | Path, threads: int = 0, report: ReadReport | None = None
-) -> Iterator[VideoFrame]:
+def read_frames(path: str | Path, threads: int = 0) -> Reading[VideoFrame]:
     """Frames at 25 fps, streamed.
 
     Frame ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
@@ -82,11 +79,14 @@ def read_frames(
     Args:
         path: a video file.
         threads: decoder threads; 0 lets the decoder choose.
-        report: counts frames and damage.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
+    return Reading(lambda report: _read_frames(path, threads, report))
+
+
+def _read_frames(path: str | Path, threads: int, report: ReadReport) -> Iterator[VideoFrame]:
     with _open_video(path, threads) as (container, stream, aspect):
         scaler, grid = Scaler(), FrameGrid()
         for time_s, frame in _timed_frames(container, stream, report):
@@ -161,7 +161,7 @@ def source_frames(
     """
     with _open_video(path, threads) as (container, stream, aspect):
         first_s, scaler = None, Scaler()
-        for time_s, frame in _timed_frames(container, stream):
+        for time_s, frame in _timed_frames(container, stream, ReadReport()):
             first_s = time_s if first_s is None else first_s
             yield time_s - first_s, VideoFrame(frame, aspect, scaler), stream.time_base
 
@@ -179,7 +179,7 @@ def first_frame_s(path: str | Path) -> float:
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
-        for time_s, _ in _timed_frames(container, stream):
+        for time_s, _ in _timed_frames(container, stream, ReadReport()):
             return time_s
         return start_time_s(container, stream)
 
@@ -216,10 +216,13 @@ def read_audio(path: str | Path) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def stream_audio(path: str | Path, report: ReadReport | None = None) -> Iterator[np.ndarray]:
-    """The audio of ``read_audio`` in consecutive blocks of at most a few seconds; ``report`` counts
-    audio frames and damage."""
-    blocks = audio_blocks(path, SAMPLE_RATE, mono=True, report=report)
+def stream_audio(path: str | Path) -> Reading[np.ndarray]:
+    """The audio of ``read_audio`` in consecutive blocks of at most a few seconds."""
+    return Reading(lambda report: _stream_audio(path, report))
+
+
+def _stream_audio(path: str | Path, report: ReadReport) -> Iterator[np.ndarray]:
+    blocks = _audio_blocks(path, SAMPLE_RATE, True, 0, report)
     for block in fill_gaps(blocks, SAMPLE_RATE):
         yield block[0] if len(block) == 1 else block.mean(0)
 
@@ -239,21 +242,23 @@ def fill_gaps(blocks: Iterable[tuple[int, np.ndarray]], sample_rate: int) -> Ite
 
 
 def audio_blocks(
-    path: str | Path,
-    sample_rate: int,
-    mono: bool = False,
-    report: ReadReport | None = None,
-    number: int = 0,
-) -> Iterator[tuple[int, np.ndarray]]:
+    path: str | Path, sample_rate: int, mono: bool = False, number: int = 0
+) -> Reading[tuple[int, np.ndarray]]:
     """The audio of a file, streamed in order: (index of the first sample, float32 [channels, n]).
 
     Sample 0 is at the zero of ``read_audio``; indices count samples at ``sample_rate`` Hz. With
     ``mono``, surround is mixed down to one channel; otherwise the channels are those of the file.
-    ``report`` counts audio frames and damage; ``number`` selects one of several audio streams.
+    ``number`` selects one of several audio streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
+    return Reading(lambda report: _audio_blocks(path, sample_rate, mono, number, report))
+
+
+def _audio_blocks(
+    path: str | Path, sample_rate: int, mono: bool, number: int, report: ReadReport
+) -> Iterator[tuple[int, np.ndarray]]:
     with open_media(path) as container:
         if not container.streams.audio:
             raise NoAudioError(tr("{path} has no audio", path=path))

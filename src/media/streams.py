@@ -9,7 +9,14 @@ import numpy as np
 
 from ..core.errors import NoAudioError
 from ..i18n.messages import tr
-from .container import check_decoder, decode, find_video_stream, open_media, start_time_s
+from .container import (
+    ReadReport,
+    check_decoder,
+    decode,
+    find_video_stream,
+    open_media,
+    start_time_s,
+)
 from .reader import first_frame_s, frame_rate
 
 TAGS = ("language", "title")  # of a stream; other tags describe its encoding
@@ -141,7 +148,7 @@ def read_source(path: str | Path) -> VideoSource:
     """
     first_s = first_frame_s(path)
     with open_media(path) as container:
-        frame = next(decode(container, find_video_stream(container)), None)
+        frame = next(decode(container, find_video_stream(container), ReadReport()), None)
         rotation = 0 if frame is None else frame.rotation
     with open_media(path) as container:
         stream = find_video_stream(container)

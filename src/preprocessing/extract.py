@@ -84,7 +84,6 @@ def extract_clip(
     options = options or ExtractOptions()
     audio_source = video_path if audio_path is None else audio_path
     info = probe(video_path)
-    video_report, audio_report = ReadReport(), ReadReport()
     expected_frames = (info.video_s or info.duration_s) * FPS
     numbers = count()
     tracker = FaceTracker(
@@ -96,12 +95,13 @@ def extract_clip(
     )
     with BackgroundTask(
         lambda passing: _extract_audio(
-            audio_source, folder / "audio.rows", settings.n_mfcc, audio_report, passing
+            audio_source, folder / "audio.rows", settings.n_mfcc, passing
         )
     ) as audio_task:
-        frames = audio_task.watched(read_frames(video_path, options.threads, video_report))
-        tracks = list(tracker.track(progress(frames, tr("detecting faces"), expected_frames)))
-        audio, n_samples = audio_task.result()
+        video = read_frames(video_path, options.threads)
+        frames = progress(audio_task.watched(video), tr("detecting faces"), expected_frames)
+        tracks = list(tracker.track(frames))
+        audio, n_samples, audio_report = audio_task.result()
     n_frames = tracker.stats.n_frames
     if n_frames < WINDOW_FRAMES:
         raise ClipTooShortError(
@@ -109,14 +109,14 @@ def extract_clip(
                path=video_path, n=n_frames, least=WINDOW_FRAMES)
         )  # fmt: skip
     embedded_audio_s = n_samples / SAMPLE_RATE if audio_path is None else None
-    _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video_report)
+    _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video.report)
     if not tracks:
-        raise _unusable_video(info, tracker.stats, video_report, settings, options.min_frames)
+        raise _unusable_video(info, tracker.stats, video.report, settings, options.min_frames)
     clip = ClipFeatures(
         [_write_track(folder / f"track-{n}.npy", track, audio) for n, track in enumerate(tracks)],
         audio, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
     )  # fmt: skip
-    clip.notes = _notes(clip, video_report, audio_report, n_samples, settings)
+    clip.notes = _notes(clip, video.report, audio_report, n_samples, settings)
     return clip
 
 
@@ -141,16 +141,17 @@ def _face_share(tracks: list[FaceTrack], n_frames: int) -> float:
 
 
 def _extract_audio(
-    path: str | Path, features_path: Path, n_mfcc: int, report: ReadReport, passing: Callable
-) -> tuple[AudioFeatures, int]:
+    path: str | Path, features_path: Path, n_mfcc: int, passing: Callable
+) -> tuple[AudioFeatures, int, ReadReport]:
     """Compute MFCC and speech of an audio file, on disk; its blocks go through ``passing``.
 
     Returns:
-        the features and the number of samples.
+        the features, the number of samples, and what was damaged.
     """
     meter, audio = LevelMeter(), AudioFeatures(features_path, n_mfcc)
+    samples = stream_audio(path)
     try:
-        blocks = stream_features(meter.measure(stream_audio(path, report)), n_mfcc)
+        blocks = stream_features(meter.measure(samples), n_mfcc)
         for mfcc, speech in passing(blocks):
             audio.append(mfcc, speech)
     finally:
@@ -162,7 +163,7 @@ def _extract_audio(
             tr("the audio of {path} is only {ms} ms long; at least 200 ms required",
                path=path, ms=meter.n_samples * FRAME_MS // SAMPLES_PER_FRAME)
         )  # fmt: skip
-    return audio, meter.n_samples
+    return audio, meter.n_samples, samples.report
 
 
 def _check_not_truncated(

@@ -13,7 +13,6 @@ import pytest
 from src.correction import remux
 from src.media import frame as frame_module
 from src.media import reader, writer
-from src.media.container import ReadReport
 from src.media.frame import Scaler, VideoFrame
 from tests.support.media_files import (
     COLUMNS,
@@ -367,10 +366,10 @@ def test_levels_and_rotation_survive_deinterlacing(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])
 def test_an_intact_video_is_reported_as_intact(tmp_path, suffix):
     options = ["-c:v", "mpeg4", *PCM] if suffix == "avi" else []
-    report = ReadReport()
     path = make_video(tmp_path / f"video.{suffix}", fps=30, options=options)
-    assert len(list(reader.read_frames(path, report=report))) == 90
-    assert (report.frames, report.n_damaged) == (108, 0)
+    frames = reader.read_frames(path)
+    assert len(list(frames)) == 90
+    assert (frames.report.frames, frames.report.n_damaged) == (108, 0)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video", "mjpeg"])
@@ -393,8 +392,8 @@ def test_damaged_packets_are_counted(tmp_path, codec):
                 packet = damaged
             packet.stream = stream
             target.mux(packet)
-    report = ReadReport()
-    n_frames = len(list(reader.read_frames(path, report=report)))
+    frames = reader.read_frames(path)
+    n_frames, report = len(list(frames)), frames.report
     assert n_damaged == 4
     assert n_frames == pytest.approx(90, abs=2)
     assert 0 < report.n_damaged <= 90

@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 
+from src.media.container import Reading
 from src.media.frame import VideoFrame
 from src.media.reader import read_frames
 from src.media.writer import write_wav
@@ -109,23 +110,23 @@ def test_verdicts(offset_ms, text):
     assert verdict_text(made_result("v.mp4", "v.mp4", 2.0, offset_ms)) == text
 
 
-def blinking(read, shown: int):
-    """Reads pictures, each ``shown`` of them followed by a dark one: so many shots."""
+def blinking(n_visible: int):
+    """``read_frames``, each ``n_visible`` frames followed by a dark one: so many shots."""
 
-    def pictures(*arguments):
-        for number, picture in enumerate(read(*arguments)):
-            if number % (shown + 1) == shown:
-                dark = np.zeros((picture.height, picture.width, 3), np.uint8)
-                picture = VideoFrame(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
-            yield picture
+    def darkened(frames):
+        for number, frame in enumerate(frames):
+            if number % (n_visible + 1) == n_visible:
+                dark = np.zeros((frame.height, frame.width, 3), np.uint8)
+                frame = VideoFrame(av.VideoFrame.from_ndarray(dark, format="bgr24"), None)
+            yield frame
 
-    return pictures
+    return lambda *arguments: Reading(lambda _: darkened(read_frames(*arguments)))
 
 
 @pytest.mark.parametrize("shift_ms", [-400, 0, 240, 400])
-@pytest.mark.parametrize("shown", [15, 20])
-def test_shots_shorter_than_the_offset_is_long(judge, clips, monkeypatch, shown, shift_ms):
-    monkeypatch.setattr(extract, "read_frames", blinking(read_frames, shown))
+@pytest.mark.parametrize("n_visible", [15, 20])
+def test_shots_shorter_than_the_offset_is_long(judge, clips, monkeypatch, n_visible, shift_ms):
+    monkeypatch.setattr(extract, "read_frames", blinking(n_visible))
     score, details = judge.compute_sync_score(clips(shift_ms))
     check_details(score, details)
     assert details["face_share"] < 1, "the shots are cut"
