@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from src.audio.espeak import Phoneme
 from src.core.constants import FPS
 from tools.drawn_face import smooth_step
-from tools.espeak_speech import Phoneme
 
 TRANSITION_S = 0.070  # from the shape of one phoneme to that of the next
 SHORTEST_REST_S = 0.08  # pauses up to this are spoken through

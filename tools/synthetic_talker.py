@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from src.audio.espeak import Phoneme, Voice, synthesise_speech
 from src.core.cli import run
 from src.core.constants import FPS
 from src.core.errors import LipSyncError
@@ -31,7 +32,7 @@ from src.core.files import ensure_folder, written_atomically
 from src.i18n.messages import tr
 from src.media.writer import write_clip
 from tools.drawn_face import SIZE, Colour, Look, Pose, draw_face, smooth_step
-from tools.espeak_speech import VOICES, Phoneme, Voice, make_sentence, synthesise_speech
+from tools.espeak_speech import VOICES, make_sentence
 from tools.mouth_shapes import mouth_track
 
 SAMPLE_RATE = 24_000  # Hz, of the clips written

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.espeak_speech import Voice, synthesise_speech
+from src.audio.espeak import Voice, synthesise_speech
 from tools.mouth_shapes import REST, mouth_at, mouth_track
 
 SENTENCE = "Papa, my mother bought a big map. Bob made a farm far away."
