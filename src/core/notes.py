@@ -31,6 +31,17 @@ class Coded(BaseModel):
     )  # fmt: skip
 
 
+class RemadeLips(Coded):
+    """The video's Content Credentials (C2PA) say that its lips were re-made for new speech."""
+
+    code: Literal["remade_lips"] = "remade_lips"
+    software: str = Field(description="Name and version of the program that re-made them.")
+    signer: str | None = Field(
+        description="Name in the certificate, which anybody can make with any name; null: none."
+    )
+    is_intact: bool = Field(description="Whether the file is unchanged since it was signed.")
+
+
 class FramesWithoutFace(Coded):
     """Frames that are skipped because no face is visible."""
 
@@ -107,7 +118,9 @@ class LocalOutlier(Coded):
 ClipNote = (
     FramesWithoutFace | OtherFaces | DamagedFrames | DamagedAudio | AudioEndsEarly | AudioEndsLate
 )
-Note = Annotated[ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")]
+Note = Annotated[
+    RemadeLips | ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")
+]
 
 
 def note_text(note: Note, language: str | None = None) -> str:
@@ -122,6 +135,8 @@ def note_text(note: Note, language: str | None = None) -> str:
 
 def _text(note: Note) -> str:
     match note:
+        case RemadeLips():
+            return _remade_text(note)
         case FramesWithoutFace():
             return tr("{n} of {frames} frames skipped: no face",
                       n=note.frames, frames=note.total_frames)  # fmt: skip
@@ -155,3 +170,11 @@ def _text(note: Note) -> str:
                       "from the reported offset",
                       first=note.start_s, last=note.end_s, ms=note.offset_ms)  # fmt: skip
     raise TypeError(f"no note: {note!r}")
+
+
+def _remade_text(note: RemadeLips) -> str:
+    text = tr("synthetic: the lips in this video were re-made (Content Credentials by {signer})",
+              signer=note.signer or tr("an unknown signer"))  # fmt: skip
+    if note.is_intact:
+        return text
+    return tr("{text}; the file was changed since it was signed", text=text)
