@@ -1,6 +1,7 @@
 """Decoded video frames: deinterlaced, and converted only as far as required."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -16,6 +17,7 @@ LUMA_PLANE_FORMATS = {
 PLANAR_420_FORMATS = {"yuv420p", "yuvj420p"}  # luma, and two chroma planes of half the size
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix with which swscale makes YUV of RGB
 # Limited-range luma, 16…235, to 0…255; clipped at both ends.
 _TO_FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
@@ -30,6 +32,31 @@ def to_video_frame(bgr: np.ndarray) -> "VideoFrame":
         bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     planes = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
     return VideoFrame(av.VideoFrame.from_ndarray(planes, format="yuv420p"), None)
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """What the numbers of a video mean, as ffmpeg counts it (ITU-T H.273).
+
+    Attributes:
+        space: of the matrix from RGB to YUV; 1: BT.709, 2: not specified.
+        primaries, transfer: of the colours.
+        is_full_range: 0…255 instead of 16…235.
+    """
+
+    space: int = 1
+    primaries: int = 1
+    transfer: int = 1
+    is_full_range: bool = False
+
+
+def split_planes(image: np.ndarray) -> list[np.ndarray]:
+    """uint8 [3/2 height, width], planar 4:2:0 as PyAV lays it out, even sides -> views of luma
+    [height, width] and both chroma planes [height/2, width/2]."""
+    width = image.shape[1]
+    height = image.shape[0] * 2 // 3
+    chroma = image[height:].reshape(2, height // 2, width // 2)
+    return [image[:height], chroma[0], chroma[1]]
 
 
 class Scaler:
@@ -108,6 +135,36 @@ class VideoFrame:
         return pixels
 
     @property
+    def colour_tags(self) -> ColourTags:
+        """What the numbers of ``planes_420`` mean."""
+        frame = self._frame
+        space = BT601 if frame.format.is_rgb else int(frame.colorspace)
+        is_full_range = frame.color_range == FULL_RANGE  # which a conversion preserves
+        if self._is_planar_420:
+            is_full_range = self._is_full_range
+        return ColourTags(space, int(frame.color_primaries), int(frame.color_trc), is_full_range)
+
+    @property
+    def _is_planar_420(self) -> bool:
+        """Whether the planes of the frame are luma and chroma of half its size, in display size."""
+        return self._has_luma_plane and self._frame.format.name in PLANAR_420_FORMATS
+
+    def planes_420(self) -> list[np.ndarray]:
+        """Luma and both chroma planes of half its size, uint8, as decoded; of a displayed image
+        with an odd side, the last row or column is repeated."""
+        if self._is_planar_420:
+            planes = [self._plane(number) for number in range(3)]
+        else:
+            width, height = (side + side % 2 for side in self._size)
+            image = self._scaler.convert(self._frame, width, height, "yuv420p")
+            planes = [self._rotate(plane) for plane in split_planes(image)]
+        luma, blue, red = planes
+        missing = [2 * side - own for side, own in zip(blue.shape, luma.shape, strict=True)]
+        if any(missing):
+            luma = cv2.copyMakeBorder(luma, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        return [luma, blue, red]
+
+    @property
     def gray(self) -> np.ndarray:
         """uint8 [height, width], the luma, 0 black and 255 white."""
         return self.to_full_range(np.ascontiguousarray(self.luma))
@@ -159,8 +216,7 @@ class VideoFrame:
         planar 4:2:0, else BGR. Chroma has half the size to begin with."""
         if halvings in self._pyramid:
             return self._pyramid[halvings]
-        is_420 = self._has_luma_plane and self._frame.format.name in PLANAR_420_FORMATS
-        if not halvings and is_420:
+        if not halvings and self._is_planar_420:
             level = [(self._plane(number), times) for number, times in enumerate((0, 1, 1))]
         elif not halvings:
             level = [(self.bgr, 0)]

@@ -39,6 +39,7 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768_000  # Hz; others come from damaged
 MAX_VIDEO_GAP_S = 30
 MAX_AUDIO_GAP_S = 1800  # in total, …
 MAX_SILENCE_RATIO = 10  # … plus this times the audio: calls send no packets during silence
+SEEKABLE = {"mp4", "mov", "matroska", "webm"}  # containers whose frames are found again by time
 MAX_AMPLITUDE = 32768  # beyond is damage: even 16-bit integers read as floats stay within
 
 
@@ -151,19 +152,35 @@ class FrameGrid:
 
 
 def source_frames(
-    path: str | Path, threads: int = 0
+    path: str | Path, threads: int = 0, start_s: float = 0.0
 ) -> Iterator[tuple[float, VideoFrame, Fraction]]:
     """Every frame of a file, streamed: its time in seconds after the first one, the frame, and the
     time base of the stream in seconds. Interlaced video is deinterlaced.
 
+    Args:
+        start_s: frames long before this time are left out where the container allows it.
+
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
+    first_s = first_frame_s(path) if start_s > 0 else None
     with _open_video(path, threads) as (container, stream, aspect):
-        first_s, scaler = None, Scaler()
+        if start_s > 0:
+            _seek(container, stream, first_s + start_s)
+        scaler = Scaler()
         for time_s, frame in _timed_frames(container, stream, ReadReport()):
             first_s = time_s if first_s is None else first_s
             yield time_s - first_s, VideoFrame(frame, aspect, scaler), stream.time_base
+
+
+def _seek(container, stream: av.VideoStream, time_s: float) -> None:
+    """Go to the last key frame before a time, where the container has exact times and an index."""
+    if not SEEKABLE & set(container.format.name.split(",")):
+        return
+    try:
+        container.seek(int(time_s / stream.time_base), stream=stream, backward=True)
+    except av.error.FFmpegError:  # no index: it is read from the beginning
+        container.seek(0)
 
 
 def first_frame_s(path: str | Path) -> float:

@@ -16,6 +16,7 @@ from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
 from .container import probe
+from .frame import ColourTags
 from .reader import audio_blocks, fill_gaps
 
 SUFFIXES = {".mp4", ".mov", ".mkv"}  # containers of H.264 and AAC
@@ -26,7 +27,7 @@ AAC_SAMPLE_RATES = (
 )  # fmt: skip
 LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")  # of 1, 2, … channels
 BIT_RATE_PER_CHANNEL = 96_000  # of audio, bits per second
-BT709 = 1  # of AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 X264_OPTIONS = {"preset": "veryfast", "crf": "18"}  # fast, visually lossless
 
 
@@ -35,10 +36,11 @@ class VideoWriter:
 
     Attributes:
         time_base: of the video stream, in seconds; to be set before the first frame.
+        colour: what the numbers of ``add_planes`` mean; to be set before the first frame.
     """
 
     def __init__(self, container: av.container.OutputContainer, audio_path: str | Path):
-        self.time_base = DEFAULT_TIME_BASE
+        self.time_base, self.colour = DEFAULT_TIME_BASE, ColourTags()
         self._container, self._audio_path = container, audio_path
         self._reformatter = VideoReformatter()  # shared: that of a frame is created each time
         self._video = self._audio = self._pending = None
@@ -54,7 +56,10 @@ class VideoWriter:
         context = self._video.codec_context
         self._video.height, self._video.width, self._video.pix_fmt = height, width, "yuv420p"
         self._video.time_base = context.time_base = self.time_base
-        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.colorspace, context.color_primaries = self.colour.space, self.colour.primaries
+        context.color_trc = self.colour.transfer
+        if self.colour.is_full_range:
+            context.color_range = FULL_RANGE
         audio_rate = probe(self._audio_path).audio_rate
         self._sample_rate = audio_rate if audio_rate in AAC_SAMPLE_RATES else 48_000
         blocks = audio_blocks(self._audio_path, self._sample_rate)
@@ -77,7 +82,22 @@ class VideoWriter:
         if self._video is None:
             self._add_streams(*pixels.shape[:2], fps)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
-        frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace="ITU709")
+        self._add_frame(
+            time_s, self._reformatter.reformat(frame, format="yuv420p", dst_colorspace="ITU709")
+        )
+
+    def add_planes(self, time_s: float, planes: list[np.ndarray], fps: float) -> None:
+        """Add a frame as it was decoded: luma [height, width] and two chroma planes of half its
+        size, uint8, in the colours of ``colour``; else as ``add``."""
+        height, width = planes[0].shape
+        if self._video is None:
+            self._add_streams(height, width, fps)
+        image = np.concatenate([np.ravel(plane) for plane in planes])
+        image = image.reshape(height * 3 // 2, width)
+        self._add_frame(time_s, av.VideoFrame.from_ndarray(image, format="yuv420p"))
+
+    def _add_frame(self, time_s: float, frame: av.VideoFrame) -> None:
+        """Encode the frame before this one, whose duration is known now."""
         frame.pts, frame.time_base = round(time_s / self.time_base), self.time_base
         previous, self._pending = self._pending, frame
         if previous is not None:
