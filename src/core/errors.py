@@ -61,6 +61,10 @@ class NotACheckpointError(CheckpointError):
     """The file seems intact, but is of another kind."""
 
 
+class PresenterError(LipSyncError):
+    """Footage that no presenter can be made of, or a presenter that cannot be used."""
+
+
 class OutputError(LipSyncError):
     """The result cannot be written to the requested path."""
 

@@ -1,0 +1,67 @@
+"""New speech, footage and base -> the footage frame for each output frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.constants import FPS
+from .base import BasePlan, BaseVideo
+from .footage import Footage
+from .selection import SelectionWeights, SpeechFrames, choose_frames
+from .speech import Speech
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for ``T`` output frames on the 25 fps grid.
+
+    Attributes:
+        frames: int64 [T], numbers of footage frames.
+        similarity: float32 [T], cosine of the audio with the chosen frame's mouth; NaN in silence.
+        silent: bool [T], frames in which the lips must be shut.
+    """
+
+    frames: np.ndarray
+    similarity: np.ndarray
+    silent: np.ndarray
+
+
+def choose_mouths(
+    footage: Footage,
+    speech: Speech,
+    base: BaseVideo,
+    plan: BasePlan,
+    closures_s: np.ndarray | None = None,
+    weights: SelectionWeights | None = None,
+) -> Choice:
+    """Choose the footage frames for a speech over a base.
+
+    Args:
+        closures_s: float [n, 2], beginning and end of sounds that shut the lips, seconds; None:
+            not known.
+    """
+    silent = speech.silent
+    embedding = np.where(silent[:, None], 0, speech.embedding).astype(np.float32)
+    pose = _base_pose(base, plan, len(embedding))
+    closure = _closure_frames(closures_s, len(embedding))
+    asked = SpeechFrames(embedding, pose, silent, closure)
+    frames = choose_frames(footage.frames, asked, weights)
+    similarity = (embedding * footage.frames.embedding[frames]).sum(1)
+    similarity[silent] = np.nan
+    return Choice(frames, similarity, silent)
+
+
+def _base_pose(base: BaseVideo, plan: BasePlan, n_frames: int) -> np.ndarray:
+    """How the base's head is turned at each frame of the 25 fps grid: float32 [T, P]."""
+    times = np.arange(n_frames) / FPS
+    shown = np.searchsorted((plan.times[1:] + plan.times[:-1]) / 2, times)
+    return base.pose[plan.numbers[shown]]
+
+
+def _closure_frames(closures_s: np.ndarray | None, n_frames: int) -> np.ndarray:
+    """bool [T]: the frame in the middle of each sound that shuts the lips."""
+    frames = np.zeros(n_frames, bool)
+    if closures_s is not None and len(closures_s):
+        middle = np.rint(np.mean(closures_s, axis=1) * FPS).astype(int)
+        frames[middle[(middle >= 0) & (middle < n_frames)]] = True
+    return frames

@@ -1,0 +1,114 @@
+"""How good the result is, as a network sees it that took no part in making it.
+
+A sync model chooses the frames, so its own opinion of them proves little. The judge is another
+network of the same kind, trained from another seed on other crops, other audio features and without
+the presenters of the benchmark; it is used for nothing else.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from ..checkpoints.checkpoint import TrainedModel, load_trained
+from ..core.constants import FPS, HOP_MS
+from ..core.progress import Progress, no_progress
+from ..core.resources import resource_path
+from ..faces.detection import Detector
+from ..preprocessing.extract import ExtractOptions, extract_clip
+from ..scoring.clip_evidence import compute_clip_evidence
+from ..scoring.clip_scoring import score_clip
+from ..scoring.evidence import SEARCH_REACH, Evidence, lse_metrics, mean_curve, offset_hits, peak_ms
+
+JUDGE_FILE = "pretrained/judge.pth"
+WINDOW_FRAMES = FPS  # of the windows that are in sync or not: 1 s
+
+
+class JudgeFigures(BaseModel):
+    """What the judge measures in a video.
+
+    Attributes:
+        confidence: LSE-C, of all speech; None without enough of it.
+        offset_ms: by how much the audio must be delayed; None likewise.
+        in_sync: share of the 1 s windows with speech whose best offset is within ±1 frame; None
+            where there is no such window.
+        windows: their number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: float | None
+    offset_ms: float | None
+    in_sync: float | None
+    windows: int
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A loaded judge.
+
+    Attributes:
+        trained: the network and its settings.
+        detector: of faces.
+    """
+
+    trained: TrainedModel
+    detector: Detector
+
+    def measure(
+        self,
+        video_path: str | Path,
+        audio_path: str | Path | None = None,
+        face: str | int = "largest",
+        true_offset_ms: float = 0.0,
+        progress: Progress = no_progress,
+    ) -> JudgeFigures:
+        """Judge a pair.
+
+        Args:
+            audio_path: None: the video's own audio.
+            face: as in ``speakers.choose_faces``.
+            true_offset_ms: the offset that counts as in sync.
+
+        Raises:
+            MediaError: the pair cannot be read.
+        """
+        trained = self.trained
+        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+            clip = extract_clip(
+                video_path, audio_path, trained.config.data, self.detector, Path(folder),
+                ExtractOptions(threads=0, all_faces=True), progress,
+            )  # fmt: skip
+            evidence = compute_clip_evidence(trained.model, clip, 2 * SEARCH_REACH, progress)
+            scored = score_clip(clip, evidence, face, trained.calibration, 0.0)
+        hops = round(true_offset_ms / HOP_MS)
+        hops = min(max(hops, -SEARCH_REACH), SEARCH_REACH)
+        parts = [chosen.evidence.shifted(hops, SEARCH_REACH) for chosen in scored.speakers.chosen]
+        return _figures(parts, hops * HOP_MS)
+
+
+def _figures(parts: list[Evidence], shifted_ms: float) -> JudgeFigures:
+    hits = np.concatenate([np.zeros(0, bool), *(offset_hits(p, WINDOW_FRAMES)[0] for p in parts)])
+    curve = mean_curve([part.with_speech() for part in parts])
+    offset_ms = peak_ms(curve)
+    confidence = None if offset_ms is None else round(float(lse_metrics(curve)[1]), 4)
+    return JudgeFigures(
+        confidence=confidence,
+        offset_ms=None if offset_ms is None else round(float(offset_ms) + shifted_ms, 1),
+        in_sync=round(float(hits.mean()), 4) if len(hits) else None,
+        windows=len(hits),
+    )
+
+
+def load_judge(detector: Detector, device: torch.device) -> Judge:
+    """The judge that comes with the project.
+
+    Raises:
+        MissingFileError, CheckpointError: its file is missing or damaged.
+    """
+    trained = load_trained(resource_path(JUDGE_FILE), torch.device("cpu"))
+    trained.model.to(device)
+    return Judge(trained, detector)

@@ -1,0 +1,103 @@
+"""The face in every frame of a video, at the frame rate of the file."""
+
+import numpy as np
+import pytest
+
+from src.faces.mesh import LOWER_LIP, UPPER_LIP
+from src.media.writer import write_clip
+from src.presenter.face_frames import FaceFrames, FaceTrackBoxes, locate_face
+from tools.drawn_face import IMAGE_UNIT, MOUTH_Y, Look, Pose, draw_face
+
+SIZE, FPS, N_FRAMES = 320, 50, 36
+
+
+def shift_at(number: int) -> float:
+    """Pixels to the right in a frame."""
+    return 1.5 * number - 20
+
+
+def box_at(shift: float) -> list[float]:
+    half_width, half_height = 0.75 * IMAGE_UNIT * SIZE, 0.95 * IMAGE_UNIT * SIZE
+    x, y = SIZE / 2 + shift, 0.455 * SIZE
+    return [x - half_width, y - half_height, x + half_width, y + half_height]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A drawn face that moves to the right; without a face in the last ten frames."""
+    path = tmp_path_factory.mktemp("video") / "face.mp4"
+    mouth = np.array([0.3, 0.5, 0, 0.3, 0])
+    images = [draw_face(Look(), mouth, Pose(x=shift_at(number))) for number in range(N_FRAMES)]
+    blank = np.full((SIZE, SIZE, 3), 150, np.uint8)
+    write_clip(path, [*images, *[blank] * 10], FPS, None)
+    return path
+
+
+def track(first: int, stop: int) -> FaceTrackBoxes:
+    """The boxes on the grid of 25 fps, from frame ``first`` of it."""
+    boxes = [box_at(shift_at(2 * number)) for number in range(first, stop)]
+    return FaceTrackBoxes(first, np.array(boxes, np.float32))
+
+
+def test_boxes_between_the_frames_of_the_grid():
+    boxes = FaceTrackBoxes(10, np.array([[0, 0, 10, 10], [4, 2, 14, 12], [8, 4, 18, 14]], "f4"))
+    assert boxes.box_at(0.40).tolist() == [0, 0, 10, 10]
+    assert boxes.box_at(0.46).tolist() == pytest.approx([6, 3, 16, 13])
+    assert boxes.box_at(0.39).tolist() == [0, 0, 10, 10], "half a frame before the first"
+    assert boxes.box_at(0.495).tolist() == [8, 4, 18, 14]
+    assert boxes.box_at(0.37) is None and boxes.box_at(0.51) is None
+
+
+def test_runs_end_where_the_track_changes_or_is_lost():
+    numbers = np.array([-1, 0, 0, -1, -1, 0, 1, 1, 1, -1], np.int32)
+    frames = FaceFrames(np.arange(10) / 25, numbers, np.zeros((10, 468, 2)))
+    assert list(frames.runs()) == [(1, 3), (5, 6), (6, 9)]
+    for value in (-1, 2):
+        whole = FaceFrames(np.arange(4) / 25, np.full(4, value), np.zeros((4, 468, 2)))
+        assert list(whole.runs()) == ([(0, 4)] if value >= 0 else [])
+
+
+def test_the_face_is_found_in_each_frame_of_the_file(video):
+    found = locate_face(video, [track(0, 23)])
+    assert np.allclose(found.times, np.arange(46) / FPS, atol=1e-3)
+    assert (found.track[:N_FRAMES] == 0).all()
+    assert (found.track[N_FRAMES:] == -1).all(), "in the box, but not a face"
+    assert np.isnan(found.landmarks[N_FRAMES:]).all()
+    lips = found.landmarks[:N_FRAMES, [*UPPER_LIP, *LOWER_LIP]].mean(1)
+    drawn = SIZE / 2 + np.array([shift_at(number) for number in range(N_FRAMES)])
+    assert np.abs(lips[:, 0] - drawn).max() < 4
+    assert np.diff(lips[:, 0]).mean() == pytest.approx(1.5, abs=0.1)
+    assert lips[:, 1].mean() == pytest.approx(0.455 * SIZE + MOUTH_Y * IMAGE_UNIT * SIZE, abs=8)
+
+
+def test_outside_of_the_tracks_there_is_no_face(video):
+    found = locate_face(video, [track(2, 6), track(9, 14)])
+    assert [(run, int(found.track[run[0]])) for run in found.runs()] == [
+        ((3, 11), 0),
+        ((17, 27), 1),
+    ]
+    assert np.isnan(found.landmarks[12]).all() and np.isfinite(found.landmarks[20]).all()
+
+
+class Once:
+    """Items that can be passed through once, as bars of progress do."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        items, self.items = self.items, None
+        assert items is not None, "it is asked for a second time"
+        return iter(items)
+
+
+def test_the_frames_are_passed_through_the_progress_once(video):
+    calls = []
+
+    def progress(items, stage, total):
+        calls.append(total)
+        return Once(items)
+
+    found = locate_face(video, [track(0, 23)], progress, 46)
+    assert calls == [46] and len(found.times) == 46
+    assert np.array_equal(found.track, locate_face(video, [track(0, 23)]).track)

@@ -1,0 +1,63 @@
+"""The judge's figures, on evidence whose offset is known."""
+
+import pytest
+
+from src.presenter.judge import _figures
+from src.scoring.evidence import SEARCH_REACH, lse_metrics, mean_curve
+from tests.support.simulated_evidence import REACH, evidence
+
+
+def test_evidence_in_sync():
+    track = evidence(lambda second: 0, 12, strength=0.5)
+    assert track.reach == REACH == SEARCH_REACH
+    figures = _figures([track], 0.0)
+    assert figures.in_sync == 1.0 and abs(figures.offset_ms) < 8
+    assert figures.confidence == pytest.approx(lse_metrics(mean_curve([track]))[1], abs=1e-3)
+    # Windows of 1 s (21 embeddings) at each frame, without 15 frames at either end.
+    assert figures.windows == len(track.similarity) - 2 * 15 - 20
+
+
+@pytest.mark.parametrize("offset_ms", [-200, 120])
+def test_an_offset_is_not_in_sync_and_is_reported(offset_ms):
+    figures = _figures([evidence(lambda second: offset_ms, 12, strength=0.5)], 0.0)
+    assert figures.in_sync == 0.0
+    assert figures.offset_ms == pytest.approx(offset_ms, abs=10)
+    shifted = _figures([evidence(lambda second: offset_ms, 12, strength=0.5)], 40.0)
+    assert shifted.offset_ms == pytest.approx(offset_ms + 40, abs=10)
+
+
+def test_half_in_sync():
+    figures = _figures([evidence(lambda second: 0 if second < 10 else 250, 20, strength=0.5)], 0.0)
+    assert figures.in_sync == pytest.approx(0.5, abs=0.1)
+
+
+def test_stronger_evidence_is_more_confident():
+    weak, strong = (
+        _figures([evidence(lambda second: 0, 10, strength)], 0.0) for strength in (0.2, 0.6)
+    )
+    assert strong.confidence > 2 * weak.confidence
+
+
+def test_several_tracks_are_judged_together():
+    tracks = [evidence(lambda second: 0, 8, 0.5, seed=seed) for seed in (1, 2)]
+    single = [_figures([track], 0.0) for track in tracks]
+    both = _figures(tracks, 0.0)
+    assert both.windows == sum(figures.windows for figures in single)
+    confidences = [figures.confidence for figures in single]
+    assert min(confidences) - 0.05 <= both.confidence <= max(confidences) + 0.05
+
+
+def test_pauses_do_not_count():
+    track = evidence(lambda second: 0, 20, 0.5)
+    track.usable[100:300] = False
+    figures = _figures([track], 0.0)
+    assert 0 < figures.windows < len(track.similarity) - 250 and figures.in_sync == 1.0
+
+
+def test_without_speech_there_are_no_figures():
+    track = evidence(lambda second: 0, 6)
+    track.usable[:] = False
+    for parts in ([track], [evidence(lambda second: 0, 6).part(0, 5)]):
+        figures = _figures(parts, 0.0)
+        assert (figures.confidence, figures.offset_ms, figures.in_sync) == (None, None, None)
+        assert figures.windows == 0
