@@ -10,6 +10,7 @@ RESOURCES = (
     "config.yaml",
     "docs/result.schema.json",
     "pretrained/best_model.pth",
+    "pretrained/judge.pth",
     "tools/inference_example.py",
 )
 
