@@ -1,8 +1,9 @@
-"""The command ``lipsync``: measures and corrects sync, and trains the model that does it.
+"""The command ``lipsync``: measures and corrects sync, trains the model that does it, and re-makes
+lips for new speech with it.
 
 Each subcommand hands its arguments to the ``main`` of a script, so that ``lipsync train --resume
-auto`` is ``python src/train.py --resume auto``. ``score`` and ``correct`` take their files without
-``--video``, ``--audio`` and ``--output``.
+auto`` is ``python src/train.py --resume auto``. ``score``, ``correct`` and ``present`` take their
+files without ``--video``, ``--audio`` and ``--output``.
 """
 
 import io
@@ -16,7 +17,7 @@ from .core.cli import make_parser, run
 from .core.errors import ConfigError
 from .i18n.messages import tr
 
-# Options of src/inference.py that say what is scored; without one of them it takes a VIDEO.
+# Options that say which videos are meant; without one of them these commands take a VIDEO.
 SOURCES = ("--video", "--batch", "--video-dir", "--find-audio", "--find-video")
 
 
@@ -60,6 +61,21 @@ def _subcommands() -> dict[str, Subcommand]:
             tr("Measure the offset and write a video with the audio in sync."),
             "lipsync correct v.mp4 a.wav outputs/v_synced.mp4",
             (video, audio, output),
+        ),
+        "present": Subcommand(
+            "present",
+            tr("Re-make the mouth of a presenter for a new speech, from their own footage."),
+            "lipsync present me.mp4 new.wav out.mp4 --presenter presenters/me",
+            (
+                FileArgument("VIDEO", "--video", tr("the video under the new mouth")),
+                FileArgument("AUDIO", "--audio", tr("the new speech")),
+                FileArgument("OUTPUT", "--output", tr("the new video")),
+            ),
+        ),
+        "learn-presenter": Subcommand(
+            "learn_presenter",
+            tr("Index footage of a person, so that their mouth can be re-made for new speech."),
+            "lipsync learn-presenter --footage me/*.mp4 --output presenters/me",
         ),
         "process": Subcommand(
             "data_processing",

@@ -6,6 +6,7 @@
 import argparse
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -223,6 +224,17 @@ def print_result(score: float | None, details: dict) -> None:
              share=details["face_share"], seconds=details["duration_s"]))  # fmt: skip
     for note in details["notes"]:
         print(tr("note: {text}", text=note["text"]))
+    if details["status"] == "weak":
+        print(tr("To re-make the lips for this audio: {command}",
+                 command=_present_command(details["video"], details["audio"])))  # fmt: skip
+
+
+def _present_command(video: str, audio: str) -> str:
+    """The command that makes the lips say the audio."""
+    output = Path(video).stem + "_new.mp4"
+    return shlex.join(
+        ["python", "src/present.py", "--video", video, "--audio", audio, "--output", output]
+    )
 
 
 def _view_line(view: str, path: str) -> str:

@@ -17,6 +17,7 @@ LEVELS = (
     ("preprocessing",),
     ("dataset", "scoring"),
     ("checkpoints", "correction", "report"),
+    ("presenter",),
     ("evaluation", "pipeline"),
     ("training", "live"),
     ("cleaning",),
@@ -24,9 +25,10 @@ LEVELS = (
 LEVEL = {package: level for level, row in enumerate(LEVELS) for package in row}
 # Slow to import: packages may import these, and nothing else, inside a function.
 SLOW_LIBRARIES = {
-    "av", "cv2", "espeakng_loader", "face_alignment", "imageio_ffmpeg", "jinja2", "librosa",
-    "matplotlib", "onnx", "onnxruntime", "PIL", "retinaface", "scenedetect", "scipy", "silero_vad",
-    "sklearn", "soxr", "tensorboard", "torch", "torchaudio", "torchvision", "tqdm",
+    "av", "c2pa", "cryptography", "cv2", "espeakng_loader", "face_alignment", "imageio_ffmpeg",
+    "jinja2", "librosa", "matplotlib", "onnx", "onnxruntime", "PIL", "piper", "retinaface",
+    "scenedetect", "scipy", "silero_vad", "sklearn", "soxr", "tensorboard", "torch", "torchaudio",
+    "torchvision", "tqdm",
 }  # fmt: skip
 
 

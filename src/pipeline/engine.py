@@ -17,25 +17,31 @@ from ..core.files import (
     folder_created,
     written_atomically,
 )
+from ..core.notes import RemadeLips
 from ..core.progress import Progress, no_progress
 from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
 from ..media.container import VIDEO_SUFFIXES
+from ..media.credentials import read_remade
 from ..models.spec import ModelSpec
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
+from ..scoring.clip_scoring import score_clip
 from ..scoring.local_offsets import local_outliers
 from ..scoring.result import ModelFile, SyncResult
-from ..scoring.result_builder import build_result, describe_tracks
-from ..scoring.speakers import FaceEvidence, choose_faces, cuts_between, voice_over_notes
+from ..scoring.result_builder import describe_tracks
+from ..scoring.speakers import voice_over_notes
 from ..scoring.timeline import Timeline
 from ..scoring.words import correction_text, note_text, reason_text
 from .batch import ranked, run_batch
+from .new_speech import Credentials, NewSpeech, make_new_speech
+from .new_speech_views import describe
 from .pairs import with_outputs
 
 CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
+MODES = ("correct", "present")  # of sync_video_audio
 MAX_ROUNDS = 3  # each corrects what the one before left
 
 
@@ -129,18 +135,10 @@ class LipSyncInference:
                 ExtractOptions(threads=0, all_faces=True), progress,
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
-            faces = [
-                FaceEvidence(
-                    number, track.shot, track.shot_begin, track.first_frame, track.boxes, windows
-                )
-                for number, (track, windows) in enumerate(zip(clip.tracks, evidence, strict=True))
-            ]
-        speakers = choose_faces(faces, face, calibration, min_probability)
-        offset_result = build_result(
-            [face.evidence for face in speakers.chosen], clip.n_frames, calibration,
-            min_probability, cuts_between(faces),
-        )  # fmt: skip
-        notes = [*clip.notes, *voice_over_notes(faces, speakers), *offset_result.notes]
+            scored = score_clip(clip, evidence, face, calibration, min_probability)
+        faces, speakers, offset_result = scored.faces, scored.speakers, scored.result
+        notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
+                 *offset_result.notes]  # fmt: skip
         return SyncResult(
             **dict(offset_result) | {"notes": notes},
             tracks=describe_tracks(faces, speakers, calibration),
@@ -231,6 +229,8 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
         progress: Progress = no_progress,
+        mode: str = "correct",
+        consent: bool = False,
     ) -> tuple[bool, str]:
         """Measure a pair, correct its audio along the offset timeline, and measure the result.
 
@@ -243,6 +243,8 @@ class LipSyncInference:
             face, progress: as in ``compute_sync_score``.
             fit: where video and corrected audio differ in length, ``pad``, ``trim`` or ``loop``
                 (see ``remux.retime_audio``).
+            mode: ``correct``, or ``present``: re-make the mouth for the audio, see ``present``.
+            consent: for ``present``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -250,9 +252,20 @@ class LipSyncInference:
 
         Raises:
             MediaError: an input cannot be used.
-            ConfigError: no such ``fit``.
+            ConfigError: no such ``fit`` or ``mode``.
             OutputError: the output cannot be written, or is one of the inputs.
         """
+        if mode not in MODES:
+            raise ConfigError(
+                tr("mode {mode} does not exist: choose from {names}",
+                   mode=mode, names=", ".join(MODES))
+            )  # fmt: skip
+        if mode == "present":
+            if audio_path is None:
+                raise ConfigError(tr('give the new speech: mode="present" needs an audio file'))
+            return self.present(
+                video_path, audio_path, output_path, consent=consent, face=face, progress=progress
+            )[:2]
         success, message, measured = self.correct_sync(
             video_path, audio_path, output_path, face, fit, progress
         )
@@ -319,6 +332,52 @@ class LipSyncInference:
             "applied_ms": round(correction.applied.median_offset(length_s), 1),
         }
         return True, correction_text(before, after.score), measured
+
+    def present(
+        self,
+        video_path: str | Path,
+        audio_path: str | Path,
+        output_path: str | Path,
+        presenter: str | Path | None = None,
+        *,
+        footage: Iterable[str | Path] = (),
+        consent: bool = False,
+        face: str | int = "speaking",
+        label: bool = False,
+        credentials: bool = True,
+        progress: Progress = no_progress,
+    ) -> tuple[bool, str, dict]:
+        """Re-make the mouth in a video for a new speech, from the person's own footage.
+
+        Args:
+            video_path: the video under the new mouth; it goes on as long as the speech.
+            audio_path: the speech.
+            output_path: .mp4 or .mov; .mkv without ``credentials``.
+            presenter: a folder of ``src/learn_presenter.py``; None: made of the video (or of
+                ``footage``) for this once.
+            footage: more videos of the same person, without ``presenter``.
+            consent: that the person agreed to it; asked for unless the presenter holds it.
+            face: whose mouth: as in ``compute_sync_score``.
+            label: draw a visible mark.
+            credentials: sign the output with Content Credentials.
+            progress: reports each stage; to cancel, it raises an exception of its own.
+
+        Returns:
+            ``(True, message, figures)``; ``figures`` is ``presenter.presenting.Presented`` as a
+            dict. What cannot be made raises.
+
+        Raises:
+            MediaError: an input cannot be read.
+            PresenterError: the footage or the speech gives no good result, or nobody agreed.
+            OutputError: the output cannot be written.
+        """
+        job = NewSpeech(
+            Path(audio_path), Path(output_path), Path(video_path),
+            None if presenter is None else Path(presenter), tuple(map(Path, footage)), consent,
+            face, label, Credentials(credentials),
+        )  # fmt: skip
+        made = make_new_speech(self, job, progress)
+        return True, "; ".join(describe(made)), made.model_dump() | {"closeness": made.closeness}
 
     def batch_process(
         self,
@@ -413,6 +472,16 @@ class LipSyncInference:
     ) -> list[dict]:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
         return ranked(self, [(video_path, audio_path) for video_path in video_paths], face)
+
+
+def _remade_notes(video_path: str | Path) -> list[RemadeLips]:
+    """A note where a video says that its lips were re-made."""
+    info = read_remade(video_path)
+    if info is None:
+        return []
+    return [
+        RemadeLips(software=info.software, signer=info.signer or None, is_intact=info.is_intact)
+    ]
 
 
 class _NotCorrectedError(Exception):

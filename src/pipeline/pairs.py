@@ -29,8 +29,8 @@ class Pair:
     options: tuple[tuple[str, object], ...] = ()
 
 
-def free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
-    """``<video name>_synced<suffix>``, numbered where that name is taken: by the output of
+def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced") -> Path:
+    """``<video name><tail><suffix>``, numbered where that name is taken: by the output of
     another video of a batch, or by an input.
 
     Args:
@@ -38,8 +38,8 @@ def free_name(folder: Path, video: Path, taken: set[Path]) -> Path:
     """
     number = 1
     while True:
-        tail = "_synced" if number == 1 else f"_synced_{number}"
-        path = folder / f"{video.stem}{tail}{video.suffix}"
+        numbered_tail = tail if number == 1 else f"{tail}_{number}"
+        path = folder / f"{video.stem}{numbered_tail}{video.suffix}"
         if path.resolve() not in taken:
             taken.add(path.resolve())
             return path

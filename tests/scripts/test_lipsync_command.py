@@ -50,6 +50,13 @@ def started(monkeypatch):
         ("correct v.mp4 a.wav o.mp4 --fit trim", "inference",
          "--video v.mp4 --audio a.wav --output o.mp4 --fit trim"),
         ("correct --batch list.csv", "inference", "--batch list.csv"),
+        ("present v.mp4 a.wav o.mp4 --label", "present",
+         "--video v.mp4 --audio a.wav --output o.mp4 --label"),
+        ("present v.mp4 --text hello --output o.mp4", "present",
+         "--video v.mp4 --text hello --output o.mp4"),
+        ("present --batch list.csv --output out", "present", "--batch list.csv --output out"),
+        ("learn-presenter --footage v.mp4 w.mp4 --output me", "learn_presenter",
+         "--footage v.mp4 w.mp4 --output me"),
         ("process --overwrite", "data_processing", "--overwrite"),
         ("clean-offsets", "clean_offsets", ""),
         ("train --resume auto", "train", "--resume auto"),
@@ -65,17 +72,18 @@ def test_an_unknown_command_ends_in_one_line(started, capsys):
     assert started("scor", "v.mp4") == (None, None, 2)
     assert capsys.readouterr() == (
         "",
-        "error: unknown command scor: choose from score, correct, process, clean-offsets, train, "
-        "evaluate\n",
+        "error: unknown command scor: choose from score, correct, present, learn-presenter, "
+        "process, clean-offsets, train, evaluate\n",
     )
 
 
 @pytest.mark.parametrize("options", [(), ("--json", "v.mp4")])
-def test_a_missing_video_ends_in_one_line(started, capsys, options):
-    assert started("correct", *options) == (None, None, 2)
+@pytest.mark.parametrize("name", ["correct", "present"])
+def test_a_missing_video_ends_in_one_line(started, capsys, name, options):
+    assert started(name, *options) == (None, None, 2)
     assert capsys.readouterr().err == (
         "error: name the video before the options: "
-        "lipsync correct VIDEO [AUDIO [OUTPUT]] [OPTION …]\n"
+        f"lipsync {name} VIDEO [AUDIO [OUTPUT]] [OPTION …]\n"
     )
 
 
@@ -89,7 +97,15 @@ def lipsync(*arguments, language="en"):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("score", "--help"), ("process", "--help")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("score", "--help"),
+        ("present", "--help"),
+        ("process", "--help"),
+    ],
+)
 def test_help_does_not_import_torch(arguments):
     done = lipsync(*arguments)
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
@@ -106,10 +122,23 @@ def test_help_of_score_shows_the_files_and_the_options_of_the_script():
     assert text.rstrip().endswith("example: lipsync score v.mp4 a.wav --report result.html")
 
 
-def test_help_of_other_commands_names_the_command():
-    text = lipsync("train", "--help").stdout
-    assert text.startswith("usage: lipsync train [-h]")
-    assert "example: lipsync train --set" in text and "train.py" not in text
+def test_help_of_present_shows_the_files_and_the_options_of_the_script():
+    text = lipsync("present", "--help").stdout
+    assert text.startswith("usage: lipsync present VIDEO [AUDIO [OUTPUT]] [OPTION …]\n\nRe-make")
+    files = text.split("-h,")[0]
+    assert all(f"\n  {name} " in files for name in ("VIDEO", "AUDIO", "OUTPUT"))
+    assert "--consent" in text and text.count("usage:") == text.count("--help") == 1
+    assert text.rstrip().splitlines()[-1].startswith("example: lipsync present me.mp4 new.wav")
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "option"),
+    [("train", "train", "--set"), ("learn-presenter", "learn_presenter", "--footage")],
+)
+def test_help_of_other_commands_names_the_command(name, script, option):
+    text = lipsync(name, "--help").stdout
+    assert text.startswith(f"usage: lipsync {name} [-h]")
+    assert f"example: lipsync {name} {option}" in text and f"{script}.py" not in text
 
 
 def test_without_a_command_the_help_is_shown_with_status_2():
