@@ -23,11 +23,25 @@ ROOT = Path(__file__).resolve().parents[2]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_the_file_is_the_documented_one():
-    assert PRETRAINED.stat().st_size <= 12_000_000
-    digest = hashlib.sha256(PRETRAINED.read_bytes()).hexdigest()
-    assert re.findall(r"`([0-9a-f]{64})`", CARD) == [digest]
-    assert f"{PRETRAINED.stat().st_size / 1e6:.1f} MB" in CARD
+JUDGE = ROOT / "pretrained" / "judge.pth"  # of presenter.judge
+
+
+def test_the_files_are_the_documented_ones():
+    assert PRETRAINED.stat().st_size <= 12_000_000 and JUDGE.stat().st_size <= 5_000_000
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (PRETRAINED, JUDGE)]
+    assert re.findall(r"`([0-9a-f]{64})`", CARD) == digests
+    for path in (PRETRAINED, JUDGE):
+        assert f"{path.stat().st_size / 1e6:.1f} MB" in CARD
+
+
+def test_the_judge_is_another_network_without_training_state():
+    content = load_checkpoint(JUDGE)
+    assert not {"optimizer_state_dict", "scheduler_state_dict", "random_states"} & set(content)
+    model, judge = (stored_config(load_checkpoint(path), path) for path in (PRETRAINED, JUDGE))
+    assert judge.paths == Config().paths
+    assert judge.training.seed != model.training.seed
+    assert judge.data.input_size != model.data.input_size
+    assert judge.data.n_mfcc != model.data.n_mfcc
 
 
 @pytest.mark.parametrize("name", ["MODEL_CARD.md", "README.md", "README.zh-CN.md"])
