@@ -37,7 +37,7 @@ from src.media.container import Reading, probe
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
-from src.scoring import clip_evidence
+from src.scoring import clip_evidence, clip_scoring
 
 WARM_UP_S = 3  # duration of a clip that is scored before the clocks start
 
@@ -115,8 +115,8 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("embed audio", clip_evidence, "measure_spectrum"),
         ("embed audio", clip_evidence, "embed_audio_chunks"),
         ("compare", clip_evidence, "compare"),
-        ("score", engine, "choose_faces"),
-        ("score", engine, "build_result"),
+        ("score", clip_scoring, "choose_faces"),
+        ("score", clip_scoring, "build_result"),
         ("score", engine, "describe_tracks"),
     ]
     stack = ExitStack()
