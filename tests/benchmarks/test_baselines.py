@@ -27,7 +27,7 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(baselines, "UNTRAINED", {})
     monkeypatch.setattr(baselines, "CLIP_FRAMES", 20)
     index = corpus / "processed" / "dataset_index.pkl"
-    command = ["baselines.py", *settings_for(corpus), "--index", str(index), "--minutes", "0.03",
+    command = ["baselines.py", *settings_for(corpus), "--index", str(index), "--minutes", "0.15",
                "--output", str(tmp_path / "out")]  # fmt: skip
     monkeypatch.setattr("sys.argv", command)
     assert baselines.main() == 0
@@ -44,7 +44,7 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
     assert baselines.main() == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 and rows[1].startswith("| ours |")
-    monkeypatch.setattr("sys.argv", [*command, "--minutes", "0.2"])
+    monkeypatch.setattr("sys.argv", [*command, "--minutes", "0.3"])
     with pytest.raises(ConfigError, match="other settings"):
         baselines.main()
     monkeypatch.setattr("sys.argv", [*command, "--minutes", "0"])
