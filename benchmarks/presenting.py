@@ -102,7 +102,7 @@ class Bench:
         recordings: the new audio.
         stages: of ``STAGES``, beside the method.
         footage_s: amounts of footage that the method is measured with beside all of it, seconds.
-        hand_over_closures: the method is told when b, p and m are heard.
+        hand_over_closures: the method is given the times of b, p and m.
     """
 
     tools: SyncTools

@@ -150,7 +150,7 @@ def measure_made(
     Args:
         stage: of ``ORDER``.
         output: the video.
-        hand_over_closures: the method is told when b, p and m are heard.
+        hand_over_closures: the method is given the times of b, p and m.
 
     Raises:
         LipSyncError: it cannot be made or judged.

@@ -9,7 +9,7 @@ if not __package__:  # started as a script
     __package__ = "src"
 
 from .core.cli import add_checkpoint, make_parser, run, settings_of
-from .core.consent import ask_consent
+from .core.consent import add_person, ask_consent
 from .core.progress import progress_bars
 from .i18n.messages import tr
 
@@ -28,14 +28,7 @@ def parse_arguments() -> argparse.Namespace:
         "--output", type=Path, required=True, metavar="FOLDER",
         help=tr("the presenter's folder; footage that it holds already is kept"),
     )  # fmt: skip
-    parser.add_argument(
-        "--face", default="speaking", metavar="speaking|largest|NUMBER",
-        help=tr("whose mouth, where there are several people (default: the active speaker)"),
-    )  # fmt: skip
-    parser.add_argument(
-        "--consent", action="store_true",
-        help=tr("confirm that the person agreed to have their lips re-made"),
-    )  # fmt: skip
+    add_person(parser)
     parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
     return parser.parse_args()
 

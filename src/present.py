@@ -12,7 +12,7 @@ if not __package__:  # started as a script
     __package__ = "src"
 
 from .core.cli import add_checkpoint, make_parser, run, settings_of
-from .core.consent import ask_consent
+from .core.consent import add_person, ask_consent
 from .core.errors import LipSyncError
 from .core.progress import progress_bars
 from .i18n.messages import tr
@@ -65,14 +65,7 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("videos of the person to choose mouths from (default: the video)"),
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help=tr("the new video"))
-    parser.add_argument(
-        "--face", default="speaking", metavar="speaking|largest|NUMBER",
-        help=tr("whose mouth, where there are several people (default: the active speaker)"),
-    )  # fmt: skip
-    parser.add_argument(
-        "--consent", action="store_true",
-        help=tr("confirm that the person agreed to have their lips re-made"),
-    )  # fmt: skip
+    add_person(parser)
     parser.add_argument(
         "--label", action="store_true", help=tr("draw a visible mark into the video")
     )

@@ -1,11 +1,24 @@
-"""Asking at the terminal for something that only a person can confirm."""
+"""Whose mouth is re-made, and whether they agreed: what only a person can confirm."""
 
+import argparse
 import sys
 
 from ..i18n.messages import tr
 from .errors import ConfigError
 
 YES = {"y", "yes", "是", "好", "同意"}
+
+
+def add_person(parser: argparse.ArgumentParser) -> None:
+    """Add the options ``--face`` and ``--consent``, for commands that re-make a mouth."""
+    parser.add_argument(
+        "--face", default="speaking", metavar="speaking|largest|NUMBER",
+        help=tr("whose mouth, where there are several people (default: the active speaker)"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--consent", action="store_true",
+        help=tr("confirm that the person agreed to have their lips re-made"),
+    )  # fmt: skip
 
 
 def ask_consent(text: str) -> bool:

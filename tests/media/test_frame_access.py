@@ -46,7 +46,7 @@ def read_all(tmp_path_factory):
         path = MAKERS[name](tmp_path_factory.mktemp("video")).path
         frames = [(time_s, digest(frame)) for time_s, frame, _ in source_frames(path)]
         times, digests = zip(*frames, strict=True)
-        assert len(set(digests)) > 0.9 * len(digests), "frames can be told apart"
+        assert len(set(digests)) > 0.9 * len(digests), "frames differ"
         return path, np.array(times), list(digests)
 
     return read
