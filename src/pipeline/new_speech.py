@@ -15,7 +15,7 @@ from ..checkpoints.checkpoint import TrainedModel
 from ..core.config import Config
 from ..core.constants import HOPS_PER_FRAME
 from ..core.errors import ConfigError, OutputError, PresenterError
-from ..core.files import check_output_path, folder_created, written_atomically
+from ..core.files import check_output_path, check_writable, folder_created, written_atomically
 from ..core.progress import Progress, no_progress
 from ..core.resources import resource_path
 from ..faces.detection import Detector
@@ -23,9 +23,12 @@ from ..i18n.messages import tr
 from ..media.credentials import FileDigest, RemadeSources, check_container, sign_remade
 from ..media.signing_certificate import SigningCertificate, load_certificate
 from ..media.writer import SUFFIXES
+from ..presenter.footage import gather_footage
+from ..presenter.foreign_speech import foreign_speech
 from ..presenter.judge import JUDGE_FILE, Judge, load_judge
 from ..presenter.label import draw_label
-from ..presenter.learn import learn_presenter
+from ..presenter.learn import check_same_model, learn_presenter
+from ..presenter.mouth_shapes import SHAPES_FILE
 from ..presenter.presenting import Presented, PresentOptions, check_footage, present
 from ..presenter.store import (
     ClipRecord,
@@ -35,6 +38,7 @@ from ..presenter.store import (
     write_presenter_record,
 )
 from ..presenter.sync_tools import SyncTools
+from ..presenter.train_shapes import STEPS, train_shapes
 from ..scoring.result import ModelFile
 
 
@@ -158,6 +162,38 @@ def learn(
         record = read_presenter_record(folder)
         write_presenter_record(folder, record.model_copy(update={"consent": consent}))
     return records, check_footage(load_presenter(folder))
+
+
+def train(
+    engine: Engine,
+    folder: Path,
+    recordings: list[Path],
+    steps: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Train the shapes of a presenter's mouth, which ``make_new_speech`` then uses by itself.
+
+    Args:
+        folder: of the presenter.
+        recordings: in which other people speak, beside synthesised speech.
+        steps: of the training; None: ``train_shapes.STEPS``.
+
+    Returns:
+        the file that was written.
+
+    Raises:
+        MissingFileError, PresenterError, MediaError, OutputError: with what is wrong.
+    """
+    tools, presenter = sync_tools(engine), load_presenter(folder)
+    check_same_model(folder, presenter.record, tools)
+    check_footage(presenter)
+    path = folder / SHAPES_FILE
+    check_writable(path)
+    foreign = foreign_speech(tools, recordings, progress)
+    footage = gather_footage(presenter)
+    shapes = train_shapes(presenter, footage, foreign, tools, steps or STEPS, progress=progress)
+    shapes.save(path)
+    return path
 
 
 def new_consent(how: str) -> Consent:

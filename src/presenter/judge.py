@@ -14,17 +14,27 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from ..checkpoints.checkpoint import TrainedModel, load_trained
-from ..core.constants import FPS, HOP_MS
+from ..core.constants import FPS, HOP_MS, HOPS_PER_FRAME
+from ..core.constants import WINDOW_FRAMES as MODEL_FRAMES
 from ..core.progress import Progress, no_progress
 from ..core.resources import resource_path
 from ..faces.detection import Detector
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import score_clip
-from ..scoring.evidence import SEARCH_REACH, Evidence, lse_metrics, mean_curve, offset_hits, peak_ms
+from ..scoring.evidence import (
+    SEARCH_REACH,
+    TOLERANCE_FRAMES,
+    Evidence,
+    lse_metrics,
+    mean_curve,
+    peak_ms,
+)
 
 JUDGE_FILE = "pretrained/judge.pth"
-WINDOW_FRAMES = FPS  # of the windows that are in sync or not: 1 s
+WINDOW_FRAMES = FPS  # of the windows that are in sync or not: 1 s …
+MIN_SPOKEN = 0.75  # … and the share of it with speech
+MAX_OFFSET = 15  # frames
 
 
 class JudgeFigures(BaseModel):
@@ -33,8 +43,8 @@ class JudgeFigures(BaseModel):
     Attributes:
         confidence: LSE-C, of all speech; None without enough of it.
         offset_ms: by how much the audio must be delayed; None likewise.
-        in_sync: share of the 1 s windows with speech whose best offset is within ±1 frame; None
-            where there is no such window.
+        in_sync: share of the 1 s windows with speech whose best offset is within ±1 frame
+            (``second_hits``); None where there is no such window.
         windows: their number.
     """
 
@@ -90,8 +100,37 @@ class Judge:
         return _figures(parts, hops * HOP_MS)
 
 
+def second_hits(evidence: Evidence) -> np.ndarray:
+    """Whether the offset is correct, within ±1 frame, in each second with speech.
+
+    As ``scoring.evidence.offset_hits`` at a clip length of 25 frames, the best of −15 … +15 frames;
+    but a pause shorter than a quarter of the second does not rule it out, and is left out of the
+    mean: otherwise hardly a second of ordinary speech would count.
+
+    Args:
+        evidence: in sync at offset 0, for at least ±15 frames.
+
+    Returns:
+        bool [n], of the seconds that begin at each frame.
+    """
+    columns = evidence.reach + np.arange(-MAX_OFFSET, MAX_OFFSET + 1) * HOPS_PER_FRAME
+    similarity = evidence.similarity[:, columns]
+    is_complete = (similarity != 0).all(1)  # near the ends there is no audio at some offsets
+    spoken = evidence.usable[:, evidence.reach] & is_complete
+    similarity = np.where(spoken[:, None], similarity, 0)
+    n_rows = WINDOW_FRAMES - MODEL_FRAMES + 1
+    if len(similarity) < n_rows:
+        return np.zeros(0, bool)
+    ones = np.ones(n_rows)
+    counted = np.convolve(is_complete, ones, "valid") > n_rows - 0.5
+    counted &= np.convolve(spoken, ones, "valid") >= MIN_SPOKEN * n_rows
+    sums = np.cumsum(np.vstack([np.zeros(len(columns)), similarity]), axis=0)
+    totals = (sums[n_rows:] - sums[:-n_rows])[counted]
+    return np.abs(totals.argmax(1) - MAX_OFFSET) <= TOLERANCE_FRAMES
+
+
 def _figures(parts: list[Evidence], shifted_ms: float) -> JudgeFigures:
-    hits = np.concatenate([np.zeros(0, bool), *(offset_hits(p, WINDOW_FRAMES)[0] for p in parts)])
+    hits = np.concatenate([np.zeros(0, bool), *map(second_hits, parts)])
     curve = mean_curve([part.with_speech() for part in parts])
     offset_ms = peak_ms(curve)
     confidence = None if offset_ms is None else round(float(lse_metrics(curve)[1]), 4)

@@ -13,7 +13,7 @@ from ..core.files import file_sha256
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from ..media.reader import source_frames
-from ..models.embedding import embed_video
+from ..models.embedding import embed_audio, embed_video
 from ..preprocessing.clip_features import ClipFeatures, TrackFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
@@ -159,6 +159,8 @@ def index_clip(
             )
         np.save(folder / "frames.npy", records, allow_pickle=False)
         np.save(folder / "grid.npy", grid, allow_pickle=False)
+        audio = embed_audio(tools.model, clip.mfcc, clip.speech).astype(np.float16)
+        np.save(folder / "audio.npy", audio, allow_pickle=False)
         return _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.constants import FPS
 from ..core.errors import PresenterError
+from ..core.files import file_sha256
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from .base import locate_base, plan_base
@@ -15,8 +16,10 @@ from .choice import Choice, choose_mouths
 from .footage import gather_footage, has_piece, speech_seconds
 from .judge import Judge, JudgeFigures
 from .learn import check_same_model
+from .mouth_shapes import find_shapes
 from .mouth_track import MouthTrack, count_joins
 from .render import Decorate, render
+from .reshape import make_reshaper
 from .speech import read_speech
 from .store import ClipRecord, Presenter
 from .sync_tools import SyncTools
@@ -187,11 +190,20 @@ def present(
     if not has_piece(footage):
         raise PresenterError(tr("the footage of {name} holds no stretch of three usable frames",
                                 name=presenter.name))  # fmt: skip
+    shapes, why_not = find_shapes(presenter)
+    if why_not is not None:
+        warnings.append(why_not)
     speech = read_speech(audio_path, tools)
     base = locate_base(base_path, audio_path, tools, options.face, progress)
     plan = plan_base(base, speech.duration_s)
-    choice = choose_mouths(footage, speech, base, plan, options.closures_s)
-    mouths = MouthTrack(presenter, footage, choice.frames)
+    own_clip = find_own_clip(presenter, base_path)
+    choice = choose_mouths(footage, speech, base, plan, options.closures_s, own_clip)
+    reshaper = None
+    if shapes is not None:
+        reshaper = make_reshaper(
+            shapes, presenter, footage, speech, choice.frames, tools.model.spec
+        )
+    mouths = MouthTrack(presenter, footage, choice.frames, reshaper)
     render(base, plan, mouths, audio_path, output_path, progress, options.decorate)
     judged = None
     if judge is not None:
@@ -213,6 +225,13 @@ def present(
         weak_spans=weak,
         warnings=warnings,
     )  # fmt: skip
+
+
+def find_own_clip(presenter: Presenter, base_path: str | Path) -> int | None:
+    """The number of the presenter's clip that is the base; None: none is."""
+    sha256 = file_sha256(base_path)
+    numbers = [n for n, clip in enumerate(presenter.clips) if clip.record.sha256 == sha256]
+    return numbers[0] if numbers else None
 
 
 def _real_confidence(presenter: Presenter) -> float | None:

@@ -29,6 +29,7 @@ class SelectionWeights:
         join: any join; ``join_distance``: in addition, a unit of ``FootageFrames.mouth``.
         closure: parted lips where the sound asks for shut ones.
         hold: showing a frame once more, where that is allowed.
+        own: showing the base's own mouth of the moment.
     """
 
     pose: float = 0.05
@@ -36,6 +37,7 @@ class SelectionWeights:
     join_distance: float = 0.02
     closure: float = 0.4
     hold: float = 0.05
+    own: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ class SpeechFrames:
         pose: float32 [T, P], of the base; NaN where it has no face.
         closed: bool [T], whether the lips must be shut (silence).
         closure: bool [T], whether they should be, for a sound (b, p, m).
+        own: int [T, 2], first and last + 1 footage frame that shows the base's own mouth of that
+            moment: it moves with the old speech; None: the base is not of the footage.
     """
 
     embedding: np.ndarray
     pose: np.ndarray
     closed: np.ndarray
     closure: np.ndarray
+    own: np.ndarray | None = None
 
 
 def choose_frames(
@@ -118,7 +123,9 @@ def _frame_costs(footage, speech, weights, first, stop):
         cost[speech.closure[rows]] += np.where(footage.closed, 0, weights.closure)
         must_close = speech.closed[rows]
         cost[must_close] += np.where(footage.closed, 0, 1 + 0.2 * footage.opening)
-        for row, may_hold in zip(cost, must_close, strict=True):
+        for number, (row, may_hold) in enumerate(zip(cost, must_close, strict=True)):
+            if speech.own is not None:
+                row[slice(*speech.own[start + number])] += weights.own
             yield row, bool(may_hold)
 
 

@@ -128,13 +128,14 @@ def footage_clip(
     grid["mouth"] = rng.integers(0, 256, grid["mouth"].shape)
     crops = np.full((len(rows), side * 3 // 2, side), 128, np.uint8)
     crops[:, :side] = (np.arange(len(rows)) % 256)[:, None, None]
-    return FootageClip(clip_record(fps=fps, crop_side=side, **changes), grid, rows, crops)
+    audio = rng.normal(0, 1, (4 * len(grid), DIM)).astype(np.float16)
+    return FootageClip(clip_record(fps=fps, crop_side=side, **changes), grid, rows, crops, audio)
 
 
-def presenter_of(*clips: FootageClip, sha256: str = SHA256) -> Presenter:
+def presenter_of(*clips: FootageClip, sha256: str = SHA256, folder: Path = Path("me")) -> Presenter:
     """A presenter without files."""
     record = PresenterRecord(model=ModelRecord(file="model.pth", sha256=sha256))
-    return Presenter("me", record, list(clips))
+    return Presenter(folder, record, list(clips))
 
 
 def footage_of(presenter: Presenter) -> Footage:
@@ -148,7 +149,7 @@ def footage_of(presenter: Presenter) -> Footage:
         grid["embedding"].astype(np.float32), follows, grid["pose"], grid["opening"],
         np.zeros((len(grid), 4), np.float32), grid["opening"] < 2,
     )  # fmt: skip
-    return Footage(clip, grid["run"], grid["time"], frames, 2.0)
+    return Footage(clip, grid["run"], grid["time"], grid["speech"], frames, 2.0)
 
 
 # ---------------------------------------------------------------------------- bases
