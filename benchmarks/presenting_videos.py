@@ -30,7 +30,7 @@ from src.media.frame_access import frames_in_order
 from src.media.reader import read_audio, source_frames
 from src.models.spec import ModelSpec
 from src.presenter.base import BasePlan, BaseVideo
-from src.presenter.choice import choose_mouths
+from src.presenter.choice import Choice, choose_mouths
 from src.presenter.footage import Footage
 from src.presenter.judge import Judge, JudgeFigures
 from src.presenter.mouth_shapes import MouthShapes
@@ -94,19 +94,25 @@ class Subject:
     spec: ModelSpec
 
 
-def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool) -> np.ndarray:
-    """The footage frame for each output frame: int64 [T]."""
+def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool) -> Choice:
+    """The footage frame for each output frame."""
     footage, speech = subject.footage, trial.recording.speech
     n_frames = len(speech.embedding)
     if stage == "random":
-        return random_frames(footage, n_frames)
+        return _without_choice(random_frames(footage, n_frames))
     if stage == "loudness":
-        return frames_by_loudness(footage, measure_loudness(read_audio(speech.path), n_frames))
+        loudness = measure_loudness(read_audio(speech.path), n_frames)
+        return _without_choice(frames_by_loudness(footage, loudness))
     if stage in ("frozen", "base_with_new_audio"):
-        return frozen_frames(footage, n_frames)
+        return _without_choice(frozen_frames(footage, n_frames))
     closures_s = trial.recording.closures_s if hand_over_closures else None
     own_clip = find_own_clip(subject.presenter, subject.base.path)
-    return choose_mouths(footage, speech, subject.base, trial.plan, closures_s, own_clip).frames
+    return choose_mouths(footage, speech, subject.base, trial.plan, closures_s, own_clip)
+
+
+def _without_choice(frames: np.ndarray) -> Choice:
+    nowhere = np.zeros(len(frames), bool)
+    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere)
 
 
 def with_old_mouth(base: BaseVideo) -> BaseVideo:
@@ -168,14 +174,14 @@ def measure_made(
     """
     base, plan, audio = subject.base, trial.plan, trial.recording.speech.path
     start_s = time.perf_counter()
-    chosen = choose(stage, subject, trial, hand_over_closures)
+    choice = choose(stage, subject, trial, hand_over_closures)
     reshaper = None
     if stage in SHAPED:
         reshaper = make_reshaper(
-            subject.shapes, subject.presenter, subject.footage, trial.recording.speech, chosen,
+            subject.shapes, subject.presenter, subject.footage, trial.recording.speech, choice,
             subject.spec,
         )  # fmt: skip
-    mouths = MouthTrack(subject.presenter, subject.footage, chosen, reshaper)
+    mouths = MouthTrack(subject.presenter, subject.footage, choice.frames, reshaper)
     shown = with_old_mouth(base) if stage == "base_with_new_audio" else base
     render(shown, plan, mouths, audio, output)
     frames_per_s = len(plan.numbers) / (time.perf_counter() - start_s)

@@ -23,11 +23,13 @@ class Choice:
         frames: int64 [T], numbers of footage frames.
         similarity: float32 [T], cosine of the audio with the chosen frame's mouth; NaN in silence.
         silent: bool [T], frames in which the lips must be shut.
+        shut: bool [T], frames chosen with shut lips for a sound (b, p, m) that shuts them.
     """
 
     frames: np.ndarray
     similarity: np.ndarray
     silent: np.ndarray
+    shut: np.ndarray
 
 
 def choose_mouths(
@@ -57,7 +59,7 @@ def choose_mouths(
     frames = choose_frames(footage.frames, asked, weights)
     similarity = (embedding * footage.frames.embedding[frames]).sum(1)
     similarity[silent] = np.nan
-    return Choice(frames, similarity, silent)
+    return Choice(frames, similarity, silent, closure & footage.frames.closed[frames])
 
 
 def _base_pose(base: BaseVideo, plan: BasePlan, n_frames: int) -> np.ndarray:

@@ -5,10 +5,11 @@ network of the same kind, trained from another seed on other crops, other audio 
 the presenters of the benchmark; it is used for nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cv2
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,7 @@ from ..core.constants import WINDOW_FRAMES as MODEL_FRAMES
 from ..core.progress import Progress, no_progress
 from ..core.resources import resource_path
 from ..faces.detection import Detector
+from ..preprocessing.clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import score_clip
@@ -86,18 +88,75 @@ class Judge:
         Raises:
             MediaError: the pair cannot be read.
         """
-        trained = self.trained
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
-                video_path, audio_path, trained.config.data, self.detector, Path(folder),
+                video_path, audio_path, self.trained.config.data, self.detector, Path(folder),
                 ExtractOptions(threads=0, all_faces=True), progress,
             )  # fmt: skip
-            evidence = compute_clip_evidence(trained.model, clip, 2 * SEARCH_REACH, progress)
-            scored = score_clip(clip, evidence, face, trained.calibration, 0.0)
+            return self._measure(clip, face, true_offset_ms, progress)
+
+    def measure_clip(
+        self,
+        clip: ClipFeatures,
+        face: str | int = "largest",
+        true_offset_ms: float = 0.0,
+        progress: Progress = no_progress,
+    ) -> JudgeFigures | None:
+        """Judge a clip that was extracted for another model.
+
+        Its crops are reduced to the judge's size, and of its MFCC the first ones are taken: what
+        ``measure`` would extract, but for the resampling.
+
+        Returns:
+            the figures; None: its crops are smaller or its MFCC fewer than the judge's.
+        """
+        data = self.trained.config.data
+        n_mfcc = clip.audio.dtype["mfcc"].shape[1]
+        if n_mfcc < data.n_mfcc or any(
+            track.crops.shape[1] < data.input_size for track in clip.tracks
+        ):
+            return None
+        tracks = [_ReducedTrack(**vars(track), side=data.input_size) for track in clip.tracks]
+        reduced = replace(clip, tracks=tracks, audio=_ReducedAudio(clip.audio, data.n_mfcc))
+        return self._measure(reduced, face, true_offset_ms, progress)
+
+    def _measure(
+        self, clip: ClipFeatures, face: str | int, true_offset_ms: float, progress: Progress
+    ) -> JudgeFigures:
+        trained = self.trained
+        evidence = compute_clip_evidence(trained.model, clip, 2 * SEARCH_REACH, progress)
+        scored = score_clip(clip, evidence, face, trained.calibration, 0.0)
         hops = round(true_offset_ms / HOP_MS)
         hops = min(max(hops, -SEARCH_REACH), SEARCH_REACH)
         parts = [chosen.evidence.shifted(hops, SEARCH_REACH) for chosen in scored.speakers.chosen]
         return _figures(parts, hops * HOP_MS)
+
+
+@dataclass
+class _ReducedTrack(TrackFeatures):
+    """A track whose crops are read at a smaller ``side``."""
+
+    side: int = 0
+
+    def read_crops(self, first: int, stop: int) -> np.ndarray:
+        size = (self.side, self.side)
+        crops = super().read_crops(first, stop)
+        return np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops])
+
+
+class _ReducedAudio:
+    """The audio of a clip with fewer MFCC."""
+
+    def __init__(self, audio: AudioFeatures, n_mfcc: int):
+        self._audio, self._n_mfcc = audio, n_mfcc
+
+    def __getitem__(self, span: slice) -> dict[str, np.ndarray]:
+        records = self._audio[span]
+        mfcc = np.ascontiguousarray(records["mfcc"][..., : self._n_mfcc])
+        return {"mfcc": mfcc, "speech": records["speech"]}
+
+    def read_speech(self, first: int, stop: int) -> np.ndarray:
+        return self._audio.read_speech(first, stop)
 
 
 def second_hits(evidence: Evidence) -> np.ndarray:

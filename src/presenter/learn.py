@@ -103,8 +103,7 @@ def learn_presenter(
             records.append(read_clip_record(done))
             continue
         with clip_written(folder, name) as temporary:
-            record = index_clip(path, sha256, temporary, tools, face, progress)
-            record = _judge_clip(path, record, face, judge, progress)
+            record = index_clip(path, sha256, temporary, tools, face, judge, progress)
             write_clip_record(temporary, record)
             records.append(record)
     return records
@@ -126,7 +125,7 @@ def check_same_model(folder: str | Path, record: PresenterRecord, tools: SyncToo
 
 def index_clip(
     path: Path, sha256: str, folder: Path, tools: SyncTools, face: str | int,
-    progress: Progress = no_progress,
+    judge: Judge | None = None, progress: Progress = no_progress,
 ) -> ClipRecord:  # fmt: skip
     """Index one footage file into an existing, empty folder; its record is not written yet.
 
@@ -161,16 +160,22 @@ def index_clip(
         np.save(folder / "grid.npy", grid, allow_pickle=False)
         audio = embed_audio(tools.model, clip.mfcc, clip.speech).astype(np.float16)
         np.save(folder / "audio.npy", audio, allow_pickle=False)
-        return _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
+        record = _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
+        return _judge_clip(clip, record, face, judge, progress)
 
 
 def _judge_clip(
-    path: Path, record: ClipRecord, face: str | int, judge: Judge | None, progress: Progress
-) -> ClipRecord:
+    clip: ClipFeatures, record: ClipRecord, face: str | int, judge: Judge | None,
+    progress: Progress,
+) -> ClipRecord:  # fmt: skip
     """Add what the judge measures in the footage itself, at its own offset."""
     if judge is None or record.offset_ms is None:
         return record
-    figures = judge.measure(path, face=face, true_offset_ms=record.offset_ms, progress=progress)
+    figures = judge.measure_clip(clip, face, record.offset_ms, progress)
+    if figures is None:
+        figures = judge.measure(
+            record.path, face=face, true_offset_ms=record.offset_ms, progress=progress
+        )
     return record.model_copy(
         update={"real_confidence": figures.confidence, "real_in_sync": figures.in_sync}
     )

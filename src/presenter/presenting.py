@@ -200,9 +200,7 @@ def present(
     choice = choose_mouths(footage, speech, base, plan, options.closures_s, own_clip)
     reshaper = None
     if shapes is not None:
-        reshaper = make_reshaper(
-            shapes, presenter, footage, speech, choice.frames, tools.model.spec
-        )
+        reshaper = make_reshaper(shapes, presenter, footage, speech, choice, tools.model.spec)
     mouths = MouthTrack(presenter, footage, choice.frames, reshaper)
     render(base, plan, mouths, audio_path, output_path, progress, options.decorate)
     judged = None

@@ -11,6 +11,7 @@ from scipy.ndimage import binary_erosion, uniform_filter1d
 
 from ..media.frame import split_planes
 from ..models.spec import ModelSpec
+from .choice import Choice
 from .compose import Mouth
 from .crops import window_matrix
 from .footage import Footage
@@ -32,22 +33,25 @@ FULL_SIDE, SIDE = 27.0, 38.0  # from the middle
 
 def make_reshaper(
     shapes: MouthShapes, presenter: Presenter, footage: Footage, speech: Speech,
-    chosen: np.ndarray, spec: ModelSpec,
+    choice: Choice, spec: ModelSpec,
 ) -> "Reshaper":  # fmt: skip
     """What warps the chosen frames for a speech.
 
     Args:
         shapes: of this presenter (``check_shapes``).
-        chosen: int64 [T], the footage frame for each output frame.
+        choice: of the frames.
         spec: of the sync model.
     """
+    chosen = choice.frames
     codes = np.array([shapes.header.clips.index(clip.key) for clip in presenter.clips])
     clip = codes[footage.clip[chosen]]
     # The heads of two pieces differ a little; over the join they are morphed, and so is the pose.
     pose = uniform_filter1d(footage.frames.pose[chosen], POSE_FRAMES, axis=0, mode="nearest")
     components = shapes.shape(speech.embedding, pose, clip)
-    spoken = binary_erosion(~speech.silent, border_value=True)
+    # What is chosen with shut lips for a pause or a sound that shuts them stays as it is.
+    spoken = binary_erosion(~choice.silent, border_value=True) & ~choice.shut
     strength = uniform_filter1d(spoken.astype(np.float32), 3, mode="nearest")
+    strength[choice.shut] = 0
     return Reshaper(shapes, spec, components, clip, strength)
 
 

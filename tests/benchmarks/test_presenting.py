@@ -85,7 +85,7 @@ def test_each_stage_chooses_a_frame_for_each_frame(monkeypatch, stage):
     monkeypatch.setattr(presenting_videos, "read_audio", lambda path: np.ones(32000, np.float32))
     monkeypatch.setattr(presenting_videos, "find_own_clip", lambda *_: None)
     subject = subject_of()
-    chosen = choose(stage, subject, trial_of(subject), False)
+    chosen = choose(stage, subject, trial_of(subject), False).frames
     assert chosen.shape == (N_FRAMES,) and chosen.dtype == np.int64
     assert chosen.min() >= 0 and chosen.max() < len(subject.footage.time)
 

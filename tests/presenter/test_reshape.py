@@ -1,17 +1,28 @@
 """Mouths are warped into shapes: where to, how far, and what stays."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
 from src.faces.mesh import CHIN, JAW
 from src.models.spec import ModelSpec
+from src.presenter.choice import Choice
 from src.presenter.compose import Mouth
 from src.presenter.crops import WINDOW_LEFT, WINDOW_TOP
 from src.presenter.mouth_shapes import FaceSpace
-from src.presenter.reshape import BOTTOM, TOP, Reshaper, warp_mouth
+from src.presenter.reshape import BOTTOM, TOP, Reshaper, make_reshaper, warp_mouth
+from src.presenter.speech import Speech
 from src.presenter.sync_regions import region_matrix, sync_region
-from tests.support.made_presenters import jaw_points
+from tests.support.made_presenters import (
+    DIM,
+    footage_clip,
+    footage_of,
+    jaw_points,
+    presenter_of,
+)
 
 SPEC = ModelSpec(96, 40, 16, 16, 1, 0.0)
 SHAPE = SPEC.region_shape
@@ -104,3 +115,30 @@ def test_the_jaw_moves_with_its_pixels():
     assert made.jaw[chin, 1] - mouth.jaw[chin, 1] == pytest.approx(2.0, abs=0.1)
     assert made.jaw[chin, 0] == pytest.approx(mouth.jaw[chin, 0])
     assert lips(made.crop) == pytest.approx(62.0, abs=0.6)
+
+
+def test_what_is_chosen_with_shut_lips_stays_as_it_is():
+    """In pauses, and for the sounds that shut the lips; around them the warp fades."""
+    presenter = presenter_of(footage_clip(((0.0, 2.0),)))
+    footage = footage_of(presenter)
+    silent, shut = np.zeros((2, 40), bool)
+    silent[25:] = True
+    shut[10] = True
+    choice = Choice(np.arange(40), np.zeros(40, np.float32), silent, shut)
+    speech = Speech(Path("a.wav"), 1.6, np.zeros((40, DIM), np.float32), ~silent)
+
+    class Shapes:
+        header = SimpleNamespace(clips=["another", presenter.clips[0].key])
+
+        def shape(self, audio, pose, clip):
+            assert (clip == 1).all(), "as the shapes number the clips"
+            assert (
+                np.abs(np.diff(pose, axis=0)).max()
+                < np.abs(np.diff(footage.frames.pose[:40], axis=0)).max()
+            ), "averaged"
+            return np.zeros((40, 3), np.float32)
+
+    strength = make_reshaper(Shapes(), presenter, footage, speech, choice, SPEC)._strength
+    assert (strength[25:] == 0).all() and strength[10] == 0
+    assert 0 < strength[9] < 1 and 0 < strength[24] < 1
+    assert (strength[13:22] == 1).all() and (strength[:8] == 1).all()
