@@ -23,7 +23,7 @@ BUILD_INPUTS = (
     "requirements.txt", "setup.py", "src", "tools",
 )  # fmt: skip
 SUBCOMMANDS = (
-    "score", "correct", "present", "learn-presenter", "process", "clean-offsets", "train",
+    "score", "correct", "present", "learn-presenter", "train-presenter", "process", "clean-offsets", "train",
     "evaluate",
 )  # fmt: skip
 
