@@ -1,6 +1,6 @@
 """What ``src/present.py`` and ``LipSyncInference.present`` do: a new speech for an old video."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -95,6 +95,7 @@ class NewSpeech:
         credentials: Content Credentials.
         judged: measure the result with the independent network.
         closures_s: float [n, 2], sounds that shut the lips, seconds, where they are known.
+        words_between: what is said from one time to another, seconds, where it is known.
     """
 
     audio: Path
@@ -108,6 +109,7 @@ class NewSpeech:
     credentials: Credentials = field(default_factory=Credentials)
     judged: bool = True
     closures_s: np.ndarray | None = None
+    words_between: Callable[[float, float], str] | None = None
 
 
 def consent_statement() -> str:
@@ -224,7 +226,9 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
     tools, judge = sync_tools(engine), find_judge(engine) if job.judged else None
     with _presenter_folder(engine, job, tools, judge, progress) as folder:
         presenter = load_presenter(folder)
-        options = PresentOptions(job.face, draw_label if job.label else None, job.closures_s)
+        options = PresentOptions(
+            job.face, draw_label if job.label else None, job.closures_s, job.words_between
+        )
         temporary_path = output
         try:
             with folder_created(output.parent), written_atomically(output) as temporary_path:

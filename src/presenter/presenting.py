@@ -1,5 +1,6 @@
 """A new speech for a presenter, from the inputs to the file and its figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,18 @@ GOOD_IN_SYNC = 0.9  # share of the seconds, below which a warning is given
 
 
 class WeakSpan(BaseModel):
-    """A stretch of speech for which the footage holds no good frames, seconds."""
+    """A stretch of speech for which the footage holds no good frames.
+
+    Attributes:
+        start_s, end_s: seconds.
+        words: about what is said there; empty: not known.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     start_s: float
     end_s: float
+    words: str = ""
 
 
 class Presented(BaseModel):
@@ -82,11 +89,13 @@ class PresentOptions:
         face: whose mouth in the base, as in ``speakers.choose_faces``.
         decorate: draws into each frame (a label).
         closures_s: float [n, 2], sounds that shut the lips, seconds; None: not known.
+        words_between: what is said from one time to another, seconds; None: not known.
     """
 
     face: str | int = "speaking"
     decorate: Decorate | None = None
     closures_s: np.ndarray | None = None
+    words_between: Callable[[float, float], str] | None = None
 
 
 def check_footage(presenter: Presenter) -> list[str]:
@@ -207,6 +216,11 @@ def present(
     if judge is not None:
         judged = judge.measure(output_path, face="largest", progress=progress)
     weak = find_weak_spans(choice)
+    if options.words_between is not None:
+        weak = [
+            span.model_copy(update={"words": options.words_between(span.start_s, span.end_s)})
+            for span in weak
+        ]
     if judged is not None and judged.in_sync is not None and judged.in_sync < GOOD_IN_SYNC:
         warnings.append(
             tr("only {percent}% of the seconds with speech are in sync, as an independent network "

@@ -180,7 +180,8 @@ def test_one_of_two_people_is_chosen(engine, presenter, speech, tmp_path):
 
 
 @pytest.mark.parametrize(("sound", "words"), [
-    ("music", "nobody speaks"), ("silence", "silent"), ("short", "200 ms"), ("missing", "missing"),
+    ("music", "nobody speaks"), ("silence", "silent"), ("short", "200 ms"),
+    ("missing", "not found"),
 ])  # fmt: skip
 def test_audio_that_is_no_speech_is_one_line(engine, presenter, tmp_path, sound, words):
     folder, _ = presenter
