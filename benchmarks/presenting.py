@@ -83,6 +83,7 @@ COLUMNS = {
     "sharpness": ("sharpness", ".2f"),
     "flicker": ("flicker", ".2f"),
     "edge": ("edge", ".2f"),
+    "second_chin": ("second chin", ".1%"),
     "joins_per_s": ("joins/s", ".2f"),
     "frames_per_s": ("frames/s", ".1f"),
     "mouth_l1": ("mouth L1", ".2f"),

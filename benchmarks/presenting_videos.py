@@ -19,6 +19,7 @@ from benchmarks.presenting_measures import (
     closures_reached,
     compare_mouths,
     correlation,
+    excess_share,
     long_silences,
     lower_face,
     measure_mouths,
@@ -48,6 +49,7 @@ ORDER = (*STAGES[:-3], METHOD, *STAGES[-3:])  # of the rows
 # A mouth in silence counts as open above the gap that counts as shut, with a margin: it is found
 # anew, in other pixels.
 OPEN_MARGIN = 1.25
+SECOND_CHIN = 1.5  # times the real edges below the chin
 FigureDict = dict[str, float | None]
 
 
@@ -146,6 +148,7 @@ def figures_of(
         "sharpness": relative_mean(made.sharpness, real.sharpness),
         "flicker": relative_mean(made.change, real.change),
         "edge": relative_mean(made.edge, real.edge),
+        "second_chin": excess_share(made.chin, real.chin, SECOND_CHIN),
     }
 
 

@@ -108,11 +108,11 @@ def test_closures_are_handed_over_on_request_only(monkeypatch):
 def test_figures_compare_with_the_frames_of_the_base():
     subject = subject_of()
     wave = np.sin(np.arange(250.0)) + 2
-    subject.real.put(np.arange(250), MouthFigures(wave, wave, wave, wave))
+    subject.real.put(np.arange(250), MouthFigures(*[wave] * 5))
     opening = 3 * wave[:N_FRAMES]
     opening[23:37] = 1.0  # silent frames; up to 2.0 counts as shut
     opening[23:30] = 9.0
-    made = MouthFigures(opening, *(share * wave[:N_FRAMES] for share in (0.5, 2, 1)))
+    made = MouthFigures(opening, *(share * wave[:N_FRAMES] for share in (0.5, 2, 1, 1)))
     judged = JUDGED.model_copy(update={"confidence": 0.3})
     figures = figures_of(
         subject, trial_of(subject, np.array([[1.3, 1.4], [0.1, 0.2]])), judged, made
