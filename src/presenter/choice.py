@@ -55,7 +55,8 @@ def choose_mouths(
     own = None
     if own_clip is not None:
         own = _own_frames(footage, own_clip, base.times[_shown_frames(plan, len(embedding))])
-    asked = SpeechFrames(embedding, pose, silent, closure, own)
+    look = base.look[_shown_frames(plan, len(embedding))]
+    asked = SpeechFrames(embedding, pose, silent, closure, own, look)
     frames = choose_frames(footage.frames, asked, weights)
     similarity = (embedding * footage.frames.embedding[frames]).sum(1)
     similarity[silent] = np.nan

@@ -53,6 +53,7 @@ def gather_footage(presenter: Presenter) -> Footage:
         embedding=embedding,
         follows=follows,
         pose=grid["pose"],
+        look=grid["look"],
         opening=grid["opening"],
         mouth=_mouth_components(grid["mouth"]),
         closed=grid["opening"] < closed_below,

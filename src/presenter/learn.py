@@ -255,6 +255,7 @@ def _grid_records(
         shape = run.shape
         part["opening"], part["width"] = shape.opening[nearest], shape.width[nearest]
         part["pose"], part["embedding"] = shape.pose[nearest], embeddings[window]
+        part["look"] = np.median(frames.look[run.first : run.stop], axis=0)
         part["mouth"] = _small_mouths(crops, window + WINDOW_FRAMES // 2)
         parts.append(part)
         row += run.stop - run.first

@@ -50,6 +50,7 @@ def grid_dtype(embedding_dim: int) -> np.dtype:
     return np.dtype([
         ("run", "<i4"), ("number", "<i4"), ("time", "<f8"), ("speech", "?"), ("usable", "?"),
         ("opening", "<f4"), ("width", "<f4"), ("pose", "<f4", (POSE_VALUES,)),
+        ("look", "<f4", (2,)),
         ("embedding", "<f2", (embedding_dim,)),
         ("mouth", "u1", (MOUTH_SIDE, MOUTH_SIDE)),
     ])  # fmt: skip
@@ -275,7 +276,7 @@ def load_clip(folder: Path) -> FootageClip:
         if not (len(grid) and len(frames) and len(audio)):
             raise ValueError("empty")
         grid, frames = np.array(grid), np.array(frames)
-        for name in ("opening", "width", "pose", "embedding", "time"):
+        for name in ("opening", "width", "pose", "look", "embedding", "time"):
             if not np.isfinite(grid[name]).all():
                 raise ValueError(f"{name}: not finite")
         if not (np.isfinite(frames["time"]).all() and np.isfinite(frames["jaw"]).all()):

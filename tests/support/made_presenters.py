@@ -125,6 +125,7 @@ def footage_clip(
     grid["embedding"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     grid["opening"], grid["width"] = rng.uniform(0, 12, len(grid)), rng.uniform(30, 40, len(grid))
     grid["pose"] = rng.normal(48, 1, (len(grid), POSE_VALUES))
+    grid["look"] = 140
     grid["mouth"] = rng.integers(0, 256, grid["mouth"].shape)
     crops = np.full((len(rows), side * 3 // 2, side), 128, np.uint8)
     crops[:, :side] = (np.arange(len(rows)) % 256)[:, None, None]
@@ -147,7 +148,7 @@ def footage_of(presenter: Presenter) -> Footage:
     follows[1:] = (np.diff(clip) == 0) & (np.diff(grid["number"]) == 1)
     frames = FootageFrames(
         grid["embedding"].astype(np.float32), follows, grid["pose"], grid["opening"],
-        np.zeros((len(grid), 4), np.float32), grid["opening"] < 2,
+        np.zeros((len(grid), 4), np.float32), grid["opening"] < 2, grid["look"],
     )  # fmt: skip
     return Footage(clip, grid["run"], grid["time"], grid["speech"], frames, 2.0)
 
@@ -174,6 +175,7 @@ def base_video(
         "pose": np.full((n_frames, POSE_VALUES), 48, np.float32),
         "opening": np.zeros(n_frames, np.float32),
         "eyes": np.full(n_frames, 6, np.float32),
+        "look": np.full((n_frames, 2), 140, np.float32),
     } | changes
     info = MediaInfo(path, True, False, fps=float(1 / step))
     return BaseVideo(path, info, np.asarray(times, float), **values)
