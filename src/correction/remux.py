@@ -20,6 +20,7 @@ from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
 from .duration import audio_end, check_fit, match_duration
 from .ffmpeg_command import OutputCommand
+from .joined_copy import on_one_clock
 from .retiming import interleave, retime
 from .stream_mapping import can_stream_copy, find_container
 from .verify_output import verify_output
@@ -71,8 +72,18 @@ def retime_audio(
             when it is read back.
     """
     check_fit(fit)
+    with on_one_clock(video_path, Path(output_path).parent, output_path) as video:
+        if audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve():
+            audio_path = None
+        return _retime_audio(video, audio_path, output_path, timeline, fit)
+
+
+def _retime_audio(
+    video_path: Path, audio_path: str | Path | None, output_path: str | Path, timeline: Timeline,
+    fit: str,
+) -> list[str]:  # fmt: skip
     source = read_source(video_path)
-    embedded = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
+    embedded = audio_path is None
     audio_source = Path(video_path if embedded else audio_path)
     first_audio = source.audio_streams[0] if source.audio_streams else None
     audio = first_audio if embedded and first_audio else read_audio_stream(audio_source)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,12 +12,17 @@ import av
 
 from ..core.errors import MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
+from .appended_files import check_not_appended
+from .joined_clock import JoinedClock, read_joined_clock
 
 Item = TypeVar("Item")
 
 VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
 }  # fmt: skip
+# Of demuxers. A transport stream that goes on with streams of other numbers, as where recordings
+# are joined, continues the ones before.
+OPEN_OPTIONS = {"merge_pmt_versions": "1"}
 AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 
 
@@ -136,7 +142,9 @@ def open_media(path: str | Path):
     path = Path(path)
     check_file(path)
     try:
-        container = av.open(path_argument(path), metadata_errors="replace")
+        container = av.open(
+            path_argument(path), metadata_errors="replace", options=dict(OPEN_OPTIONS)
+        )
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:
@@ -189,7 +197,7 @@ def start_time_s(container: av.container.InputContainer, stream: av.stream.Strea
 
 
 def probe(path: str | Path) -> MediaInfo:
-    """Read a file's header.
+    """Read a file's header; where recordings are joined, the duration is that of all of them.
 
     Raises:
         MissingFileError, UnreadableMediaError.
@@ -216,6 +224,10 @@ def probe(path: str | Path) -> MediaInfo:
                 "audio_channels": audio.codec_context.channels,
                 "audio_bit_rate": audio.codec_context.bit_rate or 0,
             }
+        clock = joined_clock(path)
+        if clock.breaks_s:  # the header is that of the first part
+            info |= {"duration_s": clock.duration_s, "video_s": clock.duration_s,
+                     "n_source_frames": 0}  # fmt: skip
         return MediaInfo(Path(path), video is not None, audio is not None, **info)
 
 
@@ -234,10 +246,37 @@ def _declared_duration_s(container: av.container.InputContainer, stream: av.stre
     return max(0.0, end_s - start_time_s(container, stream))
 
 
+def joined_clock(path: str | Path) -> JoinedClock:
+    """The clock of a file whose own breaks, as where recordings are joined byte by byte.
+
+    Raises:
+        MissingFileError, UnreadableMediaError.
+    """
+    check_file(path)
+    status = Path(path).stat()
+    return _joined_clock(path_argument(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _joined_clock(path: str, size: int, modified_ns: int) -> JoinedClock:
+    """``size`` and ``modified_ns`` tell whether the file is still the one that was read."""
+    with open_media(path) as container:
+        check_not_appended(path, container.format.name)
+        return read_joined_clock(path, container, find_video_stream(container))
+
+
+def read_packets(container: av.container.InputContainer, *streams) -> Iterator[av.Packet]:
+    """The packets of a file that was just opened, on one clock; of all streams, or of these.
+
+    Raises whatever reading them raises.
+    """
+    return joined_clock(container.name).corrected(container.demux(*streams))
+
+
 def decode(container, stream, report: ReadReport) -> Iterator:
-    """Decoded frames of one stream; a damaged packet is skipped, counted and does not end the
-    stream."""
-    packets = container.demux(stream)
+    """Decoded frames of one stream, on the clock of ``joined_clock``; a damaged packet is skipped,
+    counted and does not end the stream."""
+    packets = read_packets(container, stream)
     while True:
         try:
             packet = next(packets)

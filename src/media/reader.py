@@ -22,6 +22,7 @@ from .container import (
     check_decoder,
     decode,
     find_video_stream,
+    joined_clock,
     open_media,
     path_argument,
     start_time_s,
@@ -176,6 +177,8 @@ def source_frames(
 def _seek(container, stream: av.VideoStream, time_s: float) -> None:
     """Go to the last key frame before a time, where the container has exact times and an index."""
     if not SEEKABLE & set(container.format.name.split(",")):
+        return
+    if joined_clock(container.name).breaks_s:  # its index holds other times
         return
     try:
         container.seek(int(time_s / stream.time_base), stream=stream, backward=True)

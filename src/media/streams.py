@@ -15,6 +15,7 @@ from .container import (
     decode,
     find_video_stream,
     open_media,
+    read_packets,
     start_time_s,
 )
 from .reader import first_frame_s, frame_rate
@@ -155,7 +156,7 @@ def read_source(path: str | Path) -> VideoSource:
         statistics = {other.index: _PacketStatistics() for other in container.streams}
         times, has_timestamps, is_intact = [], True, True
         is_avi = container.format.name == "avi"
-        packets = container.demux()
+        packets = read_packets(container)
         while True:
             try:
                 packet = next(packets)
@@ -215,7 +216,7 @@ def read_audio_stream(path: str | Path) -> StreamInfo:
         stream = container.streams.audio[0]
         check_decoder(path, stream)
         statistics = {other.index: _PacketStatistics() for other in container.streams}
-        packets = container.demux(stream)
+        packets = read_packets(container, stream)
         while True:
             try:
                 packet = next(packets)
