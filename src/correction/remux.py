@@ -15,15 +15,15 @@ from pathlib import Path
 from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
-from ..media.reader import audio_blocks
+from ..media.reader import audio_blocks, count_frames
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
-from .duration import audio_end, check_fit, match_duration
+from .duration import audio_end, check_fit, match_duration, measure_audio
 from .ffmpeg_command import OutputCommand
 from .joined_copy import on_one_clock
 from .retiming import interleave, retime
 from .stream_mapping import can_stream_copy, find_container
-from .verify_output import verify_output
+from .verify_output import SourceContent, verify_output
 
 MIN_REPORTED_CUT_S = 0.5  # of audio; less is cut whenever audio is delayed
 
@@ -91,7 +91,9 @@ def _retime_audio(
     blocks = audio_blocks(audio_source, sample_rate)
     start, block = next(blocks)  # audio that cannot be read raises before anything is written
     audio = audio.as_decoded(sample_rate, len(block))
-    end_s = audio_end(audio_source, sample_rate, timeline)
+    extent = measure_audio(audio_source, sample_rate)
+    end_s = audio_end(extent.end_s, timeline)
+    content = SourceContent(source, count_frames(video_path), extent)
     with written_atomically(output_path) as temporary, _temporary_folder(temporary) as folder:
         container = find_container(output_path, temporary)
         copied = can_stream_copy(source, container, looped=False)
@@ -109,7 +111,7 @@ def _retime_audio(
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
         _run(command.compile(temporary), interleave(retimed), output_path)
-        notes = verify_output(temporary, output_path, source, target, copied)
+        notes = verify_output(temporary, output_path, content, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
         notes.append(tr("the last {s:.1f} s of the audio are cut: the video ends first", s=cut_s))

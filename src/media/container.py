@@ -58,11 +58,14 @@ class ReadReport:
         frames: how many were decoded; of audio, audio frames.
         corrupt: how many of these are damaged.
         lost: packets that could not be decoded.
+        superseded: decoded frames of a video that are not displayed, as their time is not after
+            that of the frame before.
     """
 
     frames: int = 0
     corrupt: int = 0
     lost: int = 0
+    superseded: int = 0
 
     @property
     def n_expected(self) -> int:
