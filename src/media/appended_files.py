@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -48,24 +49,23 @@ def check_not_appended(path: str | Path, format_name: str) -> None:
 
 
 def _has_second_movie(file: BinaryIO) -> bool:
-    """Whether an mp4 has a second index. One that is only repeated, with fragments that go on, is
-    none."""
-    n_movies, first_time = 0, None
-    expects_time = False  # of the first fragment after an index
+    """Whether an mp4 has a second index with content of its own. Indexes are also repeated: as a
+    copy, or by recorders in front of each fragment."""
+    counts = Counter()
+    first_time = None  # of the fragments
     for kind, start, size in _boxes(file):
+        counts[kind] += 1
         if kind == b"moov":
-            n_movies += 1
-            expects_time = True
-        elif kind == b"mdat" and n_movies > 1 and expects_time:
-            return True  # content without fragments
-        elif kind == b"moof" and expects_time and size <= MAX_BOX_BYTES:
+            is_first_fragment = True  # of this index
+        elif kind == b"moof" and counts[b"moov"] and is_first_fragment and size <= MAX_BOX_BYTES:
+            is_first_fragment = False
             file.seek(start)
             time = _fragment_time(file.read(size))
-            expects_time = False
-            if n_movies > 1 and None not in (time, first_time) and time <= first_time:
+            if None not in (time, first_time) and time <= first_time:
                 return True
             first_time = time if first_time is None else first_time
-    return n_movies > 1 and expects_time
+    n_contents = max(counts[b"ftyp"], counts[b"mdat"])
+    return not counts[b"moof"] and counts[b"moov"] > 1 and n_contents > 1
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

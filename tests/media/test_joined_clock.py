@@ -179,6 +179,15 @@ def test_what_no_decoder_reads_to_its_end_is_rejected(tmp_path, suffix, options)
             read(path)
 
 
+def test_a_copy_of_the_index_is_no_second_recording(tmp_path):
+    content = make_part("mp4", 0, 3.6)
+    index = content.index(b"moov") - 4
+    size = int.from_bytes(content[index : index + 4], "big")
+    path = tmp_path / "recorded.mp4"
+    path.write_bytes(content + content[index : index + size])
+    assert read_frame_numbers(path).tolist() == list(range(90))
+
+
 def test_a_repeated_index_is_no_second_recording(tmp_path):
     """As some recorders write it before each fragment."""
     content = make_part("mp4", 0, 3.6, "-g", "15", *FRAGMENTS)
