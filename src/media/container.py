@@ -13,7 +13,8 @@ import av
 from ..core.errors import MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
 from .appended_files import check_not_appended
-from .joined_clock import JoinedClock, read_joined_clock
+from .decoded_parts import DecodedParts
+from .joined_clock import JoinedClock, other_codec_error, read_joined_clock
 
 Item = TypeVar("Item")
 
@@ -273,20 +274,27 @@ def read_packets(container: av.container.InputContainer, *streams) -> Iterator[a
 
     Raises whatever reading them raises.
     """
-    return joined_clock(container.name).corrected(container.demux(*streams))
+    try:
+        yield from joined_clock(container.name).corrected(container.demux(*streams))
+    except IndexError:
+        return  # PyAV has no object for a stream that begins late, and fails at the end of the file
 
 
 def decode(container, stream, report: ReadReport) -> Iterator:
     """Decoded frames of one stream, on the clock of ``joined_clock``; a damaged packet is skipped,
-    counted and does not end the stream."""
+    counted and does not end the stream.
+
+    Raises:
+        UnreadableMediaError: one of several recordings that are joined cannot be decoded.
+    """
+    parts = DecodedParts(joined_clock(container.name), stream.index)
     packets = read_packets(container, stream)
     while True:
         try:
             packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.InvalidDataError:
-            return  # the demuxer cannot go on: what was read so far counts
+        except (StopIteration, av.error.InvalidDataError):
+            break  # the demuxer cannot go on: what was read so far counts
+        parts.add_packet(packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # decoders raise many kinds of errors on damaged packets
@@ -295,7 +303,10 @@ def decode(container, stream, report: ReadReport) -> Iterator:
         for frame in frames:
             report.frames += 1
             report.corrupt += frame.is_corrupt
+            parts.add_frame(frame)
             yield frame
+    if parts.is_one_missing:
+        raise other_codec_error(container.name)
 
 
 def timestamp_jump_error(path: str | Path, gap_s: float, time_s: float) -> UnreadableMediaError:

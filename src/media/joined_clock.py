@@ -198,6 +198,13 @@ class JoinedClock:
             packet.dts += shift
 
 
+def other_codec_error(path: str | Path) -> UnreadableMediaError:
+    return UnreadableMediaError(
+        tr("{path} holds recordings of different formats: its parts cannot be joined; process "
+           "them one by one", path=path)
+    )  # fmt: skip
+
+
 def read_joined_clock(
     path: str | Path, container: av.container.InputContainer, video: av.VideoStream | None
 ) -> JoinedClock:
@@ -210,11 +217,11 @@ def read_joined_clock(
 
     Raises:
         UnreadableMediaError: the streams do not break together, so that it is not sure how the
-            parts belong together.
+            parts belong together; or a part has other streams.
     """
     if container.format.name in INDEXED_FORMATS:
         return JoinedClock()
-    clocks = _read_clocks(container)
+    clocks, has_late_streams = _read_clocks(container)
     others = [
         clocks[stream.index] for stream in container.streams.audio if clocks.get(stream.index)
     ]
@@ -227,6 +234,8 @@ def read_joined_clock(
     part_numbers = [_place(path, main, other) for other in others]
     if len(main.runs) == 1:
         return JoinedClock()
+    if has_late_streams:
+        raise other_codec_error(path)
     shifts_s = _part_shifts(main, others, part_numbers)
     shifts = {
         index: [(bisect_left(clock.orders, main.orders[run.first]), shift_s)
@@ -248,22 +257,28 @@ def read_joined_clock(
     )
 
 
-def _read_clocks(container: av.container.InputContainer) -> dict[int, _StreamClock]:
-    """The clock of each stream that has packets, by its index."""
+def _read_clocks(
+    container: av.container.InputContainer,
+) -> tuple[dict[int, _StreamClock], bool]:
+    """The clock of each stream that has packets, by its index; whether there are others, which
+    begin so late that they were not found when the file was opened."""
     clocks: dict[int, _StreamClock] = {}
     packets = container.demux()
-    order = 0
+    order, has_late_streams = 0, False
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.error.FFmpegError):  # as far as the file can be read
+            break
+        except IndexError:  # at the end of the file, for PyAV has no object for these streams
+            has_late_streams = True
             break
         if packet.size:
             clocks.setdefault(packet.stream.index, _StreamClock()).add(packet, order)
             order += 1
     for clock in clocks.values():
         clock.end()
-    return clocks
+    return clocks, has_late_streams
 
 
 def _join_gaps_and_jitter(main: _StreamClock, others: list[_StreamClock]) -> None:

@@ -116,6 +116,25 @@ def _packets_of(path: Path, index: int) -> list[bytes]:
     return [packet for packet in packets if int.from_bytes(packet[1:3], "big") & 0x1FFF in wanted]
 
 
+def test_another_size_and_rate_in_the_second_recording(tmp_path):
+    options = ("-vf", "scale=256:192:flags=neighbor", "-ac", "2")
+    check_halves(join(tmp_path, "flv", FIRST, SECOND + options))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "read"),
+    [
+        ("ts", ("-c:v", "mpeg2video"), read_frame_numbers),
+        ("ts", ("-c:a", "libmp3lame"), reader.read_audio),
+        ("flv", ("-c:a", "libmp3lame"), reader.read_audio),
+    ],
+)
+def test_another_codec_in_the_second_recording_is_rejected(tmp_path, suffix, options, read):
+    path = join(tmp_path, suffix, FIRST, SECOND + options)
+    with pytest.raises(UnreadableMediaError, match=r"holds recordings of different formats"):
+        read(path)
+
+
 def test_a_gap_is_no_break(tmp_path):
     """Of 4 s, in both streams: it keeps its length."""
     path = join(tmp_path, "ts", FIRST, (*SECOND, "-output_ts_offset", HALF + 4))
