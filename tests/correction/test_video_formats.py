@@ -22,6 +22,7 @@ from tests.support.media_files import (
 )
 
 HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none")
+N_INTERLACED = 20  # frames
 DV = ("-vf", "scale=720:576:flags=neighbor,tinterlace=interleave_bottom,setfield=bff", "-c:v",
       "dvvideo", "-pix_fmt", "yuv420p", *PCM)  # fmt: skip
 
@@ -58,16 +59,18 @@ def test_copied_hevc_has_the_tag_that_apple_plays(tmp_path, source, target):
 def test_interlaced_video_is_deinterlaced_where_it_is_encoded(
     tmp_path, suffix, fields, options, target
 ):
-    source = make_video(tmp_path / f"source.{suffix}", fields=fields, options=tuple(options))
+    options = (*options, "-t", N_INTERLACED / 25)
+    source = make_video(tmp_path / f"source.{suffix}", fields=fields, options=options)
     assert any(frame.interlaced_frame for frame in first_frames(source))
     output, notes = corrected(tmp_path, source, target)
     assert "the video was deinterlaced" in notes
     assert not any(frame.interlaced_frame for frame in first_frames(output))
     # Each frame is the first field of its own, and no comb of two: the reader, which deinterlaces
     # what is flagged, sees the same in both.
-    expected, frames = (list(islice(read_frames(path), 60)) for path in (source, output))
-    assert [read_code(frame.gray) for frame in frames] == [field_number(2 * k) for k in range(60)]
-    for frame, deinterlaced in zip(frames[10:60:10], expected[10:60:10], strict=True):
+    expected, frames = (list(read_frames(path)) for path in (source, output))
+    numbers = [read_code(frame.gray) for frame in frames]
+    assert numbers == [field_number(2 * k) for k in range(N_INTERLACED)]
+    for frame, deinterlaced in zip(frames[4::5], expected[4::5], strict=True):
         assert np.abs(frame.gray.astype(int) - deinterlaced.gray).mean() < 2
 
 
@@ -80,7 +83,7 @@ def test_interlaced_video_that_is_copied_stays_as_it_is(tmp_path):
 @pytest.fixture
 def hlg(tmp_path):
     tags = "color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc"
-    options = ("-vf", f"format=yuv420p10le,setparams={tags}", *HEVC)
+    options = ("-vf", f"format=yuv420p10le,setparams={tags}", *HEVC, "-t", 0.8)
     return make_video(tmp_path / "hlg.mkv", options=options)
 
 
@@ -96,4 +99,4 @@ def test_hdr_keeps_its_transfer(tmp_path, hlg, target):
 def test_a_container_without_hdr_is_noted(tmp_path, hlg):
     output, notes = corrected(tmp_path, hlg, "wmv")
     assert any("the video is HDR (HLG), which .wmv files cannot signal" in note for note in notes)
-    assert count_frames(output) == 90
+    assert count_frames(output) == 20

@@ -85,12 +85,13 @@ def test_the_audio_keeps_its_position(tmp_path):
 
 @pytest.mark.parametrize(("channels", "kept"), [(7, 6), (8, 8)])
 def test_surround_stays_surround(tmp_path, channels, kept):
-    options = ["-c:a", "flac"]
+    options = ["-c:a", "flac", "-t", 0.8]
     source = make_video(tmp_path / "surround.mkv", channels=channels, options=options)
     annotated(tmp_path, source)
     with av.open(str(tmp_path / "annotated.mp4")) as container:
         assert container.streams.audio[0].channels == kept
-    assert np.abs(burst_delays(read_audio(tmp_path / "annotated.mp4"))).max() < 0.002
+    audio = read_audio(tmp_path / "annotated.mp4")
+    assert np.abs(burst_delays(audio, BURSTS[:1])).max() < 0.002
 
 
 @pytest.mark.parametrize(("transfer", "code"), [("arib-std-b67", 18), ("smpte2084", 16)])
@@ -108,7 +109,7 @@ def hdr_options(transfer: str) -> tuple:
     """A coloured video of 10 bits."""
     tags = f"color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
     filters = f"format=yuv420p10le,lutyuv=y=val/2+200:u=480:v=560,setparams={tags}"
-    return ("-vf", filters, "-c:v", "libx264", "-crf", "5")
+    return ("-vf", filters, "-c:v", "libx264", "-crf", "5", "-t", 0.2)
 
 
 def first_frame(path):
