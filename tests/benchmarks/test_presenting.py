@@ -10,21 +10,23 @@ import pytest
 
 from benchmarks import presenting, presenting_videos
 from benchmarks.presenting import (
-    COLUMNS,
     Bench,
-    Result,
     limited_subjects,
     make_trials,
-    mean_figures,
     measure_person,
     own_trial,
     parse_arguments,
+)
+from benchmarks.presenting_inputs import Recording
+from benchmarks.presenting_measures import MouthFigures
+from benchmarks.presenting_table import (
+    COLUMNS,
+    Result,
+    mean_figures,
     print_rows,
     table_rows,
     write_json,
 )
-from benchmarks.presenting_inputs import Recording
-from benchmarks.presenting_measures import MouthFigures
 from benchmarks.presenting_videos import METHOD, ORDER, Subject, Trial, choose, figures_of
 from src.core.errors import PresenterError
 from src.presenter.base import plan_base
