@@ -142,8 +142,6 @@ def measure_person(name: str, videos: list[Path], bench: Bench) -> list[Result]:
     """
     subject = prepare(name, videos, bench)
     trials = make_trials(subject, bench)
-    plans = [trial.plan for stage_trials in trials.values() for trial in stage_trials]
-    subject = replace(subject, real=measure_base(subject.base, plans))
     jobs = [Job(stage, stage, subject, trial) for stage in trials for trial in trials[stage]]
     for limited, seconds in limited_subjects(subject, bench.footage_s):
         label = f"{METHOD}, {seconds:g} s of footage"
@@ -174,7 +172,9 @@ def prepare(name: str, videos: list[Path], bench: Bench) -> Subject:
     samples = put_in_sync(read_audio(base.path), offset_ms)
     write_wav(old_audio, samples[: round(bench.seconds * SAMPLE_RATE)])
     judged = bench.judge.measure(base.path, face="speaking", true_offset_ms=offset_ms)
-    real = MouthFigures.empty(len(base.times))
+    clip = presenter.clips[0]
+    grid = np.searchsorted(clip.grid["time"], base.times).clip(0, len(clip.grid) - 1)
+    is_spoken = clip.grid["speech"][grid] & base.has_face
     shapes = None
     if set(SHAPED) & set(bench.stages):
         foreign = foreign_speech(bench.tools, bench.speech_of_others)
@@ -182,8 +182,8 @@ def prepare(name: str, videos: list[Path], bench: Bench) -> Subject:
             presenter, footage, foreign, bench.tools, bench.steps, progress=progress_bars
         )
     return Subject(
-        name, presenter, footage, base, offset_ms, old_audio, judged, real, shapes,
-        bench.tools.model.spec,
+        name, presenter, footage, base, offset_ms, old_audio, judged, measure_base(base),
+        is_spoken, shapes, bench.tools.model.spec,
     )  # fmt: skip
 
 
@@ -261,13 +261,10 @@ def own_trial(subject: Subject, bench: Bench) -> Trial:
     return Trial(recording, BasePlan(numbers, times - times[0]), is_own=True)
 
 
-def measure_base(base: BaseVideo, plans: list[BasePlan]) -> MouthFigures:
-    """The figures of the base's own frames, as far as they are under any plan: ``N`` frames."""
-    numbers = np.unique(np.concatenate([plan.numbers for plan in plans]))
-    figures = MouthFigures.empty(len(base.times))
-    frames = frames_in_order(base.path, base.times, numbers)
-    figures.put(numbers, measure_mouths(frames, base, numbers))
-    return figures
+def measure_base(base: BaseVideo) -> MouthFigures:
+    """The figures of all frames of the base."""
+    numbers = np.arange(len(base.times))
+    return measure_mouths(frames_in_order(base.path, base.times, numbers), base, numbers)
 
 
 def _note(what: str, error: LipSyncError) -> None:

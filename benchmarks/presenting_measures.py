@@ -10,6 +10,7 @@ from itertools import islice
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from src.core.constants import FPS
 from src.faces.mesh import CHIN, LOWER_LIP, MESH_SIZE, UPPER_LIP, find_landmarks, mesh_window
@@ -23,6 +24,7 @@ MOUTH_ROWS, MOUTH_COLUMNS = (33, 66), (30, 66)  # template units
 FACE_CENTRE, FACE_SIDE = (48, 36), 120  # template units: the box around which the mesh is laid
 CHANGE_SIDE = 64  # px: the mouth as frames are compared by it
 CHIN_GAP, CHIN_REACH, CHIN_COLUMNS = 3, 14, (38, 58)  # units below the chin; across
+SLOW_S = 1.0  # movements of the lips that take longer are not of syllables
 MIN_SILENCE_S = 0.3
 CLOSURE_MARGIN_S = 0.04  # the lips may shut so much before or after the sound
 
@@ -188,6 +190,27 @@ def relative_mean(made: np.ndarray, real: np.ndarray) -> float | None:
     if not both.any() or real[both].mean() <= 0:
         return None
     return float(made[both].mean() / real[both].mean())
+
+
+def relative_to(made: np.ndarray, real: np.ndarray) -> float | None:
+    """The mean as a share of the mean of other, real frames."""
+    made_mean, real_mean = mean_of(made), mean_of(real)
+    return made_mean / real_mean if made_mean is not None and real_mean else None
+
+
+def fast_part(values: np.ndarray, fps: float) -> np.ndarray:
+    """The deviation from the mean over about a second: movements at the rate of syllables, and not
+    that one shot smiles more than another.
+
+    Args:
+        values: float [M], NaN where nothing is known.
+        fps: frames a second.
+    """
+    known = np.isfinite(values)
+    sigma = SLOW_S * fps / 2
+    weight = gaussian_filter1d(known.astype(float), sigma)
+    slow = gaussian_filter1d(np.where(known, values, 0), sigma) / np.maximum(weight, 1e-6)
+    return values - slow
 
 
 def excess_share(made: np.ndarray, real: np.ndarray, factor: float) -> float | None:

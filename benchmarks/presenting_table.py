@@ -18,6 +18,7 @@ COLUMNS = {
     "absolute_offset_ms": ("offset ms", ".0f"),
     "leak": ("leak LSE-C", ".3f"),
     "correlation": ("abs r", ".2f"),
+    "fast_correlation": ("abs r, fast", ".2f"),
     "open_in_silence": ("open in silence", ".1%"),
     "closures": ("b/p/m shut", ".0%"),
     "sharpness": ("sharpness", ".2f"),

@@ -20,12 +20,14 @@ from benchmarks.presenting_measures import (
     compare_mouths,
     correlation,
     excess_share,
+    fast_part,
     long_silences,
     lower_face,
     measure_mouths,
     mouth_of,
     open_share,
     relative_mean,
+    relative_to,
 )
 from src.media.frame_access import frames_in_order
 from src.media.reader import read_audio, source_frames
@@ -79,7 +81,8 @@ class Subject:
         offset_ms: of its audio.
         old_audio: file with the beginning of its audio, in sync.
         judged: figures of the judge for the base itself.
-        real: figures of the base's frames; NaN where none were asked for.
+        real: figures of all frames of the base.
+        is_spoken: bool [N], frames of the base in which the person speaks.
         shapes: of the mouth, trained on the footage; None: they are not asked for.
         spec: of the sync model.
     """
@@ -92,6 +95,7 @@ class Subject:
     old_audio: Path
     judged: JudgeFigures
     real: MouthFigures
+    is_spoken: np.ndarray
     shapes: MouthShapes | None
     spec: ModelSpec
 
@@ -143,10 +147,13 @@ def figures_of(
         "windows": judged.windows,
         "absolute_offset_ms": None if judged.offset_ms is None else abs(judged.offset_ms),
         "correlation": correlation(made.opening, real.opening),
+        "fast_correlation": correlation(
+            fast_part(made.opening, subject.base.fps), fast_part(real.opening, subject.base.fps)
+        ),
         "open_in_silence": open_share(made.opening, times, silent, OPEN_MARGIN * closed_below),
         "closures": closures,
-        "sharpness": relative_mean(made.sharpness, real.sharpness),
-        "flicker": relative_mean(made.change, real.change),
+        "sharpness": relative_to(made.sharpness, subject.real.sharpness[subject.is_spoken]),
+        "flicker": relative_to(made.change, subject.real.change[subject.is_spoken]),
         "edge": relative_mean(made.edge, real.edge),
         "second_chin": excess_share(made.chin, real.chin, SECOND_CHIN),
     }

@@ -21,6 +21,8 @@ MASK_TOP = 31.0  # under the nose
 MASK_HALF_WIDTH = 31.0
 MASK_EXPONENT = 2.6  # of the superellipse
 FEATHER = 0.32  # share of the mask's radius over which it fades
+# Beside the face the mask fades over so much inside the contour; near the chin it keeps a width.
+SIDE_FADE, MIN_SIDE = 7.0, 20.0
 CHIN_MARGIN = 3.0  # the mask reaches so far below the chin
 JAW_REACH_UP, JAW_REACH_DOWN = 22.0, 20.0  # over so much the base follows the jaw of the footage
 MIN_JAW_SHIFT = 0.15  # less is not visible
@@ -60,6 +62,22 @@ def face_mask(jaw: np.ndarray) -> np.ndarray:
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
+def side_mask(jaw: np.ndarray) -> np.ndarray:
+    """0 … 1 over the grid, float32 [GRID, GRID]: 0 beside the face. Where a head is turned, what is
+    behind its cheek would come with the mouth, or cover what is behind that of the base."""
+    x, y = jaw.T
+    lowest = int(np.argmax(y))
+    mask = np.ones((GRID, GRID), np.float32)
+    for points, outwards in ((slice(lowest, None, -1), -1), (slice(lowest, None), 1)):
+        rising = np.maximum.accumulate(-y[points])  # from the chin up to the ear
+        reach = outwards * (x[points] - CENTRE_X)
+        edge = np.interp(-_Y[:, 0], rising, np.maximum.accumulate(reach))
+        edge = np.maximum(edge, MIN_SIDE)[:, None]
+        ramp = np.clip((edge - outwards * (_X - CENTRE_X)) / SIDE_FADE, 0, 1)
+        mask *= ramp * ramp * (3 - 2 * ramp)
+    return mask
+
+
 def jaw_shift(base_jaw: np.ndarray, jaw: np.ndarray) -> np.ndarray | None:
     """How far the base is moved down (template units) so that its jaw meets that of the footage.
 
@@ -92,6 +110,7 @@ def compose(
         mouth: of a footage frame.
     """
     mask, shift = face_mask(mouth.jaw), jaw_shift(base_jaw, mouth.jaw)
+    mask *= side_mask(mouth.jaw) * side_mask(base_jaw)
     to_crop = np.linalg.inv(window_matrix(mouth.crop.shape[1]))
     for number, (plane, crop) in enumerate(zip(planes, split_planes(mouth.crop), strict=True)):
         to_plane, to_crop_plane = (to_chroma(m) if number else m for m in (to_frame, to_crop))

@@ -35,11 +35,11 @@ class SelectionWeights:
         own: showing the base's own mouth of the moment.
     """
 
-    look: float = 0.02
+    look: float = 0.04
     pose: float = 0.05
     join: float = 0.4
     join_distance: float = 0.02
-    closure: float = 0.4
+    closure: float = 0.8
     hold: float = 0.05
     own: float = 1.0
 
@@ -134,7 +134,7 @@ def _frame_costs(footage, speech, weights, first, stop):
             cost += weights.look * np.maximum(np.nan_to_num(apart) - LOOK_FREE, 0)
         cost[speech.closure[rows]] += np.where(footage.closed, 0, weights.closure)
         must_close = speech.closed[rows]
-        cost[must_close] += np.where(footage.closed, 0, 1 + 0.2 * footage.opening)
+        cost[must_close] += np.where(footage.closed, 0.1, 0.2) * footage.opening + ~footage.closed
         for number, (row, may_hold) in enumerate(zip(cost, must_close, strict=True)):
             if speech.own is not None:
                 row[slice(*speech.own[start + number])] += weights.own

@@ -63,6 +63,7 @@ def subject_of(seconds: float = 4.0) -> Subject:
         WAV,
         JUDGED,
         MouthFigures.empty(250),
+        np.ones(250, bool),
         None,
         None,
     )
@@ -123,7 +124,11 @@ def test_figures_compare_with_the_frames_of_the_base():
     assert figures["absolute_offset_ms"] == 30
     assert figures["open_in_silence"] == pytest.approx(0.5)
     assert figures["closures"] == pytest.approx(0.5)
-    assert (figures["sharpness"], figures["flicker"], figures["edge"]) == pytest.approx((0.5, 2, 1))
+    assert figures["edge"] == pytest.approx(1)
+    # Relative to all real frames with speech: the wave's mean over those, and over these 50.
+    share = wave[:N_FRAMES].mean() / wave.mean()
+    assert figures["sharpness"] == pytest.approx(0.5 * share)
+    assert figures["flicker"] == pytest.approx(2 * share)
     assert 0 < figures["correlation"] < 1
 
 

@@ -12,12 +12,14 @@ from benchmarks.presenting_measures import (
     correlation,
     edge_gradient,
     excess_share,
+    fast_part,
     long_silences,
     lower_face,
     measure_mouths,
     mouth_of,
     open_share,
     relative_mean,
+    relative_to,
     structural_similarity,
 )
 from src.faces.mesh import LOWER_LIP, MESH_POINTS, UPPER_LIP
@@ -201,3 +203,21 @@ def test_frames_with_more_than_the_real_figure_are_counted():
     made = np.array([2.0, 2.9, 3.1, 9.0, 9.0, 2.0])  # a real frame with next to none counts as 2
     assert excess_share(made, real, 1.5) == pytest.approx(2 / 5)
     assert excess_share(made[4:5], real[4:5], 1.5) is None
+
+
+def test_only_fast_movements_count_for_the_fast_part():
+    """4 Hz stays, a swing of seven seconds goes; what is unknown stays unknown."""
+    times = np.arange(300) / 25
+    fast, slow = np.sin(2 * np.pi * 4 * times), 5 * np.sin(2 * np.pi * times / 7)
+    values = fast + slow
+    values[100:110] = np.nan
+    left = fast_part(values, 25.0)
+    assert np.isnan(left[100:110]).all()
+    assert correlation(left, fast) > 0.8 and abs(correlation(left, slow)) < 0.5
+    assert correlation(values, slow) > 0.9
+
+
+def test_a_mean_relative_to_other_frames():
+    assert relative_to(np.array([1.0, 3.0, np.nan]), np.array([4.0, 4.0])) == 0.5
+    assert relative_to(np.array([np.nan]), np.ones(2)) is None
+    assert relative_to(np.ones(2), np.zeros(2)) is None

@@ -76,8 +76,8 @@ def frame_cost(footage, speech, weights, t: int, n: int) -> float:
         cost += weights.pose * max(0, distance - selection.POSE_FREE) ** 2
     if speech.closure[t] and not footage.closed[n]:
         cost += weights.closure
-    if speech.closed[t] and not footage.closed[n]:
-        cost += 1 + 0.2 * footage.opening[n]
+    if speech.closed[t]:
+        cost += 0.1 * footage.opening[n] if footage.closed[n] else 1 + 0.2 * footage.opening[n]
     return cost
 
 
