@@ -36,7 +36,7 @@ from src.i18n.messages import tr
 from src.media.container import Reading, probe
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
-from src.preprocessing import extract
+from src.preprocessing import audio, extract
 from src.scoring import clip_evidence, clip_scoring
 
 WARM_UP_S = 3  # duration of a clip that is scored before the clocks start
@@ -107,7 +107,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("crop faces", OpenTrack, "crop_frames"),
         ("crop faces", tracker, "compute_appearance"),
         ("crop faces", extract, "write_sample"),
-        ("decode audio", extract, "stream_audio"),
+        ("decode audio", audio, "audio_blocks"),
         ("MFCC", features, "compute_mfcc"),
         ("speech", SpeechDetector, "detect"),
         ("embed video", clip_evidence, "measure_brightness"),
@@ -122,7 +122,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     stack = ExitStack()
     for stage, owner, name in functions:
         function = getattr(owner, name)
-        if name in ("read_frames", "stream_audio"):
+        if name in ("read_frames", "audio_blocks"):
             wrap = clocks.timed_reading
         else:
             wrap = clocks.timed_items if isgeneratorfunction(function) else clocks.timed

@@ -23,6 +23,7 @@ from .correction.duration import FITS
 from .i18n.messages import tr
 
 if TYPE_CHECKING:
+    from .media.container import StreamChoice
     from .pipeline.engine import LipSyncInference
 
 __all__ = ["LipSyncInference"]
@@ -83,6 +84,12 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("face to score: the active speaker (default), the largest face, or a number from "
                 "--json"),
     )  # fmt: skip
+    for kind, text in (
+        ("video", tr("which of several video tracks, from 1 (default: by the default flag, then "
+                     "the first that can be decoded)")),
+        ("audio", tr("which of several audio tracks, from 1 (default: likewise)")),
+    ):  # fmt: skip
+        parser.add_argument(f"--{kind}-stream", type=int, metavar="NUMBER", help=text)
     parser.add_argument(
         "--fit", choices=FITS,
         help=tr("audio of a different length: cut it or pad it with silence to the length of the "
@@ -128,6 +135,10 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--score-only writes no video: remove --output"))
     if args.fit and (args.score_only or ranking):
         parser.error(tr("--fit: only when a video is written"))
+    for name, number in (("--video-stream", args.video_stream),
+                         ("--audio-stream", args.audio_stream)):  # fmt: skip
+        if number is not None and number < 1:
+            parser.error(tr("{name}: must be 1 or more", name=name))
     if args.workers < 0:
         parser.error(tr("--workers: must be 0 or more"))
     if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
@@ -153,6 +164,12 @@ def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
     return config if args.config else None
 
 
+def _streams(args: argparse.Namespace) -> "StreamChoice":
+    from .media.container import StreamChoice
+
+    return StreamChoice(args.video_stream, args.audio_stream)
+
+
 def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
     from .pipeline.engine import LipSyncInference
 
@@ -171,12 +188,14 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:
-        result = score_pair(engine, args.video, args.audio, args.face, progress_bars)
+        result = score_pair(
+            engine, args.video, args.audio, args.face, progress_bars, _streams(args)
+        )
     else:
         output = args.output or default_output(config, args.video, reserved)
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,
-            progress=progress_bars,
+            progress=progress_bars, streams=_streams(args),
         )  # fmt: skip
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
@@ -272,9 +291,10 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     settings = _own_settings(args, config)
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
     if args.score_only:
-        jobs = prepare_batch(spec, pairs, None, face=args.face)
+        jobs = prepare_batch(spec, pairs, None, face=args.face, streams=_streams(args))
     else:
-        jobs = prepare_batch(spec, pairs, folder, face=args.face, fit=args.fit)
+        options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
+        jobs = prepare_batch(spec, pairs, folder, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
     if args.json:
@@ -306,9 +326,10 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
     engine = _engine(args, config)
     reference, *candidates = args.find_audio or args.find_video
     if args.find_audio:
-        results, kind = engine.rank_audio(reference, candidates, args.face), "audio"
+        rank, kind = engine.rank_audio, "audio"
     else:
-        results, kind = engine.rank_videos(reference, candidates, args.face), "video"
+        rank, kind = engine.rank_videos, "video"
+    results = rank(reference, candidates, args.face, _streams(args))
     if args.json:
         print(json.dumps(results, ensure_ascii=False))
     else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..i18n.messages import tr
+from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.reader import audio_blocks
 from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
@@ -66,7 +67,12 @@ def match_duration(
     return whole
 
 
-def audio_end(path: str | Path, sample_rate: int, timeline: Timeline) -> float:
+def audio_end(
+    path: str | Path,
+    sample_rate: int,
+    timeline: Timeline,
+    streams: StreamChoice = DEFAULT_STREAMS,
+) -> float:
     """Where audio retimed along a timeline ends, in seconds from the first frame of the video.
 
     All of the audio is decoded: durations in headers are not always correct.
@@ -75,12 +81,13 @@ def audio_end(path: str | Path, sample_rate: int, timeline: Timeline) -> float:
         path: the audio.
         sample_rate: Hz.
         timeline: the offsets to be corrected.
+        streams: which of several audio streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    ends = (start + block.shape[1] for start, block in audio_blocks(path, sample_rate))
-    duration_s = max(ends) / sample_rate
+    blocks = audio_blocks(path, sample_rate, streams=streams)
+    duration_s = max(start + block.shape[1] for start, block in blocks) / sample_rate
     for segment in reversed(timeline.segments):
         # t − offset(t) / 1000 = duration, on the line of the segment
         speed = 1 - segment.slope / 1000

@@ -23,7 +23,7 @@ from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
-from ..media.container import VIDEO_SUFFIXES
+from ..media.container import DEFAULT_STREAMS, VIDEO_SUFFIXES, StreamChoice
 from ..media.credentials import read_remade
 from ..models.spec import ModelSpec
 from ..preprocessing.extract import ExtractOptions, extract_clip
@@ -119,6 +119,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> SyncResult:
         """Score a pair as given and measure its offset; arguments as in ``compute_sync_score``.
 
@@ -132,7 +133,7 @@ class LipSyncInference:
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder),
-                ExtractOptions(threads=0, all_faces=True), progress,
+                ExtractOptions(threads=0, all_faces=True, streams=streams), progress,
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
             scored = score_clip(clip, evidence, face, calibration, min_probability)
@@ -148,6 +149,9 @@ class LipSyncInference:
             faces=clip.n_faces,
             video=str(video_path),
             audio=str(video_path if audio_path is None else audio_path),
+            video_stream=clip.streams.video,
+            audio_stream=clip.streams.audio,
+            audio_channel=clip.streams.channel,
             model=self.model_file,
         )
 
@@ -157,6 +161,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[float | None, dict]:
         """The probability that the pair, as given, is in sync.
 
@@ -168,6 +173,9 @@ class LipSyncInference:
                 the active speaker, or those who speak one after the other), ``largest``, or a
                 number of ``details["tracks"]``.
             progress: reports each stage; ``progress_bars`` draws bars on stderr.
+            streams: which of several video and audio streams are used:
+                ``StreamChoice(video=1, audio=2)``. Default: by the default flag, then the first
+                that can be decoded.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -212,13 +220,15 @@ class LipSyncInference:
             - ``notes``: list of dicts, what is skipped, damaged or deviates: ``code``, its numbers,
               and ``text``
             - ``video``, ``audio``: the files that were scored
+            - ``video_stream``, ``audio_stream``: numbers of the streams that were used, from 1;
+              ``audio_channel``: the only channel that was used, from 1, or None: the mean of all
             - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that scored them
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
-            ConfigError: there is no such face.
+            ConfigError: there is no such face or stream.
         """
-        result = self.measure(video_path, audio_path, face, progress)
+        result = self.measure(video_path, audio_path, face, progress, streams)
         return result.score, result.to_dict()
 
     def sync_video_audio(
@@ -231,6 +241,7 @@ class LipSyncInference:
         progress: Progress = no_progress,
         mode: str = "correct",
         consent: bool = False,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[bool, str]:
         """Measure a pair, correct its audio along the offset timeline, and measure the result.
 
@@ -245,6 +256,7 @@ class LipSyncInference:
                 (see ``remux.retime_audio``).
             mode: ``correct``, or ``present``: re-make the mouth for the audio, see ``present``.
             consent: for ``present``.
+            streams: as in ``compute_sync_score``; not for ``present``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -267,7 +279,7 @@ class LipSyncInference:
                 video_path, audio_path, output_path, consent=consent, face=face, progress=progress
             )[:2]
         success, message, measured = self.correct_sync(
-            video_path, audio_path, output_path, face, fit, progress
+            video_path, audio_path, output_path, face, fit, progress, streams
         )
         return success, "; ".join([message, *measured["notes"]])
 
@@ -279,6 +291,7 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, with what was measured.
 
@@ -290,7 +303,7 @@ class LipSyncInference:
         """
         check_fit(fit)
         output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before = self.measure(video_path, audio_path, face, progress)
+        before = self.measure(video_path, audio_path, face, progress, streams)
         measured = {
             "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
         }  # fmt: skip
@@ -298,11 +311,14 @@ class LipSyncInference:
             why = reason_text(before.reason)
             return False, tr("nothing changed: {why}", why=why), measured
         length_s = before.duration_s
+        used = StreamChoice(
+            before.video_stream, before.audio_stream
+        )  # they come first in the output
 
         def retime(timeline: Timeline, match_duration: str) -> list[str]:
             try:
                 return retime_audio(
-                    video_path, audio_path, temporary_path, timeline, match_duration
+                    video_path, audio_path, temporary_path, timeline, match_duration, used
                 )
             except OutputError as error:  # name the output that was asked for
                 text = str(error).replace(str(temporary_path), str(output))
@@ -313,7 +329,9 @@ class LipSyncInference:
                 correction = _correct_until_in_sync(
                     # Repeated video does not match its audio: it is measured before.
                     lambda timeline: retime(timeline, "pad" if fit == "loop" else fit),
-                    lambda: self.measure(temporary_path, face=face, progress=progress),
+                    lambda: self.measure(
+                        temporary_path, face=face, progress=progress, streams=StreamChoice(1, 1)
+                    ),
                     before.timeline.to_timeline(),
                     length_s,
                 )
@@ -390,6 +408,7 @@ class LipSyncInference:
         score_only: bool = False,
         face: str | int = "speaking",
         fit: str = "pad",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Correct many pairs, or score them; one that cannot be used does not stop the others.
 
@@ -408,7 +427,7 @@ class LipSyncInference:
                 the model or the settings have changed, the output is gone, or the pair could not be
                 read. None: no table, all pairs are processed.
             score_only: score the pairs and write no videos.
-            face, fit: as in ``sync_video_audio``, for all pairs.
+            face, fit, streams: as in ``sync_video_audio``, for all pairs.
 
         Returns:
             a dict a pair, in order: ``video``, ``audio`` (None: the video's own audio track),
@@ -427,7 +446,7 @@ class LipSyncInference:
             raise ConfigError(tr("workers = {n}: must be an integer of 0 or more", n=workers))
         if summary is not None:
             summary = check_output_path(summary, [], {".csv"})
-        folder, options = None, {"face": face}
+        folder, options = None, {"face": face, "streams": streams}
         if not score_only:
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
@@ -453,6 +472,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several audio files belongs to a video, in sync or not: best match first.
 
@@ -460,7 +480,8 @@ class LipSyncInference:
             a dict an audio file, as those of ``batch_process``: first by ``offset_probability`` in
             percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
         """
-        return ranked(self, [(video_path, audio_path) for audio_path in audio_paths], face)
+        pairs = [(video_path, audio_path) for audio_path in audio_paths]
+        return ranked(self, pairs, face, streams)
 
     rank_sounds = rank_audio  # the name of earlier versions
 
@@ -469,9 +490,11 @@ class LipSyncInference:
         audio_path: str | Path,
         video_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
-        return ranked(self, [(video_path, audio_path) for video_path in video_paths], face)
+        pairs = [(video_path, audio_path) for video_path in video_paths]
+        return ranked(self, pairs, face, streams)
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

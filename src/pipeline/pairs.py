@@ -11,6 +11,7 @@ from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
+from ..media.container import DEFAULT_STREAMS
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ def with_outputs(
     Args:
         pairs: (video, audio or None) each.
         folder: where the outputs go; None: pairs are only scored.
-        options: of ``LipSyncInference.correct_sync``, for all.
+        options: of ``LipSyncInference.correct_sync``, for all; default streams are left out.
     """
     pairs = list(pairs)
+    options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
     taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
     return [
         Pair(
