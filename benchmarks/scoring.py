@@ -27,7 +27,7 @@ if not __package__:  # started as a script
 from benchmarks.preprocessing import make_test_clip
 from src.audio import features
 from src.audio.vad import SpeechDetector
-from src.core.cli import add_checkpoint, make_parser, run
+from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.workers import cores
 from src.faces import tracker
 from src.faces.shot_boundary import CutDetector
@@ -190,7 +190,10 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=3, help=tr("runs; their median counts"))
     args = parser.parse_args()
-    inference = LipSyncInference(args.checkpoint, overrides=args.overrides)
+    config = settings_of(args, SCORING_SETTINGS)
+    inference = LipSyncInference(
+        args.checkpoint, config=config if args.config else None, overrides=args.overrides
+    )
     with tempfile.TemporaryDirectory() as folder:
         warm_up = Path(folder) / "warm_up.mp4"
         video = Path(args.video or Path(folder) / "talking_head.mp4")

@@ -15,7 +15,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.config import Config
 from .core.errors import ConfigError
 from .core.progress import progress_bars
@@ -77,7 +77,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--workers", type=int, default=0,
-        help=tr("for many pairs: number of processes; 0: one per core"),
+        help=tr("for many pairs: number of processes; 0: one per core, on a GPU as many as its "
+                "free memory holds"),
     )  # fmt: skip
     parser.add_argument(
         "--face", default="speaking", metavar="speaking|largest|NUMBER",
@@ -151,7 +152,7 @@ def main() -> int:
     """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
     undetermined or not corrected."""
     args = parse_arguments()
-    config = settings_of(args)
+    config = settings_of(args, SCORING_SETTINGS)
     if args.batch or args.video_dir:
         return run_many(args, config)
     if args.find_audio or args.find_video:
@@ -290,13 +291,14 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
     settings = _own_settings(args, config)
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
+    workers = spec.count_workers(args.workers)
     if args.score_only:
         jobs = prepare_batch(spec, pairs, None, face=args.face, streams=_streams(args))
     else:
         options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
         jobs = prepare_batch(spec, pairs, folder, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
-        rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
+        rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
     else:

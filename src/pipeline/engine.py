@@ -1,14 +1,25 @@
 """LipSyncInference: score a pair, measure its offset, correct it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
-from ..core.config import DEFAULT_CONFIG, Config, load_config, with_overrides
+from ..core.config import (
+    DEFAULT_CONFIG,
+    Config,
+    DataConfig,
+    load_config,
+    override_key,
+    with_overrides,
+)
 from ..core.constants import HOPS_PER_FRAME
-from ..core.device import choose_device
+from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError, OutputError
 from ..core.files import (
     check_output_path,
@@ -23,7 +34,7 @@ from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, VIDEO_SUFFIXES, StreamChoice
+from ..media.container import DEFAULT_STREAMS, OUTPUT_SUFFIXES, StreamChoice
 from ..media.credentials import read_remade
 from ..models.spec import ModelSpec
 from ..preprocessing.extract import ExtractOptions, extract_clip
@@ -43,6 +54,13 @@ from .pairs import with_outputs
 CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
 MODES = ("correct", "present")  # of sync_video_audio
 MAX_ROUNDS = 3  # each corrects what the one before left
+# Settings of the section ``data`` that scoring uses.
+SCORING_DATA = (
+    "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
+    "max_lost_frames", "input_size", "n_mfcc",
+)  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash
@@ -64,14 +82,21 @@ class EngineSpec:
         """The engine. Raises as ``LipSyncInference`` does."""
         return LipSyncInference(self.checkpoint, self.device, self.config, list(self.overrides))
 
+    def count_workers(self, n_workers: int) -> int:
+        """The number of processes: as asked for, or for 0 what this machine has room for."""
+        if n_workers:
+            return n_workers
+        settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
+        return default_workers(_device_of(self.device, self.overrides, settings))
+
 
 class LipSyncInference:
     """Scores and corrects pairs of video and audio with a trained model.
 
     Args:
         checkpoint_path: a ``.pth`` of ``src/train.py``; None: ``checkpoints/best_model.pth``
-            (of ``paths.checkpoint_dir``). Where that one is missing, the pretrained model is
-            used, with a warning.
+            (of ``paths.checkpoint_dir``), or, with a warning, the pretrained model where that is
+            missing.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
@@ -91,9 +116,9 @@ class LipSyncInference:
         overrides: list[str] | None = None,
     ):
         given_config, overrides = config, overrides or []
-        config = with_overrides(config or load_config(), overrides, str(DEFAULT_CONFIG))
+        usual_config = config or load_config()
+        config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
         checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
-        device_is_set = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(
             checkpoint_path, choose_device("cpu"), config if given_config else None
         )
@@ -106,8 +131,8 @@ class LipSyncInference:
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
                    path=checkpoint_path)
             )  # fmt: skip
-        configured_device = self.config.training.device if device_is_set else "auto"
-        self.device = choose_device(device or configured_device)
+        _warn_of_unused_settings(usual_config.data, self.config.data)
+        self.device = _device_of(device, overrides, self.config)
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
         self.model_file = ModelFile(file=str(checkpoint_path), sha256=file_sha256(checkpoint_path))
@@ -302,7 +327,7 @@ class LipSyncInference:
             largest), and ``applied_ms`` (the median over time).
         """
         check_fit(fit)
-        output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
+        output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
         before = self.measure(video_path, audio_path, face, progress, streams)
         measured = {
             "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
@@ -419,7 +444,8 @@ class LipSyncInference:
             progress: wraps the pairs, for example ``tqdm.tqdm``; the next one is taken from it as
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
-                one for each core. Each loads the model again from its file, and a file on which a
+                one for each core, on a GPU as many as its free memory holds. Each loads the model
+                again from its file, and a file on which a
                 decoder crashes costs only itself. Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
             summary: a table (.csv) as ``--summary`` of the command writes it, updated after each
@@ -451,8 +477,8 @@ class LipSyncInference:
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
         jobs = with_outputs(pairs, folder, **options)
-        in_this_process = workers == 1
-        spec = self.spec
+        in_this_process, spec = workers == 1, self.spec
+        workers = spec.count_workers(workers)
         if in_this_process:
             spec = replace(spec, sha256=self.model_file.sha256)
         steps = iter(progress(jobs))
@@ -495,6 +521,27 @@ class LipSyncInference:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
         pairs = [(video_path, audio_path) for video_path in video_paths]
         return ranked(self, pairs, face, streams)
+
+
+def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> torch.device:
+    """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
+    otherwise, because the one in config.yaml is that of the training."""
+    is_set = "training.device" in map(override_key, overrides)
+    return choose_device(device or (config.training.device if is_set else "auto"))
+
+
+def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
+    """Say once, not in every process, which changed settings of config.yaml do not count."""
+    if parent_process() is not None:
+        return
+    for name in SCORING_DATA:
+        value, default = getattr(usual, name), getattr(DataConfig(), name)
+        if value not in (default, getattr(used, name)):
+            logger.warning(
+                tr("data.{name} = {value} of config.yaml is not used: the model has its own, "
+                   "{own}; --set data.{name}={value} overrides it",
+                   name=name, value=value, own=getattr(used, name))
+            )  # fmt: skip
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

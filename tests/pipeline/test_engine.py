@@ -4,10 +4,12 @@ import av
 import numpy as np
 import pytest
 
+from src.core.config import load_config
 from src.media.container import Reading
 from src.media.frame import VideoFrame
 from src.media.reader import read_frames
 from src.media.writer import write_wav
+from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
 from src.scoring.perception import perceived
@@ -23,6 +25,33 @@ from tests.support.made_details import made_result
 from tools import synthetic_talker
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
+
+
+# --- the settings
+
+
+def test_the_device_may_be_set_with_spaces(trained, monkeypatch):
+    """As the settings themselves: the key is what is before the equals sign."""
+    asked = []
+    choose = engine.choose_device
+    monkeypatch.setattr(engine, "choose_device", lambda name: asked.append(name) or choose("cpu"))
+    LipSyncInference(trained, overrides=["training.device = cuda"])
+    LipSyncInference(trained)
+    assert asked == ["cpu", "cuda", "cpu", "auto"]  # weights are loaded on the CPU first
+
+
+def test_changed_settings_of_the_config_that_do_not_count_are_said(trained, capsys):
+    changed = load_config(overrides=["data.min_face_size=60", "data.video_dir=elsewhere"])
+    inference = LipSyncInference(trained, "cpu", changed)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "warning: data.min_face_size = 60 of config.yaml is not used: the model has its own, 20; "
+        "--set data.min_face_size=60 overrides it"
+    ]
+    assert inference.config.data.min_face_size == 20
+    inference = LipSyncInference(trained, "cpu", changed, ["data.min_face_size=60"])
+    assert inference.config.data.min_face_size == 60
+    assert capsys.readouterr().err == ""
 
 
 # --- the score and its details
