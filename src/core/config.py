@@ -278,7 +278,8 @@ def _reason(error: dict) -> str:
     if error["type"] == "literal_error":
         return tr("allowed: {expected}", expected=context["expected"])
     if error["type"] == "string_pattern_mismatch":
-        return tr("allowed: {expected}", expected=tr(ALLOWED_BY_PATTERN[context["pattern"]]))
+        hint = ALLOWED_BY_PATTERN[context["pattern"]]
+        return tr("allowed: {expected}", expected=tr(hint))
     return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
 
 

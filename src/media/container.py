@@ -31,6 +31,7 @@ AUDIO_SUFFIXES = (
     ".caf", ".mka", ".oga", ".bwf", ".w64", ".rf64", ".au", ".snd", ".ac3", ".eac3", ".dts", ".amr",
     ".awb", ".ape", ".wv", ".tta", ".tak", ".mp2", ".mpa", ".m4b", ".m4r", ".spx", ".weba", ".3ga",
 )  # fmt: skip
+ENCRYPTED_TAGS = {"drms", "drmi", "enca", "encv"}  # FairPlay's, and those of others
 MAX_TRIED_PACKETS = 50  # of a stream that may be one that cannot be decoded
 
 
@@ -264,15 +265,16 @@ def video_streams(container: av.container.InputContainer) -> list[av.VideoStream
 def _choose(
     container: av.container.InputContainer, streams: list, number: int | None
 ) -> av.stream.Stream | None:
-    if number is not None:
-        if not 1 <= number <= max(1, len(streams)):
-            raise ConfigError(
-                tr("{path} has no {kind} track {number}: it has {n}", path=container.name,
-                   kind=streams[0].type, number=number, n=len(streams))
-            )  # fmt: skip
-        return streams[number - 1] if streams else None
-    if len(streams) < 2:
-        return streams[0] if streams else None
+    if not streams:
+        return None
+    if number is not None and not 1 <= number <= len(streams):
+        kind = tr("video") if streams[0].type == "video" else tr("audio")
+        raise ConfigError(
+            tr("{path} has no {kind} track {number}: it has {n}", path=container.name,
+               kind=kind, number=number, n=len(streams))
+        )  # fmt: skip
+    if number is not None or len(streams) == 1:
+        return streams[(number or 1) - 1]
     flag = av.stream.Disposition.default
     by_flag = sorted(streams, key=lambda stream: not stream.disposition & flag)
     index = _first_decodable(
@@ -392,7 +394,24 @@ def _declared_duration_s(container: av.container.InputContainer, stream: av.stre
 def decode(container, stream, report: ReadReport) -> Iterator:
     """Decoded frames of one stream; a damaged packet is skipped, counted and does not end the
     stream."""
-    return decode_packets(container.demux(stream), report)
+    return decode_packets(_unencrypted(container, stream), report)
+
+
+def _unencrypted(container, stream) -> Iterator[av.Packet]:
+    """The packets of a stream.
+
+    Raises:
+        UnreadableMediaError: they are encrypted: decoders take them for damage, or for silence.
+    """
+    for packet in container.demux(stream):
+        is_encrypted = packet.has_sidedata("encryption_info")
+        if is_encrypted or stream.codec_context.codec_tag in ENCRYPTED_TAGS:
+            kind = tr("video") if stream.type == "video" else tr("audio")
+            raise UnreadableMediaError(
+                tr("the {kind} of {path} is encrypted (DRM): use a copy without it",
+                   kind=kind, path=container.name)
+            )  # fmt: skip
+        yield packet
 
 
 def decode_packets(packets: Iterator[av.Packet], report: ReadReport) -> Iterator:

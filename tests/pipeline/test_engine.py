@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.core.config import load_config
-from src.media.container import Reading
+from src.media.container import Reading, StreamChoice
 from src.media.frame import VideoFrame
 from src.media.reader import read_frames
 from src.media.writer import write_wav
@@ -22,6 +22,7 @@ from tests.support.inference_helpers import (
     write_sound,
 )
 from tests.support.made_details import made_result
+from tests.support.media_files import ffmpeg
 from tools import synthetic_talker
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -45,13 +46,35 @@ def test_changed_settings_of_the_config_that_do_not_count_are_said(trained, caps
     inference = LipSyncInference(trained, "cpu", changed)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "warning: data.min_face_size = 60 of config.yaml is not used: the model has its own, 20; "
+        "data.min_face_size = 60 of config.yaml is not used: the model has its own, 20; "
         "--set data.min_face_size=60 overrides it"
     ]
     assert inference.config.data.min_face_size == 20
     inference = LipSyncInference(trained, "cpu", changed, ["data.min_face_size=60"])
     assert inference.config.data.min_face_size == 60
     assert capsys.readouterr().err == ""
+
+
+# --- several tracks
+
+
+def test_scored_and_corrected_is_the_track_that_was_asked_for(judge, clips, tmp_path):
+    """The first track is another clip's; the second one lags by 200 ms."""
+    other, own = write_sound(tmp_path / "o.wav", SEED + 2), write_sound(tmp_path / "w.wav", SEED)
+    both, target = tmp_path / "both.mkv", tmp_path / "target.mkv"
+    ffmpeg("-i", clips(), "-i", other, "-itsoffset", "0.2", "-i", own, "-map", "0:v",
+           "-map", "1:a", "-map", "2:a", "-c:v", "copy", "-c:a", "pcm_s16le",
+           "-disposition:a:0", "default", "-disposition:a:1", "0", both)  # fmt: skip
+    streams = StreamChoice(audio=2)
+    score, details = judge.compute_sync_score(both, streams=streams)
+    check_details(score, details)
+    assert details["offset_ms"] == pytest.approx(-200, abs=20)
+    assert (details["video_stream"], details["audio_stream"]) == (1, 2)
+    success, message, measured = judge.correct_sync(both, None, target, streams=streams)
+    assert success, message
+    assert measured["applied_ms"] == pytest.approx(-200, abs=20)
+    _, details = judge.compute_sync_score(target)  # the corrected track is the default one
+    assert details["offset_ms"] == pytest.approx(0, abs=20) and details["audio_stream"] == 1
 
 
 # --- the score and its details
