@@ -13,8 +13,8 @@ from ..audio.vad import SpeechDetector
 from ..core.constants import FPS, FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, MediaError, SilentAudioError
 from ..i18n.messages import tr
-from ..media.container import MediaInfo, ReadReport, StreamChoice, probe
-from ..media.reader import audio_blocks, fill_gaps, mix
+from ..media.container import DEFAULT_STREAMS, MediaInfo, ReadReport, StreamChoice, probe
+from ..media.reader import audio_blocks, fill_gaps, mix, stream_audio
 from .clip_features import AudioFeatures
 
 # Channels are measured one by one where their mean has speech in fewer of the frames, or where two
@@ -88,6 +88,20 @@ def extract_audio(
                path=path, ms=n_samples * FRAME_MS // SAMPLES_PER_FRAME)
         )  # fmt: skip
     return ExtractedAudio(computed.features, info, n_samples, computed.report, channel, others)
+
+
+def find_channel(path: str | Path) -> int | None:
+    """The channel, from 1, whose speech the others cancel or cover; None: the mean of all is good.
+
+    Raises:
+        MediaError: the audio cannot be read.
+    """
+    if probe(path).audio_channels < 2:
+        return None
+    mean = _ChannelMeter()
+    for samples in stream_audio(path):
+        mean.add(samples)
+    return better_channel(mean.end(), _measure_channels(path, DEFAULT_STREAMS, iter))
 
 
 @dataclass(frozen=True)
