@@ -538,8 +538,8 @@ def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
         value, default = getattr(usual, name), getattr(DataConfig(), name)
         if value not in (default, getattr(used, name)):
             logger.warning(
-                tr("data.{name} = {value} of config.yaml is not used: the model has its own, "
-                   "{own}; --set data.{name}={value} overrides it",
+                tr("the setting data.{name} = {value} is not used: the model has its own, {own}; "
+                   "--set data.{name}={value} overrides it",
                    name=name, value=value, own=getattr(used, name))
             )  # fmt: skip
 

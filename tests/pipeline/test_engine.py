@@ -46,7 +46,7 @@ def test_changed_settings_of_the_config_that_do_not_count_are_said(trained, caps
     inference = LipSyncInference(trained, "cpu", changed)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "data.min_face_size = 60 of config.yaml is not used: the model has its own, 20; "
+        "the setting data.min_face_size = 60 is not used: the model has its own, 20; "
         "--set data.min_face_size=60 overrides it"
     ]
     assert inference.config.data.min_face_size == 20
