@@ -18,6 +18,9 @@ from .evaluation.summary import evaluate, summarise
 from .evaluation.tables import format_summary
 from .i18n.messages import tr
 
+# The test protocol is fixed: all else is that of the checkpoint.
+USED_SETTINGS = ("paths.checkpoint_dir", "inference.min_offset_probability")
+
 
 def main() -> int:
     parser = make_parser(
@@ -31,7 +34,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=tr("folder for the plots"))
     parser.add_argument("--device", help=tr("cpu, cuda or auto"))
     args = parser.parse_args()
-    settings = settings_of(args)
+    settings = settings_of(args, USED_SETTINGS)
     reuse_freed_memory()
     path = resolve_checkpoint(args.checkpoint, settings.paths.checkpoint_dir)
     trained = load_trained(path, choose_device(args.device or "auto"))

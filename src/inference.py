@@ -15,7 +15,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.config import Config
 from .core.errors import ConfigError
 from .core.progress import progress_bars
@@ -23,6 +23,7 @@ from .correction.duration import FITS
 from .i18n.messages import tr
 
 if TYPE_CHECKING:
+    from .media.container import StreamChoice
     from .pipeline.engine import LipSyncInference
 
 __all__ = ["LipSyncInference"]
@@ -76,13 +77,20 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--workers", type=int, default=0,
-        help=tr("for many pairs: number of processes; 0: one per core"),
+        help=tr("for many pairs: number of processes; 0: one per core, on a GPU as many as its "
+                "free memory holds"),
     )  # fmt: skip
     parser.add_argument(
         "--face", default="speaking", metavar="speaking|largest|NUMBER",
         help=tr("face to score: the active speaker (default), the largest face, or a number from "
                 "--json"),
     )  # fmt: skip
+    for kind, text in (
+        ("video", tr("which of several video tracks, from 1 (default: by the default flag, then "
+                     "the first that can be decoded)")),
+        ("audio", tr("which of several audio tracks, from 1 (default: likewise)")),
+    ):  # fmt: skip
+        parser.add_argument(f"--{kind}-stream", type=int, metavar="NUMBER", help=text)
     parser.add_argument(
         "--fit", choices=FITS,
         help=tr("audio of a different length: cut it or pad it with silence to the length of the "
@@ -128,6 +136,10 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--score-only writes no video: remove --output"))
     if args.fit and (args.score_only or ranking):
         parser.error(tr("--fit: only when a video is written"))
+    for name, number in (("--video-stream", args.video_stream),
+                         ("--audio-stream", args.audio_stream)):  # fmt: skip
+        if number is not None and number < 1:
+            parser.error(tr("{name}: must be 1 or more", name=name))
     if args.workers < 0:
         parser.error(tr("--workers: must be 0 or more"))
     if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
@@ -140,7 +152,7 @@ def main() -> int:
     """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
     undetermined or not corrected."""
     args = parse_arguments()
-    config = settings_of(args)
+    config = settings_of(args, SCORING_SETTINGS)
     if args.batch or args.video_dir:
         return run_many(args, config)
     if args.find_audio or args.find_video:
@@ -151,6 +163,12 @@ def main() -> int:
 def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
     """The settings that bare weights take for theirs: those of ``--config`` alone."""
     return config if args.config else None
+
+
+def _streams(args: argparse.Namespace) -> "StreamChoice":
+    from .media.container import StreamChoice
+
+    return StreamChoice(args.video_stream, args.audio_stream)
 
 
 def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
@@ -171,12 +189,14 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:
-        result = score_pair(engine, args.video, args.audio, args.face, progress_bars)
+        result = score_pair(
+            engine, args.video, args.audio, args.face, progress_bars, _streams(args)
+        )
     else:
         output = args.output or default_output(config, args.video, reserved)
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,
-            progress=progress_bars,
+            progress=progress_bars, streams=_streams(args),
         )  # fmt: skip
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
@@ -271,12 +291,14 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
     settings = _own_settings(args, config)
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
+    workers = spec.count_workers(args.workers)
     if args.score_only:
-        jobs = prepare_batch(spec, pairs, None, face=args.face)
+        jobs = prepare_batch(spec, pairs, None, face=args.face, streams=_streams(args))
     else:
-        jobs = prepare_batch(spec, pairs, folder, face=args.face, fit=args.fit)
+        options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
+        jobs = prepare_batch(spec, pairs, folder, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
-        rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
+        rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
     else:
@@ -306,9 +328,10 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
     engine = _engine(args, config)
     reference, *candidates = args.find_audio or args.find_video
     if args.find_audio:
-        results, kind = engine.rank_audio(reference, candidates, args.face), "audio"
+        rank, kind = engine.rank_audio, "audio"
     else:
-        results, kind = engine.rank_videos(reference, candidates, args.face), "video"
+        rank, kind = engine.rank_videos, "video"
+    results = rank(reference, candidates, args.face, _streams(args))
     if args.json:
         print(json.dumps(results, ensure_ascii=False))
     else:

@@ -12,7 +12,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.consent import add_person, ask_consent
 from .core.errors import LipSyncError
 from .core.progress import progress_bars
@@ -111,7 +111,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def main() -> int | None:
     args = parse_arguments()
-    config = settings_of(args)
+    config = settings_of(args, SCORING_SETTINGS)
     from .pipeline.engine import LipSyncInference
     from .pipeline.new_speech import consent_statement, stored_consent
     from .pipeline.new_speech_views import check_report

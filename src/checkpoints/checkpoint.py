@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
 PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+OWN_PARTS = {"log_scale", "video", "audio"}  # what names of weights begin with
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
 REQUIRED_TYPES = {
@@ -102,7 +104,9 @@ def load_checkpoint_or_weights(path: str | Path) -> LoadedFile:
         MissingFileError, CheckpointError: as of ``load_checkpoint``.
     """
     payload = read_file(path)
-    if not is_state_dict(payload):
+    if is_own_state_dict(payload):
+        payload = unwrapped(payload)
+    else:
         payload = validate_checkpoint(payload, path)
     return LoadedFile(Path(path), payload)
 
@@ -140,12 +144,33 @@ def is_state_dict(payload: object) -> bool:
     )
 
 
+def unwrapped(weights: dict) -> dict:
+    """Weights by name, without the prefixes of ``DataParallel`` and ``torch.compile``."""
+    for prefix in WRAPPER_PREFIXES:
+        if weights and all(str(name).startswith(prefix) for name in weights):
+            return unwrapped({name.removeprefix(prefix): weights[name] for name in weights})
+    return weights
+
+
+def is_own_state_dict(payload: object) -> bool:
+    """Whether an object is weights of this project's network, of whatever size, and nothing
+    else."""
+    if not is_state_dict(payload):
+        return False
+    return {str(name).partition(".")[0] for name in unwrapped(payload)} == OWN_PARTS
+
+
 def _foreign_file_error(payload: object, path: str | Path) -> NotACheckpointError:
     """For a .pth file that is not a checkpoint of this project: it says what it is."""
-    if is_state_dict(payload):
+    if is_own_state_dict(payload):
         return NotACheckpointError(
             tr("{path} holds bare weights, without settings and calibration: use the checkpoint "
                "they were extracted from, or add --config with their settings", path=path)
+        )  # fmt: skip
+    if is_state_dict(payload):
+        return NotACheckpointError(
+            tr("{path} is not a checkpoint of this project: it holds the weights of another "
+               "network, such as {name}", path=path, name=str(next(iter(payload)))[:60])
         )  # fmt: skip
     return NotACheckpointError(
         tr("{path} is a PyTorch file, but not a checkpoint of this project; train one with "
@@ -154,20 +179,28 @@ def _foreign_file_error(payload: object, path: str | Path) -> NotACheckpointErro
 
 
 def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
-    """The checkpoint to use: the given one, or the pretrained one while the user has none.
+    """The checkpoint to use: the given one, or the usual one.
 
     Args:
-        path: the given one; None: ``best_model.pth`` of ``folder``.
+        path: the given one, which is never replaced; None: the usual one.
         folder: ``paths.checkpoint_dir``.
 
     Returns:
-        ``path``; or, with a warning, the pretrained one where ``path`` is ``best_model.pth`` of
-        ``folder`` and does not exist.
+        ``path``; where None is given ``best_model.pth`` of ``folder`` or, with a warning, the
+        pretrained one where that does not exist.
+
+    Raises:
+        MissingFileError: the given one does not exist.
     """
-    default_path = Path(folder) / BEST
-    path = default_path if path is None else Path(path)
-    is_default = path.resolve() == default_path.resolve()
-    if path.exists() or not is_default or not PRETRAINED.is_file():
+    if path is not None:
+        if not Path(path).exists() and PRETRAINED.is_file():
+            raise MissingFileError(
+                tr("checkpoint not found: {path}; python src/train.py makes one, and without "
+                   "--checkpoint the pretrained model is used", path=path)
+            )  # fmt: skip
+        return Path(path)
+    path = Path(folder) / BEST
+    if path.exists() or not PRETRAINED.is_file():
         return path
     logger.warning(
         tr("{path} does not exist: using the pretrained model {pretrained}",
@@ -232,7 +265,7 @@ def load_trained(
         MissingFileError, CheckpointError.
     """
     payload = read_file(path)
-    if is_state_dict(payload) and settings:
+    if is_own_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
         config = settings
     else:
@@ -272,7 +305,7 @@ def load_weights(model: SyncModel, payload: dict, path: str | Path, assign: bool
     """
     try:
         weights = payload if is_state_dict(payload) else payload["model_state_dict"]
-        model.load_state_dict(weights, assign=assign)
+        model.load_state_dict(unwrapped(weights), assign=assign)
         model.float()  # whatever precision they were written in
     except RuntimeError:
         raise CheckpointError(

@@ -6,15 +6,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
-from .config import Config, load_config
+from .config import Config, load_config, override_key
 from .console import console_logging
-from .errors import LipSyncError
+from .errors import ConfigError, LipSyncError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -67,9 +67,35 @@ def checkpoint_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     return paths.pop()
 
 
-def settings_of(args: argparse.Namespace) -> Config:
-    """The settings that ``--config`` and ``--set`` give."""
-    return load_config(args.config, args.overrides)
+# What scoring with a trained model uses. Its network, and what was changed in its training samples,
+# are those of the checkpoint; ``model`` and the sizes are accepted for bare weights.
+SCORING_SETTINGS = (
+    "data.detector", "data.detection_size", "data.detect_every", "data.min_score",
+    "data.min_face_size", "data.max_faces", "data.max_lost_frames", "data.input_size",
+    "data.n_mfcc", "data.fps", "data.sample_rate", "model", "training.device",
+    "paths.checkpoint_dir", "paths.output_dir", "inference",
+)  # fmt: skip
+
+
+def settings_of(args: argparse.Namespace, used: Sequence[str] | None = None) -> Config:
+    """The settings that ``--config`` and ``--set`` give.
+
+    Args:
+        used: sections, and keys such as ``paths.output_dir``, that the command uses; None: all, as
+            the steps from clips to a model share their settings.
+
+    Raises:
+        ConfigError: they are not valid, or ``--set`` has a key that would have no effect.
+    """
+    config = load_config(args.config, args.overrides)
+    for key in map(override_key, args.overrides):
+        if used is not None and key not in used and key.partition(".")[0] not in used:
+            raise ConfigError(
+                tr("--set {key}: has no effect here; this command uses {used}",
+                   key=key, used=", ".join(f"{name}.*" if "." not in name else name
+                                           for name in used))
+            )  # fmt: skip
+    return config
 
 
 @contextmanager

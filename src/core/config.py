@@ -26,6 +26,14 @@ Change = Literal[
 ]  # fmt: skip
 
 
+VIEW_PATTERN = r"^(lower_face|mouth)(\+(lower_face|mouth))*$"
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
+ALLOWED_BY_PATTERN = {
+    VIEW_PATTERN: N_("mouth or lower_face, or one per member, such as mouth+lower_face"),
+    DEVICE_PATTERN: "auto, cpu, cuda, cuda:N",
+}
+
+
 class Section(BaseModel):
     """A group of settings: unknown keys are rejected, nothing is coerced, and it is immutable."""
 
@@ -63,7 +71,7 @@ class ModelConfig(Section):
     num_layers: int = Field(2, ge=1, le=8)
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
-    view: str = Field("mouth", pattern=r"^(lower_face|mouth)(\+(lower_face|mouth))*$")
+    view: str = Field("mouth", pattern=VIEW_PATTERN)
 
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):
@@ -86,7 +94,7 @@ class TrainingConfig(Section):
     augment_without: list[Change] = ["warp", "shade", "coarse", "babble", "reverb"]
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
-    device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("cuda", pattern=DEVICE_PATTERN)
     save_interval: int = Field(10, ge=1)
     save_steps: int = Field(0, ge=0)
     keep_checkpoint_max: int = Field(5, ge=0)
@@ -192,9 +200,14 @@ def parse_config(tree: dict, origin: str) -> Config:
         raise ConfigError(f"{origin}: {_explain(error.errors()[0])}") from None
 
 
+def override_key(override: str) -> str:
+    """``section.key`` of ``section.key=value``."""
+    return override.partition("=")[0].strip()
+
+
 def _apply(tree: dict, override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    _, equals, text = override.partition("=")
+    parts = override_key(override).split(".")
     if not equals or len(parts) != 2:
         raise ConfigError(
             tr(
@@ -265,7 +278,8 @@ def _reason(error: dict) -> str:
     if error["type"] == "literal_error":
         return tr("allowed: {expected}", expected=context["expected"])
     if error["type"] == "string_pattern_mismatch":
-        return tr("allowed: auto, cpu, cuda, cuda:N")
+        hint = ALLOWED_BY_PATTERN[context["pattern"]]
+        return tr("allowed: {expected}", expected=tr(hint))
     return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
 
 

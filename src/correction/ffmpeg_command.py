@@ -10,7 +10,7 @@ import imageio_ffmpeg
 
 from ..core.errors import MediaError
 from ..i18n.messages import tr
-from ..media.container import path_argument
+from ..media.container import StreamChoice, path_argument
 from ..media.reader import audio_blocks
 from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
@@ -95,6 +95,9 @@ class OutputCommand:
             options["r"] = Fraction(source.fps).limit_denominator(1001)
             if not copied:
                 options["fps_mode"] = "cfr"
+        disposition = self._used_disposition(source.video)
+        if disposition != source.video.disposition:
+            options["disposition"] = disposition
         self._add(video[str(source.video.index)], options)
 
     def _note_encoding(self, keeps_hdr: bool) -> None:
@@ -125,7 +128,7 @@ class OutputCommand:
         self.notes += describe_losses(audio, encoding, self._output_path)
         language = (replaced.tags if replaced else {}).get("language")
         tags = ({"language": language} if language else {}) | audio.tags
-        disposition = replaced.disposition if replaced else "default"
+        disposition = self._used_disposition(replaced) if replaced else "default"
         self._add_encoded("pipe:", audio, encoding, {"tags": tags, "disposition": disposition})
 
     def add_further_audio(
@@ -145,7 +148,8 @@ class OutputCommand:
             return
         path, sample_rate = self._folder / f"{stream.index}.f32", stream.sample_rate or 48000
         try:
-            blocks = audio_blocks(self._source_path, sample_rate, number=stream.number)
+            chosen = StreamChoice(self._source.video.number + 1, stream.number + 1)
+            blocks = audio_blocks(self._source_path, sample_rate, streams=chosen)
             start, block = next(blocks)
         except MediaError:
             self.notes.append(tr("{track} dropped: it cannot be decoded", track=label))
@@ -158,11 +162,11 @@ class OutputCommand:
         self.notes.append(
             tr("{track} re-encoded: not supported by the output container", track=label)
             if timeline is None
-            else tr("{track} shifted with the first audio track", track=label)
+            else tr("{track} shifted with the corrected audio track", track=label)
         )
         decoded = stream.as_decoded(sample_rate, len(block))
         encoding = choose_encoding(decoded, self._output_path)
-        options = {"tags": stream.tags, "disposition": stream.disposition}
+        options = {"tags": stream.tags, "disposition": self._further_disposition(stream)}
         self._add_encoded(path_argument(path), decoded, encoding, options)
 
     def add_other_streams(self) -> None:
@@ -199,8 +203,23 @@ class OutputCommand:
         self._options |= {f"{name}:{number}": value for name, value in options.items()}
         self._streams.append(stream)
 
+    def _used_disposition(self, used: StreamInfo) -> str:
+        """Of the video or audio that is used: the default one, where another one was."""
+        others = [other for other in self._source.streams if other.kind == used.kind]
+        if used.is_default or not any(other.is_default for other in others):
+            return used.disposition
+        return "+".join(["default", *used.flags])
+
+    def _further_disposition(self, stream: StreamInfo) -> str:
+        """Of a stream beside the one of its kind that is used, see ``_used_disposition``."""
+        used = {"video": self._source.video, "audio": self._source.audio}.get(stream.kind)
+        if used is None or used.is_default or not stream.is_default:
+            return stream.disposition
+        return "+".join(flag for flag in stream.flags if flag != "default") or "0"
+
     def _add_copied(self, stream: StreamInfo, codec: str) -> None:
-        options = {"c": codec, "disposition": stream.disposition, "tags": stream.tags}
+        disposition = self._further_disposition(stream)
+        options = {"c": codec, "disposition": disposition, "tags": stream.tags}
         self._add(self._input[str(stream.index)], options)
 
     def _attach(self, cover_art: StreamInfo) -> None:

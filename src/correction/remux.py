@@ -12,9 +12,10 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from ..core.errors import OutputError
+from ..core.errors import NoAudioError, OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
+from ..media.container import DEFAULT_STREAMS, StreamChoice, probe
 from ..media.reader import audio_blocks, count_frames
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
@@ -42,6 +43,7 @@ def retime_audio(
     output_path: str | Path,
     timeline: Timeline,
     fit: str = "pad",
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> list[str]:
     """Mux a video with audio retimed along a timeline; except with ``trim``, every frame stays.
 
@@ -49,7 +51,8 @@ def retime_audio(
     is encoded once (``audio_codecs.choose_encoding``). Tags, chapters, rotation, subtitles and
     further streams are preserved as far as the container can hold them. Where the video's own
     audio is retimed, its further audio streams are retimed along the same timeline, as they were
-    edited together; where other audio replaces the first one, they stay as they are.
+    edited together; where other audio replaces the one that is used, they stay as they are. The
+    streams that are used come first, as the default ones.
 
     Args:
         video_path: the video.
@@ -61,6 +64,7 @@ def retime_audio(
             too, is cut where shorter audio ends (without re-encoding, at the next frame where that
             is possible). ``loop``: the video repeats until longer audio ends; shorter audio is
             padded with silence.
+        streams: which of several streams are used.
 
     Returns:
         notes for the user: what could not be preserved.
@@ -75,25 +79,31 @@ def retime_audio(
     with on_one_clock(video_path, Path(output_path).parent, output_path) as video:
         if audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve():
             audio_path = None
-        return _retime_audio(video, audio_path, output_path, timeline, fit)
+        if video != Path(video_path):  # a copy, which may have lost what is the default
+            info = probe(video_path, streams if audio_path is None else streams.of_video())
+            audio = info.audio_stream if audio_path is None and info.has_audio else streams.audio
+            streams = StreamChoice(info.video_stream, audio)
+        return _retime_audio(video, audio_path, output_path, timeline, fit, streams)
 
 
 def _retime_audio(
     video_path: Path, audio_path: str | Path | None, output_path: str | Path, timeline: Timeline,
-    fit: str,
+    fit: str, streams: StreamChoice,
 ) -> list[str]:  # fmt: skip
-    source = read_source(video_path)
     embedded = audio_path is None
     audio_source = Path(video_path if embedded else audio_path)
-    first_audio = source.audio_streams[0] if source.audio_streams else None
-    audio = first_audio if embedded and first_audio else read_audio_stream(audio_source)
+    source = read_source(video_path, streams if embedded else streams.of_video())
+    audio_streams = streams if embedded else streams.of_audio()
+    audio = source.audio if embedded else read_audio_stream(audio_source, audio_streams)
+    if audio is None:
+        raise NoAudioError(tr("{path} has no audio", path=audio_source))
     sample_rate = audio.sample_rate or 48000
-    blocks = audio_blocks(audio_source, sample_rate)
+    blocks = audio_blocks(audio_source, sample_rate, streams=audio_streams)
     start, block = next(blocks)  # audio that cannot be read raises before anything is written
     audio = audio.as_decoded(sample_rate, len(block))
-    extent = measure_audio(audio_source, sample_rate)
+    extent = measure_audio(audio_source, sample_rate, audio_streams)
     end_s = audio_end(extent.end_s, timeline)
-    content = SourceContent(source, count_frames(video_path), extent)
+    content = SourceContent(source, count_frames(video_path, streams.of_video()), extent)
     with written_atomically(output_path) as temporary, _temporary_folder(temporary) as folder:
         container = find_container(output_path, temporary)
         copied = can_stream_copy(source, container, looped=False)
@@ -103,8 +113,10 @@ def _retime_audio(
             target = match_duration(source, fit, end_s, copied)
         command = OutputCommand(video_path, source, container, output_path, Path(folder))
         command.add_video(target, copied)
-        command.add_audio(audio, first_audio)
-        for stream in source.audio_streams[1:]:
+        command.add_audio(audio, source.audio)
+        for stream in source.audio_streams:
+            if stream is source.audio:
+                continue
             further_timeline = timeline if embedded else None
             command.add_further_audio(stream, further_timeline, target.duration_s)
         command.add_other_streams()

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,6 +46,7 @@ class ProcessingReport:
     Attributes:
         samples: records of the index.
         skipped: (clip, reason) of those that cannot be used.
+        unused: (file, reason) of files in the folders that belong to no clip.
         partially_used: (clip, what of it was skipped).
         n_reused: clips that were processed already.
         n_embedded_audio: clips without an audio file.
@@ -54,6 +56,7 @@ class ProcessingReport:
 
     samples: list[dict] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unused: list[tuple[str, str]] = field(default_factory=list)
     partially_used: list[tuple[str, str]] = field(default_factory=list)
     n_reused: int = 0
     n_embedded_audio: int = 0
@@ -73,9 +76,9 @@ class ProcessingReport:
             self.partially_used.append((clip.name, "; ".join(records[0]["notes"])))
 
     def write_tables(self, folder: Path, index_name: str) -> None:
-        """Write ``skipped`` and ``partially_used`` beside the index."""
+        """Write ``skipped`` with ``unused``, and ``partially_used``, beside the index."""
         self.skipped_table = _table_path(folder, "skipped", index_name)
-        _write_table(self.skipped_table, ("video", "reason"), self.skipped)
+        _write_table(self.skipped_table, ("video", "reason"), [*self.skipped, *self.unused])
         self.partially_used_table = _table_path(folder, "used_in_part", index_name)
         _write_table(self.partially_used_table, ("video", "left out"), self.partially_used)
 
@@ -137,6 +140,7 @@ def process_clips(
     overwrite: bool = False,
     prune: bool = False,
     progress: Progress = no_progress,
+    unused: Sequence[tuple[str, str]] = (),
 ) -> ProcessingReport:
     """Turn clips into samples; the index on disk grows as clips are finished.
 
@@ -151,6 +155,7 @@ def process_clips(
         prune: drop samples of clips that are no longer among ``clips``.
         progress: reports the clips; what it returns is closed, so that a bar ends before an error
             is printed.
+        unused: files in the folders that belong to no clip, for the table of what was skipped.
 
     Raises:
         DatasetError: the index was made with other settings.
@@ -162,7 +167,7 @@ def process_clips(
     ensure_folder(folder / SAMPLES_FOLDER)
     settings = sample_settings(config.data)
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
-    report = ProcessingReport(n_missing=index.n_missing)
+    report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
     try:
         with (

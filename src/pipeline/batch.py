@@ -8,7 +8,6 @@ every pair, so that an interrupted run continues where it was.
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..core.errors import LipSyncError
 from ..core.files import ensure_folder
 from ..core.workers import Crashed, map_in_processes
 from ..i18n.messages import tr
+from ..media.container import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
 from .summary_table import fingerprint, is_valid, read_summary, to_row, values_of, write_summary
 
@@ -185,7 +185,10 @@ def _engine(spec: EngineSpec) -> Engine:
 
 
 def ranked(
-    engine: Engine, pairs: Iterable[tuple[str | Path, str | Path]], face: str | int = "speaking"
+    engine: Engine,
+    pairs: Iterable[tuple[str | Path, str | Path]],
+    face: str | int = "speaking",
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> list[dict]:
     """Score pairs and sort them: first those whose audio belongs to the video, in sync or not.
 
@@ -199,8 +202,7 @@ def ranked(
         results as those of ``LipSyncInference.batch_process``, best match first.
     """
     results = [
-        process_pair(engine, replace(pair, options=(("face", face),)))
-        for pair in with_outputs(pairs, None)
+        process_pair(engine, pair) for pair in with_outputs(pairs, None, face=face, streams=streams)
     ]
 
     def rank(result: dict) -> tuple[int, float]:

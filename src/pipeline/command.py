@@ -10,6 +10,7 @@ from pathlib import Path
 from ..core.config import Config
 from ..core.files import check_output_path, ensure_folder, folder_created
 from ..core.progress import Progress, no_progress
+from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.writer import SUFFIXES
 from ..report.annotated_video import annotate
 from ..report.html_report import write_report
@@ -95,9 +96,10 @@ def score_pair(
     audio: str | None,
     face: str | int,
     progress: Progress = no_progress,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> dict:
     """Score a pair: ``score`` and ``details``, as ``--json`` prints them."""
-    score, details = engine.compute_sync_score(video, audio, face, progress)
+    score, details = engine.compute_sync_score(video, audio, face, progress, streams)
     return {"score": score, "details": details}
 
 
@@ -110,10 +112,13 @@ def correct_pair(
     face: str | int,
     fit: str,
     progress: Progress = no_progress,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> dict:
     """Correct a pair: ``score`` and ``details`` of the pair as given, ``success``, ``message``,
     ``notes`` and ``output``, as ``--json`` prints them."""
-    success, message, measured = engine.correct_sync(video, audio, output, face, fit, progress)
+    success, message, measured = engine.correct_sync(
+        video, audio, output, face, fit, progress, streams
+    )
     return {
         "score": measured["score_before"], "details": measured["details"], "success": success,
         "message": message, "notes": measured["notes"], "output": str(output) if success else None,

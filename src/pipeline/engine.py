@@ -1,14 +1,25 @@
 """LipSyncInference: score a pair, measure its offset, correct it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
-from ..core.config import DEFAULT_CONFIG, Config, load_config, with_overrides
+from ..core.config import (
+    DEFAULT_CONFIG,
+    Config,
+    DataConfig,
+    load_config,
+    override_key,
+    with_overrides,
+)
 from ..core.constants import HOPS_PER_FRAME
-from ..core.device import choose_device
+from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError, OutputError
 from ..core.files import (
     check_output_path,
@@ -23,7 +34,7 @@ from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
-from ..media.container import VIDEO_SUFFIXES
+from ..media.container import DEFAULT_STREAMS, OUTPUT_SUFFIXES, StreamChoice
 from ..media.credentials import read_remade
 from ..models.spec import ModelSpec
 from ..preprocessing.extract import ExtractOptions, extract_clip
@@ -43,6 +54,13 @@ from .pairs import with_outputs
 CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
 MODES = ("correct", "present")  # of sync_video_audio
 MAX_ROUNDS = 3  # each corrects what the one before left
+# Settings of the section ``data`` that scoring uses.
+SCORING_DATA = (
+    "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
+    "max_lost_frames", "input_size", "n_mfcc",
+)  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash
@@ -64,14 +82,21 @@ class EngineSpec:
         """The engine. Raises as ``LipSyncInference`` does."""
         return LipSyncInference(self.checkpoint, self.device, self.config, list(self.overrides))
 
+    def count_workers(self, n_workers: int) -> int:
+        """The number of processes: as asked for, or for 0 what this machine has room for."""
+        if n_workers:
+            return n_workers
+        settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
+        return default_workers(_device_of(self.device, self.overrides, settings))
+
 
 class LipSyncInference:
     """Scores and corrects pairs of video and audio with a trained model.
 
     Args:
         checkpoint_path: a ``.pth`` of ``src/train.py``; None: ``checkpoints/best_model.pth``
-            (of ``paths.checkpoint_dir``). Where that one is missing, the pretrained model is
-            used, with a warning.
+            (of ``paths.checkpoint_dir``), or, with a warning, the pretrained model where that is
+            missing.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
@@ -91,9 +116,9 @@ class LipSyncInference:
         overrides: list[str] | None = None,
     ):
         given_config, overrides = config, overrides or []
-        config = with_overrides(config or load_config(), overrides, str(DEFAULT_CONFIG))
+        usual_config = config or load_config()
+        config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
         checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
-        device_is_set = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(
             checkpoint_path, choose_device("cpu"), config if given_config else None
         )
@@ -106,8 +131,8 @@ class LipSyncInference:
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
                    path=checkpoint_path)
             )  # fmt: skip
-        configured_device = self.config.training.device if device_is_set else "auto"
-        self.device = choose_device(device or configured_device)
+        _warn_of_unused_settings(usual_config.data, self.config.data)
+        self.device = _device_of(device, overrides, self.config)
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
         self.model_file = ModelFile(file=str(checkpoint_path), sha256=file_sha256(checkpoint_path))
@@ -119,6 +144,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> SyncResult:
         """Score a pair as given and measure its offset; arguments as in ``compute_sync_score``.
 
@@ -132,7 +158,7 @@ class LipSyncInference:
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder),
-                ExtractOptions(threads=0, all_faces=True), progress,
+                ExtractOptions(threads=0, all_faces=True, streams=streams), progress,
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
             scored = score_clip(clip, evidence, face, calibration, min_probability)
@@ -148,6 +174,9 @@ class LipSyncInference:
             faces=clip.n_faces,
             video=str(video_path),
             audio=str(video_path if audio_path is None else audio_path),
+            video_stream=clip.streams.video,
+            audio_stream=clip.streams.audio,
+            audio_channel=clip.streams.channel,
             model=self.model_file,
         )
 
@@ -157,6 +186,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[float | None, dict]:
         """The probability that the pair, as given, is in sync.
 
@@ -168,6 +198,9 @@ class LipSyncInference:
                 the active speaker, or those who speak one after the other), ``largest``, or a
                 number of ``details["tracks"]``.
             progress: reports each stage; ``progress_bars`` draws bars on stderr.
+            streams: which of several video and audio streams are used:
+                ``StreamChoice(video=1, audio=2)``. Default: by the default flag, then the first
+                that can be decoded.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -212,13 +245,15 @@ class LipSyncInference:
             - ``notes``: list of dicts, what is skipped, damaged or deviates: ``code``, its numbers,
               and ``text``
             - ``video``, ``audio``: the files that were scored
+            - ``video_stream``, ``audio_stream``: numbers of the streams that were used, from 1;
+              ``audio_channel``: the only channel that was used, from 1, or None: the mean of all
             - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that scored them
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
-            ConfigError: there is no such face.
+            ConfigError: there is no such face or stream.
         """
-        result = self.measure(video_path, audio_path, face, progress)
+        result = self.measure(video_path, audio_path, face, progress, streams)
         return result.score, result.to_dict()
 
     def sync_video_audio(
@@ -231,6 +266,7 @@ class LipSyncInference:
         progress: Progress = no_progress,
         mode: str = "correct",
         consent: bool = False,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[bool, str]:
         """Measure a pair, correct its audio along the offset timeline, and measure the result.
 
@@ -245,6 +281,7 @@ class LipSyncInference:
                 (see ``remux.retime_audio``).
             mode: ``correct``, or ``present``: re-make the mouth for the audio, see ``present``.
             consent: for ``present``.
+            streams: as in ``compute_sync_score``; not for ``present``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -267,7 +304,7 @@ class LipSyncInference:
                 video_path, audio_path, output_path, consent=consent, face=face, progress=progress
             )[:2]
         success, message, measured = self.correct_sync(
-            video_path, audio_path, output_path, face, fit, progress
+            video_path, audio_path, output_path, face, fit, progress, streams
         )
         return success, "; ".join([message, *measured["notes"]])
 
@@ -279,6 +316,7 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, with what was measured.
 
@@ -289,8 +327,8 @@ class LipSyncInference:
             largest), and ``applied_ms`` (the median over time).
         """
         check_fit(fit)
-        output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before = self.measure(video_path, audio_path, face, progress)
+        output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
+        before = self.measure(video_path, audio_path, face, progress, streams)
         measured = {
             "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
         }  # fmt: skip
@@ -298,11 +336,14 @@ class LipSyncInference:
             why = reason_text(before.reason)
             return False, tr("nothing changed: {why}", why=why), measured
         length_s = before.duration_s
+        used = StreamChoice(
+            before.video_stream, before.audio_stream
+        )  # they come first in the output
 
         def retime(timeline: Timeline, match_duration: str) -> list[str]:
             try:
                 return retime_audio(
-                    video_path, audio_path, temporary_path, timeline, match_duration
+                    video_path, audio_path, temporary_path, timeline, match_duration, used
                 )
             except OutputError as error:  # name the output that was asked for
                 text = str(error).replace(str(temporary_path), str(output))
@@ -313,7 +354,9 @@ class LipSyncInference:
                 correction = _correct_until_in_sync(
                     # Repeated video does not match its audio: it is measured before.
                     lambda timeline: retime(timeline, "pad" if fit == "loop" else fit),
-                    lambda: self.measure(temporary_path, face=face, progress=progress),
+                    lambda: self.measure(
+                        temporary_path, face=face, progress=progress, streams=StreamChoice(1, 1)
+                    ),
                     before.timeline.to_timeline(),
                     length_s,
                 )
@@ -390,6 +433,7 @@ class LipSyncInference:
         score_only: bool = False,
         face: str | int = "speaking",
         fit: str = "pad",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Correct many pairs, or score them; one that cannot be used does not stop the others.
 
@@ -400,7 +444,8 @@ class LipSyncInference:
             progress: wraps the pairs, for example ``tqdm.tqdm``; the next one is taken from it as
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
-                one for each core. Each loads the model again from its file, and a file on which a
+                one for each core, on a GPU as many as its free memory holds. Each loads the model
+                again from its file, and a file on which a
                 decoder crashes costs only itself. Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
             summary: a table (.csv) as ``--summary`` of the command writes it, updated after each
@@ -408,7 +453,7 @@ class LipSyncInference:
                 the model or the settings have changed, the output is gone, or the pair could not be
                 read. None: no table, all pairs are processed.
             score_only: score the pairs and write no videos.
-            face, fit: as in ``sync_video_audio``, for all pairs.
+            face, fit, streams: as in ``sync_video_audio``, for all pairs.
 
         Returns:
             a dict a pair, in order: ``video``, ``audio`` (None: the video's own audio track),
@@ -427,13 +472,13 @@ class LipSyncInference:
             raise ConfigError(tr("workers = {n}: must be an integer of 0 or more", n=workers))
         if summary is not None:
             summary = check_output_path(summary, [], {".csv"})
-        folder, options = None, {"face": face}
+        folder, options = None, {"face": face, "streams": streams}
         if not score_only:
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
         jobs = with_outputs(pairs, folder, **options)
-        in_this_process = workers == 1
-        spec = self.spec
+        in_this_process, spec = workers == 1, self.spec
+        workers = spec.count_workers(workers)
         if in_this_process:
             spec = replace(spec, sha256=self.model_file.sha256)
         steps = iter(progress(jobs))
@@ -453,6 +498,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several audio files belongs to a video, in sync or not: best match first.
 
@@ -460,7 +506,8 @@ class LipSyncInference:
             a dict an audio file, as those of ``batch_process``: first by ``offset_probability`` in
             percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
         """
-        return ranked(self, [(video_path, audio_path) for audio_path in audio_paths], face)
+        pairs = [(video_path, audio_path) for audio_path in audio_paths]
+        return ranked(self, pairs, face, streams)
 
     rank_sounds = rank_audio  # the name of earlier versions
 
@@ -469,9 +516,32 @@ class LipSyncInference:
         audio_path: str | Path,
         video_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
-        return ranked(self, [(video_path, audio_path) for video_path in video_paths], face)
+        pairs = [(video_path, audio_path) for video_path in video_paths]
+        return ranked(self, pairs, face, streams)
+
+
+def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> torch.device:
+    """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
+    otherwise, because the one in config.yaml is that of the training."""
+    is_set = "training.device" in map(override_key, overrides)
+    return choose_device(device or (config.training.device if is_set else "auto"))
+
+
+def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
+    """Say once, not in every process, which changed settings of config.yaml do not count."""
+    if parent_process() is not None:
+        return
+    for name in SCORING_DATA:
+        value, default = getattr(usual, name), getattr(DataConfig(), name)
+        if value not in (default, getattr(used, name)):
+            logger.warning(
+                tr("the setting data.{name} = {value} is not used: the model has its own, {own}; "
+                   "--set data.{name}={value} overrides it",
+                   name=name, value=value, own=getattr(used, name))
+            )  # fmt: skip
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

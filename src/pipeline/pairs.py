@@ -1,9 +1,12 @@
 """Pairs of video and audio, read from lists and folders."""
 
+import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,16 @@ from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
+from ..media.container import (
+    AUDIO_SUFFIXES,
+    DEFAULT_STREAMS,
+    OUTPUT_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
+
+DELIMITERS = ",;\t"
+OLDER_ENCODINGS = ("gb18030", "cp1252", "cp1250", "cp1251", "big5", "cp932")
+MEDIA_SUFFIXES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES}
 
 
 @dataclass(frozen=True)
@@ -31,15 +44,16 @@ class Pair:
 
 def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced") -> Path:
     """``<video name><tail><suffix>``, numbered where that name is taken: by the output of
-    another video of a batch, or by an input.
+    another video of a batch, or by an input. A container that can only be read becomes .mkv.
 
     Args:
         taken: resolved paths; the new one is added.
     """
     number = 1
+    suffix = video.suffix if video.suffix.lower() in OUTPUT_SUFFIXES else ".mkv"
     while True:
         numbered_tail = tail if number == 1 else f"{tail}_{number}"
-        path = folder / f"{video.stem}{numbered_tail}{video.suffix}"
+        path = folder / f"{video.stem}{numbered_tail}{suffix}"
         if path.resolve() not in taken:
             taken.add(path.resolve())
             return path
@@ -54,9 +68,10 @@ def with_outputs(
     Args:
         pairs: (video, audio or None) each.
         folder: where the outputs go; None: pairs are only scored.
-        options: of ``LipSyncInference.correct_sync``, for all.
+        options: of ``LipSyncInference.correct_sync``, for all; default streams are left out.
     """
     pairs = list(pairs)
+    options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
     taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
     return [
         Pair(
@@ -73,7 +88,8 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
 
     Args:
         path: CSV with the columns ``video`` and, where the audio is a file of its own, ``audio``;
-            without a header they are the first and the second. Files are looked up from the current
+            without a header they are the first and the second. Separated by commas, semicolons or
+            tabs, in any encoding that spreadsheets write. Files are looked up from the current
             folder, and then from the folder of the list.
 
     Raises:
@@ -83,14 +99,15 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(tr("the list {path} is missing", path=path))
-    rows = [[cell.strip() for cell in row] for row in read_csv(path) if any(map(str.strip, row))]
+    tables = [
+        [[cell.strip() for cell in row] for row in table if any(map(str.strip, row))]
+        for table in _tables(path, DELIMITERS)
+    ]
+    # Names with umlauts or commas can be read in several ways: the one whose files exist is right.
+    rows = max(tables, key=lambda rows: _plausibility(rows, path.parent))
     if not rows:
         raise DatasetError(tr("{path} is empty: each line must be video,audio", path=path))
-    columns = {"video": 0, "audio": 1}
-    header = [cell.lower() for cell in rows[0]]
-    if "video" in header:
-        columns = {name: header.index(name) if name in header else None for name in columns}
-        rows = rows[1:]
+    columns, rows = _columns(rows)
     pairs = []
     for row in rows:
         video, audio = (
@@ -105,27 +122,84 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     return pairs
 
 
+def _columns(rows: list[list[str]]) -> tuple[dict[str, int | None], list[list[str]]]:
+    """Where ``video`` and ``audio`` are, and the rows below the header, if there is one."""
+    columns = {"video": 0, "audio": 1}
+    header = [cell.lower() for cell in rows[0]]
+    if "video" not in header:
+        return columns, rows
+    return {name: header.index(name) if name in header else None for name in columns}, rows[1:]
+
+
+def _plausibility(rows: list[list[str]], folder: Path) -> tuple[int, bool, int]:
+    """How much speaks for a table being read correctly: how many of its files exist, whether it
+    has a header, and how many of its cells look like a video or audio file."""
+    if not rows:
+        return 0, False, 0
+    columns, below = _columns(rows)
+    cells = [row[index] for row in below for index in columns.values()
+             if index is not None and index < len(row)]  # fmt: skip
+    n_existing = sum(_exists(cell) or _exists(folder / cell) for cell in cells if cell)
+    n_media = sum(Path(cell).suffix.lower() in MEDIA_SUFFIXES for cell in cells)
+    return n_existing, below is not rows, n_media
+
+
 def read_csv(path: Path) -> list[list[str]]:
     """Rows of a table, in the encodings that spreadsheets write.
 
     Raises:
         DatasetError: it is no table.
     """
-    content = path.read_bytes()
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return list(csv.reader(io.StringIO(content.decode(encoding), newline="")))
-        except UnicodeDecodeError:
-            continue
-        except csv.Error:
-            break
-    raise DatasetError(tr("{path} is not a CSV table", path=path))
+    return _tables(path, ",")[0]
+
+
+def _tables(path: Path, delimiters: str) -> list[list[list[str]]]:
+    """The rows of a table in each way in which it can be read, the most likely one first.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    tables = []
+    for text in _decoded(path.read_bytes()):
+        hint = re.match(r"sep=(.)\r?\n", text)  # a line that Excel writes and reads
+        for delimiter in hint[1] if hint else delimiters:
+            lines = io.StringIO(text[hint.end() :] if hint else text, newline="")
+            with suppress(csv.Error):
+                tables.append(list(csv.reader(lines, delimiter=delimiter)))
+    if not tables:
+        raise DatasetError(tr("{path} is not a CSV table", path=path))
+    return tables
+
+
+def _decoded(content: bytes) -> list[str]:
+    """A text by its byte order mark, in UTF-8, or in each of the older encodings in which it is
+    one."""
+    encodings = ["utf-8-sig"]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:2]:
+        encodings = ["utf-16-be" if content[0] == 0 else "utf-16-le"]
+    for names in (encodings, OLDER_ENCODINGS if encodings == ["utf-8-sig"] else ()):
+        texts = []
+        for encoding in names:
+            with suppress(UnicodeDecodeError):
+                texts.append(content.decode(encoding))
+        if texts:
+            return texts
+    return []
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long, or with NUL
+        return False
 
 
 def _locate(name: str, folder: Path) -> str:
     """The file, in ``folder`` where the current one does not have it."""
     path = folder / name
-    return str(path) if not Path(name).exists() and path.exists() else name
+    return str(path) if not _exists(name) and _exists(path) else name
 
 
 def pairs_in(

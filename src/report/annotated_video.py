@@ -14,7 +14,7 @@ from ..core.files import written_atomically
 from ..core.progress import Progress, no_progress
 from ..faces.boxes import BoxPath
 from ..i18n.messages import tr
-from ..media.container import probe
+from ..media.container import StreamChoice, probe
 from ..media.frame import BT2020, ColourTags, VideoFrame
 from ..media.reader import source_frames
 from ..media.writer import SUFFIXES, VideoWriter, open_video_writer
@@ -63,14 +63,16 @@ def annotate(
                path=output_path, suffixes=" ".join(sorted(SUFFIXES)))
         )  # fmt: skip
     audio_source = video_path if audio_path is None else audio_path
-    info = probe(video_path)
+    video_streams, audio_streams = StreamChoice.of_pair(details)
+    info = probe(video_path, video_streams)
     fps = info.fps or FPS
     n_expected = info.n_source_frames or (info.video_s or info.duration_s) * fps
     with (
         written_atomically(output_path) as temporary_path,
-        open_video_writer(temporary_path, output_path, audio_source) as writer,
+        open_video_writer(temporary_path, output_path, audio_source, audio_streams) as writer,
     ):
-        frames = progress(source_frames(video_path), tr("annotating the video"), n_expected)
+        frames = source_frames(video_path, streams=video_streams)
+        frames = progress(frames, tr("annotating the video"), n_expected)
         _annotate_frames(frames, details, audio_source, writer, fps)
 
 

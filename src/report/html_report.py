@@ -10,6 +10,7 @@ from ..core.constants import FPS
 from ..core.files import written_atomically
 from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr, use_language
+from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.reader import read_frames
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, render_svg
 from ..scoring.perception import format_score
@@ -103,7 +104,7 @@ def _svg(plots: tuple, details: dict, height: float, rows: tuple) -> str:
 
 
 def _faces(result: SyncResult) -> dict:
-    images = face_images(result.video, result.tracks)
+    images = face_images(result.video, result.tracks, StreamChoice(result.video_stream))
     rows = []
     for track in result.tracks:
         jpeg = images.get(track.number)
@@ -130,7 +131,11 @@ def _faces(result: SyncResult) -> dict:
     }  # fmt: skip
 
 
-def face_images(video_path: str | Path, tracks: list[FaceTrackResult]) -> dict[int, bytes]:
+def face_images(
+    video_path: str | Path,
+    tracks: list[FaceTrackResult],
+    streams: StreamChoice = DEFAULT_STREAMS,
+) -> dict[int, bytes]:
     """An image of each face, cropped from the video at the middle of its track.
 
     Returns:
@@ -146,7 +151,7 @@ def face_images(video_path: str | Path, tracks: list[FaceTrackResult]) -> dict[i
     last, images = max(tracks_by_frame, default=-1), {}
     if not tracks:
         return images
-    for number, frame in enumerate(read_frames(video_path)):
+    for number, frame in enumerate(read_frames(video_path, streams=streams)):
         for track in tracks_by_frame.get(number, ()):
             image = _crop(frame.bgr, BoxPath(track.boxes).box_at(number / FPS))
             if image is not None:

@@ -78,6 +78,12 @@ class SyncResult(OffsetResult):
     faces: int = Field(ge=1, description="Number of face tracks.")
     video: FileName = Field(description="The video file.")
     audio: FileName = Field(description="The audio file; the video, where its own audio is used.")
+    video_stream: int = Field(1, ge=1, description="Number of the video track used, from 1.")
+    audio_stream: int = Field(1, ge=1, description="Number of the audio track used, from 1.")
+    audio_channel: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="The only channel of the audio that is used, from 1; null: the mean of "
+        "all.",
+    )  # fmt: skip
     model: ModelFile
 
     def to_dict(self, language: str | None = None) -> dict:

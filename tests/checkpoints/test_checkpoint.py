@@ -11,6 +11,7 @@ import torch
 from src.checkpoints import checkpoint
 from src.checkpoints.checkpoint import (
     load_checkpoint,
+    load_checkpoint_or_weights,
     load_trained,
     newest_checkpoint,
     resolve_checkpoint,
@@ -169,26 +170,30 @@ def pretrained(tmp_path, monkeypatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("requested", [None, "checkpoints/best_model.pth", "absolute"])
-def test_without_an_own_model_the_pretrained_one_is_used(pretrained, capsys, requested):
+def test_without_an_own_model_the_pretrained_one_is_used(pretrained, capsys):
     own_path = pretrained.parents[1] / "checkpoints/best_model.pth"
-    requested = own_path if requested == "absolute" else requested
     with console_logging():
-        assert resolve_checkpoint(requested, "checkpoints") == pretrained
+        assert resolve_checkpoint(None, "checkpoints") == pretrained
         output = capsys.readouterr()
         assert output.out == "" and len(output.err.splitlines()) == 1
         assert "does not exist: using the pretrained model box" in output.err
         own_path.parent.mkdir()
         save_checkpoint(own_path, content())
-        assert resolve_checkpoint(requested, "checkpoints").resolve() == own_path
+        assert resolve_checkpoint(None, "checkpoints").resolve() == own_path
     assert capsys.readouterr().err == ""
 
 
 def test_any_other_missing_checkpoint_stays_missing(pretrained, capsys):
     """A file that is given explicitly is never replaced."""
     with console_logging():
-        for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
-            refused(resolve_checkpoint(name, "checkpoints"), error=MissingFileError)
+        for name in (
+            "checkpoints/epoch_3.pth", "checkpoints/best_model.pth", "best_model.pth",
+            pretrained.parents[1] / "checkpoints/best_model.pth",
+        ):  # fmt: skip
+            refused(
+                name, "without --checkpoint the pretrained model is used", error=MissingFileError,
+                load=lambda path: resolve_checkpoint(path, "checkpoints"),
+            )  # fmt: skip
         pretrained.unlink()
         refused(resolve_checkpoint(None, "checkpoints"), "src/train.py", error=MissingFileError)
     assert capsys.readouterr().err == ""
@@ -245,6 +250,29 @@ def test_bare_weights_are_recognised(tmp_path):
     path = tmp_path / "bare.pth"
     torch.save(SyncModel(ModelSpec.of(CONFIG)).state_dict(), path)
     refused(path, "bare weights")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
+    """As ``DataParallel`` and ``torch.compile`` save them; bare, and in a checkpoint."""
+    weights = content()["model_state_dict"]
+    wrapped = {prefix + name: tensor for name, tensor in weights.items()}
+    bare, whole = tmp_path / "bare.pth", tmp_path / "whole.pth"
+    torch.save(wrapped, bare)
+    save_checkpoint(whole, content(model_state_dict=wrapped))
+    for loaded in (load_trained(bare, CPU, CONFIG), load_trained(whole, CPU)):
+        for name, tensor in loaded.model.state_dict().items():
+            assert torch.equal(tensor, weights[name]), name
+    refused(bare, "bare weights")
+    source = load_checkpoint_or_weights(bare)
+    assert source.is_bare and source.payload.keys() == weights.keys()
+
+
+def test_weights_of_another_network_are_told_apart(tmp_path):
+    path = tmp_path / "resnet.pth"
+    torch.save({"module.conv1.weight": torch.zeros(3), "module.fc.bias": torch.zeros(3)}, path)
+    for load in (load_checkpoint, lambda path: load_trained(path, CPU, CONFIG)):
+        refused(path, "weights of another network, such as module.conv1.weight", load=load)
 
 
 @pytest.mark.parametrize("version", [1, 99, None, "2"])

@@ -68,6 +68,19 @@ def test_an_unknown_setting_is_rejected():
         settings_of(args)
 
 
+def test_a_setting_without_effect_is_refused():
+    used = ("data.detector", "inference")
+
+    def settings(override):
+        return settings_of(make_parser("", "").parse_args(["--set", override]), used)
+
+    assert settings(" inference.max_offset_frames = 20").inference.max_offset_frames == 20
+    assert settings("data.detector=retinaface").data.detector == "retinaface"
+    for key in ("training.batch_size=4", "data.video_dir=elsewhere"):
+        with pytest.raises(ConfigError, match=r"has no effect here.* data\.detector, inf"):
+            settings(key)
+
+
 def test_help_shows_the_example(capsys):
     with pytest.raises(SystemExit):
         make_parser("Does it.", "python it.py").parse_args(["--help"])

@@ -16,6 +16,16 @@ def rejected(tmp_path, text: str = "", overrides=()) -> str:
     return str(caught.value)
 
 
+def test_a_region_that_does_not_exist_lists_the_regions(tmp_path):
+    assert rejected(tmp_path, "model: {view: nose}").endswith(
+        "model.view = 'nose': allowed: mouth or lower_face, or one per member, such as "
+        "mouth+lower_face"
+    )
+    assert rejected(tmp_path, "training: {device: tpu}").endswith(
+        "training.device = 'tpu': allowed: auto, cpu, cuda, cuda:N"
+    )
+
+
 def test_the_file_of_the_project_holds_every_default():
     assert load_config() == Config()
     tree = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))

@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from src.core.device import choose_device, reuse_freed_memory
+from src.core import device as device_module
+from src.core.device import choose_device, default_workers, reuse_freed_memory
 from src.core.errors import ConfigError
 
 
@@ -14,6 +15,15 @@ def gpus(request, monkeypatch) -> int:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
     return request.param
+
+
+@pytest.mark.parametrize(("free_gib", "n_workers"), [(139, 16), (7.5, 3), (1, 1)])
+def test_a_gpu_gets_no_more_processes_than_its_memory_holds(monkeypatch, free_gib, n_workers):
+    monkeypatch.setattr(device_module, "cores", lambda: 16)
+    free_bytes = int(free_gib * 2**30)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, free_bytes))
+    assert default_workers(torch.device("cuda", 0)) == n_workers
+    assert default_workers(torch.device("cpu")) == 16
 
 
 def test_cpu_is_the_cpu(gpus, capsys):

@@ -29,6 +29,7 @@ from tests.support.processing_helpers import (
     process_folder,
     read_rows,
     records_of,
+    run_in_process,
     sample_names,
     settings_in,
     touch,
@@ -132,6 +133,18 @@ def test_the_paired_audio_file_is_used(run):
     assert np.corrcoef(delayed, original)[0, 1] < 0.95
     assert samples["anna/own.mp4"]["audio_sha256"] == ""
     assert len(samples["anna/deep/paired.mp4"]["audio_sha256"]) == 64
+
+
+def test_files_that_belong_to_no_clip_are_listed_too(tmp_path, monkeypatch, capsys):
+    for name in ("videos/a.mp4", "videos/notes.txt", "audios/recorder.wav"):
+        touch(tmp_path / name)
+    status, out, _ = run_in_process(monkeypatch, capsys, tmp_path)
+    assert status == 2 and "2 other files in the folders belong to no clip (listed in" in out
+    reasons = {Path(row[0]).name: row[1] for row in read_rows(tmp_path / "processed/skipped.csv")}
+    assert reasons.pop("a.mp4").endswith("the file is empty")
+    assert reasons == {
+        "notes.txt": "not the name of a video file", "recorder.wav": "no video has this name",
+    }  # fmt: skip
 
 
 def test_unusable_clips_are_listed_with_reasons(run):
