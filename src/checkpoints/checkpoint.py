@@ -14,6 +14,7 @@ docs/checkpoints.md describes each key.
 
 import logging
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -33,6 +34,7 @@ from .safe_file import read_file, write_file
 logger = logging.getLogger(__name__)
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
+PERIODIC_NAME = re.compile(r"checkpoint_epoch_[0-9]+(_step_[0-9]+)?\.pth")
 PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network

@@ -19,6 +19,7 @@ measured.
 import logging
 import os
 import pickle
+import re
 from pathlib import Path, PurePath
 
 from ..core.config import DataConfig
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 INDEX_NAME = "dataset_index.pkl"
 SAMPLES_FOLDER = "samples"  # beside the index
+OWN_FILE = re.compile(rf"{SAMPLES_FOLDER}/[^/\\]+\.npy")  # as ``build`` names samples
 VERSION = 2
 # The settings a sample depends on. Other values make other samples.
 SAMPLE_SETTINGS = (
@@ -123,7 +125,9 @@ def remove_unreferenced_samples(
         old_records: by clip.
         samples: records of the new index.
     """
+    # An index from elsewhere may name any file of the folder: only samples are removed.
     files = {record["file"] for records in old_records.values() for record in records}
+    files = set(filter(OWN_FILE.fullmatch, files))
     files -= {record["file"] for record in samples}
     files = {file for file in files if (folder / file).exists()}
     for path in folder.glob("dataset_index*.pkl") if files else ():

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from ..checkpoints.checkpoint import (
+    PERIODIC_NAME,
     PRETRAINED,
     LoadedFile,
     load_weights,
@@ -173,8 +174,13 @@ def _restore(state: TrainingState, checkpoint: dict, is_same_order: bool) -> Non
     if checkpoint["trained_state_dict"]:
         state.model.load_state_dict(checkpoint["trained_state_dict"])
     for name in ("val_loss", "best_value", "best_val_loss", "best_val_acc", "calibration",
-                 "zero_ms", "periodic"):  # fmt: skip
+                 "zero_ms"):  # fmt: skip
         setattr(state, name, checkpoint[name])
+    # These files are deleted one day: a checkpoint from elsewhere must not name any others.
+    state.periodic = [
+        name for name in checkpoint["periodic"]
+        if isinstance(name, str) and PERIODIC_NAME.fullmatch(name)
+    ]  # fmt: skip
     # Samples of the same speakers may have been added since.
     state.trained_on = sorted({*state.trained_on, *checkpoint["trained_on"]})
     set_random_states(checkpoint["random_states"])

@@ -282,6 +282,18 @@ def test_files_of_unreferenced_samples_are_removed(tmp_path):
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
 
 
+def test_only_samples_are_removed(tmp_path):
+    """An index that came from elsewhere may name any file of the folder."""
+    mine = ["notes.txt", "samples/notes.txt", "samples/deeper/x.npy", "other.npy", INDEX_NAME]
+    write_clip_index(tmp_path, "an index from elsewhere", *mine, "samples/a.npy")
+    write_index(tmp_path / INDEX_NAME, {}, [])
+    remove_unreferenced_samples(
+        tmp_path, {"a.mp4": [record(file=name) for name in [*mine, "samples/a.npy"]]}, []
+    )
+    assert all((tmp_path / name).is_file() for name in mine)
+    assert not (tmp_path / "samples" / "a.npy").exists()
+
+
 def test_sha256_of_a_file(tmp_path):
     content = os.urandom((1 << 20) * 2 + 17)
     (tmp_path / "a").write_bytes(content)

@@ -7,6 +7,7 @@ from src.checkpoints.checkpoint import load_checkpoint_or_weights, save_checkpoi
 from src.core.config import load_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, MissingFileError
+from src.training.loop import save_periodic
 from src.training.optim import make_ema, make_schedule
 from src.training.resume import init_checkpoint, load_pretrained, resume_state
 from src.training.state import AverageMeter, new_model, new_state
@@ -80,6 +81,31 @@ def test_resuming_keeps_the_fingerprints_of_earlier_runs(tmp_path):
     state = fresh(["b", "c"])
     resume_state(state, load_checkpoint_or_weights(path))
     assert state.trained_on == ["a", "b", "c"]
+
+
+def test_a_resumed_training_deletes_only_checkpoints_of_its_folder(tmp_path):
+    """The file names those that are deleted next: one from elsewhere may name anything."""
+    folder, outside = tmp_path / "checkpoints", tmp_path / "victim.txt"
+    own = ["checkpoint_epoch_1.pth", "checkpoint_epoch_1_step_5.pth"]
+    others = ["best_model.pth", "checkpoint_epoch_x.pth", "checkpoint_epoch_3.pth.txt"]
+    folder.mkdir()
+    for path in (outside, *(folder / name for name in [*own, *others])):
+        path.write_text("mine")
+    (folder / "checkpoint_epoch_2.pth").mkdir()  # cannot be deleted: no reason to end a training
+    named = ["../victim.txt", str(outside), *others, "../checkpoints/best_model.pth", None, 3,
+             "checkpoint_epoch_2.pth", *own]  # fmt: skip
+    config = load_config(None, ["model.hidden_dim=16", "training.keep_checkpoint_max=1"])
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    path = folder / "last.pth"
+    save_checkpoint(path, state.checkpoint() | {"periodic": named})
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    resume_state(state, load_checkpoint_or_weights(path))
+    assert state.periodic == ["checkpoint_epoch_2.pth", *own]
+    save_periodic(state, folder / "checkpoint_epoch_4.pth")
+    assert outside.read_text() == "mine"
+    assert sorted(each.name for each in folder.iterdir()) == sorted(
+        [*others, "checkpoint_epoch_2.pth", "checkpoint_epoch_4.pth", "last.pth"]
+    )
 
 
 def test_averages_are_weighted_by_the_number_of_choices():
