@@ -97,7 +97,8 @@ def retime_audio(
         command.add_other_streams()
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
-        _run(command.compile(temporary), interleave(retimed), output_path)
+        arguments = command.compile(temporary)
+        _run(arguments, interleave(retimed), output_path, folder)
         notes = verify_output(temporary, output_path, source, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
@@ -112,14 +113,14 @@ def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory:
     )
 
 
-def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path) -> None:
-    """Run ffmpeg with ``audio`` on its standard input.
+def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path, folder: str) -> None:
+    """Run ffmpeg in a folder, with ``audio`` on its standard input.
 
     Raises:
         OutputError: with the first line of ffmpeg's messages.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr)
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stderr=stderr)
         try:
             with suppress(OSError):  # ffmpeg ended early: its messages say why
                 for part in audio:

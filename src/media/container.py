@@ -11,6 +11,7 @@ import av
 
 from ..core.errors import MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
+from .formats import input_options
 
 Item = TypeVar("Item")
 
@@ -136,7 +137,8 @@ def open_media(path: str | Path):
     path = Path(path)
     check_file(path)
     try:
-        container = av.open(path_argument(path), metadata_errors="replace")
+        options = input_options(path)
+        container = av.open(path_argument(path), metadata_errors="replace", options=options)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:
