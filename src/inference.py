@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import re
 import shlex
 import sys
@@ -17,6 +16,7 @@ if not __package__:  # started as a script
 
 from .core.cli import add_checkpoint, make_parser, run, settings_of
 from .core.config import Config
+from .core.console import print_json
 from .core.errors import ConfigError
 from .core.progress import progress_bars
 from .correction.duration import FITS
@@ -179,7 +179,7 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
             progress=progress_bars,
         )  # fmt: skip
     if args.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print_json(result)
     else:
         print_pair(result)
     sys.stdout.flush()  # what took minutes is shown before drawing, which may fail or be stopped
@@ -278,7 +278,7 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
     if args.json:
-        print(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
     else:
         for row in rows:
             print(f"{row['video']}: {row['message']}")
@@ -310,7 +310,7 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
     else:
         results, kind = engine.rank_videos(reference, candidates, args.face), "video"
     if args.json:
-        print(json.dumps(results, ensure_ascii=False))
+        print_json(results)
     else:
         print(tr("matches for {path}, best first:", path=reference))
         for number, result in enumerate(results, 1):
