@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.checkpoints.checkpoint import load_checkpoint_or_weights, save_checkpoint
-from src.core.config import load_config
+from src.core.config import Config, load_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, MissingFileError
 from src.training.loop import save_periodic
@@ -106,6 +106,65 @@ def test_a_resumed_training_deletes_only_checkpoints_of_its_folder(tmp_path):
     assert sorted(each.name for each in folder.iterdir()) == sorted(
         [*others, "checkpoint_epoch_2.pth", "checkpoint_epoch_4.pth", "last.pth"]
     )
+
+
+def set_in(tree: dict, path: str, value) -> dict:
+    """A copy of nested dicts with one value replaced."""
+    key, _, rest = path.partition("/")
+    key = int(key) if key.isdigit() else key
+    return tree | {key: set_in(tree[key], rest, value) if rest else value}
+
+
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory) -> tuple[Config, dict]:
+    """Settings, and what a checkpoint of a training with them holds after a step."""
+    config = load_config(None, ["model.hidden_dim=16"])
+    model = new_model(config, torch.device("cpu"))
+    state = new_state(config, model, [], [])
+    model.log_scale.sum().backward()
+    state.optimizer.step()
+    return config, state.checkpoint()
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("epoch", 10**30, "epoch = 1e+30"), ("epoch", -1, "epoch = -1"), ("epoch", True, "epoch"),
+    ("step", 10**20, "step = 1e+20"), ("sampler/batch", None, "batch = None"),
+    ("sampler/tally/loss", NAN, "loss = nan"), ("sampler/tally", [], "training state"),
+    ("val_loss", NAN, "val_loss = nan"), ("best_value", "0", "best_value = 0"),
+    ("zero_ms", NAN, "zero_ms = nan"), ("periodic", 3, "training state"),
+    ("trained_on", [[1]], "training state"), ("random_states/numpy", [1, 2], "training state"),
+    ("random_states/python", None, "training state"),
+    ("optimizer_state_dict/state/0/exp_avg", torch.zeros(7), "exp_avg of the optimizer"),
+    ("optimizer_state_dict/state/0/exp_avg_sq", torch.tensor(NAN), "exp_avg_sq of the optimizer"),
+    ("optimizer_state_dict/state/0", {}, "training state"),
+    ("optimizer_state_dict/param_groups", [], "training state"),
+    ("calibration/peak/bias", NAN, "the calibration of peak is invalid"),
+])  # fmt: skip
+def test_numbers_that_are_none_do_not_resume(resumable, tmp_path, key, value, words):
+    config, checkpoint = resumable
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    save_checkpoint(tmp_path / "last.pth", set_in(checkpoint, key, value))
+    with pytest.raises(CheckpointError) as caught:
+        resume_state(state, load_checkpoint_or_weights(tmp_path / "last.pth"))
+    line = str(caught.value)
+    assert words in line and "last.pth" in line and "\n" not in line
+
+
+def test_how_steps_are_made_is_not_read_from_a_checkpoint(resumable, tmp_path):
+    config, checkpoint = resumable
+    (group,) = checkpoint["optimizer_state_dict"]["param_groups"]
+    changed = [group | {"eps": NAN, "betas": (NAN, NAN), "amsgrad": True}]
+    save_checkpoint(
+        tmp_path / "last.pth", set_in(checkpoint, "optimizer_state_dict/param_groups", changed)
+    )
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    resume_state(state, load_checkpoint_or_weights(tmp_path / "last.pth"))
+    (restored,) = state.optimizer.param_groups
+    assert (restored["eps"], restored["betas"], restored["amsgrad"]) == (1e-8, (0.9, 0.999), False)
+    assert state.optimizer.state[state.model.log_scale]["step"] == 1
 
 
 def test_averages_are_weighted_by_the_number_of_choices():
