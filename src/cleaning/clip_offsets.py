@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
+from ..dataset.index import MAX_OFFSET_MS
 from ..dataset.samples import Sample
 from ..evaluation.measure import best_offset_ms
 from ..i18n.messages import tr
@@ -233,8 +234,10 @@ def read_clip_offsets(path: Path) -> list[ClipOffset]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return [
-                ClipOffset(row["id"], float(row["offset_ms"]) if row["offset_ms"] else None,
-                      float(row["evidence"]))
+                ClipOffset(
+                    row["id"], _parse_number(row["offset_ms"]) if row["offset_ms"] else None,
+                    _parse_number(row["evidence"]),
+                )
                 for row in csv.DictReader(file)
             ]  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
@@ -242,6 +245,13 @@ def read_clip_offsets(path: Path) -> list[ClipOffset]:
             tr("cannot read {path}: {why}; delete it and run the command again",
                path=path, why=" ".join(str(error).split()))
         ) from None  # fmt: skip
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not abs(number) <= MAX_OFFSET_MS:  # also NaN
+        raise ValueError(tr("{text} is not a number of ms", text=text))
+    return number
 
 
 def plot_clip_offsets(

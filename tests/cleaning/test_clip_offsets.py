@@ -189,7 +189,10 @@ def test_the_table_is_read_as_written(tmp_path):
         assert next(csv.reader(file)) == ["id", "offset_ms", "evidence"]
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n"])
+@pytest.mark.parametrize("content", [
+    "", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n", "id,offset_ms,evidence\nx,nan,1\n",
+    "id,offset_ms,evidence\nx,1,inf\n", "id,offset_ms,evidence\nx,1e300,1\n",
+])  # fmt: skip
 def test_a_damaged_table_is_reported(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)
     if content:
