@@ -13,6 +13,7 @@ docs/checkpoints.md describes each key.
 """
 
 import logging
+import os
 import platform
 import re
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import torch
 
 from ..core.config import Config, parse_config
 from ..core.errors import CheckpointError, ConfigError, MissingFileError, NotACheckpointError
-from ..core.files import display_path
+from ..core.files import display_path, real_path
 from ..core.resources import resource_path
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
@@ -168,8 +169,8 @@ def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
     """
     default_path = Path(folder) / BEST
     path = default_path if path is None else Path(path)
-    is_default = path.resolve() == default_path.resolve()
-    if path.exists() or not is_default or not PRETRAINED.is_file():
+    is_default = real_path(path) == real_path(default_path)
+    if os.path.exists(path) or not is_default or not PRETRAINED.is_file():
         return path
     logger.warning(
         tr("{path} does not exist: using the pretrained model {pretrained}",

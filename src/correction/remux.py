@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..core.errors import OutputError
-from ..core.files import written_atomically
+from ..core.files import real_path, written_atomically
 from ..i18n.messages import tr
 from ..media.reader import audio_blocks
 from ..media.streams import read_audio_stream, read_source
@@ -72,7 +72,7 @@ def retime_audio(
     """
     check_fit(fit)
     source = read_source(video_path)
-    embedded = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
+    embedded = audio_path is None or real_path(audio_path) == real_path(video_path)
     audio_source = Path(video_path if embedded else audio_path)
     first_audio = source.audio_streams[0] if source.audio_streams else None
     audio = first_audio if embedded and first_audio else read_audio_stream(audio_source)

@@ -5,6 +5,7 @@ these demuxers are allowed, whatever a file is called. HLS lists (``.m3u8``) are
 user names one, as far as everything in them lies in their folder.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def input_options(path: str | Path) -> dict[str, str]:
         return {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     if path.suffix.lower() not in LIST_SUFFIXES:
         raise _refused(path, tr("it is a list of files, not a media file"))
-    _check_list(path, path.resolve().parent, MAX_LIST_DEPTH, set())
+    _check_list(path, Path(os.path.realpath(path)).parent, MAX_LIST_DEPTH, set())
     return {"format_whitelist": f"hls,{CONTAINERS}", "protocol_whitelist": "file,crypto"}
 
 
@@ -69,9 +70,9 @@ def _check_list(path: Path, folder: Path, depth: int, checked: set[Path]) -> Non
         listed = path.parent / name
         if is_elsewhere or ".." in parts or len(name) > MAX_NAME:
             raise _outside(path, name)
-        if not listed.resolve().is_relative_to(folder):  # through a link
+        if not Path(os.path.realpath(listed)).is_relative_to(folder):  # through a link
             raise _outside(path, name)
-        if listed.is_file() and _starts_list(listed):
+        if os.path.isfile(listed) and _starts_list(listed):
             _check_list(listed, folder, depth - 1, checked)
     checked.add(path)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.files import check_output_path, ensure_folder, folder_created
+from ..core.files import check_output_path, ensure_folder, folder_created, real_path
 from ..core.progress import Progress, no_progress
 from ..media.writer import SUFFIXES
 from ..report.annotated_video import annotate
@@ -85,7 +85,7 @@ class Views:
 
 def default_output(config: Config, video: str | Path, reserved: list[str | Path]) -> Path:
     """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is reserved."""
-    taken = {Path(path).resolve() for path in reserved}
+    taken = {real_path(path) for path in reserved}
     return free_name(Path(config.paths.output_dir), Path(video), taken)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
+from ..core.files import real_path
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
 
@@ -40,8 +41,8 @@ def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced"
     while True:
         numbered_tail = tail if number == 1 else f"{tail}_{number}"
         path = folder / f"{video.stem}{numbered_tail}{video.suffix}"
-        if path.resolve() not in taken:
-            taken.add(path.resolve())
+        if real_path(path) not in taken:
+            taken.add(real_path(path))
             return path
         number += 1
 
@@ -57,7 +58,7 @@ def with_outputs(
         options: of ``LipSyncInference.correct_sync``, for all.
     """
     pairs = list(pairs)
-    taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
+    taken = {real_path(path) for pair in pairs for path in pair if path is not None}
     return [
         Pair(
             str(video), None if audio is None else str(audio),
@@ -114,7 +115,9 @@ def read_csv(path: Path) -> list[list[str]]:
     content = path.read_bytes()
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return list(csv.reader(io.StringIO(content.decode(encoding), newline="")))
+            # A name with NUL is one of no file: its row fails, and not, as in Python 3.10, all.
+            text = content.decode(encoding).replace("\0", r"\x00")
+            return list(csv.reader(io.StringIO(text, newline="")))
         except UnicodeDecodeError:
             continue
         except csv.Error:
@@ -125,7 +128,7 @@ def read_csv(path: Path) -> list[list[str]]:
 def _locate(name: str, folder: Path) -> str:
     """The file, in ``folder`` where the current one does not have it."""
     path = folder / name
-    return str(path) if not Path(name).exists() and path.exists() else name
+    return str(path) if not os.path.exists(name) and os.path.exists(path) else name
 
 
 def pairs_in(

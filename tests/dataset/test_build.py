@@ -12,7 +12,7 @@ import pytest
 from src.core.workers import Crashed
 from src.dataset import build
 from src.dataset.build import process_clip, process_clips
-from src.dataset.clips import find_clips
+from src.dataset.clips import Clip, find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
 from src.media.reader import read_audio, read_frames
@@ -248,6 +248,20 @@ def inference_samples(video: Path, config, monkeypatch) -> list[bytes]:
     with pytest.raises(Extracted) as caught:
         inference.compute_sync_score(video)
     return caught.value.args[0]
+
+
+def test_a_bug_of_the_program_is_told_with_its_place(tmp_path, monkeypatch, capsys):
+    """It costs its clip alone, but can be found."""
+
+    def broken(*_):
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(build, "_process", broken)
+    clip = Clip("a.mp4", tmp_path / "a.mp4", None)
+    reason = process_clip(settings_in(tmp_path).data, (clip, []))
+    assert reason.endswith("a.mp4: ZeroDivisionError: x")
+    err = capsys.readouterr().err
+    assert "a.mp4; please report it:\nTraceback" in err and "in broken" in err
 
 
 # ---------------------------------------------------------------------------- the command
