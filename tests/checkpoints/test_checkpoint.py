@@ -222,6 +222,7 @@ def test_any_damage_is_a_readable_error(saved):
     rng = torch.Generator().manual_seed(0)
     with zipfile.ZipFile(saved) as archive:
         pickled = next(i for i in archive.infolist() if i.filename.endswith("data.pkl"))
+    n_refused = 0
     positions = torch.randint(pickled.file_size, (150,), generator=rng) + pickled.header_offset
     for position in [*positions.tolist(), *torch.randint(len(data), (50,), generator=rng).tolist()]:
         damaged = bytearray(data)
@@ -230,7 +231,9 @@ def test_any_damage_is_a_readable_error(saved):
         try:
             load_trained(saved, CPU)
         except LipSyncError as error:
+            n_refused += 1
             assert str(saved) in str(error) and len(str(error).splitlines()) == 1, position
+    assert n_refused > 100, "of 200; what is not noticed changes a weight or a note"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from src.core.console import (
 )
 from src.core.workers import map_in_processes
 from src.i18n.shown_values import printable
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(f"{PROJECT}.some.module")
@@ -76,7 +77,7 @@ def test_other_libraries_are_not_printed(capsys):
 def run_code(code: str, **options) -> subprocess.CompletedProcess:
     setup = "import logging\nfrom src.core.cli import run\nlogger = logging.getLogger('src.x')\n"
     return subprocess.run(
-        [sys.executable, "-c", setup + code], cwd=ROOT, check=False, text=True, timeout=60,
+        [sys.executable, "-c", setup + code], cwd=ROOT, check=False, text=True, timeout=HANG_S,
         stderr=subprocess.PIPE, env=os.environ | {"LIPSYNC_LANG": "en"}, **options,
     )  # fmt: skip
 

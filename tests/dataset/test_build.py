@@ -21,6 +21,7 @@ from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing.extract import extract_clip
 from src.preprocessing.sample_file import read_sample
+from tests.support.limits import HANG_S
 from tests.support.processing_helpers import (
     by_clip,
     command,
@@ -286,7 +287,7 @@ def test_no_usable_clip_is_one_line_after_the_reasons(tmp_path, run_script):
 def test_the_closing_lines_of_the_guide(run):
     folder, _, _ = run
     process = subprocess.run(
-        command(folder), capture_output=True, encoding="utf-8", timeout=120,
+        command(folder), capture_output=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": "zh", "PYTHONUTF8": "1"},
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -30,6 +30,7 @@ from tests.support.inference_helpers import (
     sha256,
     sound_of,
 )
+from tests.support.limits import HANG_S
 from tests.support.training_helpers import ROOT, assert_one_line, run_script
 from tools import synthetic_talker
 
@@ -218,7 +219,9 @@ def test_help_is_quick_and_imports_nothing_heavy():
     took = []
     for _ in range(3):
         begun = time.monotonic()
-        done = subprocess.run(script, capture_output=True, text=True, encoding="utf-8", timeout=60)
+        done = subprocess.run(
+            script, capture_output=True, text=True, encoding="utf-8", timeout=HANG_S
+        )
         took.append(time.monotonic() - begun)
     assert done.returncode == 0 and "--score-only" in done.stdout
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
