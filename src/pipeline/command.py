@@ -3,7 +3,7 @@
 Nothing is printed here: functions return values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,13 @@ class Views:
         plot: an image (.png).
         report: a page (.html).
         annotate: a copy of the video with the result drawn into it.
+        options: more arguments of the command in the report.
     """
 
     plot: str | None = None
     report: str | None = None
     annotate: str | None = None
+    options: Sequence[str] = ()
 
     def check(self, reserved: list[str | Path | None]) -> list[str | Path]:
         """Refuse what cannot be written, before anything is scored.
@@ -70,7 +72,7 @@ class Views:
         video, audio = details["video"], details["audio"]
         writers: dict[str, Callable[[str], None]] = {
             "plot": lambda path: plot_result(score, details, path),
-            "report": lambda path: write_report(score, details, path),
+            "report": lambda path: write_report(score, details, path, options=self.options),
             "annotate": lambda path: annotate(
                 video, None if audio == video else audio, details, path, progress
             ),
