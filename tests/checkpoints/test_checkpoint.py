@@ -259,6 +259,27 @@ def test_another_format_version_is_refused(tmp_path, version):
     refused(path, f"version {version}", "reads version 2")
 
 
+def test_values_that_contain_themselves_are_named_shortly(tmp_path):
+    """A small file may stand for 2 ** 40 lists."""
+    endless: list = []
+    for _ in range(40):
+        endless = [endless, endless]
+    cyclic: dict = {}
+    cyclic["hidden_dim"] = [cyclic]
+    path = tmp_path / "endless.pth"
+    for changes in (
+        {"format_version": endless}, {"format_version": "9" * 10**6}, {"config": {"model": cyclic}},
+        {"config": {"data": {"input_size": endless}}}, {"config": {"data": endless}},
+        {"config": {"x" * 10**6: 1}},
+    ):  # fmt: skip
+        torch.save(
+            {"format": "lipsync-checkpoint", "format_version": 2} | content() | changes, path
+        )
+        with pytest.raises(CheckpointError) as caught:
+            trained(path)
+        assert len(str(caught.value)) < 6000
+
+
 @pytest.mark.parametrize(
     "missing", ["epoch", "step", "sampler", "model_state_dict", "config", "calibration"]
 )
