@@ -1,6 +1,5 @@
 """CLI: the test protocol. Metrics of a checkpoint on an index, as a table, JSON and plots."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ if not __package__:  # started as a script
 
 from .checkpoints.checkpoint import load_trained, resolve_checkpoint
 from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.console import print_json
 from .core.device import choose_device, reuse_freed_memory
 from .core.files import ensure_folder
 from .evaluation.options import add_sample_options, load_chosen_samples
@@ -44,7 +44,7 @@ def main() -> int:
     if args.output:
         plot_summary(summary, clips, ensure_folder(args.output))
     if args.json:
-        print(json.dumps(summary, ensure_ascii=False, allow_nan=False))
+        print_json(summary)
     else:
         print("\n".join(format_summary(summary)))
     return 0

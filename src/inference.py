@@ -4,10 +4,9 @@
 """
 
 import argparse
-import json
 import re
-import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,9 @@ if not __package__:  # started as a script
     __package__ = "src"
 
 from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
+from .core.command_text import command_text
 from .core.config import Config
+from .core.console import print_json
 from .core.errors import ConfigError
 from .core.progress import progress_bars
 from .correction.duration import FITS
@@ -185,7 +186,8 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
 
-    views = Views(args.plot, args.report, args.annotate)
+    options = [*_repeated_options(args), *_stream_options(args)]
+    views = Views(args.plot, args.report, args.annotate, options)
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:
@@ -199,9 +201,9 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
             progress=progress_bars, streams=_streams(args),
         )  # fmt: skip
     if args.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print_json(result)
     else:
-        print_pair(result)
+        print_pair(result, _repeated_options(args))
     sys.stdout.flush()  # what took minutes is shown before drawing, which may fail or be stopped
     try:
         for view, path in views.write(result["score"], result["details"], progress_bars):
@@ -215,9 +217,26 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     return 0 if result.get("success", True) else 1
 
 
-def print_pair(result: dict) -> None:
-    """The result of one pair, for people."""
-    print_result(result["score"], result["details"])
+def _repeated_options(args: argparse.Namespace) -> list[str]:
+    """Arguments on which a result depends: commands that continue from it need them, too."""
+    options = ["--config", args.config] if args.config else []
+    options += [part for override in args.overrides for part in ("--set", override)]
+    return options + (["--face", args.face] if args.face != "speaking" else [])
+
+
+def _stream_options(args: argparse.Namespace) -> list[str]:
+    """Arguments that choose tracks, for commands that have them."""
+    streams = {"--video-stream": args.video_stream, "--audio-stream": args.audio_stream}
+    return [
+        part
+        for name, number in streams.items() if number is not None
+        for part in (name, str(number))
+    ]  # fmt: skip
+
+
+def print_pair(result: dict, options: Sequence[str] = ()) -> None:
+    """The result of one pair, for people; ``options``: of commands that continue from it."""
+    print_result(result["score"], result["details"], options)
     if "message" in result:
         print(result["message"])
     for text in result.get("notes", []):
@@ -226,7 +245,7 @@ def print_pair(result: dict) -> None:
         print(tr("output: {path}", path=result["output"]))
 
 
-def print_result(score: float | None, details: dict) -> None:
+def print_result(score: float | None, details: dict, options: Sequence[str] = ()) -> None:
     """Score, verdict and numbers of a pair, for people."""
     from .scoring.perception import capped_probability, format_score
 
@@ -246,15 +265,17 @@ def print_result(score: float | None, details: dict) -> None:
         print(tr("note: {text}", text=note["text"]))
     if details["status"] == "weak":
         print(tr("To re-make the lips for this audio: {command}",
-                 command=_present_command(details["video"], details["audio"])))  # fmt: skip
+                 command=_present_command(details, options)))  # fmt: skip
 
 
-def _present_command(video: str, audio: str) -> str:
+def _present_command(details: dict, options: Sequence[str]) -> str:
     """The command that makes the lips say the audio."""
+    video, audio = details["video"], details["audio"]
     output = Path(video).stem + "_new.mp4"
-    return shlex.join(
-        ["python", "src/present.py", "--video", video, "--audio", audio, "--output", output]
-    )
+    return command_text([
+        "python", "src/present.py", "--video", video, "--audio", audio, "--output", output,
+        *options,
+    ])  # fmt: skip
 
 
 def _view_line(view: str, path: str) -> str:
@@ -300,7 +321,7 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
     if args.json:
-        print(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
     else:
         for row in rows:
             print(f"{row['video']}: {row['message']}")
@@ -333,7 +354,7 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
         rank, kind = engine.rank_videos, "video"
     results = rank(reference, candidates, args.face, _streams(args))
     if args.json:
-        print(json.dumps(results, ensure_ascii=False))
+        print_json(results)
     else:
         print(tr("matches for {path}, best first:", path=reference))
         for number, result in enumerate(results, 1):

@@ -1,7 +1,6 @@
 """CLI: a new speech for an old video; ``LipSyncInference.present`` does the same in Python."""
 
 import argparse
-import json
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -14,6 +13,7 @@ if not __package__:  # started as a script
 
 from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.consent import add_person, ask_consent
+from .core.console import print_json
 from .core.errors import LipSyncError
 from .core.progress import progress_bars
 from .i18n.messages import tr
@@ -201,7 +201,7 @@ def _print(engine, args: argparse.Namespace, made) -> None:
     if args.report:
         write_report(made, engine.model_file.file, args.report)
     if args.json:
-        print(json.dumps(made.model_dump() | {"closeness": made.closeness}, ensure_ascii=False))
+        print_json(made.model_dump() | {"closeness": made.closeness})
         return
     for line in describe(made):
         print(line)

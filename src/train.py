@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 
 from .checkpoints.checkpoint import BEST, newest_checkpoint, save_checkpoint
 from .core.cli import make_parser, run, settings_of
+from .core.command_text import command_text
 from .core.device import reuse_freed_memory
 from .core.errors import OutOfMemoryError
 from .core.files import ensure_folder
@@ -60,7 +60,7 @@ def resume_hint(args: argparse.Namespace, state: TrainingState, checkpoint: Path
     """Where an interrupted training stopped, and the command that resumes it."""
     options = ["--config", args.config] if args.config else []
     options += [part for override in args.overrides for part in ("--set", override)]
-    command = shlex.join(["python", "src/train.py", *options, "--resume", str(checkpoint)])
+    command = command_text(["python", "src/train.py", *options, "--resume", str(checkpoint)])
     if state.epoch_step:
         return tr("stopped after epoch {epoch} and {batch} steps of the next one; resume with: "
                   "{command}", epoch=state.epoch, batch=state.epoch_step,

@@ -13,7 +13,9 @@ docs/checkpoints.md describes each key.
 """
 
 import logging
+import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -27,12 +29,13 @@ from ..core.resources import resource_path
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
-from ..scoring.calibration import UNFITTED
+from ..scoring.calibration import UNFITTED, invalid_fits
 from .safe_file import read_file, write_file
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
+PERIODIC_NAME = re.compile(r"checkpoint_epoch_[0-9]+(_step_[0-9]+)?\.pth")
 PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 OWN_PARTS = {"log_scale", "video", "audio"}  # what names of weights begin with
@@ -193,14 +196,14 @@ def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
         MissingFileError: the given one does not exist.
     """
     if path is not None:
-        if not Path(path).exists() and PRETRAINED.is_file():
+        if not os.path.exists(path) and PRETRAINED.is_file():
             raise MissingFileError(
                 tr("checkpoint not found: {path}; python src/train.py makes one, and without "
                    "--checkpoint the pretrained model is used", path=path)
             )  # fmt: skip
         return Path(path)
     path = Path(folder) / BEST
-    if path.exists() or not PRETRAINED.is_file():
+    if os.path.exists(path) or not PRETRAINED.is_file():
         return path
     logger.warning(
         tr("{path} does not exist: using the pretrained model {pretrained}",
@@ -271,11 +274,26 @@ def load_trained(
     else:
         checkpoint = validate_checkpoint(payload, path)
         config = stored_config(checkpoint, path)
+    check_calibration(checkpoint, path)
     with torch.device("meta"):  # without memory: the settings may claim a huge network
         model = SyncModel(ModelSpec.of(config))
     load_weights(model, checkpoint, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
     return TrainedModel(model, config, checkpoint["calibration"])
+
+
+def check_calibration(checkpoint: dict, path: str | Path) -> None:
+    """Refuse a checkpoint whose calibration would give no probabilities.
+
+    Raises:
+        CheckpointError.
+    """
+    names = invalid_fits(checkpoint["calibration"])
+    if names:
+        raise CheckpointError(
+            tr("{path} is damaged: the calibration of {names} is invalid; train again, or use "
+               "another checkpoint", path=path, names=", ".join(names))
+        )  # fmt: skip
 
 
 def stored_config(checkpoint: dict, path: str | Path) -> Config:
@@ -301,13 +319,19 @@ def load_weights(model: SyncModel, payload: dict, path: str | Path, assign: bool
         assign: the model takes the tensors themselves instead of copying them.
 
     Raises:
-        CheckpointError: they belong to a network of another shape.
+        CheckpointError: they belong to a network of another shape, or are no finite numbers.
     """
+    weights = unwrapped(payload if is_state_dict(payload) else payload["model_state_dict"])
+    for name, values in weights.items():
+        if torch.is_tensor(values) and not torch.isfinite(values.float()).all():
+            raise CheckpointError(
+                tr("{path}: the weights {name} are not finite numbers, as of a training that has "
+                   "diverged; use an earlier checkpoint", path=path, name=name)
+            )  # fmt: skip
     try:
-        weights = payload if is_state_dict(payload) else payload["model_state_dict"]
-        model.load_state_dict(unwrapped(weights), assign=assign)
+        model.load_state_dict(weights, assign=assign)
         model.float()  # whatever precision they were written in
-    except RuntimeError:
+    except (RuntimeError, AttributeError, TypeError):  # the last two: names that are no text
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "
                "from those it was trained with", path=path)

@@ -6,6 +6,7 @@ it is complete, no entry unpacks to more than the file holds, and the pickle imp
 tensors.
 """
 
+import os
 import pickletools
 import warnings
 import zipfile
@@ -53,7 +54,7 @@ def read_file(path: str | Path) -> object:
         NotACheckpointError: it is not a .pth file, or would run code.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(
             tr("checkpoint not found: {path}; python src/train.py makes one", path=path)
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
 from .config import Config, load_config, override_key
-from .console import console_logging
+from .console import console_logging, printable_console
 from .errors import ConfigError, LipSyncError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -114,6 +114,7 @@ def uninterrupted():
         raise KeyboardInterrupt
 
 
+@printable_console()
 def run(main: Callable[[], int | None]) -> None:
     """Run a command, with what packages log on its console, and exit with its status.
 

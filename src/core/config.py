@@ -8,16 +8,17 @@ import difflib
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..i18n.messages import N_, tr
 from .constants import FPS, N_MELS, SAMPLE_RATE
 from .errors import ConfigError
 from .resources import resource_path
+from .yaml_text import parse_yaml
 
 DEFAULT_CONFIG = resource_path("config.yaml")
 
+MAX_COUNT = 2**31 - 1  # of anything: seeds, steps and frames are numbers of 64 bits at most
 
 # Random changes of training samples (``training.augmentation``).
 Change = Literal[
@@ -37,7 +38,7 @@ ALLOWED_BY_PATTERN = {
 class Section(BaseModel):
     """A group of settings: unknown keys are rejected, nothing is coerced, and it is immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -59,7 +60,7 @@ class DataConfig(Section):
     max_faces: int = Field(4, ge=1, le=20)
     track: Literal["largest", "longest"] = "largest"
     max_lost_frames: int = Field(10, ge=0, le=50)
-    min_frames: int = Field(15, ge=12)
+    min_frames: int = Field(15, ge=12, le=MAX_COUNT)
     num_workers: int = Field(0, ge=0, le=256)
 
 
@@ -83,8 +84,8 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How the network is trained."""
 
-    batch_size: int = Field(16, ge=1)
-    num_epochs: int = Field(100, ge=1)
+    batch_size: int = Field(16, ge=1, le=MAX_COUNT)
+    num_epochs: int = Field(100, ge=1, le=MAX_COUNT)
     learning_rate: float = Field(0.001, gt=0, le=1)
     weight_decay: float = Field(0.1, ge=0, le=10)
     warmup_epochs: float = Field(5.0, ge=0)
@@ -95,16 +96,16 @@ class TrainingConfig(Section):
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=DEVICE_PATTERN)
-    save_interval: int = Field(10, ge=1)
-    save_steps: int = Field(0, ge=0)
-    keep_checkpoint_max: int = Field(5, ge=0)
+    save_interval: int = Field(10, ge=1, le=MAX_COUNT)
+    save_steps: int = Field(0, ge=0, le=MAX_COUNT)
+    keep_checkpoint_max: int = Field(5, ge=0, le=MAX_COUNT)
     monitor: Literal["val_loss", "val_acc", "val_offset_acc"] = "val_loss"
     train_split: float = Field(0.8, gt=0, lt=1)
     val_split: float = Field(0.1, gt=0, lt=1)
     test_split: float = Field(0.1, gt=0, lt=1)
     split_by: Literal["clip", "speaker"] = "clip"
-    split_seed: int = Field(42, ge=0)
-    seed: int = Field(42, ge=0)
+    split_seed: int = Field(42, ge=0, le=MAX_COUNT)
+    seed: int = Field(42, ge=0, le=MAX_COUNT)
     init_from: str = "none"
 
     @model_validator(mode="after")
@@ -119,7 +120,7 @@ class CleaningConfig(Section):
 
     folds: int = Field(3, ge=2, le=20)
     rounds: int = Field(3, ge=1, le=20)
-    epochs: int = Field(8, ge=1)
+    epochs: int = Field(8, ge=1, le=MAX_COUNT)
     still_ms: float = Field(3.0, ge=0)
 
 
@@ -161,14 +162,13 @@ def load_config(path: str | Path | None = None, overrides: list[str] | None = No
     """
     path = Path(path) if path else DEFAULT_CONFIG
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(
             tr("cannot read the settings {path}: {why}", path=path, why=error.strerror)
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())
-        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why=why)) from None
+    except ValueError as error:  # also bytes that are not UTF-8
+        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why=error)) from None
     if not isinstance(tree, dict):
         raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why="no sections"))
     for override in overrides or []:
@@ -216,8 +216,8 @@ def _apply(tree: dict, override: str) -> None:
             )
         )
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ValueError:
         value = text
     if tree.get(parts[0]) is None:
         tree[parts[0]] = {}
@@ -246,7 +246,7 @@ def _as_float(value):
         return value
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # also numbers of more than 308 digits
         return value
 
 

@@ -50,6 +50,10 @@ def check_writable(path: str | Path) -> None:
         OutputError.
     """
     requested, path = Path(path), Path(os.path.abspath(path))  # ".." would leave the temporary one
+    if "\0" in str(path):
+        raise OutputError(
+            tr("cannot write {path}: {why}", path=requested, why=tr("no name may contain NUL"))
+        )
     try:
         path.exists()  # a name that is too long shows here
         if path.parent.is_dir():
@@ -66,6 +70,15 @@ def check_writable(path: str | Path) -> None:
             (folder / path.name).touch()
     except OSError as error:
         raise _folder_error(requested.parent, error) from None
+
+
+def real_path(path: str | Path) -> Path:
+    """The path without links, to be compared; also of names that no file can have, and of links
+    that lead to themselves."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):  # a name with NUL
+        return Path(os.path.abspath(path))
 
 
 def display_path(path: Path) -> Path:
@@ -145,8 +158,8 @@ def check_output_path(output_path: str | Path, inputs: list, suffixes: set[str])
     output = Path(output_path)
     check_writable(output)
     for input_path in filter(None, inputs):
-        both_exist = output.exists() and Path(input_path).exists()
-        same_path = output.resolve() == Path(input_path).resolve()
+        both_exist = os.path.exists(output) and os.path.exists(input_path)
+        same_path = real_path(output) == real_path(input_path)
         if same_path or (both_exist and output.samefile(input_path)):  # hard links
             raise OutputError(
                 tr("the output {path} is an input: choose another name", path=output_path)

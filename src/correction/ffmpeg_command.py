@@ -1,6 +1,8 @@
 """The ffmpeg command that muxes a video, its corrected audio and all other streams."""
 
 import os
+import re
+import shutil
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -8,9 +10,10 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 
-from ..core.errors import MediaError
+from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
 from ..media.container import StreamChoice, path_argument
+from ..media.formats import input_options
 from ..media.reader import audio_blocks
 from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
@@ -31,6 +34,7 @@ APPLE_CONTAINERS = ("mp4", "mov", "ipod")
 DEINTERLACER = "bwdif=mode=send_frame:deint=interlaced"
 HDR_ENCODERS = ("libx264", "libvpx-vp9")  # of 10 bits, with the transfer in the stream
 GLOBAL_OPTIONS = ("-loglevel", "error", "-y", "-copyts")
+LOOP_LIST = "looped.txt"
 NO_STREAM = "65535?"  # a map that matches no stream and, being optional, does not fail
 
 
@@ -44,7 +48,7 @@ class OutputCommand:
         source: what ``read_source`` says of it.
         container: of the output.
         output_path: the name of the output, for messages.
-        folder: for temporary files, until the command has run.
+        folder: for temporary files, until the command has run; it runs there.
 
     Attributes:
         notes: for the user, what could not be preserved.
@@ -58,7 +62,9 @@ class OutputCommand:
         self._output_path, self._folder = output_path, folder
         self._suffix = Path(output_path).suffix.lower()
         offset = f"{-source.first_frame_s:.6f}"
-        self._input = _open(path_argument(source_path), itsoffset=offset)
+        self._input = _open(
+            path_argument(source_path), itsoffset=offset, **input_options(source_path)
+        )
         self._streams: list[ffmpeg.Stream] = []
         self._options: dict[str, object] = {"map_metadata": 0, "map_chapters": 0}
         self._repeated: list[str] = []  # options given several times
@@ -190,7 +196,9 @@ class OutputCommand:
         # ffmpeg-python gives each option once, and global_args after the file name, where ffmpeg
         # ignores options of a file. So global options come before all inputs, with the command,
         # and what is given several times (tags, attachments) before the file name.
-        executable = [_to_latin1(imageio_ffmpeg.get_ffmpeg_exe()), *GLOBAL_OPTIONS]
+        program = imageio_ffmpeg.get_ffmpeg_exe()  # one may be set that is relative
+        program = os.path.abspath(shutil.which(program) or program)
+        executable = [_to_latin1(program), *GLOBAL_OPTIONS]
         arguments = ffmpeg.compile(output, cmd=executable)
         *command, file_name = (os.fsdecode(text.encode("latin-1")) for text in arguments)
         return [*command, *self._repeated, file_name]
@@ -251,13 +259,46 @@ class OutputCommand:
 
     def _looped(self, n_plays: int) -> ffmpeg.Stream:
         """The source several times over, as an input."""
-        path = path_argument(self._source_path).replace("'", r"'\''")
-        entry = f"file '{path}'\nduration {self._source.duration_s:.6f}\n"
-        script = self._folder / "looped.txt"
+        name = self._link_source()
+        is_link = name is not None
+        if not is_link:
+            name = self._quoted_source()
+        entry = f"file {name}\nduration {self._source.duration_s:.6f}\n"
+        script = self._folder / LOOP_LIST
         script.write_bytes(os.fsencode("ffconcat version 1.0\n" + n_plays * entry))
         offset = f"{self._source.start_s - self._source.first_frame_s:.6f}"
-        script_path = path_argument(script)
-        return _open(script_path, f="concat", safe=0, auto_convert=0, itsoffset=offset)
+        options = input_options(self._source_path)
+        options["format_whitelist"] = f"concat,{options['format_whitelist']}"
+        return _open(
+            LOOP_LIST, f="concat", safe=int(is_link), auto_convert=0, itsoffset=offset, **options
+        )
+
+    def _link_source(self) -> str | None:
+        """A link to the source in the folder, whose name can stand in a list as it is; None: the
+        system cannot make one there."""
+        suffix = re.search(r"(\.[A-Za-z0-9]+)?$", Path(self._source_path).name)[0]
+        link = self._folder / f"source{suffix}"
+        for make_link in (os.symlink, os.link):
+            try:
+                make_link(path_argument(self._source_path), link)
+            except OSError:  # Windows allows the first to some, and disks not the second
+                continue
+            return link.name
+        return None
+
+    def _quoted_source(self) -> str:
+        """The name of the source as a list takes it.
+
+        Raises:
+            OutputError: no quotes keep its line breaks from beginning another entry.
+        """
+        path = path_argument(self._source_path)
+        if re.search(r"[\r\n]", path):
+            raise OutputError(
+                tr("cannot write {path}: {why}", path=self._output_path,
+                   why=tr("a video with a line break in its name cannot be repeated; rename it"))
+            )  # fmt: skip
+        return "'" + path.replace("'", r"'\''") + "'"
 
     def _choose_video_encoder(self) -> dict:
         """Options of a good encoder for the container."""

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..core.errors import NoAudioError, OutputError
-from ..core.files import written_atomically
+from ..core.files import real_path, written_atomically
 from ..i18n.messages import tr
 from ..media.container import DEFAULT_STREAMS, StreamChoice, probe
 from ..media.reader import audio_blocks, count_frames
@@ -77,7 +77,7 @@ def retime_audio(
     """
     check_fit(fit)
     with on_one_clock(video_path, Path(output_path).parent, output_path) as video:
-        if audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve():
+        if audio_path is None or real_path(audio_path) == real_path(video_path):
             audio_path = None
         if video != Path(video_path):  # a copy, which may have lost what is the default
             info = probe(video_path, streams if audio_path is None else streams.of_video())
@@ -122,7 +122,8 @@ def _retime_audio(
         command.add_other_streams()
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
-        _run(command.compile(temporary), interleave(retimed), output_path)
+        arguments = command.compile(temporary)
+        _run(arguments, interleave(retimed), output_path, folder)
         notes = verify_output(temporary, output_path, content, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
@@ -137,14 +138,14 @@ def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory:
     )
 
 
-def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path) -> None:
-    """Run ffmpeg with ``audio`` on its standard input.
+def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path, folder: str) -> None:
+    """Run ffmpeg in a folder, with ``audio`` on its standard input.
 
     Raises:
         OutputError: with the first line of ffmpeg's messages.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr)
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stderr=stderr)
         try:
             with suppress(OSError):  # ffmpeg ended early: its messages say why
                 for part in audio:

@@ -1,6 +1,7 @@
 """Clips -> samples and their index."""
 
 import csv
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from ..core.errors import DatasetError, LipSyncError, NoAudioError, OutputError
 from ..core.files import ensure_folder, file_sha256, written_atomically
 from ..core.notes import note_text
 from ..core.progress import Progress, no_progress
+from ..core.table_cells import cell
 from ..core.workers import Crashed, map_in_processes
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
@@ -32,6 +34,8 @@ from .index import (
     sample_settings,
     write_index,
 )
+
+logger = logging.getLogger(__name__)
 
 MIN_SPEECH_FRAMES = 5  # nothing can be learned from a sample with less speech
 SAVE_EVERY_S = 10  # interval at which the index is written while clips are processed
@@ -204,7 +208,7 @@ def _write_table(path: Path, header: tuple, rows: list[tuple]) -> None:
             temporary_path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace"
         ) as file,
     ):
-        csv.writer(file).writerows([header, *sorted(rows)])
+        csv.writer(file).writerows([header, *(map(cell, row) for row in sorted(rows))])
 
 
 @cache
@@ -241,6 +245,8 @@ def process_clip(settings: DataConfig, job: tuple[Clip, list[dict]]) -> ClipResu
         return str(error)
     # One bad clip must never end the run, whatever a decoder raises.
     except Exception as error:
+        logger.warning(tr("unexpected error with {path}; please report it:", path=clip.video),
+                       exc_info=True)  # fmt: skip
         return tr(
             "unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}"
         )

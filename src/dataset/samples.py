@@ -92,15 +92,22 @@ class Sample:
         """Frames ``start … start + n_frames − 1`` of those that have both, with shifted audio.
 
         Raises:
-            DatasetError: the file is missing or damaged.
+            DatasetError: the file is missing or damaged: shorter than the index says, or with
+                numbers that are none.
         """
         records = read_sample(self.path)
+        if len(records) < self.length:
+            raise self._damaged(
+                tr("{n} frames instead of {expected}", n=len(records), expected=self.length)
+            )
         n_frames = self.n_frames - start if n_frames is None else n_frames
         first = self.first_frame + start
         first_hop = first * HOPS_PER_FRAME - self.shift_hops  # of the audio under the first frame
         audio_frame, phase = divmod(first_hop, HOPS_PER_FRAME)
         audio_records = records[audio_frame : audio_frame + n_frames + (phase > 0)]
         mfcc = np.ascontiguousarray(audio_records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        if not np.isfinite(mfcc).all():
+            raise self._damaged(tr("mfcc that are not numbers"))
         nearest = audio_frame + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
         speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
         return SampleData(
@@ -108,6 +115,12 @@ class Sample:
             mfcc[phase : phase + n_frames * HOPS_PER_FRAME],
             speech,
         )
+
+    def _damaged(self, why: str) -> DatasetError:
+        return DatasetError(
+            tr("the sample {path} is damaged ({why}): delete it and run "
+               "python src/data_processing.py again", path=self.path, why=why)
+        )  # fmt: skip
 
 
 def load_samples(

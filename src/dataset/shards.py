@@ -12,6 +12,7 @@ from ..i18n.messages import tr
 from .clips import Clip
 from .index import (
     INDEX_NAME,
+    OWN_FILE,
     SAMPLES_FOLDER,
     group_by_clip,
     load_index_to_extend,
@@ -90,6 +91,11 @@ def _check_shard(path: Path, index: dict, settings: dict) -> None:
                "samples cannot be merged with these", path=path, **difference)
         )  # fmt: skip
     for record in index["samples"]:
+        if not OWN_FILE.fullmatch(record["file"]):  # it would replace another file when merged
+            raise DatasetError(
+                tr("{path} lists {file}, which is not a sample in {samples}: it cannot be merged",
+                   path=path, file=record["file"], samples=SAMPLES_FOLDER)
+            )  # fmt: skip
         if not (path.parent / record["file"]).is_file():
             raise DatasetError(
                 tr("{path} lists {file}, which is missing: copy the folder {samples} as well",

@@ -14,6 +14,7 @@ from ..core.errors import ConfigError, MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
 from .appended_files import check_not_appended
 from .decoded_parts import DecodedParts
+from .formats import input_options
 from .joined_clock import JoinedClock, other_codec_error, read_joined_clock
 
 Item = TypeVar("Item")
@@ -204,9 +205,8 @@ def open_media(path: str | Path):
     path = Path(path)
     check_file(path)
     try:
-        container = av.open(
-            path_argument(path), metadata_errors="replace", options=dict(OPEN_OPTIONS)
-        )
+        options = input_options(path) | OPEN_OPTIONS
+        container = av.open(path_argument(path), metadata_errors="replace", options=options)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:

@@ -32,6 +32,7 @@ from .container import (
     start_time_s,
     timestamp_jump_error,
 )
+from .formats import input_options
 from .frame import Scaler, VideoFrame, deinterlace
 
 # An audio frame whose timestamp is further than this from the end of the previous one is placed
@@ -271,7 +272,9 @@ def _edit_list_shift_s(
     if "mp4" not in container.format.name or not (len(entries) and entries[0].is_discard):
         return 0.0
     first = next((entry for entry in entries if not entry.is_discard), entries[0])
-    options = {"advanced_editlist": "0"}  # timestamps of the file, nothing discarded
+    options = input_options(path) | {
+        "advanced_editlist": "0"
+    }  # timestamps of the file, nothing discarded
     with av.open(path_argument(path), metadata_errors="replace", options=options) as unedited:
         for entry in unedited.streams[stream.index].index_entries:
             if entry.pos == first.pos:

@@ -5,6 +5,7 @@ a pair that cannot be used, or crashes its process, costs only itself. The table
 every pair, so that an interrupted run continues where it was.
 """
 
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from ..i18n.messages import tr
 from ..media.container import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
 from .summary_table import fingerprint, is_valid, read_summary, to_row, values_of, write_summary
+
+logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -71,6 +74,8 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
         result["message"] = str(error)
     # One bad pair must never stop the others, whatever a decoder makes of it.
     except Exception as error:
+        logger.warning(tr("unexpected error with {path}; please report it:", path=pair.video),
+                       exc_info=True)  # fmt: skip
         result["message"] = f"{type(error).__name__}: {error}"
     if result["success"] and pair.output is not None:
         result["output"] = str(pair.output)

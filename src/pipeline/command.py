@@ -3,12 +3,12 @@
 Nothing is printed here: functions return values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.files import check_output_path, ensure_folder, folder_created
+from ..core.files import check_output_path, ensure_folder, folder_created, real_path
 from ..core.progress import Progress, no_progress
 from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.writer import SUFFIXES
@@ -29,11 +29,13 @@ class Views:
         plot: an image (.png).
         report: a page (.html).
         annotate: a copy of the video with the result drawn into it.
+        options: more arguments of the command in the report.
     """
 
     plot: str | None = None
     report: str | None = None
     annotate: str | None = None
+    options: Sequence[str] = ()
 
     def check(self, reserved: list[str | Path | None]) -> list[str | Path]:
         """Refuse what cannot be written, before anything is scored.
@@ -71,7 +73,7 @@ class Views:
         video, audio = details["video"], details["audio"]
         writers: dict[str, Callable[[str], None]] = {
             "plot": lambda path: plot_result(score, details, path),
-            "report": lambda path: write_report(score, details, path),
+            "report": lambda path: write_report(score, details, path, options=self.options),
             "annotate": lambda path: annotate(
                 video, None if audio == video else audio, details, path, progress
             ),
@@ -86,7 +88,7 @@ class Views:
 
 def default_output(config: Config, video: str | Path, reserved: list[str | Path]) -> Path:
     """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is reserved."""
-    taken = {Path(path).resolve() for path in reserved}
+    taken = {real_path(path) for path in reserved}
     return free_name(Path(config.paths.output_dir), Path(video), taken)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
+from ..core.files import real_path
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
 from ..media.container import (
@@ -54,8 +55,8 @@ def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced"
     while True:
         numbered_tail = tail if number == 1 else f"{tail}_{number}"
         path = folder / f"{video.stem}{numbered_tail}{suffix}"
-        if path.resolve() not in taken:
-            taken.add(path.resolve())
+        if real_path(path) not in taken:
+            taken.add(real_path(path))
             return path
         number += 1
 
@@ -72,7 +73,7 @@ def with_outputs(
     """
     pairs = list(pairs)
     options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
-    taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
+    taken = {real_path(path) for pair in pairs for path in pair if path is not None}
     return [
         Pair(
             str(video), None if audio is None else str(audio),
@@ -139,7 +140,9 @@ def _plausibility(rows: list[list[str]], folder: Path) -> tuple[int, bool, int]:
     columns, below = _columns(rows)
     cells = [row[index] for row in below for index in columns.values()
              if index is not None and index < len(row)]  # fmt: skip
-    n_existing = sum(_exists(cell) or _exists(folder / cell) for cell in cells if cell)
+    n_existing = sum(
+        os.path.exists(cell) or os.path.exists(folder / cell) for cell in cells if cell
+    )
     n_media = sum(Path(cell).suffix.lower() in MEDIA_SUFFIXES for cell in cells)
     return n_existing, below is not rows, n_media
 
@@ -161,6 +164,8 @@ def _tables(path: Path, delimiters: str) -> list[list[list[str]]]:
     """
     tables = []
     for text in _decoded(path.read_bytes()):
+        # A name with NUL is one of no file: its row fails, and not, as in Python 3.10, all.
+        text = text.replace("\0", r"\x00")
         hint = re.match(r"sep=(.)\r?\n", text)  # a line that Excel writes and reads
         for delimiter in hint[1] if hint else delimiters:
             lines = io.StringIO(text[hint.end() :] if hint else text, newline="")
@@ -189,17 +194,10 @@ def _decoded(content: bytes) -> list[str]:
     return []
 
 
-def _exists(path: str | Path) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a name that is too long, or with NUL
-        return False
-
-
 def _locate(name: str, folder: Path) -> str:
     """The file, in ``folder`` where the current one does not have it."""
     path = folder / name
-    return str(path) if not _exists(name) and _exists(path) else name
+    return str(path) if not os.path.exists(name) and os.path.exists(path) else name
 
 
 def pairs_in(

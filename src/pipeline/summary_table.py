@@ -2,11 +2,13 @@
 
 import csv
 import math
+import os
 from hashlib import sha256
 from pathlib import Path
 
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
+from ..core.table_cells import cell, read_cell
 from ..i18n.messages import tr
 from .pairs import Pair, read_csv
 
@@ -25,8 +27,7 @@ def fingerprint(pair: Pair, settings: list) -> str:
     """
     files = []
     for name in (pair.video, pair.audio):
-        path = Path(name) if name is not None else None
-        stat = path.stat() if path is not None and path.is_file() else None
+        stat = os.stat(name) if name is not None and os.path.isfile(name) else None
         files.append((name, stat and stat.st_size, stat and stat.st_mtime_ns))
     text = repr((files, pair.output and str(pair.output), pair.options, settings))
     return sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -58,7 +59,7 @@ def values_of(row: dict) -> dict:
 
 def is_valid(row: dict) -> bool:
     """Whether a line still holds: a pair that could not be read is tried again."""
-    return bool(row["status"]) and (not row["output"] or Path(row["output"]).is_file())
+    return bool(row["status"]) and (not row["output"] or os.path.isfile(row["output"]))
 
 
 def write_summary(path: Path, rows: list[dict]) -> None:
@@ -76,7 +77,7 @@ def write_summary(path: Path, rows: list[dict]) -> None:
     ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: cell(row[name]) for name in COLUMNS} for row in rows)
 
 
 def read_summary(path: Path) -> list[dict]:
@@ -92,4 +93,7 @@ def read_summary(path: Path) -> list[dict]:
         raise DatasetError(
             tr("{path} is not a summary of this program: choose another --summary", path=path)
         )
-    return [dict(zip(COLUMNS, row, strict=False)) for row in rows[1:] if len(row) == len(COLUMNS)]
+    return [
+        dict(zip(COLUMNS, map(read_cell, row), strict=True))
+        for row in rows[1:] if len(row) == len(COLUMNS)
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """A result as one page: in words first, then what they rest on."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,11 @@ COLOURS = {None: QUIET, "undetectable": GOOD, "detectable": "#d99a1c", "unaccept
 
 
 def write_report(
-    score: float | None, details: dict, path: str | Path, language: str | None = None
+    score: float | None,
+    details: dict,
+    path: str | Path,
+    language: str | None = None,
+    options: Sequence[str] = (),
 ) -> None:
     """Write a result as one HTML file that needs nothing else: no network, no other file.
 
@@ -36,6 +41,8 @@ def write_report(
             ``audio`` of it are read once more for the images.
         path: the page to write.
         language: of the page, such as ``"zh_CN"``; None: the user's.
+        options: more arguments of the command that corrects the pair, such as those with which it
+            was scored: ``["--face", "2"]``.
 
     Raises:
         MediaError: the video or the audio can no longer be read.
@@ -43,12 +50,12 @@ def write_report(
     """
     result = SyncResult.from_dict(score, details)
     with use_language(language):
-        page = _render(result, details)
+        page = _render(result, details, options)
     with written_atomically(path) as temporary_path:
         temporary_path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _render(result: SyncResult, details: dict) -> str:
+def _render(result: SyncResult, details: dict, options: Sequence[str]) -> str:
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -59,7 +66,7 @@ def _render(result: SyncResult, details: dict) -> str:
         headline=headline(result),
         subtitle=f"{Path(result.video).name} · {clock(result.duration_s)}",
         sentences=sentences(result),
-        command=correction_command(result),
+        command=correction_command(result, options),
         notes=[tr("note: {text}", text=note_text(note)) for note in result.notes],
         figures=_figures(result, details),
         faces=_faces(result),

@@ -351,7 +351,11 @@ def save_periodic(state: TrainingState, path: Path) -> None:
     save_checkpoint(path, state.checkpoint())
     max_files = state.config.training.keep_checkpoint_max
     while max_files and len(state.periodic) > max_files:
-        (path.parent / state.periodic.pop(0)).unlink(missing_ok=True)
+        oldest = path.parent / state.periodic.pop(0)
+        try:
+            oldest.unlink(missing_ok=True)
+        except OSError as error:  # in use, or a folder: no reason to end a training
+            logger.warning(tr("cannot delete {path}: {why}", path=oldest, why=error.strerror))
 
 
 def save_interrupted(state: TrainingState, folder: Path) -> Path:

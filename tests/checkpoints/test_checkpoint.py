@@ -5,6 +5,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from src.checkpoints.checkpoint import (
 from src.core.config import Config, parse_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, LipSyncError, MissingFileError
+from src.models.embedding import embed_audio, embed_video
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, example_input
 from src.scoring.calibration import UNFITTED
@@ -41,7 +43,7 @@ def content(**changes) -> dict:
         "sampler": {"batch": 0, "tally": {}},
         "model_state_dict": SyncModel(ModelSpec.of(CONFIG)).state_dict(),
         "config": CONFIG.model_dump(),
-        "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}, "peak": {"mean": [1.0, 0.0, 0.0]}},
+        "calibration": UNFITTED,
         "random_states": {"torch": torch.get_rng_state()},
         "val_loss": 0.5,
     } | changes
@@ -225,6 +227,7 @@ def test_any_damage_is_a_readable_error(saved):
     rng = torch.Generator().manual_seed(0)
     with zipfile.ZipFile(saved) as archive:
         pickled = next(i for i in archive.infolist() if i.filename.endswith("data.pkl"))
+    n_refused = 0
     positions = torch.randint(pickled.file_size, (150,), generator=rng) + pickled.header_offset
     for position in [*positions.tolist(), *torch.randint(len(data), (50,), generator=rng).tolist()]:
         damaged = bytearray(data)
@@ -233,7 +236,9 @@ def test_any_damage_is_a_readable_error(saved):
         try:
             load_trained(saved, CPU)
         except LipSyncError as error:
+            n_refused += 1
             assert str(saved) in str(error) and len(str(error).splitlines()) == 1, position
+    assert n_refused > 100, "of 200; what is not noticed changes a weight or a note"
 
 
 @pytest.mark.parametrize(
@@ -282,6 +287,27 @@ def test_another_format_version_is_refused(tmp_path, version):
     refused(path, f"version {version}", "reads version 2")
 
 
+def test_values_that_contain_themselves_are_named_shortly(tmp_path):
+    """A small file may stand for 2 ** 40 lists."""
+    endless: list = []
+    for _ in range(40):
+        endless = [endless, endless]
+    cyclic: dict = {}
+    cyclic["hidden_dim"] = [cyclic]
+    path = tmp_path / "endless.pth"
+    for changes in (
+        {"format_version": endless}, {"format_version": "9" * 10**6}, {"config": {"model": cyclic}},
+        {"config": {"data": {"input_size": endless}}}, {"config": {"data": endless}},
+        {"config": {"x" * 10**6: 1}},
+    ):  # fmt: skip
+        torch.save(
+            {"format": "lipsync-checkpoint", "format_version": 2} | content() | changes, path
+        )
+        with pytest.raises(CheckpointError) as caught:
+            trained(path)
+        assert len(str(caught.value)) < 6000
+
+
 @pytest.mark.parametrize(
     "missing", ["epoch", "step", "sampler", "model_state_dict", "config", "calibration"]
 )
@@ -310,12 +336,57 @@ def test_weights_of_another_network_are_refused(tmp_path, changes):
         {"config": None},
         {"model_state_dict": [1]},
         {"model_state_dict": {"a": 1}},
+        {"model_state_dict": {1: torch.zeros(1)}},
+        {"model_state_dict": {None: torch.zeros(1)}},
+        {"config": {1: {2: 3}, (1, 2): None}},
+        {"config": {"model": {"hidden_dim": 10**30}, "training": None}},
     ],
 )
 def test_invalid_values_in_a_checkpoint_are_refused(tmp_path, changes):
     path = tmp_path / "nonsense.pth"
     save_checkpoint(path, content(**changes))
     refused(path, load=trained)
+
+
+NUMBERS = {"mean": [0.0] * 3, "scale": [1.0] * 3, "weights": [0.0, 10.0, 1.0], "bias": -1.0}
+
+
+@pytest.mark.parametrize("fit", [
+    NUMBERS | {"bias": float("nan")}, NUMBERS | {"bias": float("inf")}, NUMBERS | {"bias": None},
+    NUMBERS | {"bias": "1"}, NUMBERS | {"bias": True}, NUMBERS | {"weights": [0.0] * 2},
+    NUMBERS | {"weights": [0.0, float("-inf"), 0.0]}, NUMBERS | {"weights": 3.0},
+    NUMBERS | {"weights": [1e300] * 3}, NUMBERS | {"mean": [[0.0]] * 3}, NUMBERS | {"mean": "abc"},
+    NUMBERS | {"mean": {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}}, NUMBERS | {"scale": [1.0, 0.0, 1.0]},
+    NUMBERS | {"scale": [-1.0] * 3}, {"mean": [0.0] * 3}, {}, [], None, "fit", 3.0,
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["score", "peak"])
+def test_a_malformed_calibration_is_refused(tmp_path, fit, name):
+    path = tmp_path / "calibration.pth"
+    save_checkpoint(path, content(calibration=UNFITTED | {name: fit}))
+    refused(path, f"the calibration of {name} is invalid", load=trained)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, value):
+    path, weights = tmp_path / "diverged.pth", content()["model_state_dict"]
+    name = next(name for name in weights if name.endswith("weight"))
+    weights[name] = weights[name].clone()
+    weights[name].view(-1)[-1] = value
+    save_checkpoint(path, content(model_state_dict=weights))
+    refused(path, f"the weights {name} are not finite numbers", load=trained)
+
+
+def test_finite_weights_that_give_no_numbers_are_noticed(tmp_path):
+    path, weights = tmp_path / "huge.pth", content()["model_state_dict"]
+    variances = [name for name in weights if name.endswith("running_var")]
+    negative = {name: -torch.ones_like(weights[name]) for name in variances}
+    save_checkpoint(path, content(model_state_dict=weights | negative))
+    model = trained(path).model
+    crops = np.random.default_rng(0).integers(0, 255, (9, 48, 48), np.uint8)
+    with pytest.raises(CheckpointError, match="values that are not numbers"):
+        embed_video(model, crops)
+    with pytest.raises(CheckpointError, match="values that are not numbers"):
+        embed_audio(model, np.ones((36, 13), np.float32), np.ones(9, bool))
 
 
 # --- resuming and old files

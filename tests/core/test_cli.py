@@ -10,6 +10,7 @@ import pytest
 
 from src.core.cli import make_parser, run, settings_of
 from src.core.errors import ConfigError, MediaError
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,7 +102,7 @@ def test_a_closed_pipe_is_no_traceback():
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == 1
+        assert process.wait(HANG_S) == 1
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])
@@ -127,7 +128,7 @@ def test_chinese_on_a_console_that_cannot_encode_it_is_no_crash():
     code = "import sys; sys.path.insert(0, '.')\nfrom src.core.cli import run\n"
     code += "run(lambda: print('训练'))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=20,
+        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=HANG_S,
         env={"PYTHONIOENCODING": "latin-1", "PATH": "", "SYSTEMROOT": "C:\\Windows"},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip() == b"??"

@@ -1,6 +1,8 @@
 """The device of the network, on machines with and without CUDA."""
 
+import ctypes
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,9 +63,17 @@ def test_a_gpu_that_does_not_exist_is_rejected(monkeypatch):
         choose_device("cuda:2")
 
 
-@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_keeping_freed_memory_works_everywhere(monkeypatch, platform):
-    if platform == "linux" and sys.platform != "linux":
-        pytest.skip("needs Linux")
+@pytest.mark.parametrize(("platform", "has_mallopt", "expected"), [
+    ("linux", True, [(-4, 0), (-1, 2**31 - 1)]), ("linux", False, []),
+    ("darwin", True, []), ("win32", True, []),
+])  # fmt: skip
+def test_freed_memory_is_kept_where_glibc_is(monkeypatch, platform, has_mallopt, expected):
+    """M_MMAP_MAX = 0, M_TRIM_THRESHOLD as large as it can be (malloc.h)."""
+    calls = []
+    library = SimpleNamespace()
+    if has_mallopt:
+        library.mallopt = lambda *arguments: calls.append(arguments)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(sys, "platform", platform)
     reuse_freed_memory()
+    assert calls == expected

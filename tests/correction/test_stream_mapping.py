@@ -412,12 +412,12 @@ def test_an_incomplete_output_is_rejected(tmp_path, monkeypatch, lost):
     target.write_bytes(b"precious")
     run = remux._run
 
-    def run_incompletely(command, audio, output_path):
+    def run_incompletely(command, audio, *rest):
         if lost == "frames":
             command = [*command[:-1], "-frames:v", "60", command[-1]]
         else:
             audio = [next(audio)]
-        run(command, audio, output_path)
+        run(command, audio, *rest)
 
     monkeypatch.setattr(remux, "_run", run_incompletely)
     fault = {"frames": "has 60 frames instead of 90", "audio": r"is \d\.\d\d s long instead"}[lost]

@@ -12,7 +12,7 @@ import pytest
 from src.core.workers import Crashed
 from src.dataset import build
 from src.dataset.build import process_clip, process_clips
-from src.dataset.clips import find_clips
+from src.dataset.clips import Clip, find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
 from src.media.reader import read_audio, read_frames
@@ -21,6 +21,7 @@ from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing.extract import extract_clip
 from src.preprocessing.sample_file import read_sample
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg
 from tests.support.processing_helpers import (
     by_clip,
@@ -277,6 +278,20 @@ def inference_samples(video: Path, config, monkeypatch) -> list[bytes]:
     return caught.value.args[0]
 
 
+def test_a_bug_of_the_program_is_told_with_its_place(tmp_path, monkeypatch, capsys):
+    """It costs its clip alone, but can be found."""
+
+    def broken(*_):
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(build, "_process", broken)
+    clip = Clip("a.mp4", tmp_path / "a.mp4", None)
+    reason = process_clip(settings_in(tmp_path).data, (clip, []))
+    assert reason.endswith("a.mp4: ZeroDivisionError: x")
+    err = capsys.readouterr().err
+    assert "a.mp4; please report it:\nTraceback" in err and "in broken" in err
+
+
 # ---------------------------------------------------------------------------- the command
 
 
@@ -299,7 +314,7 @@ def test_no_usable_clip_is_one_line_after_the_reasons(tmp_path, run_script):
 def test_the_closing_lines_of_the_guide(run):
     folder, _, _ = run
     process = subprocess.run(
-        command(folder), capture_output=True, encoding="utf-8", timeout=120,
+        command(folder), capture_output=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": "zh", "PYTHONUTF8": "1"},
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -128,6 +128,39 @@ def test_a_missing_sample_is_named(tmp_path, data):
         list(SegmentSampler(samples, 10, 2).iter_evenly())
 
 
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf])
+def test_a_sample_with_numbers_that_are_none_is_named(tmp_path, data, damage):
+    samples = load_samples(write_set(tmp_path, [10] * 3), data)
+    records = np.load(samples[1].path)
+    records["mfcc"][7, 2, 5] = damage
+    np.save(samples[1].path, records)
+    with pytest.raises(DatasetError, match=r"1\.npy is damaged \(mfcc that are not numbers\)"):
+        samples[1].read()
+    assert samples[1].read(0, 7).mfcc.shape == (28, 40), "what is not read is not checked"
+
+
+def test_a_sample_that_is_not_as_the_index_says_is_named(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [10] * 3), data)
+    np.save(samples[1].path, np.load(samples[1].path)[:6])
+    with pytest.raises(DatasetError, match=r"1\.npy is damaged \(6 frames instead of 10\)"):
+        samples[1].read()
+    records = np.load(samples[2].path)
+    size = (48, 48)
+    for dtype in (
+        [("crop", "f4", size), ("mfcc", "f4", (4, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", (48,)), ("mfcc", "f4", (4, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", size), ("mfcc", "f4", (5, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", size), ("mfcc", "f4"), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1"), ("mfcc", "u1"), ("speech", "u1"), ("box", "u1")],
+    ):
+        np.save(samples[2].path, np.zeros(len(records), dtype))
+        with pytest.raises(DatasetError, match=r"cannot read the sample .*2\.npy"):
+            samples[2].read()
+    np.save(samples[2].path, records[:, None])
+    with pytest.raises(DatasetError, match=r"cannot read the sample .*2\.npy"):
+        samples[2].read()
+
+
 def test_a_split_by_speaker_needs_speakers(tmp_path, data):
     index = write_set(tmp_path, [20] * 4, speaker=["anna", "anna", "", "bob"])
     assert len(load_samples(index, data, "clip")) == 4

@@ -37,7 +37,7 @@ class Scripted:
 # --- which audio belongs to a video
 
 
-def test_best_match_comes_first():
+def test_best_match_comes_first(capsys):
     judge = Scripted({
         "poor.wav": (0.1, 0.1), "sure.wav": (0.9991, 0.4), "surer.wav": (0.9989, 0.6),
         "none.wav": MissingFileError("none.wav is missing"), "nobody.wav": (None, None),
@@ -48,6 +48,9 @@ def test_best_match_comes_first():
     messages = {result["audio"]: result["message"] for result in found}
     assert messages["none.wav"] == "none.wav is missing"
     assert messages["odd.wav"] == "ZeroDivisionError: x"
+    err = capsys.readouterr().err  # a bug of the program is told with its place, and nothing else
+    assert err.startswith("unexpected error with v.mp4; please report it:\nTraceback")
+    assert err.count("Traceback") == 1 and "in compute_sync_score" in err
     assert not any(result["success"] for result in found if result["audio"] in messages.keys() - {
         "poor.wav", "sure.wav", "surer.wav", "nobody.wav"})  # fmt: skip
 
