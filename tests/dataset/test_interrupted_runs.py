@@ -211,8 +211,8 @@ def test_a_run_killed_at_any_moment_leaves_a_complete_index(tmp_path, short_clip
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip, number):
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip, signal_name):
     (tmp_path / "videos").mkdir()
     for number in range(20):
         shutil.copy(short_clip, tmp_path / "videos" / f"{number:02}.mp4")
@@ -224,7 +224,7 @@ def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip, number):
         while len(list(samples.glob("[!.]*.npy"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         # As a terminal and a machine that shuts down do: to the workers, too.
-        os.killpg(process.pid, getattr(signal, number))
+        os.killpg(process.pid, getattr(signal, signal_name))
         start = time.monotonic()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
