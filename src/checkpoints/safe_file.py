@@ -26,6 +26,7 @@ ALLOWED_GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
 }
 # The other opcodes by which a pickle can import a class or a function; torch.save writes none.
 OTHER_IMPORT_OPCODES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+PART_SUFFIX = ".part"
 MAX_PICKLE_BYTES = 1 << 26  # everything but the tensors is small
 
 
@@ -35,13 +36,25 @@ def write_file(path: Path, payload: dict) -> None:
     Raises:
         OutputError: it cannot be written; the file is as it was before.
     """
-    # A killed run leaves its part behind, under one name and without the ending .pth.
-    with written_atomically(path, f"{path.name}.part") as temporary_path:
+    # A killed run leaves its part behind, without the ending .pth; see remove_parts.
+    with written_atomically(path, PART_SUFFIX) as temporary_path:
         try:
             torch.save(payload, temporary_path)
         except RuntimeError as error:  # how torch reports a full disk
             reason = str(error).splitlines()[0]
             raise OutputError(tr("cannot write {path}: {why}", path=path, why=reason)) from None
+
+
+def remove_parts(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what killed runs were writing: nobody else may be writing these files now.
+
+    Args:
+        names: of the files, as patterns.
+    """
+    for name in names:
+        for unique in ("", ".????????"):  # earlier versions had one name for all runs
+            for part in folder.glob(f"{name}{unique}{PART_SUFFIX}"):
+                part.unlink(missing_ok=True)
 
 
 def read_file(path: str | Path) -> object:
