@@ -71,6 +71,10 @@ def parse_arguments() -> argparse.Namespace:
                 "pairs: the output folder"),
     )  # fmt: skip
     parser.add_argument(
+        "--overwrite", action="store_true",
+        help=tr("replace existing output videos, also those made from another input"),
+    )  # fmt: skip
+    parser.add_argument(
         "--summary",
         help=tr("for many pairs: table of results (default: summary.csv in the output folder)"),
     )
@@ -126,8 +130,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
-    if args.fit and (args.score_only or ranking):
-        parser.error(tr("--fit: only when a video is written"))
+    if (args.fit or args.overwrite) and (args.score_only or ranking):
+        parser.error(tr("--fit, --overwrite: only when a video is written"))
     if args.workers < 0:
         parser.error(tr("--workers: must be 0 or more"))
     if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
@@ -173,10 +177,12 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     if args.score_only:
         result = score_pair(engine, args.video, args.audio, args.face, progress_bars)
     else:
-        output = args.output or default_output(config, args.video, reserved)
+        output = args.output or default_output(
+            config, args.video, args.audio, reserved, args.overwrite
+        )
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,
-            progress=progress_bars,
+            overwrite=args.overwrite, progress=progress_bars,
         )  # fmt: skip
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
@@ -272,9 +278,10 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     settings = _own_settings(args, config)
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
     if args.score_only:
-        jobs = prepare_batch(spec, pairs, None, face=args.face)
+        jobs = prepare_batch(spec, pairs, None, summary, face=args.face)
     else:
-        jobs = prepare_batch(spec, pairs, folder, face=args.face, fit=args.fit)
+        options = {"face": args.face, "fit": args.fit}
+        jobs = prepare_batch(spec, pairs, folder, summary, args.overwrite, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
     if args.json:

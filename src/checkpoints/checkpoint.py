@@ -28,7 +28,7 @@ from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED
-from .safe_file import read_file, write_file
+from .safe_file import read_file, read_file_and_hash, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -213,11 +213,16 @@ def strip_training_state(checkpoint: dict, path: str | Path) -> dict:
 
 @dataclass
 class TrainedModel:
-    """A model ready to score, with what it needs besides its weights."""
+    """A model ready to score, with what it needs besides its weights.
+
+    Attributes:
+        sha256: of the file it was read from, hexadecimal; empty: of none.
+    """
 
     model: SyncModel
     config: Config
     calibration: dict
+    sha256: str = ""
 
 
 def load_trained(
@@ -231,7 +236,7 @@ def load_trained(
     Raises:
         MissingFileError, CheckpointError.
     """
-    payload = read_file(path)
+    payload, digest = read_file_and_hash(path)
     if is_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
         config = settings
@@ -242,7 +247,7 @@ def load_trained(
         model = SyncModel(ModelSpec.of(config))
     load_weights(model, checkpoint, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return TrainedModel(model, config, checkpoint["calibration"])
+    return TrainedModel(model, config, checkpoint["calibration"], digest)
 
 
 def stored_config(checkpoint: dict, path: str | Path) -> Config:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import torch
 
 from ..core.errors import CheckpointError, MissingFileError, NotACheckpointError, OutputError
-from ..core.files import written_atomically
+from ..core.files import sha256_of, written_atomically
 from ..i18n.messages import tr
 
 # All that tensors and OrderedDicts of them need; torch's own list is longer (bytearray, …).
@@ -65,6 +65,13 @@ def read_file(path: str | Path) -> object:
         CheckpointError: it is truncated or damaged.
         NotACheckpointError: it is not a .pth file, or would run code.
     """
+    return read_file_and_hash(path)[0]
+
+
+def read_file_and_hash(path: str | Path) -> tuple[object, str]:
+    """The object in a .pth file, and the hexadecimal SHA-256 of just the bytes it was read from:
+    another file may take the name at any time. Raises as ``read_file`` does.
+    """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(
@@ -72,6 +79,8 @@ def read_file(path: str | Path) -> object:
         )
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
+            digest = sha256_of(file)
+            file.seek(0)
             _scan_archive(file, path)
             file.seek(0)
             warnings.simplefilter("ignore")  # torch's remarks on files it refuses
@@ -84,7 +93,7 @@ def read_file(path: str | Path) -> object:
     # A damaged file can raise nearly anything; none of it has run code from the file.
     except Exception:
         raise _damaged_error(path) from None
-    return payload
+    return payload, digest
 
 
 def iter_tensors(payload: object) -> Iterator[torch.Tensor]:

@@ -5,6 +5,7 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..i18n.messages import tr
 from .errors import OutputError
@@ -128,10 +129,15 @@ def _write_error(path: Path, error: OSError) -> OutputError:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        return sha256_of(file)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Hexadecimal SHA-256 of an open file, from where it stands to its end."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
 from ..media.reader import audio_blocks
+from ..media.source_note import append_note
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
 from .duration import audio_end, check_fit, match_duration
@@ -41,6 +42,7 @@ def retime_audio(
     output_path: str | Path,
     timeline: Timeline,
     fit: str = "pad",
+    source_note: str | None = None,
 ) -> list[str]:
     """Mux a video with audio retimed along a timeline; except with ``trim``, every frame stays.
 
@@ -60,6 +62,7 @@ def retime_audio(
             too, is cut where shorter audio ends (without re-encoding, at the next frame where that
             is possible). ``loop``: the video repeats until longer audio ends; shorter audio is
             padded with silence.
+        source_note: says in the output what it was made from (``media.source_note``).
 
     Returns:
         notes for the user: what could not be preserved.
@@ -95,9 +98,13 @@ def retime_audio(
             further_timeline = timeline if embedded else None
             command.add_further_audio(stream, further_timeline, target.duration_s)
         command.add_other_streams()
+        if source_note:
+            command.add_source_note(source_note)
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
         _run(command.compile(temporary), interleave(retimed), output_path)
+        if source_note:
+            append_note(temporary, source_note)
         notes = verify_output(temporary, output_path, source, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
