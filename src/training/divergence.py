@@ -2,6 +2,7 @@
 
 import math
 
+from ..checkpoints.checkpoint import LAST
 from ..core.errors import TrainingError
 from ..i18n.messages import tr
 from .state import AverageMeter, TrainingState
@@ -33,9 +34,14 @@ def check_validation(state: TrainingState, val: AverageMeter) -> None:
 
 
 def _diverged_error(state: TrainingState) -> TrainingError:
+    epoch, rate = state.epoch + 1, state.config.training.learning_rate
+    if LAST in state.own_files:
+        return TrainingError(
+            tr("the training has diverged in epoch {epoch}: the loss is no longer a finite number; "
+               "lower training.learning_rate (now {rate}) and start again, or continue from the "
+               "last finished epoch with --resume auto --change-rate", epoch=epoch, rate=rate)
+        )  # fmt: skip
     return TrainingError(
         tr("the training has diverged in epoch {epoch}: the loss is no longer a finite number; "
-           "lower training.learning_rate (now {rate}) and start again, or continue from the last "
-           "finished epoch with --resume auto --change-rate",
-           epoch=state.epoch + 1, rate=state.config.training.learning_rate)
+           "lower training.learning_rate (now {rate}) and start again", epoch=epoch, rate=rate)
     )  # fmt: skip

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".training.lock"
 PERIODIC_PATTERN = "checkpoint_epoch_*.pth"
+KEPT = (BEST, LAST, FINAL)  # what the others were saved for on the way
 
 
 @contextmanager
@@ -52,12 +53,12 @@ def adopt_files(state: TrainingState, resumed_from: Path | None, folder: Path) -
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Save a checkpoint; a file of that name of an earlier training is kept aside.
+    """Save a checkpoint; the best, last or final one of an earlier training is kept aside.
 
     Raises:
         OutputError.
     """
-    if path.name not in state.own_files and path.is_file():
+    if path.name in KEPT and path.name not in state.own_files and path.is_file():
         kept = keep_aside(path)
         logger.info(
             tr("{path} is of an earlier training: it is kept as {kept}", path=path, kept=kept.name)
