@@ -40,6 +40,8 @@ from ..presenter.sync_tools import SyncTools
 from ..scoring.result import ModelFile
 from .output_names import Source, check_not_foreign
 
+LOCK_NAME = ".learning.lock"  # in a presenter's folder
+
 
 class Engine(Protocol):
     """A ``LipSyncInference``, as far as it is needed here."""
@@ -160,7 +162,7 @@ def learn(
         MediaError, PresenterError, OutputError: as ``learn_presenter`` and ``check_footage``.
     """
     tools = sync_tools(engine)
-    with locked(ensure_folder(folder) / ".learning.lock", folder):
+    with locked(ensure_folder(folder) / LOCK_NAME, folder):
         records = learn_presenter(footage, folder, tools, face, find_judge(engine), progress)
         if consent is not None:
             record = read_presenter_record(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.errors import OutputError
 from ..i18n.messages import tr
+from ..media.container import check_file
 from ..media.source_note import read_note, source_note
 
 Owner = tuple[str, str]  # video and audio as a table of results names them; "" where it names none
@@ -39,8 +40,19 @@ class Source:
 
 
 def check_not_foreign(output: Path, source: Source) -> None:
-    """Raise OutputError where a file has this name that was not made from this source."""
-    if os.path.lexists(output) and (source.note is None or read_note(output) != source.note):
+    """Refuse a name that a file has which was not made from this source.
+
+    Raises:
+        OutputError: it has.
+        MediaError: it has, and the source cannot be read.
+    """
+    if not os.path.lexists(output):
+        return
+    if source.note is None:
+        for path in (source.video, source.audio):
+            if path is not None:
+                check_file(path)
+    if source.note is None or read_note(output) != source.note:
         raise OutputError(
             tr("{path} exists and was not made from this input: choose another name, or replace it "
                "with --overwrite", path=output)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.core.errors import OutputError
+from src.core.errors import MissingFileError, OutputError
 from src.media.source_note import append_note, read_note, source_note
 from src.pipeline import batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
@@ -125,8 +125,10 @@ def test_foreign_files_are_refused(tmp_path):
     output = make_output(tmp_path / "out.mp4", anna)
     check_not_foreign(output, Source(anna, None))
     check_not_foreign(tmp_path / "none.mp4", Source(bob, None))
-    for source in (Source(bob, None), Source(tmp_path / "none.mp4", None)):
-        with pytest.raises(OutputError, match=r"out\.mp4 exists .*--overwrite"):
+    with pytest.raises(OutputError, match=r"out\.mp4 exists .*--overwrite"):
+        check_not_foreign(output, Source(bob, None))
+    for source in (Source(tmp_path / "none.mp4", None), Source(bob, tmp_path / "none.wav")):
+        with pytest.raises(MissingFileError, match=r"none\.(mp4|wav)"):
             check_not_foreign(output, source)
 
 
