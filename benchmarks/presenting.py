@@ -40,6 +40,7 @@ from benchmarks.presenting_measures import MouthFigures, measure_mouths
 from benchmarks.presenting_videos import (
     METHOD,
     ORDER,
+    SHAPED,
     STAGES,
     FigureDict,
     Subject,
@@ -60,11 +61,13 @@ from src.pipeline.engine import LipSyncInference
 from src.pipeline.new_speech import sync_tools
 from src.presenter.base import BasePlan, BaseVideo, locate_base, plan_base
 from src.presenter.footage import Footage, gather_footage, has_piece
+from src.presenter.foreign_speech import foreign_speech
 from src.presenter.judge import Judge, load_judge
 from src.presenter.learn import learn_presenter
 from src.presenter.speech import read_speech
 from src.presenter.store import Presenter, load_presenter
 from src.presenter.sync_tools import SyncTools
+from src.presenter.train_shapes import STEPS, train_shapes
 
 # Figure -> its head in the table, and its format.
 COLUMNS = {
@@ -80,6 +83,7 @@ COLUMNS = {
     "sharpness": ("sharpness", ".2f"),
     "flicker": ("flicker", ".2f"),
     "edge": ("edge", ".2f"),
+    "second_chin": ("second chin", ".1%"),
     "joins_per_s": ("joins/s", ".2f"),
     "frames_per_s": ("frames/s", ".1f"),
     "mouth_l1": ("mouth L1", ".2f"),
@@ -103,6 +107,8 @@ class Bench:
         stages: of ``STAGES``, beside the method.
         footage_s: amounts of footage that the method is measured with beside all of it, seconds.
         hand_over_closures: the method is given the times of b, p and m.
+        speech_of_others: recordings to train shapes with, beside synthesised speech.
+        steps: of that training.
     """
 
     tools: SyncTools
@@ -113,6 +119,8 @@ class Bench:
     stages: tuple[str, ...] = STAGES
     footage_s: tuple[float, ...] = ()
     hand_over_closures: bool = False
+    speech_of_others: tuple[Path, ...] = ()
+    steps: int = STEPS
 
 
 @dataclass(frozen=True)
@@ -198,7 +206,16 @@ def prepare(name: str, videos: list[Path], bench: Bench) -> Subject:
     write_wav(old_audio, samples[: round(bench.seconds * SAMPLE_RATE)])
     judged = bench.judge.measure(base.path, face="speaking", true_offset_ms=offset_ms)
     real = MouthFigures.empty(len(base.times))
-    return Subject(name, presenter, footage, base, offset_ms, old_audio, judged, real)
+    shapes = None
+    if set(SHAPED) & set(bench.stages):
+        foreign = foreign_speech(bench.tools, bench.speech_of_others)
+        shapes = train_shapes(
+            presenter, footage, foreign, bench.tools, bench.steps, progress=progress_bars
+        )
+    return Subject(
+        name, presenter, footage, base, offset_ms, old_audio, judged, real, shapes,
+        bench.tools.model.spec,
+    )  # fmt: skip
 
 
 def gather_checked(presenter: Presenter) -> Footage:
@@ -242,7 +259,7 @@ def make_trials(subject: Subject, bench: Bench) -> dict[str, list[Trial]]:
         try:
             if stage == "real":
                 trials[stage] = [real_trial(subject, bench.tools)]
-            elif stage == "own":
+            elif stage in ("own", SHAPED[1]):
                 trials[stage] = [own_trial(subject, bench)]
             else:
                 trials[stage] = new
@@ -385,6 +402,13 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("also the method with only so much footage of each person"),
     )  # fmt: skip
     parser.add_argument(
+        "--speech", nargs="+", type=Path, default=[], metavar="AUDIO",
+        help=tr("recordings of other people to train with, beside synthesised speech"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help=tr("of the training (default: 2000)")
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("outputs/presenting"), metavar="FOLDER",
         help=tr("for presenters, audio and videos (default: outputs/presenting)"),
     )  # fmt: skip
@@ -420,6 +444,7 @@ def load_bench(args: argparse.Namespace) -> Bench:
     return Bench(
         tools, load_judge(engine.detector, engine.device), args.output, args.speech_seconds,
         recordings, tuple(args.stages), tuple(args.seconds_of_footage), args.closures,
+        tuple(args.speech), args.steps,
     )  # fmt: skip
 
 
@@ -431,7 +456,7 @@ def main() -> int:
     bench = load_bench(args)
     settings = {
         name: str(value) if isinstance(value, Path) else value
-        for name, value in vars(args).items() if name != "audio"
+        for name, value in vars(args).items() if name not in ("audio", "speech")
     } | {"audio": [path.name for path in args.audio], "model": bench.tools.sha256}  # fmt: skip
     heads = ("person", "stage", *(head for head, _ in COLUMNS.values()))
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from src.core.constants import FPS
-from src.faces.mesh import LOWER_LIP, MESH_SIZE, UPPER_LIP, find_landmarks, mesh_window
+from src.faces.mesh import CHIN, LOWER_LIP, MESH_SIZE, UPPER_LIP, find_landmarks, mesh_window
 from src.media.frame import VideoFrame
 from src.presenter.base import BaseVideo
 from src.presenter.compose import GRID, face_mask
@@ -22,6 +22,7 @@ from src.presenter.face_frames import BATCH, MIN_MESH_SCORE
 MOUTH_ROWS, MOUTH_COLUMNS = (33, 66), (30, 66)  # template units
 FACE_CENTRE, FACE_SIDE = (48, 36), 120  # template units: the box around which the mesh is laid
 CHANGE_SIDE = 64  # px: the mouth as frames are compared by it
+CHIN_GAP, CHIN_REACH, CHIN_COLUMNS = 3, 14, (38, 58)  # units below the chin; across
 MIN_SILENCE_S = 0.3
 CLOSURE_MARGIN_S = 0.04  # the lips may shut so much before or after the sound
 
@@ -36,12 +37,14 @@ class MouthFigures:
         change: mean absolute difference of the mouth's luma from the frame before, grey levels; NaN
             where that was no neighbour.
         edge: gradient of the luma across the edge of the mask, grey levels a template unit.
+        chin: edges below the chin (``chin_edges``), grey levels a template unit.
     """
 
     opening: np.ndarray
     sharpness: np.ndarray
     change: np.ndarray
     edge: np.ndarray
+    chin: np.ndarray
 
     @classmethod
     def empty(cls, n_frames: int) -> "MouthFigures":
@@ -72,12 +75,15 @@ def measure_mouths(
     faces = ((row, int(n), frame) for row, (n, frame) in numbered if base.has_face[n])
     before = None
     while batch := list(islice(faces, BATCH)):
-        figures.opening[[row for row, _, _ in batch]] = _openings(batch, base)
-        for row, number, frame in batch:
+        rows = [row for row, _, _ in batch]
+        figures.opening[rows], chin = _lips_and_chin(batch, base)
+        for (row, number, frame), chin_y in zip(batch, chin, strict=True):
             luma = lower_face(frame, base.to_frame[number])
             mouth = mouth_of(luma)
             figures.sharpness[row] = cv2.Laplacian(mouth, cv2.CV_32F).var()
-            figures.edge[row] = edge_gradient(_resize(luma, GRID), face_mask(base.jaw[number]))
+            on_grid = _resize(luma, GRID)
+            figures.edge[row] = edge_gradient(on_grid, face_mask(base.jaw[number]))
+            figures.chin[row] = chin_edges(on_grid, chin_y)
             small = _resize(mouth, CHANGE_SIDE)
             if before is not None and before[0] == row - 1 and abs(number - before[1]) <= 1:
                 figures.change[row] = np.abs(small - before[2]).mean()
@@ -115,6 +121,25 @@ def edge_gradient(luma: np.ndarray, mask: np.ndarray) -> float:
     return float((edge * across).sum() / max(edge.sum(), 1e-6))
 
 
+def chin_edges(luma: np.ndarray, chin_y: float) -> float:
+    """The strongest edge across the neck just below the chin, as a second jaw line would be: mean
+    over the columns under the chin, grey levels a pixel; NaN where the chin is not known.
+
+    Args:
+        luma: float [GRID, GRID], a pixel a template unit.
+        chin_y: height of the chin, template units.
+    """
+    if not np.isfinite(chin_y):
+        return np.nan
+    first = round(chin_y - WINDOW_TOP) + CHIN_GAP
+    rows = slice(first, min(first + CHIN_REACH, len(luma) - 1))
+    columns = slice(*(round(x - WINDOW_LEFT) for x in CHIN_COLUMNS))
+    if rows.stop - rows.start < 3:
+        return np.nan
+    steps = np.diff(cv2.GaussianBlur(luma, (0, 0), 0.7), axis=0)[rows, columns]
+    return float(np.abs(steps.mean(1)).max())
+
+
 def _pixels_per_unit(to_frame: np.ndarray) -> float:
     return float(np.hypot(to_frame[0, 0], to_frame[1, 0]))
 
@@ -123,9 +148,12 @@ def _resize(luma: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(luma.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _openings(faces: list[tuple[int, int, VideoFrame]], base: BaseVideo) -> np.ndarray:
-    """The gap of the lips in some frames, template units: float64 [n]."""
-    images, units = [], []
+def _lips_and_chin(
+    faces: list[tuple[int, int, VideoFrame]], base: BaseVideo
+) -> tuple[np.ndarray, np.ndarray]:
+    """The gap of the lips and the height of the chin in some frames, template units: float64 [n]
+    each; NaN without a face."""
+    images, units, to_units = [], [], []
     for _, number, frame in faces:
         to_frame = base.to_frame[number]
         pixels = _pixels_per_unit(to_frame)
@@ -135,10 +163,13 @@ def _openings(faces: list[tuple[int, int, VideoFrame]], base: BaseVideo) -> np.n
         halvings = max(0, int(np.log2(max(window[0, 0], 1))))
         images.append(frame.crop_square(window, MESH_SIZE, halvings))
         units.append(window[0, 0] / pixels)
+        to_units.append(np.linalg.inv(to_frame) @ np.vstack([window, [0, 0, 1]]))
     points, scores = find_landmarks(np.stack(images))
     upper, lower = (points[:, lip, :2].mean(1) for lip in (UPPER_LIP, LOWER_LIP))
     gap = np.linalg.norm(lower - upper, axis=1) * units
-    return np.where(scores < MIN_MESH_SCORE, np.nan, gap)
+    chin = np.einsum("nij,nj->ni", to_units, np.c_[points[:, CHIN, :2], np.ones(len(points))])
+    is_lost = scores < MIN_MESH_SCORE
+    return np.where(is_lost, np.nan, gap), np.where(is_lost, np.nan, chin[:, 1])
 
 
 # ---------------------------------------------------------------------------- over time
@@ -157,6 +188,17 @@ def relative_mean(made: np.ndarray, real: np.ndarray) -> float | None:
     if not both.any() or real[both].mean() <= 0:
         return None
     return float(made[both].mean() / real[both].mean())
+
+
+def excess_share(made: np.ndarray, real: np.ndarray, factor: float) -> float | None:
+    """The share of the frames in which a figure is more than ``factor`` times the real one; None:
+    it is known in no frame."""
+    both = np.isfinite(made) & np.isfinite(real)
+    return (
+        mean_of(made[both] > factor * np.maximum(real[both], np.median(real[both])))
+        if (both.any())
+        else None
+    )
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float | None:

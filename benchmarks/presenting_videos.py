@@ -19,6 +19,7 @@ from benchmarks.presenting_measures import (
     closures_reached,
     compare_mouths,
     correlation,
+    excess_share,
     long_silences,
     lower_face,
     measure_mouths,
@@ -28,20 +29,27 @@ from benchmarks.presenting_measures import (
 )
 from src.media.frame_access import frames_in_order
 from src.media.reader import read_audio, source_frames
+from src.models.spec import ModelSpec
 from src.presenter.base import BasePlan, BaseVideo
-from src.presenter.choice import choose_mouths
+from src.presenter.choice import Choice, choose_mouths
 from src.presenter.footage import Footage
 from src.presenter.judge import Judge, JudgeFigures
+from src.presenter.mouth_shapes import MouthShapes
 from src.presenter.mouth_track import MouthTrack, count_joins
+from src.presenter.presenting import find_own_clip
 from src.presenter.render import render
+from src.presenter.reshape import make_reshaper
 from src.presenter.store import Presenter
 
 METHOD = "method"
-STAGES = ("real", "base_with_new_audio", "frozen", "loudness", "random", "own")
-ORDER = (*STAGES[:-1], METHOD, STAGES[-1])  # of the rows
+TRAINED = "trained"  # the method, its frames warped into the trained shapes
+SHAPED = (TRAINED, "own trained")
+STAGES = ("real", "base_with_new_audio", "frozen", "loudness", "random", TRAINED, "own", SHAPED[1])
+ORDER = (*STAGES[:-3], METHOD, *STAGES[-3:])  # of the rows
 # A mouth in silence counts as open above the gap that counts as shut, with a margin: it is found
 # anew, in other pixels.
 OPEN_MARGIN = 1.25
+SECOND_CHIN = 1.5  # times the real edges below the chin
 FigureDict = dict[str, float | None]
 
 
@@ -72,6 +80,8 @@ class Subject:
         old_audio: file with the beginning of its audio, in sync.
         judged: figures of the judge for the base itself.
         real: figures of the base's frames; NaN where none were asked for.
+        shapes: of the mouth, trained on the footage; None: they are not asked for.
+        spec: of the sync model.
     """
 
     name: str
@@ -82,20 +92,29 @@ class Subject:
     old_audio: Path
     judged: JudgeFigures
     real: MouthFigures
+    shapes: MouthShapes | None
+    spec: ModelSpec
 
 
-def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool) -> np.ndarray:
-    """The footage frame for each output frame: int64 [T]."""
+def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool) -> Choice:
+    """The footage frame for each output frame."""
     footage, speech = subject.footage, trial.recording.speech
     n_frames = len(speech.embedding)
     if stage == "random":
-        return random_frames(footage, n_frames)
+        return _without_choice(random_frames(footage, n_frames))
     if stage == "loudness":
-        return frames_by_loudness(footage, measure_loudness(read_audio(speech.path), n_frames))
+        loudness = measure_loudness(read_audio(speech.path), n_frames)
+        return _without_choice(frames_by_loudness(footage, loudness))
     if stage in ("frozen", "base_with_new_audio"):
-        return frozen_frames(footage, n_frames)
+        return _without_choice(frozen_frames(footage, n_frames))
     closures_s = trial.recording.closures_s if hand_over_closures else None
-    return choose_mouths(footage, speech, subject.base, trial.plan, closures_s).frames
+    own_clip = find_own_clip(subject.presenter, subject.base.path)
+    return choose_mouths(footage, speech, subject.base, trial.plan, closures_s, own_clip)
+
+
+def _without_choice(frames: np.ndarray) -> Choice:
+    nowhere = np.zeros(len(frames), bool)
+    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere)
 
 
 def with_old_mouth(base: BaseVideo) -> BaseVideo:
@@ -129,6 +148,7 @@ def figures_of(
         "sharpness": relative_mean(made.sharpness, real.sharpness),
         "flicker": relative_mean(made.change, real.change),
         "edge": relative_mean(made.edge, real.edge),
+        "second_chin": excess_share(made.chin, real.chin, SECOND_CHIN),
     }
 
 
@@ -157,8 +177,14 @@ def measure_made(
     """
     base, plan, audio = subject.base, trial.plan, trial.recording.speech.path
     start_s = time.perf_counter()
-    chosen = choose(stage, subject, trial, hand_over_closures)
-    mouths = MouthTrack(subject.presenter, subject.footage, chosen)
+    choice = choose(stage, subject, trial, hand_over_closures)
+    reshaper = None
+    if stage in SHAPED:
+        reshaper = make_reshaper(
+            subject.shapes, subject.presenter, subject.footage, trial.recording.speech, choice,
+            subject.spec,
+        )  # fmt: skip
+    mouths = MouthTrack(subject.presenter, subject.footage, choice.frames, reshaper)
     shown = with_old_mouth(base) if stage == "base_with_new_audio" else base
     render(shown, plan, mouths, audio, output)
     frames_per_s = len(plan.numbers) / (time.perf_counter() - start_s)

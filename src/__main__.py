@@ -77,6 +77,11 @@ def _subcommands() -> dict[str, Subcommand]:
             tr("Index footage of a person, so that their mouth can be re-made for new speech."),
             "lipsync learn-presenter --footage me/*.mp4 --output presenters/me",
         ),
+        "train-presenter": Subcommand(
+            "train_presenter",
+            tr("Train the shapes of a presenter's mouth: src/present.py then uses them by itself."),
+            "lipsync train-presenter presenters/me",
+        ),
         "process": Subcommand(
             "data_processing",
             tr("Turn talking-head videos into training samples."),

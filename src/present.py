@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -137,7 +138,7 @@ def main() -> int | None:
 
 def _speak(args: argparse.Namespace, path: Path) -> dict:
     """Speak the text into a file; what ``_make`` needs of it."""
-    from .audio.speech_synthesis import bilabial_spans, synthesise_text
+    from .audio.speech_synthesis import bilabial_spans, synthesise_text, words_between
     from .media.writer import write_wav
 
     speech = synthesise_text(args.text, args.voice)
@@ -152,12 +153,15 @@ def _speak(args: argparse.Namespace, path: Path) -> dict:
         "audio": path,
         "voice": f"{speech.engine} {speech.voice}",
         "closures_s": bilabial_spans(speech.phonemes) if speech.phonemes else None,
+        "words_between": partial(words_between, args.text, speech.phonemes)
+        if speech.phonemes
+        else None,
     }
 
 
 def _make(
     engine, args: argparse.Namespace, video: Path, output: Path, audio: Path, voice=None,
-    closures_s=None, overwrite=False,
+    closures_s=None, words_between=None, overwrite=False,
 ):  # fmt: skip
     """Make one video; returns its figures."""
     from .pipeline.new_speech import Credentials, NewSpeech, make_new_speech
@@ -174,6 +178,7 @@ def _make(
         credentials=Credentials(not args.no_credentials, args.certificate, args.private_key, voice),
         judged=not args.no_judge,
         closures_s=closures_s,
+        words_between=words_between,
         overwrite=overwrite or args.overwrite,
     )
     return make_new_speech(engine, job, progress_bars)

@@ -1,5 +1,6 @@
 """A text is spoken: by espeak-ng to try things out, or by a Piper voice."""
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ VOICE_OF_SCRIPT = {
     "THAI": "th",
 }
 OTHER_VOICE = "en-us"
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # written without spaces: a character is a word
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+(?:['’][^\W{_CJK}]+)?")
 _STRESS_MARKS = "',%=;ˈˌ"  # espeak-ng's, and those of IPA
 
 
@@ -114,6 +117,32 @@ def bilabial_spans(phonemes: list[Phoneme]) -> np.ndarray:
     """
     spans = [(start, end) for start, end, symbol in phonemes if _is_bilabial(symbol)]
     return np.array(spans, np.float64).reshape(-1, 2)
+
+
+def words_between(text: str, phonemes: list[Phoneme], start_s: float, end_s: float) -> str:
+    """About what is said in a stretch of a spoken text, in whole words.
+
+    The voices give no times of words: letters are spread evenly over the time that is not pause,
+    which is right to a word or two.
+
+    Args:
+        text: what was spoken.
+        phonemes: of it, see `SynthesisedSpeech`.
+        start_s, end_s: of the stretch.
+    """
+    words = list(_WORD.finditer(text))
+    lengths = np.cumsum([0] + [len(match.group()) for match in words], dtype=float)
+    sounds = np.array([(start, end) for start, end, symbol in phonemes if symbol != "_"], float)
+    if not len(words) or not len(sounds):
+        return ""
+    spoken_s = np.concatenate([[0], np.cumsum(sounds[:, 1] - sounds[:, 0])])
+    at = [
+        np.interp(time_s, sounds.ravel(), np.stack([spoken_s[:-1], spoken_s[1:]], 1).ravel())
+        for time_s in (start_s, end_s)
+    ]
+    first, last = np.searchsorted(lengths / lengths[-1], np.array(at) / spoken_s[-1], "right") - 1
+    last = min(last, len(words) - 1)
+    return text[words[min(first, last)].start() : words[last].end()]
 
 
 def _is_bilabial(symbol: str) -> bool:

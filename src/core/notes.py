@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..i18n.messages import tr, use_language
 
+MAX_LISTED_TIMES = 8  # in the text of a note
 Seconds = Annotated[float, Field(ge=0, description="Time in s, from the first frame.")]
 
 
@@ -87,6 +88,16 @@ class AudioEndsLate(Coded):
     extra_s: float = Field(gt=0, description="By how many s the audio is longer.")
 
 
+class JoinedRecordings(Coded):
+    """A file of several recordings, one after the other: its timestamps restart between them."""
+
+    code: Literal["joined_recordings"] = "joined_recordings"
+    file: Literal["video", "audio"] = Field(description="Which of the two files.")
+    times_s: list[Seconds] = Field(
+        min_length=1, description="Where a recording begins, in s from the first frame."
+    )
+
+
 class VoiceOver(Coded):
     """A shot that is skipped: its speaker is off screen."""
 
@@ -117,7 +128,8 @@ class LocalOutlier(Coded):
 
 ClipNote = (
     FramesWithoutFace | OtherFaces | DamagedFrames | DamagedAudio | AudioEndsEarly | AudioEndsLate
-)
+    | JoinedRecordings
+)  # fmt: skip
 Note = Annotated[
     RemadeLips | ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")
 ]
@@ -153,6 +165,8 @@ def _text(note: Note) -> str:
         case AudioEndsLate():
             return tr("the last {s:.1f} s of the audio, after the end of the video, are ignored",
                       s=note.extra_s)  # fmt: skip
+        case JoinedRecordings():
+            return _joined_text(note)
         case VoiceOver():
             return tr("shot {number} ({first:.1f}–{last:.1f} s) skipped: voice-over, the speaker "
                       "is off screen",
@@ -170,6 +184,17 @@ def _text(note: Note) -> str:
                       "from the reported offset",
                       first=note.start_s, last=note.end_s, ms=note.offset_ms)  # fmt: skip
     raise TypeError(f"no note: {note!r}")
+
+
+def _joined_text(note: JoinedRecordings) -> str:
+    times = ", ".join(f"{time_s:.1f}" for time_s in note.times_s[:MAX_LISTED_TIMES])
+    if len(note.times_s) > MAX_LISTED_TIMES:
+        times += ", …"
+    if note.file == "audio":
+        return tr("the timestamps of the audio file restart at {times} s: the recordings in it are "
+                  "joined in file order", times=times)  # fmt: skip
+    return tr("the timestamps of the video restart at {times} s: the recordings in it are joined "
+              "in file order", times=times)  # fmt: skip
 
 
 def _remade_text(note: RemadeLips) -> str:

@@ -66,21 +66,50 @@ def match_duration(
     return whole
 
 
-def audio_end(path: str | Path, sample_rate: int, timeline: Timeline) -> float:
-    """Where audio retimed along a timeline ends, in seconds from the first frame of the video.
+@dataclass(frozen=True)
+class AudioExtent:
+    """What is decoded of an audio stream.
 
-    All of the audio is decoded: durations in headers are not always correct.
+    Attributes:
+        end_s: where it ends, in seconds from the first frame of the video.
+        decoded_s: seconds of audio, without the gaps in it.
+        overlap_s: of these, seconds at times that earlier audio has, too.
+    """
+
+    end_s: float
+    decoded_s: float
+    overlap_s: float
+
+
+def measure_audio(path: str | Path, sample_rate: int) -> AudioExtent:
+    """Decode all of the audio: durations in headers are not always correct.
 
     Args:
         path: the audio.
         sample_rate: Hz.
-        timeline: the offsets to be corrected.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    ends = (start + block.shape[1] for start, block in audio_blocks(path, sample_rate))
-    duration_s = max(ends) / sample_rate
+    end, n_decoded, n_overlapping = 0, 0, 0
+    has_begun = False
+    for start, block in audio_blocks(path, sample_rate):
+        n_samples = block.shape[1]
+        if has_begun:
+            n_overlapping += min(n_samples, max(0, end - start))
+        end = max(end, start + n_samples) if has_begun else start + n_samples
+        has_begun = True
+        n_decoded += n_samples
+    return AudioExtent(end / sample_rate, n_decoded / sample_rate, n_overlapping / sample_rate)
+
+
+def audio_end(duration_s: float, timeline: Timeline) -> float:
+    """Where audio retimed along a timeline ends, in seconds from the first frame of the video.
+
+    Args:
+        duration_s: where it ends before.
+        timeline: the offsets to be corrected.
+    """
     for segment in reversed(timeline.segments):
         # t − offset(t) / 1000 = duration, on the line of the segment
         speed = 1 - segment.slope / 1000

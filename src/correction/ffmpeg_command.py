@@ -27,6 +27,10 @@ from .stream_mapping import (
 )
 
 ANNEX_B_FILTERS = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}  # required by avi
+APPLE_CONTAINERS = ("mp4", "mov", "ipod")
+# As the reader does (media.frame.deinterlace): frames stay as many, of their first field.
+DEINTERLACER = "bwdif=mode=send_frame:deint=interlaced"
+HDR_ENCODERS = ("libx264", "libvpx-vp9")  # of 10 bits, with the transfer in the stream
 GLOBAL_OPTIONS = ("-loglevel", "error", "-y", "-copyts")
 NO_STREAM = "65535?"  # a map that matches no stream and, being optional, does not fail
 
@@ -73,22 +77,43 @@ class OutputCommand:
             options["c"] = "copy"
             if self._container.name == "avi" and source.video.codec in ANNEX_B_FILTERS:
                 options["bsf"] = ANNEX_B_FILTERS[source.video.codec]
+            if self._container.name in APPLE_CONTAINERS and source.video.codec == "hevc":
+                options["tag"] = "hvc1"  # the default, hev1, is refused by Apple's players
         else:
             # Of the stream, not a filter node: -filter_complex drops the stream's tags.
             filters = ["pad=ceil(iw/2)*2:ceil(ih/2)*2"]
             if source.frame_times_s is None:
                 filters.insert(0, "setpts=round(N/FRAME_RATE/TB)")
+            if source.is_interlaced:
+                filters.insert(0, DEINTERLACER)
+            encoder = self._choose_video_encoder()
+            keeps_hdr = bool(source.hdr) and encoder.get("c") in HDR_ENCODERS
+            pixel_format = "yuv420p10le" if keeps_hdr else "yuv420p"
             options |= {"filter": ",".join(filters), "fps_mode": "passthrough",
-                        "pix_fmt": "yuv420p", **self._choose_video_encoder()}  # fmt: skip
-            self.notes.append(
-                tr("the video was re-encoded: {suffix} cannot hold {codec} without re-encoding",
-                   suffix=self._suffix, codec=source.video.codec)
-            )  # fmt: skip
+                        "pix_fmt": pixel_format, **encoder}  # fmt: skip
+            self._note_encoding(keeps_hdr)
         if self._container.name == "avi" and source.is_constant_rate:  # it stores only a rate
             options["r"] = Fraction(source.fps).limit_denominator(1001)
             if not copied:
                 options["fps_mode"] = "cfr"
         self._add(video[str(source.video.index)], options)
+
+    def _note_encoding(self, keeps_hdr: bool) -> None:
+        source = self._source
+        self.notes.append(
+            tr("the video was re-encoded: {suffix} cannot hold {codec} without re-encoding",
+               suffix=self._suffix, codec=source.video.codec)
+        )  # fmt: skip
+        if source.is_interlaced:
+            self.notes.append(tr("the video was deinterlaced"))
+        if keeps_hdr:
+            self.notes.append(tr("the video stays HDR ({transfer})", transfer=source.hdr))
+        elif source.hdr:
+            self.notes.append(
+                tr("the video is HDR ({transfer}), which {suffix} files cannot signal: its colours "
+                   "will look pale; use .mp4, .mov or .mkv",
+                   transfer=source.hdr, suffix=self._suffix)
+            )  # fmt: skip
 
     def add_audio(self, audio: StreamInfo, replaced: StreamInfo | None) -> None:
         """The corrected audio, which comes on standard input as float32, interleaved.

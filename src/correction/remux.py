@@ -15,15 +15,16 @@ from pathlib import Path
 from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
-from ..media.reader import audio_blocks
+from ..media.reader import audio_blocks, count_frames
 from ..media.source_note import append_note
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
-from .duration import audio_end, check_fit, match_duration
+from .duration import audio_end, check_fit, match_duration, measure_audio
 from .ffmpeg_command import OutputCommand
+from .joined_copy import on_one_clock
 from .retiming import interleave, retime
 from .stream_mapping import can_stream_copy, find_container
-from .verify_output import verify_output
+from .verify_output import SourceContent, verify_output
 
 MIN_REPORTED_CUT_S = 0.5  # of audio; less is cut whenever audio is delayed
 
@@ -74,8 +75,18 @@ def retime_audio(
             when it is read back.
     """
     check_fit(fit)
+    with on_one_clock(video_path, Path(output_path).parent, output_path) as video:
+        if audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve():
+            audio_path = None
+        return _retime_audio(video, audio_path, output_path, timeline, fit, source_note)
+
+
+def _retime_audio(
+    video_path: Path, audio_path: str | Path | None, output_path: str | Path, timeline: Timeline,
+    fit: str, source_note: str | None,
+) -> list[str]:  # fmt: skip
     source = read_source(video_path)
-    embedded = audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve()
+    embedded = audio_path is None
     audio_source = Path(video_path if embedded else audio_path)
     first_audio = source.audio_streams[0] if source.audio_streams else None
     audio = first_audio if embedded and first_audio else read_audio_stream(audio_source)
@@ -83,7 +94,9 @@ def retime_audio(
     blocks = audio_blocks(audio_source, sample_rate)
     start, block = next(blocks)  # audio that cannot be read raises before anything is written
     audio = audio.as_decoded(sample_rate, len(block))
-    end_s = audio_end(audio_source, sample_rate, timeline)
+    extent = measure_audio(audio_source, sample_rate)
+    end_s = audio_end(extent.end_s, timeline)
+    content = SourceContent(source, count_frames(video_path), extent)
     with written_atomically(output_path) as temporary, _temporary_folder(temporary) as folder:
         container = find_container(output_path, temporary)
         copied = can_stream_copy(source, container, looped=False)
@@ -105,7 +118,7 @@ def retime_audio(
         _run(command.compile(temporary), interleave(retimed), output_path)
         if source_note:
             append_note(temporary, source_note)
-        notes = verify_output(temporary, output_path, source, target, copied)
+        notes = verify_output(temporary, output_path, content, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
         notes.append(tr("the last {s:.1f} s of the audio are cut: the video ends first", s=cut_s))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,12 +12,18 @@ import av
 
 from ..core.errors import MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
+from .appended_files import check_not_appended
+from .decoded_parts import DecodedParts
+from .joined_clock import JoinedClock, other_codec_error, read_joined_clock
 
 Item = TypeVar("Item")
 
 VIDEO_SUFFIXES = {
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
 }  # fmt: skip
+# Of demuxers. A transport stream that goes on with streams of other numbers, as where recordings
+# are joined, continues the ones before.
+OPEN_OPTIONS = {"merge_pmt_versions": "1"}
 AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
 
 
@@ -52,11 +59,14 @@ class ReadReport:
         frames: how many were decoded; of audio, audio frames.
         corrupt: how many of these are damaged.
         lost: packets that could not be decoded.
+        superseded: decoded frames of a video that are not displayed, as their time is not after
+            that of the frame before.
     """
 
     frames: int = 0
     corrupt: int = 0
     lost: int = 0
+    superseded: int = 0
 
     @property
     def n_expected(self) -> int:
@@ -136,7 +146,9 @@ def open_media(path: str | Path):
     path = Path(path)
     check_file(path)
     try:
-        container = av.open(path_argument(path), metadata_errors="replace")
+        container = av.open(
+            path_argument(path), metadata_errors="replace", options=dict(OPEN_OPTIONS)
+        )
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:
@@ -189,7 +201,7 @@ def start_time_s(container: av.container.InputContainer, stream: av.stream.Strea
 
 
 def probe(path: str | Path) -> MediaInfo:
-    """Read a file's header.
+    """Read a file's header; where recordings are joined, the duration is that of all of them.
 
     Raises:
         MissingFileError, UnreadableMediaError.
@@ -216,6 +228,10 @@ def probe(path: str | Path) -> MediaInfo:
                 "audio_channels": audio.codec_context.channels,
                 "audio_bit_rate": audio.codec_context.bit_rate or 0,
             }
+        clock = joined_clock(path)
+        if clock.breaks_s:  # the header is that of the first part
+            info |= {"duration_s": clock.duration_s, "video_s": clock.duration_s,
+                     "n_source_frames": 0}  # fmt: skip
         return MediaInfo(Path(path), video is not None, audio is not None, **info)
 
 
@@ -234,17 +250,51 @@ def _declared_duration_s(container: av.container.InputContainer, stream: av.stre
     return max(0.0, end_s - start_time_s(container, stream))
 
 
+def joined_clock(path: str | Path) -> JoinedClock:
+    """The clock of a file whose own breaks, as where recordings are joined byte by byte.
+
+    Raises:
+        MissingFileError, UnreadableMediaError.
+    """
+    check_file(path)
+    status = Path(path).stat()
+    return _joined_clock(path_argument(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _joined_clock(path: str, size: int, modified_ns: int) -> JoinedClock:
+    """``size`` and ``modified_ns`` tell whether the file is still the one that was read."""
+    with open_media(path) as container:
+        check_not_appended(path, container.format.name)
+        return read_joined_clock(path, container, find_video_stream(container))
+
+
+def read_packets(container: av.container.InputContainer, *streams) -> Iterator[av.Packet]:
+    """The packets of a file that was just opened, on one clock; of all streams, or of these.
+
+    Raises whatever reading them raises.
+    """
+    try:
+        yield from joined_clock(container.name).corrected(container.demux(*streams))
+    except IndexError:
+        return  # PyAV has no object for a stream that begins late, and fails at the end of the file
+
+
 def decode(container, stream, report: ReadReport) -> Iterator:
-    """Decoded frames of one stream; a damaged packet is skipped, counted and does not end the
-    stream."""
-    packets = container.demux(stream)
+    """Decoded frames of one stream, on the clock of ``joined_clock``; a damaged packet is skipped,
+    counted and does not end the stream.
+
+    Raises:
+        UnreadableMediaError: one of several recordings that are joined cannot be decoded.
+    """
+    parts = DecodedParts(joined_clock(container.name), stream.index)
+    packets = read_packets(container, stream)
     while True:
         try:
             packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.InvalidDataError:
-            return  # the demuxer cannot go on: what was read so far counts
+        except (StopIteration, av.error.InvalidDataError):
+            break  # the demuxer cannot go on: what was read so far counts
+        parts.add_packet(packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # decoders raise many kinds of errors on damaged packets
@@ -253,7 +303,10 @@ def decode(container, stream, report: ReadReport) -> Iterator:
         for frame in frames:
             report.frames += 1
             report.corrupt += frame.is_corrupt
+            parts.add_frame(frame)
             yield frame
+    if parts.is_one_missing:
+        raise other_codec_error(container.name)
 
 
 def timestamp_jump_error(path: str | Path, gap_s: float, time_s: float) -> UnreadableMediaError:

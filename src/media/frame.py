@@ -17,6 +17,8 @@ LUMA_PLANE_FORMATS = {
 PLANAR_420_FORMATS = {"yuv420p", "yuvj420p"}  # luma, and two chroma planes of half the size
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
+BT2020 = 9  # AVCOL_SPC_BT2020_NCL, and the primaries of the same name
 BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix with which swscale makes YUV of RGB
 # Limited-range luma, 16…235, to 0…255; clipped at both ends.
 _TO_FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
@@ -133,6 +135,11 @@ class VideoFrame:
         if self._has_luma_plane and not self._is_full_range:
             return cv2.LUT(pixels, _TO_FULL_RANGE)
         return pixels
+
+    @property
+    def hdr(self) -> str:
+        """``HLG`` or ``PQ``, the transfer of high dynamic range, or ""."""
+        return HDR_TRANSFERS.get(int(self._frame.color_trc), "")
 
     @property
     def colour_tags(self) -> ColourTags:

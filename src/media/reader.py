@@ -7,6 +7,7 @@ stream, a variable frame rate and gaps keep their timing.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from .container import (
     Reading,
     ReadReport,
     check_decoder,
+    check_file,
     decode,
     find_video_stream,
+    joined_clock,
     open_media,
     path_argument,
     start_time_s,
@@ -68,6 +71,8 @@ def _timed_frames(container, stream, report: ReadReport) -> Iterator[tuple[float
         if time_s > previous_s:
             previous_s = time_s
             yield time_s, frame
+        else:
+            report.superseded += 1
 
 
 def read_frames(path: str | Path, threads: int = 0) -> Reading[VideoFrame]:
@@ -102,6 +107,38 @@ def _read_frames(path: str | Path, threads: int, report: ReadReport) -> Iterator
             )  # fmt: skip
         # The last frame is displayed for one frame interval of the source.
         yield from grid.end(min(1 / frame_rate(stream), MAX_VIDEO_GAP_S))
+    _counts[_file_key(path)] = FrameCount(report.frames, report.frames - report.superseded)
+
+
+@dataclass(frozen=True)
+class FrameCount:
+    """Frames of a video: how many are decoded, and how many of these are displayed, at times one
+    after the other."""
+
+    n_decoded: int
+    n_displayed: int
+
+
+_counts: dict[tuple, FrameCount] = {}  # of the files that were read to their end
+
+
+def _file_key(path: str | Path) -> tuple:
+    """Another one if the file is changed."""
+    status = Path(path).stat()
+    return str(Path(path).absolute()), status.st_size, status.st_mtime_ns
+
+
+def count_frames(path: str | Path) -> FrameCount:
+    """How many frames can be decoded: read anew, unless this process has read all of the file.
+
+    Raises:
+        MissingFileError, UnreadableMediaError, NoVideoError.
+    """
+    check_file(path)
+    if _file_key(path) not in _counts:
+        for _ in read_frames(path):
+            pass
+    return _counts[_file_key(path)]
 
 
 @contextmanager
@@ -176,6 +213,8 @@ def source_frames(
 def _seek(container, stream: av.VideoStream, time_s: float) -> None:
     """Go to the last key frame before a time, where the container has exact times and an index."""
     if not SEEKABLE & set(container.format.name.split(",")):
+        return
+    if joined_clock(container.name).breaks_s:  # its index holds other times
         return
     try:
         container.seek(int(time_s / stream.time_base), stream=stream, backward=True)

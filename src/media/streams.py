@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -15,11 +16,14 @@ from .container import (
     decode,
     find_video_stream,
     open_media,
+    read_packets,
     start_time_s,
 )
+from .frame import HDR_TRANSFERS
 from .reader import first_frame_s, frame_rate
 
 TAGS = ("language", "title")  # of a stream; other tags describe its encoding
+N_PROBED_FRAMES = 8  # the first frame of interlaced video may be progressive
 TIMESTAMP_TOLERANCE_S = 0.002  # closer timestamps are the same time
 
 
@@ -78,6 +82,8 @@ class VideoSource:
         video: the video stream.
         streams: all, in the order of the file.
         rotation: degrees by which a player rotates the frames.
+        is_interlaced: whether its first frames are.
+        hdr: ``HLG`` or ``PQ``, the transfer of high dynamic range, or "".
         n_chapters: how many there are.
         title: of the file, or None.
         tag_names: of the file, in lower case.
@@ -94,6 +100,8 @@ class VideoSource:
     video: StreamInfo
     streams: tuple[StreamInfo, ...]
     rotation: int
+    is_interlaced: bool
+    hdr: str
     n_chapters: int
     title: str | None
     tag_names: frozenset[str]
@@ -148,14 +156,17 @@ def read_source(path: str | Path) -> VideoSource:
     """
     first_s = first_frame_s(path)
     with open_media(path) as container:
-        frame = next(decode(container, find_video_stream(container), ReadReport()), None)
-        rotation = 0 if frame is None else frame.rotation
+        decoded = decode(container, find_video_stream(container), ReadReport())
+        first_frames = list(islice(decoded, N_PROBED_FRAMES))
+        rotation = first_frames[0].rotation if first_frames else 0
+        is_interlaced = any(frame.interlaced_frame for frame in first_frames)
+        hdr = HDR_TRANSFERS.get(int(first_frames[0].color_trc), "") if first_frames else ""
     with open_media(path) as container:
         stream = find_video_stream(container)
         statistics = {other.index: _PacketStatistics() for other in container.streams}
         times, has_timestamps, is_intact = [], True, True
         is_avi = container.format.name == "avi"
-        packets = container.demux()
+        packets = read_packets(container)
         while True:
             try:
                 packet = next(packets)
@@ -191,6 +202,8 @@ def read_source(path: str | Path) -> VideoSource:
             video=next(info for info in streams if info.index == stream.index),
             streams=streams,
             rotation=rotation,
+            is_interlaced=is_interlaced,
+            hdr=hdr,
             n_chapters=len(container.chapters()),
             title=container.metadata.get("title"),
             tag_names=frozenset(key.lower() for key in container.metadata),
@@ -215,7 +228,7 @@ def read_audio_stream(path: str | Path) -> StreamInfo:
         stream = container.streams.audio[0]
         check_decoder(path, stream)
         statistics = {other.index: _PacketStatistics() for other in container.streams}
-        packets = container.demux(stream)
+        packets = read_packets(container, stream)
         while True:
             try:
                 packet = next(packets)

@@ -16,7 +16,7 @@ from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
 from .container import probe
-from .frame import ColourTags
+from .frame import BT2020, ColourTags
 from .reader import audio_blocks, fill_gaps
 
 SUFFIXES = {".mp4", ".mov", ".mkv"}  # containers of H.264 and AAC
@@ -25,7 +25,11 @@ DEFAULT_TIME_BASE = Fraction(1, 90_000)
 AAC_SAMPLE_RATES = (
     8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,
 )  # fmt: skip
-LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")  # of 1, 2, … channels
+# By the number of channels: the layout of the source, and the one that AAC has for it.
+LAYOUTS = {
+    1: ("mono", "mono"), 2: ("stereo", "stereo"), 3: ("3.0", "3.0"), 4: ("4.0", "4.0"),
+    5: ("5.0", "5.0"), 6: ("5.1", "5.1"), 7: ("6.1", "5.1"), 8: ("7.1", "7.1"),
+}  # fmt: skip
 BIT_RATE_PER_CHANNEL = 96_000  # of audio, bits per second
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 X264_OPTIONS = {"preset": "veryfast", "crf": "18"}  # fast, visually lossless
@@ -36,7 +40,8 @@ class VideoWriter:
 
     Attributes:
         time_base: of the video stream, in seconds; to be set before the first frame.
-        colour: what the numbers of ``add_planes`` mean; to be set before the first frame.
+        colour: what the numbers of ``add_planes`` mean; of ``add``, only the primaries, the
+            transfer and a space of ``BT2020``. To be set before the first frame.
     """
 
     def __init__(self, container: av.container.OutputContainer, audio_path: str | Path):
@@ -64,12 +69,12 @@ class VideoWriter:
         self._sample_rate = audio_rate if audio_rate in AAC_SAMPLE_RATES else 48_000
         blocks = audio_blocks(self._audio_path, self._sample_rate)
         start, block = next(blocks)  # audio that cannot be read raises before anything is written
-        if len(block) > len(LAYOUTS):
+        if len(block) not in LAYOUTS:
             blocks = audio_blocks(self._audio_path, self._sample_rate, mono=True)
             start, block = next(blocks)
         self._audio = self._container.add_stream("aac", rate=self._sample_rate)
-        self._audio.layout = LAYOUTS[len(block) - 1]
-        self._audio.bit_rate = BIT_RATE_PER_CHANNEL * len(block)
+        self._audio.layout = LAYOUTS[len(block)][1]
+        self._audio.bit_rate = BIT_RATE_PER_CHANNEL * self._audio.channels
         self._blocks = fill_gaps(chain([(start, block)], blocks), self._sample_rate)
 
     def add(self, time_s: float, pixels: np.ndarray, fps: float) -> None:
@@ -82,8 +87,9 @@ class VideoWriter:
         if self._video is None:
             self._add_streams(*pixels.shape[:2], fps)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
+        matrix = "BT2020" if self.colour.space == BT2020 else "ITU709"
         self._add_frame(
-            time_s, self._reformatter.reformat(frame, format="yuv420p", dst_colorspace="ITU709")
+            time_s, self._reformatter.reformat(frame, format="yuv420p", dst_colorspace=matrix)
         )
 
     def add_planes(self, time_s: float, planes: list[np.ndarray], fps: float) -> None:
@@ -124,7 +130,7 @@ class VideoWriter:
 
     def _audio_frame(self, samples: np.ndarray) -> av.AudioFrame:
         """The next samples, float32 [channels, n]."""
-        frame = _audio_frame(samples, LAYOUTS[len(samples) - 1], self._sample_rate)
+        frame = _audio_frame(samples, LAYOUTS[len(samples)][0], self._sample_rate)
         frame.pts = self._n_samples
         self._n_samples += samples.shape[1]
         return frame
@@ -162,8 +168,9 @@ def open_video_writer(path: str | Path, output_path: str | Path, audio_path: str
 
 def _audio_frame(samples: np.ndarray, layout: str, sample_rate: int) -> av.AudioFrame:
     """float32 [channels, n] -> a frame at time 0."""
-    samples = np.ascontiguousarray(samples, np.float32)
-    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+    # Interleaved: PyAV 18 crashes on frames of eight planes. The encoder converts them.
+    samples = np.ascontiguousarray(samples.T, np.float32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
     frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
     return frame
 

@@ -1,6 +1,6 @@
 """What ``src/present.py`` and ``LipSyncInference.present`` do: a new speech for an old video."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -15,7 +15,13 @@ from ..checkpoints.checkpoint import TrainedModel
 from ..core.config import Config
 from ..core.constants import HOPS_PER_FRAME
 from ..core.errors import ConfigError, OutputError, PresenterError
-from ..core.files import check_output_path, ensure_folder, folder_created, written_atomically
+from ..core.files import (
+    check_output_path,
+    check_writable,
+    ensure_folder,
+    folder_created,
+    written_atomically,
+)
 from ..core.locks import locked
 from ..core.progress import Progress, no_progress
 from ..core.resources import resource_path
@@ -25,9 +31,12 @@ from ..media.credentials import FileDigest, RemadeSources, check_container, sign
 from ..media.signing_certificate import SigningCertificate, load_certificate
 from ..media.source_note import append_note
 from ..media.writer import SUFFIXES
+from ..presenter.footage import gather_footage
+from ..presenter.foreign_speech import foreign_speech
 from ..presenter.judge import JUDGE_FILE, Judge, load_judge
 from ..presenter.label import draw_label
-from ..presenter.learn import learn_presenter
+from ..presenter.learn import check_same_model, learn_presenter
+from ..presenter.mouth_shapes import SHAPES_FILE
 from ..presenter.presenting import Presented, PresentOptions, check_footage, present
 from ..presenter.store import (
     ClipRecord,
@@ -37,6 +46,7 @@ from ..presenter.store import (
     write_presenter_record,
 )
 from ..presenter.sync_tools import SyncTools
+from ..presenter.train_shapes import STEPS, train_shapes
 from ..scoring.result import ModelFile
 from .output_names import Source, check_not_foreign
 
@@ -96,6 +106,7 @@ class NewSpeech:
         credentials: Content Credentials.
         judged: measure the result with the independent network.
         closures_s: float [n, 2], sounds that shut the lips, seconds, where they are known.
+        words_between: what is said from one time to another, seconds, where it is known.
         overwrite: replace a file that has the name of the output. False: only one that was made
             from the same base and speech, as a note in it says.
     """
@@ -111,6 +122,7 @@ class NewSpeech:
     credentials: Credentials = field(default_factory=Credentials)
     judged: bool = True
     closures_s: np.ndarray | None = None
+    words_between: Callable[[float, float], str] | None = None
     overwrite: bool = True
 
 
@@ -170,6 +182,40 @@ def learn(
         return records, check_footage(load_presenter(folder))
 
 
+def train(
+    engine: Engine,
+    folder: Path,
+    recordings: list[Path],
+    steps: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Train the shapes of a presenter's mouth, which ``make_new_speech`` then uses by itself.
+
+    Args:
+        folder: of the presenter.
+        recordings: in which other people speak, beside synthesised speech.
+        steps: of the training; None: ``train_shapes.STEPS``.
+
+    Returns:
+        the file that was written.
+
+    Raises:
+        InUseError: another run learns or trains in the same folder.
+        MissingFileError, PresenterError, MediaError, OutputError: with what is wrong.
+    """
+    tools, presenter = sync_tools(engine), load_presenter(folder)
+    check_same_model(folder, presenter.record, tools)
+    check_footage(presenter)
+    path = folder / SHAPES_FILE
+    check_writable(path)
+    with locked(folder / LOCK_NAME, folder):
+        foreign = foreign_speech(tools, recordings, progress)
+        footage = gather_footage(presenter)
+        shapes = train_shapes(presenter, footage, foreign, tools, steps or STEPS, progress=progress)
+        shapes.save(path)
+    return path
+
+
 def new_consent(how: str) -> Consent:
     """The confirmation, as of now; ``how``: ``asked`` or ``option``."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -201,7 +247,9 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
     tools, judge = sync_tools(engine), find_judge(engine) if job.judged else None
     with _presenter_folder(engine, job, tools, judge, progress) as folder:
         presenter = load_presenter(folder)
-        options = PresentOptions(job.face, draw_label if job.label else None, job.closures_s)
+        options = PresentOptions(
+            job.face, draw_label if job.label else None, job.closures_s, job.words_between
+        )
         temporary_path = output
         try:
             with folder_created(output.parent), written_atomically(output) as temporary_path:

@@ -8,7 +8,7 @@ from ..core.errors import DatasetError
 from ..core.files import check_output_path
 from ..i18n.messages import tr
 from ..media.reader import source_frames
-from ..presenter.presenting import Presented
+from ..presenter.presenting import Presented, WeakSpan
 from ..report.presented_report import write_presented_report
 from .output_names import OutputNames, Source
 from .pairs import read_list
@@ -38,15 +38,18 @@ def describe(made: Presented) -> list[str]:
         tr("{s:.1f} s, {n} frames, {joins:.1f} joins per second",
            s=made.duration_s, n=made.frames, joins=made.joins_per_s)
     )  # fmt: skip
-    lines += [
-        tr("note: {text}",
-           text=tr("{first:.1f}–{last:.1f} s: the footage holds no frames that fit well",
-                   first=span.start_s, last=span.end_s))
-        for span in made.weak_spans
-    ]  # fmt: skip
+    lines += [tr("note: {text}", text=_describe_weak(span)) for span in made.weak_spans]
     lines += [tr("note: {text}", text=text) for text in made.warnings]
     lines.append(tr("video saved: {path}", path=made.output))
     return lines
+
+
+def _describe_weak(span: WeakSpan) -> str:
+    times = {"first": span.start_s, "last": span.end_s}
+    if span.words:
+        return tr("{first:.1f}–{last:.1f} s (“{words}”): the footage holds no frames that fit well",
+                  words=span.words, **times)  # fmt: skip
+    return tr("{first:.1f}–{last:.1f} s: the footage holds no frames that fit well", **times)
 
 
 def check_report(path: str | Path, reserved: list[Path | None]) -> None:

@@ -19,6 +19,7 @@ from ..core.notes import (
     DamagedAudio,
     DamagedFrames,
     FramesWithoutFace,
+    JoinedRecordings,
     OtherFaces,
 )
 from ..core.progress import Progress, no_progress
@@ -26,7 +27,7 @@ from ..faces.detection import Detector
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
-from ..media.container import MediaInfo, ReadReport, probe
+from ..media.container import MediaInfo, ReadReport, joined_clock, probe
 from ..media.reader import read_frames, stream_audio
 from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from .sample_file import CropFile, write_sample
@@ -116,7 +117,8 @@ def extract_clip(
         [_write_track(folder / f"track-{n}.npy", track, audio) for n, track in enumerate(tracks)],
         audio, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
     )  # fmt: skip
-    clip.notes = _notes(clip, video.report, audio_report, n_samples, settings)
+    clip.notes = [*_joined_notes(video_path, audio_path),
+                  *_notes(clip, video.report, audio_report, n_samples, settings)]  # fmt: skip
     return clip
 
 
@@ -187,6 +189,11 @@ def _check_not_truncated(
         declared_s, read_s = info.duration_s, max(video_s, audio_s)
     if declared_s - read_s > max(MAX_MISSING_S, MAX_MISSING_SHARE * declared_s):
         n_declared = info.n_source_frames or round(declared_s * (info.fps or FPS))
+        if report.frames >= n_declared:  # not the frames, but their times are missing
+            raise UnreadableMediaError(
+                tr("{path} is truncated: {read:.1f} of {promised:.1f} s could be read; export or "
+                   "download it again", path=info.path, read=read_s, promised=declared_s)
+            )  # fmt: skip
         raise UnreadableMediaError(
             tr("{path} is truncated: {read} of {promised} frames could be read; export or "
                "download it again",
@@ -234,6 +241,16 @@ def _unusable_video(
            missed=round(n_source * n_failures / max(stats.n_searches, 1)), frames=n_source,
            path=path, least=max(settings.min_face_size, round(SMALLEST_DETECTED * scale)))
     )  # fmt: skip
+
+
+def _joined_notes(video_path: str | Path, audio_path: str | Path | None) -> list[ClipNote]:
+    """Where the files consist of several recordings."""
+    notes: list[ClipNote] = []
+    for kind, path in (("video", video_path), ("audio", audio_path)):
+        breaks_s = joined_clock(path).breaks_s if path is not None else ()
+        if breaks_s:
+            notes.append(JoinedRecordings(file=kind, times_s=[round(s, 3) for s in breaks_s]))
+    return notes
 
 
 def _notes(

@@ -19,7 +19,6 @@ from .geometry import measure_shapes, place_faces
 from .store import POSE_VALUES
 from .sync_tools import SyncTools
 
-MIN_RUN_FRAMES = 3
 TURN_SEARCH_S = 2.0  # near the ends, the base turns round where the head is stillest
 MIN_EYES_OPEN = 0.6  # of the median: a turn within a blink would show
 
@@ -38,6 +37,7 @@ class BaseVideo:
         pose: float32 [N, P]; NaN without a face.
         opening: float32 [N], gap of the lips, template units; NaN without a face.
         eyes: float32 [N], gap of the eyelids; NaN without a face.
+        look: float32 [N, 2], Cr and Cb of the mouth, medians of each shot; NaN without a face.
     """
 
     path: Path
@@ -49,6 +49,7 @@ class BaseVideo:
     pose: np.ndarray
     opening: np.ndarray
     eyes: np.ndarray
+    look: np.ndarray
 
     @property
     def fps(self) -> float:
@@ -90,10 +91,9 @@ def locate_base(
         path, info, frames.times, np.zeros(n_frames, bool), np.zeros((n_frames, 3, 3)),
         np.zeros((n_frames, 17, 2), np.float32), np.full((n_frames, POSE_VALUES), np.nan, "f4"),
         np.full(n_frames, np.nan, np.float32), np.full(n_frames, np.nan, np.float32),
+        np.full((n_frames, 2), np.nan, np.float32),
     )  # fmt: skip
     for first, stop in frames.runs():
-        if stop - first < MIN_RUN_FRAMES:
-            continue
         rows = slice(first, stop)
         placement = place_faces(frames.landmarks[rows], base.fps)
         shape = measure_shapes(frames.landmarks[rows], placement, base.fps)
@@ -101,6 +101,7 @@ def locate_base(
         base.to_frame[rows] = [placement.to_frame(index) for index in range(stop - first)]
         base.jaw[rows], base.pose[rows] = shape.jaw, shape.pose
         base.opening[rows], base.eyes[rows] = shape.opening, shape.eyes
+        base.look[rows] = np.median(frames.look[rows], axis=0)
     return base
 
 

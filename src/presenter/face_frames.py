@@ -5,16 +5,26 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..core.constants import FPS
 from ..core.progress import Progress, no_progress
-from ..faces.mesh import MESH_POINTS, MESH_SIZE, find_landmarks, mesh_window
+from ..faces.mesh import (
+    MESH_POINTS,
+    MESH_SIZE,
+    MOUTH_CORNERS,
+    find_landmarks,
+    mesh_window,
+)
 from ..i18n.messages import tr
 from ..media.frame import VideoFrame
 from ..media.reader import source_frames
+from .geometry import ANCHORS
 
 BATCH = 16  # frames whose landmarks are found at a time
+MAX_STEP, MAX_GROWTH = 0.45, 0.12  # of a face from frame to frame: shares of its anchors' size
+LIP_OUTLINE = (0, 17, *MOUTH_CORNERS)  # Face Mesh: above the upper lip, below the lower one
 MIN_MESH_SCORE = 0.5  # probability of a face below which landmarks do not count
 
 
@@ -50,18 +60,35 @@ class FaceFrames:
         times: float64 [N], seconds after the first frame.
         track: int32 [N], the number of the track that the frame belongs to; −1: no face.
         landmarks: float32 [N, 468, 2], pixels; NaN without a face.
+        look: float32 [N, 2], mean Cr and Cb of the lips and the skin around them, 0…255; NaN
+            without a face.
     """
 
     times: np.ndarray
     track: np.ndarray
     landmarks: np.ndarray
+    look: np.ndarray
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """First and last + 1 frame of each stretch with a face of one track."""
-        borders = np.flatnonzero(np.diff(self.track)) + 1
+        """First and last + 1 frame of each stretch with a face of one track that does not jump.
+
+        Tracks are made on the 25 fps grid: a frame of the file next to a cut can be in the track
+        of the other shot, and smoothing over the cut would place the face between the two.
+        """
+        borders = np.flatnonzero((np.diff(self.track) != 0) | self._jumps()) + 1
         for first, stop in zip([0, *borders], [*borders, len(self.track)], strict=True):
             if stop > first and self.track[first] >= 0:
                 yield int(first), int(stop)
+
+    def _jumps(self) -> np.ndarray:
+        """bool [N − 1]: whether the face is elsewhere, or of another size, in the next frame."""
+        anchors = self.landmarks[:, ANCHORS]
+        centre = anchors.mean(1)
+        size = np.linalg.norm(anchors - centre[:, None], axis=2).mean(1)
+        with np.errstate(invalid="ignore"):
+            moved = np.linalg.norm(np.diff(centre, axis=0), axis=1) > MAX_STEP * size[1:]
+            grown = np.abs(np.diff(np.log(np.maximum(size, 1e-6)))) > MAX_GROWTH
+        return moved | grown
 
 
 def locate_face(
@@ -80,22 +107,25 @@ def locate_face(
     Raises:
         MediaError: the video cannot be read.
     """
-    times, numbers, landmarks = [], [], []
+    times, numbers, landmarks, looks = [], [], [], []
     frames = iter(progress(source_frames(path), tr("locating the face"), n_expected))
     while batch := list(islice(frames, BATCH)):
         times += [time_s for time_s, _, _ in batch]
-        tracked, points = _locate_batch([(t, frame) for t, frame, _ in batch], tracks)
+        tracked, points, look = _locate_batch([(t, frame) for t, frame, _ in batch], tracks)
         numbers.append(tracked)
         landmarks.append(points)
-    return FaceFrames(np.array(times), np.concatenate(numbers), np.concatenate(landmarks))
+        looks.append(look)
+    return FaceFrames(np.array(times), *map(np.concatenate, (numbers, landmarks, looks)))
 
 
 def _locate_batch(
     frames: list[tuple[float, VideoFrame]], tracks: list[FaceTrackBoxes]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Track number, int32 [n], and landmarks, float32 [n, 468, 2], of some frames."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Track number, int32 [n], landmarks, float32 [n, 468, 2], and look, float32 [n, 2], of some
+    frames."""
     numbers = np.full(len(frames), -1, np.int32)
     points = np.full((len(frames), MESH_POINTS, 2), np.nan, np.float32)
+    look = np.full((len(frames), 2), np.nan, np.float32)
     rows, windows, images = [], [], []
     for row, (time_s, frame) in enumerate(frames):
         for number, track in enumerate(tracks):
@@ -113,6 +143,21 @@ def _locate_batch(
         window = np.stack(windows)
         placed = found[..., :2] * window[:, [0, 1], [0, 1]][:, None] + window[:, None, :, 2]
         points[rows] = placed
+        look[rows] = [_mouth_look(*pair) for pair in zip(images, found, strict=True)]
         is_lost = np.array(rows)[scores < MIN_MESH_SCORE]
-        numbers[is_lost], points[is_lost] = -1, np.nan
-    return numbers, points
+        numbers[is_lost], points[is_lost], look[is_lost] = -1, np.nan, np.nan
+    return numbers, points, look
+
+
+def _mouth_look(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Mean Cr and Cb in the box around the lips: float32 [2].
+
+    Args:
+        image: uint8 BGR [MESH_SIZE, MESH_SIZE, 3].
+        landmarks: float [468, 3], in its pixels.
+    """
+    lips = landmarks[list(LIP_OUTLINE), :2]
+    first = np.clip(np.floor(lips.min(0)), 0, MESH_SIZE - 2).astype(int)
+    last = np.clip(np.ceil(lips.max(0)), first + 1, MESH_SIZE - 1).astype(int)
+    box = np.ascontiguousarray(image[first[1] : last[1] + 1, first[0] : last[0] + 1])
+    return cv2.cvtColor(box, cv2.COLOR_BGR2YCrCb).reshape(-1, 3).mean(0)[1:].astype(np.float32)

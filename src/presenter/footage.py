@@ -20,6 +20,7 @@ class Footage:
         clip: int32 [N], number of the clip.
         run: int32 [N], of the clip.
         time: float64 [N], seconds after the first frame of the clip.
+        has_speech: bool [N].
         frames: what they are chosen by.
         closed_below: gap of the lips that counts as shut, template units.
     """
@@ -27,6 +28,7 @@ class Footage:
     clip: np.ndarray
     run: np.ndarray
     time: np.ndarray
+    has_speech: np.ndarray
     frames: FootageFrames
     closed_below: float
 
@@ -51,11 +53,12 @@ def gather_footage(presenter: Presenter) -> Footage:
         embedding=embedding,
         follows=follows,
         pose=grid["pose"],
+        look=grid["look"],
         opening=grid["opening"],
         mouth=_mouth_components(grid["mouth"]),
         closed=grid["opening"] < closed_below,
     )
-    return Footage(clip, grid["run"], grid["time"], frames, closed_below)
+    return Footage(clip, grid["run"], grid["time"], grid["speech"], frames, closed_below)
 
 
 def _mouth_components(mouths: np.ndarray) -> np.ndarray:
@@ -78,3 +81,31 @@ def has_piece(footage: Footage) -> bool:
 def speech_seconds(presenter: Presenter) -> float:
     """Seconds of speech with a usable face."""
     return sum(float((c.grid["usable"] & c.grid["speech"]).sum()) for c in presenter.clips) / FPS
+
+
+class FrameRows:
+    """Finds the frame of the file that a clip displays at a time.
+
+    Args:
+        presenter: whose clips.
+    """
+
+    def __init__(self, presenter: Presenter):
+        self._rows = {}
+        for number, clip in enumerate(presenter.clips):
+            run = clip.frames["run"]
+            for value in np.unique(run):
+                rows = np.flatnonzero(run == value)
+                self._rows[number, int(value)] = rows, clip.frames["time"][rows]
+
+    def nearest(self, clip: int, run: int, time_s: float) -> int:
+        """The row of ``FootageClip.frames`` nearest to a time; beyond the ends of the run, its
+        first or last one.
+
+        Args:
+            clip: its number.
+            run: of the clip.
+            time_s: after the first frame of the clip.
+        """
+        rows, times = self._rows[clip, run]
+        return int(rows[np.searchsorted((times[1:] + times[:-1]) / 2, time_s)])

@@ -13,7 +13,7 @@ from ..core.files import file_sha256
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from ..media.reader import source_frames
-from ..models.embedding import embed_video
+from ..models.embedding import embed_audio, embed_video
 from ..preprocessing.clip_features import ClipFeatures, TrackFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
@@ -103,8 +103,7 @@ def learn_presenter(
             records.append(read_clip_record(done))
             continue
         with clip_written(folder, name) as temporary:
-            record = index_clip(path, sha256, temporary, tools, face, progress)
-            record = _judge_clip(path, record, face, judge, progress)
+            record = index_clip(path, sha256, temporary, tools, face, judge, progress)
             write_clip_record(temporary, record)
             records.append(record)
     return records
@@ -126,7 +125,7 @@ def check_same_model(folder: str | Path, record: PresenterRecord, tools: SyncToo
 
 def index_clip(
     path: Path, sha256: str, folder: Path, tools: SyncTools, face: str | int,
-    progress: Progress = no_progress,
+    judge: Judge | None = None, progress: Progress = no_progress,
 ) -> ClipRecord:  # fmt: skip
     """Index one footage file into an existing, empty folder; its record is not written yet.
 
@@ -159,16 +158,24 @@ def index_clip(
             )
         np.save(folder / "frames.npy", records, allow_pickle=False)
         np.save(folder / "grid.npy", grid, allow_pickle=False)
-        return _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
+        audio = embed_audio(tools.model, clip.mfcc, clip.speech).astype(np.float16)
+        np.save(folder / "audio.npy", audio, allow_pickle=False)
+        record = _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
+        return _judge_clip(clip, record, face, judge, progress)
 
 
 def _judge_clip(
-    path: Path, record: ClipRecord, face: str | int, judge: Judge | None, progress: Progress
-) -> ClipRecord:
+    clip: ClipFeatures, record: ClipRecord, face: str | int, judge: Judge | None,
+    progress: Progress,
+) -> ClipRecord:  # fmt: skip
     """Add what the judge measures in the footage itself, at its own offset."""
     if judge is None or record.offset_ms is None:
         return record
-    figures = judge.measure(path, face=face, true_offset_ms=record.offset_ms, progress=progress)
+    figures = judge.measure_clip(clip, face, record.offset_ms, progress)
+    if figures is None:
+        figures = judge.measure(
+            record.path, face=face, true_offset_ms=record.offset_ms, progress=progress
+        )
     return record.model_copy(
         update={"real_confidence": figures.confidence, "real_in_sync": figures.in_sync}
     )
@@ -248,6 +255,7 @@ def _grid_records(
         shape = run.shape
         part["opening"], part["width"] = shape.opening[nearest], shape.width[nearest]
         part["pose"], part["embedding"] = shape.pose[nearest], embeddings[window]
+        part["look"] = np.median(frames.look[run.first : run.stop], axis=0)
         part["mouth"] = _small_mouths(crops, window + WINDOW_FRAMES // 2)
         parts.append(part)
         row += run.stop - run.first

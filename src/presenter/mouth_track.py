@@ -8,8 +8,9 @@ import numpy as np
 
 from ..core.constants import FPS
 from .compose import Mouth
-from .footage import Footage
+from .footage import Footage, FrameRows
 from .morph import morph
+from .reshape import Reshaper
 from .store import Presenter
 
 MORPH_FRAMES = 2.0  # frames on either side of a join over which the mouths are morphed
@@ -78,25 +79,30 @@ class MouthTrack:
         presenter: whose crops are shown.
         footage: its frames.
         chosen: int64 [T], the footage frame for each output frame on the 25 fps grid.
+        reshaper: warps the mouths into the shapes of the speech; None: they stay as they are.
     """
 
-    def __init__(self, presenter: Presenter, footage: Footage, chosen: np.ndarray):
+    def __init__(
+        self, presenter: Presenter, footage: Footage, chosen: np.ndarray,
+        reshaper: Reshaper | None = None,
+    ):  # fmt: skip
+        self._reshaper = reshaper
         self._presenter, self._footage = presenter, footage
         self._follows = footage.frames.follows
         self._n_frames = len(chosen)
         self.pieces = find_pieces(chosen, self._follows)
         self._firsts = np.array([piece.first for piece in self.pieces])
-        self._rows = {}
-        for number, clip in enumerate(presenter.clips):
-            run = clip.frames["run"]
-            for value in np.unique(run):
-                rows = np.flatnonzero(run == value)
-                self._rows[number, int(value)] = rows, clip.frames["time"][rows]
+        self._rows = FrameRows(presenter)
         self._morphed = lru_cache(CACHED_MORPHS)(self._morph)
 
     def at(self, time_s: float) -> Mouth:
         """The mouth at a time in seconds after the beginning of the speech."""
         frame = min(max(time_s * FPS, 0.0), self._n_frames - 1.0)
+        mouth = self._chosen(frame)
+        return mouth if self._reshaper is None else self._reshaper.reshape(mouth, frame)
+
+    def _chosen(self, frame: float) -> Mouth:
+        """The mouth as the footage shows it, morphed at the joins."""
         number = int(np.searchsorted(self._firsts, frame + 0.5, side="right")) - 1
         piece = self.pieces[max(number, 0)]
         source = self._row(piece, frame)
@@ -121,9 +127,7 @@ class MouthTrack:
         footage = self._footage
         clip, run = int(footage.clip[piece.source]), int(footage.run[piece.source])
         time_s = footage.time[piece.source] + (piece.position(frame) - piece.source) / FPS
-        rows, times = self._rows[clip, run]
-        nearest = int(np.searchsorted((times[1:] + times[:-1]) / 2, time_s))
-        return clip, int(rows[nearest])
+        return clip, self._rows.nearest(clip, run, time_s)
 
     def _mouth(self, row: tuple[int, int]) -> Mouth:
         clip = self._presenter.clips[row[0]]

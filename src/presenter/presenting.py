@@ -1,5 +1,6 @@
 """A new speech for a presenter, from the inputs to the file and its figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.constants import FPS
 from ..core.errors import PresenterError
+from ..core.files import file_sha256
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from .base import locate_base, plan_base
@@ -15,8 +17,10 @@ from .choice import Choice, choose_mouths
 from .footage import gather_footage, has_piece, speech_seconds
 from .judge import Judge, JudgeFigures
 from .learn import check_same_model
+from .mouth_shapes import find_shapes
 from .mouth_track import MouthTrack, count_joins
 from .render import Decorate, render
+from .reshape import make_reshaper
 from .speech import read_speech
 from .store import ClipRecord, Presenter
 from .sync_tools import SyncTools
@@ -30,12 +34,18 @@ GOOD_IN_SYNC = 0.9  # share of the seconds, below which a warning is given
 
 
 class WeakSpan(BaseModel):
-    """A stretch of speech for which the footage holds no good frames, seconds."""
+    """A stretch of speech for which the footage holds no good frames.
+
+    Attributes:
+        start_s, end_s: seconds.
+        words: about what is said there; empty: not known.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     start_s: float
     end_s: float
+    words: str = ""
 
 
 class Presented(BaseModel):
@@ -79,11 +89,13 @@ class PresentOptions:
         face: whose mouth in the base, as in ``speakers.choose_faces``.
         decorate: draws into each frame (a label).
         closures_s: float [n, 2], sounds that shut the lips, seconds; None: not known.
+        words_between: what is said from one time to another, seconds; None: not known.
     """
 
     face: str | int = "speaking"
     decorate: Decorate | None = None
     closures_s: np.ndarray | None = None
+    words_between: Callable[[float, float], str] | None = None
 
 
 def check_footage(presenter: Presenter) -> list[str]:
@@ -187,16 +199,28 @@ def present(
     if not has_piece(footage):
         raise PresenterError(tr("the footage of {name} holds no stretch of three usable frames",
                                 name=presenter.name))  # fmt: skip
+    shapes, why_not = find_shapes(presenter)
+    if why_not is not None:
+        warnings.append(why_not)
     speech = read_speech(audio_path, tools)
     base = locate_base(base_path, audio_path, tools, options.face, progress)
     plan = plan_base(base, speech.duration_s)
-    choice = choose_mouths(footage, speech, base, plan, options.closures_s)
-    mouths = MouthTrack(presenter, footage, choice.frames)
+    own_clip = find_own_clip(presenter, base_path)
+    choice = choose_mouths(footage, speech, base, plan, options.closures_s, own_clip)
+    reshaper = None
+    if shapes is not None:
+        reshaper = make_reshaper(shapes, presenter, footage, speech, choice, tools.model.spec)
+    mouths = MouthTrack(presenter, footage, choice.frames, reshaper)
     render(base, plan, mouths, audio_path, output_path, progress, options.decorate)
     judged = None
     if judge is not None:
         judged = judge.measure(output_path, face="largest", progress=progress)
     weak = find_weak_spans(choice)
+    if options.words_between is not None:
+        weak = [
+            span.model_copy(update={"words": options.words_between(span.start_s, span.end_s)})
+            for span in weak
+        ]
     if judged is not None and judged.in_sync is not None and judged.in_sync < GOOD_IN_SYNC:
         warnings.append(
             tr("only {percent}% of the seconds with speech are in sync, as an independent network "
@@ -213,6 +237,13 @@ def present(
         weak_spans=weak,
         warnings=warnings,
     )  # fmt: skip
+
+
+def find_own_clip(presenter: Presenter, base_path: str | Path) -> int | None:
+    """The number of the presenter's clip that is the base; None: none is."""
+    sha256 = file_sha256(base_path)
+    numbers = [n for n, clip in enumerate(presenter.clips) if clip.record.sha256 == sha256]
+    return numbers[0] if numbers else None
 
 
 def _real_confidence(presenter: Presenter) -> float | None:

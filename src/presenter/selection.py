@@ -16,6 +16,7 @@ MIN_PIECE = 3  # frames of footage that are shown in a row at least
 N_SOURCES, N_TARGETS = 150, 250  # frames between which joins are tried, for each output frame
 BLOCK, LOOK_AHEAD = 1500, 75  # output frames decided at a time, and looked at beyond
 POSE_FREE = 2.0  # template units that a head may be turned differently without being seen
+LOOK_FREE = 3.0  # levels of chroma that two shots may differ by without being seen
 _NEVER = np.float32(1e9)
 
 
@@ -24,18 +25,23 @@ class SelectionWeights:
     """What counts how much; a cost of 1 is an embedding at a right angle to the audio's.
 
     Attributes:
+        look: a level of Cr or Cb by which the mouth's colour differs from the base's by more than
+            ``LOOK_FREE``: another lipstick, another light.
         pose: the square of the template units by which the head differs from the base's by more
             than ``POSE_FREE``.
         join: any join; ``join_distance``: in addition, a unit of ``FootageFrames.mouth``.
         closure: parted lips where the sound asks for shut ones.
         hold: showing a frame once more, where that is allowed.
+        own: showing the base's own mouth of the moment.
     """
 
+    look: float = 0.02
     pose: float = 0.05
     join: float = 0.4
     join_distance: float = 0.02
     closure: float = 0.4
     hold: float = 0.05
+    own: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class FootageFrames:
         opening: float32 [N], template units.
         mouth: float32 [N, K], the look of the mouth; distances are compared.
         closed: bool [N], whether the lips are shut.
+        look: float32 [N, 2], colour of the mouth in this shot, Cr and Cb.
     """
 
     embedding: np.ndarray
@@ -57,6 +64,7 @@ class FootageFrames:
     opening: np.ndarray
     mouth: np.ndarray
     closed: np.ndarray
+    look: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,18 @@ class SpeechFrames:
         pose: float32 [T, P], of the base; NaN where it has no face.
         closed: bool [T], whether the lips must be shut (silence).
         closure: bool [T], whether they should be, for a sound (b, p, m).
+        own: int [T, 2], first and last + 1 footage frame that shows the base's own mouth of that
+            moment: it moves with the old speech; None: the base is not of the footage.
+        look: float32 [T, 2], colour of the base's mouth; NaN where it has no face; None: it does
+            not count.
     """
 
     embedding: np.ndarray
     pose: np.ndarray
     closed: np.ndarray
     closure: np.ndarray
+    own: np.ndarray | None = None
+    look: np.ndarray | None = None
 
 
 def choose_frames(
@@ -115,10 +129,15 @@ def _frame_costs(footage, speech, weights, first, stop):
         cost += 1
         pose = np.nan_to_num(_pose_distance(speech.pose[rows], footage.pose))
         cost += weights.pose * np.maximum(pose - POSE_FREE, 0) ** 2
+        if speech.look is not None:
+            apart = np.linalg.norm(speech.look[rows][:, None] - footage.look, axis=2)
+            cost += weights.look * np.maximum(np.nan_to_num(apart) - LOOK_FREE, 0)
         cost[speech.closure[rows]] += np.where(footage.closed, 0, weights.closure)
         must_close = speech.closed[rows]
         cost[must_close] += np.where(footage.closed, 0, 1 + 0.2 * footage.opening)
-        for row, may_hold in zip(cost, must_close, strict=True):
+        for number, (row, may_hold) in enumerate(zip(cost, must_close, strict=True)):
+            if speech.own is not None:
+                row[slice(*speech.own[start + number])] += weights.own
             yield row, bool(may_hold)
 
 

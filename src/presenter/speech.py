@@ -61,6 +61,22 @@ def read_speech(path: str | Path, tools: SyncTools) -> Speech:
             tr("the audio of {path} is only {ms} ms long; at least 200 ms required",
                path=path, ms=len(samples) * 1000 // (SAMPLES_PER_FRAME * FPS))
         )  # fmt: skip
+    embedding, has_speech = hear(samples, tools)
+    if has_speech.sum() < MIN_SPEECH_S * FPS:
+        raise PresenterError(tr("nobody speaks in {path}: give a recording of speech", path=path))
+    return Speech(Path(path), len(samples) / (SAMPLES_PER_FRAME * FPS), embedding, has_speech)
+
+
+def hear(samples: np.ndarray, tools: SyncTools) -> tuple[np.ndarray, np.ndarray]:
+    """What the sync model hears at each frame of the 25 fps grid.
+
+    Args:
+        samples: float32 [n], 16 kHz.
+
+    Returns:
+        embeddings of the window around each frame, float32 [T, D], length 1; and where somebody
+        speaks, bool [T].
+    """
     n_frames = -(-len(samples) // SAMPLES_PER_FRAME)
     # Silence around it, so that the first and the last frame have windows too.
     half = WINDOW_FRAMES // 2
@@ -69,10 +85,4 @@ def read_speech(path: str | Path, tools: SyncTools) -> Speech:
     padded = np.concatenate([before, samples, after])
     mfcc, speech = compute_features(padded, n_frames + 2 * half + 2, tools.data.n_mfcc)
     embeddings = embed_audio(tools.model, mfcc, speech)[::HOPS_PER_FRAME][:n_frames]
-    has_speech = speech[half : half + n_frames]
-    if has_speech.sum() < MIN_SPEECH_S * FPS:
-        raise PresenterError(tr("nobody speaks in {path}: give a recording of speech", path=path))
-    return Speech(
-        Path(path), len(samples) / (SAMPLES_PER_FRAME * FPS), embeddings.astype(np.float32),
-        has_speech,
-    )  # fmt: skip
+    return embeddings.astype(np.float32), speech[half : half + n_frames]

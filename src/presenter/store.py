@@ -9,6 +9,8 @@
             grid.npy                25 records a second: what a frame is chosen by
             frames.npy              a record for each frame of the file that shows the face
             crops.npy               its lower face, in the colours of the video
+            audio.npy               what the sync model hears every 10 ms
+        shapes.npz                  the mouth's shapes for speech, once they were trained
 
 Plain JSON and arrays without objects: nothing in a presenter can run. A clip's folder appears whole
 or not at all, so that learning can be interrupted and resumed.
@@ -33,7 +35,7 @@ from ..faces.mesh import JAW
 from ..i18n.messages import tr
 from .geometry import POSE_POINTS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PRESENTER_FILE, CLIP_FILE, CLIPS_FOLDER = "presenter.json", "clip.json", "clips"
 MOUTH_SIDE = 20  # px: the mouth as frames are compared by it
 POSE_VALUES = 2 * len(POSE_POINTS)
@@ -49,6 +51,7 @@ def grid_dtype(embedding_dim: int) -> np.dtype:
     return np.dtype([
         ("run", "<i4"), ("number", "<i4"), ("time", "<f8"), ("speech", "?"), ("usable", "?"),
         ("opening", "<f4"), ("width", "<f4"), ("pose", "<f4", (POSE_VALUES,)),
+        ("look", "<f4", (2,)),
         ("embedding", "<f2", (embedding_dim,)),
         ("mouth", "u1", (MOUTH_SIDE, MOUTH_SIDE)),
     ])  # fmt: skip
@@ -83,7 +86,7 @@ class PresenterRecord(_Plain):
     """``presenter.json``."""
 
     format: Literal["lipsync-presenter"] = "lipsync-presenter"
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[2] = FORMAT_VERSION
     model: ModelRecord
     consent: Consent | None = None
 
@@ -136,12 +139,22 @@ class FootageClip:
         grid: records [N] of ``grid_dtype``.
         frames: records [K] of ``FRAME_DTYPE``.
         crops: uint8 [K, 3/2 S, S], memory-mapped where it is read from disk.
+        audio: float16 [H, D], embeddings of the clip's audio every 10 ms, of its own clock
+            (``record.offset_ms`` is not taken out), memory-mapped likewise; the first is that of
+            the window around frame ``WINDOW_FRAMES // 2``.
     """
 
     record: ClipRecord
     grid: np.ndarray
     frames: np.ndarray
     crops: np.ndarray
+    audio: np.ndarray
+
+    @property
+    def key(self) -> str:
+        """The name of its folder."""
+        record = self.record
+        return clip_folder_name(Path(record.name), record.sha256, record.face)
 
 
 @dataclass(frozen=True)
@@ -149,14 +162,19 @@ class Presenter:
     """A person's footage, ready to be chosen from.
 
     Attributes:
-        name: of its folder, for messages.
+        folder: where it is.
         record: of ``presenter.json``.
         clips: at least one.
     """
 
-    name: str
+    folder: Path
     record: PresenterRecord
     clips: list[FootageClip] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Of its folder, for messages."""
+        return self.folder.name
 
 
 def read_presenter_record(folder: str | Path) -> PresenterRecord:
@@ -235,16 +253,16 @@ def load_presenter(folder: str | Path) -> Presenter:
             tr("{path} holds no usable footage: run python src/learn_presenter.py again",
                path=folder)
         )  # fmt: skip
-    return Presenter(folder.name, record, clips)
+    return Presenter(folder, record, clips)
 
 
 def load_clip(folder: Path) -> FootageClip:
     """One clip of a presenter. Raises PresenterError: it is damaged."""
     record = read_clip_record(folder)
     try:
-        grid, frames, crops = (
+        grid, frames, crops, audio = (
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("grid", "frames", "crops")
+            for name in ("grid", "frames", "crops", "audio")
         )
         side = record.crop_side
         dimension = grid.dtype["embedding"].shape[0]
@@ -252,16 +270,20 @@ def load_clip(folder: Path) -> FootageClip:
             raise ValueError("other fields")
         if crops.dtype != np.uint8 or crops.shape != (len(frames), side * 3 // 2, side):
             raise ValueError("other shapes")
+        if audio.dtype != np.float16 or audio.shape[1:] != (dimension,):
+            raise ValueError("other shapes")
         if grid.ndim != 1 or frames.ndim != 1:
             raise ValueError("other shapes")
-        if not (len(grid) and len(frames)):
+        if not (len(grid) and len(frames) and len(audio)):
             raise ValueError("empty")
         grid, frames = np.array(grid), np.array(frames)
-        for name in ("opening", "width", "pose", "embedding", "time"):
+        for name in ("opening", "width", "pose", "look", "embedding", "time"):
             if not np.isfinite(grid[name]).all():
                 raise ValueError(f"{name}: not finite")
         if not (np.isfinite(frames["time"]).all() and np.isfinite(frames["jaw"]).all()):
             raise ValueError("frames: not finite")
+        if not np.isfinite(audio).all():
+            raise ValueError("audio: not finite")
         if not np.isin(grid["run"], frames["run"]).all():
             raise ValueError("other runs")
     # numpy raises nearly anything for a damaged header.
@@ -270,7 +292,7 @@ def load_clip(folder: Path) -> FootageClip:
             tr("the presenter {path} is damaged ({why}): run python src/learn_presenter.py again",
                path=folder.parents[1], why=str(error)[:200])
         ) from None  # fmt: skip
-    return FootageClip(record, grid, frames, crops)
+    return FootageClip(record, grid, frames, crops, audio)
 
 
 def _write_json(path: Path, record: BaseModel) -> None:
@@ -283,7 +305,13 @@ def _read_json(path: Path, kind: type, presenter: str | Path):
     """A record of a presenter, validated."""
     try:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        return kind.model_validate(json.loads(text))
+        content = json.loads(text)
+        if isinstance(content, dict) and content.get("version", FORMAT_VERSION) == 1:
+            raise PresenterError(
+                tr("the presenter {path} was made by an earlier version of this program: make it "
+                   "again in a new folder with python src/learn_presenter.py", path=presenter)
+            )  # fmt: skip
+        return kind.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(
             tr("{path} is not a presenter: make one with python src/learn_presenter.py "

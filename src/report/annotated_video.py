@@ -1,5 +1,6 @@
 """A copy of a video with the result drawn into it: who is scored, with what outcome."""
 
+import logging
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..core.progress import Progress, no_progress
 from ..faces.boxes import BoxPath
 from ..i18n.messages import tr
 from ..media.container import probe
-from ..media.frame import VideoFrame
+from ..media.frame import BT2020, ColourTags, VideoFrame
 from ..media.reader import source_frames
 from ..media.writer import SUFFIXES, VideoWriter, open_video_writer
 from ..plotting.fonts import Colour, plot_tr, render_text_cached
@@ -26,6 +27,7 @@ from .annotation_panel import (
     unscored_reason,
 )
 
+logger = logging.getLogger(__name__)
 UNCHOSEN = (200, 200, 200)  # BGR, of faces that are not scored
 DARK = (20, 16, 12)
 
@@ -86,6 +88,9 @@ def _annotate_frames(
             height, width = (side + side % 2 for side in pixels.shape[:2])
             panel = AnnotationPanel(details, audio_source, width)
             writer.time_base = time_base
+            if frame.hdr:
+                writer.colour = ColourTags(BT2020, BT2020, frame.colour_tags.transfer)
+                logger.warning(tr("the annotated copy stays HDR ({transfer})", transfer=frame.hdr))
         boxes.draw(pixels, time_s, panel.score_at(time_s))
         label.draw(pixels, time_s)
         if pixels.shape[:2] != (height, width):

@@ -31,9 +31,9 @@ def write_presented_report(
         result: what ``presenter.presenting.Presented`` holds, as plain values (``model_dump()``):
             ``output``, ``duration_s``, ``frames``, ``joins_per_s``, ``judged`` (None or
             ``confidence``, ``offset_ms``, ``in_sync``, each of which may be None),
-            ``real_confidence``, ``weak_spans`` (``start_s``, ``end_s`` each), ``warnings``; and
-            ``closeness`` (the judge's confidence as a share of that in the person's own footage,
-            ≥ 0, or None) and ``model`` (the checkpoint that made it, a path).
+            ``real_confidence``, ``weak_spans`` (``start_s``, ``end_s``, ``words`` each),
+            ``warnings``; and ``closeness`` (the judge's confidence as a share of that in the
+            person's own footage, ≥ 0, or None) and ``model`` (the checkpoint that made it, a path).
         path: the page to write.
         frames: uint8 BGR [H, W, 3] each, of the output in their order; of more than 8, 8 at
             regular distances are used.
@@ -160,6 +160,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 def _weak_spots(result: dict) -> dict:
     duration_s = result["duration_s"]
     rows = []
+    has_words = any(span["words"] for span in result["weak_spans"])
     for span in result["weak_spans"]:
         left, right = (
             BAR_WIDTH * min(span[end] / duration_s, 1.0) for end in ("start_s", "end_s")
@@ -170,6 +171,7 @@ def _weak_spots(result: dict) -> dict:
             "cells": [
                 f"{clock(span['start_s'], True)}–{clock(span['end_s'], True)}",
                 tr("{s:.1f} s", s=span["end_s"] - span["start_s"]),
+                *([span["words"]] if has_words else []),
             ],
         })  # fmt: skip
     return {
@@ -177,7 +179,7 @@ def _weak_spots(result: dict) -> dict:
         "caption": tr("Here the footage holds no frames that fit the speech well: look at these "
                       "places. More footage of the person helps."),
         "ends": [clock(0), clock(duration_s)],
-        "columns": [tr("time"), tr("length")],
+        "columns": [tr("time"), tr("length"), *([tr("words")] if has_words else [])],
         "rows": rows,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from src.audio.speech_synthesis import (
     available_voices,
     bilabial_spans,
     synthesise_text,
+    words_between,
 )
 from src.core.errors import LipSyncError
 
@@ -199,3 +200,25 @@ def test_an_unknown_voice_is_refused_with_the_way_to_list_them(name):
     with pytest.raises(LipSyncError, match="--list-voices") as caught:
         synthesise_text("Hello.", name)
     assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "voice", "seconds", "words"), [
+    ("First one. Then another thing is said for quite a while.", "en-us", (0.0, 0.3), "First"),
+    ("大家好，欢迎来到我们的频道。", "cmn", (0.0, 0.1), "大"),
+])  # fmt: skip
+def test_words_are_found_by_their_time(text, voice, seconds, words):
+    phonemes = synthesise_text(text, voice).phonemes
+    assert words_between(text, phonemes, *seconds).startswith(words)
+    end_s = phonemes[-1][1]
+    assert words_between(text, phonemes, 0.0, end_s) == text.rstrip(".。")
+
+
+def test_words_are_those_of_the_stretch():
+    """Words of one second each, with a pause of two seconds in the middle."""
+    text = "aaaa bbbb, cccc dddd!"
+    phonemes = [(0, 1, "a"), (1, 2, "b"), (2, 4, "_"), (4, 5, "c"), (5, 6, "d")]
+    said = [words_between(text, phonemes, t, t + 0.4) for t in (0.2, 1.2, 4.2, 5.2)]
+    assert said == ["aaaa", "bbbb", "cccc", "dddd"]
+    assert words_between(text, phonemes, 0.5, 4.5) == "aaaa bbbb, cccc"
+    assert words_between(text, phonemes, 5.5, 9.0) == "dddd"
+    assert words_between("…", phonemes, 0, 1) == ""

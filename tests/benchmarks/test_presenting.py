@@ -53,7 +53,16 @@ def subject_of(seconds: float = 4.0) -> Subject:
     presenter = presenter_of(footage_clip(((0, seconds),), duration_s=10.0))
     base = base_video(np.arange(250) / 25)
     return Subject(
-        "ann", presenter, footage_of(presenter), base, 40.0, WAV, JUDGED, MouthFigures.empty(250)
+        "ann",
+        presenter,
+        footage_of(presenter),
+        base,
+        40.0,
+        WAV,
+        JUDGED,
+        MouthFigures.empty(250),
+        None,
+        None,
     )
 
 
@@ -74,8 +83,9 @@ def bench_of(tmp_path: Path, **changes) -> Bench:
 @pytest.mark.parametrize("stage", ["base_with_new_audio", "frozen", "loudness", "random", METHOD])
 def test_each_stage_chooses_a_frame_for_each_frame(monkeypatch, stage):
     monkeypatch.setattr(presenting_videos, "read_audio", lambda path: np.ones(32000, np.float32))
+    monkeypatch.setattr(presenting_videos, "find_own_clip", lambda *_: None)
     subject = subject_of()
-    chosen = choose(stage, subject, trial_of(subject), False)
+    chosen = choose(stage, subject, trial_of(subject), False).frames
     assert chosen.shape == (N_FRAMES,) and chosen.dtype == np.int64
     assert chosen.min() >= 0 and chosen.max() < len(subject.footage.time)
 
@@ -83,11 +93,12 @@ def test_each_stage_chooses_a_frame_for_each_frame(monkeypatch, stage):
 def test_closures_are_handed_over_on_request_only(monkeypatch):
     given = []
 
-    def choose_mouths(footage, speech, base, plan, closures_s):
+    def choose_mouths(footage, speech, base, plan, closures_s, own_clip):
         given.append(closures_s)
         return SimpleNamespace(frames=np.zeros(N_FRAMES, int))
 
     monkeypatch.setattr(presenting_videos, "choose_mouths", choose_mouths)
+    monkeypatch.setattr(presenting_videos, "find_own_clip", lambda *_: None)
     subject, spans = subject_of(), np.array([[0.1, 0.2]])
     for hand_over in (False, True):
         choose(METHOD, subject, trial_of(subject, spans), hand_over)
@@ -97,11 +108,11 @@ def test_closures_are_handed_over_on_request_only(monkeypatch):
 def test_figures_compare_with_the_frames_of_the_base():
     subject = subject_of()
     wave = np.sin(np.arange(250.0)) + 2
-    subject.real.put(np.arange(250), MouthFigures(wave, wave, wave, wave))
+    subject.real.put(np.arange(250), MouthFigures(*[wave] * 5))
     opening = 3 * wave[:N_FRAMES]
     opening[23:37] = 1.0  # silent frames; up to 2.0 counts as shut
     opening[23:30] = 9.0
-    made = MouthFigures(opening, *(share * wave[:N_FRAMES] for share in (0.5, 2, 1)))
+    made = MouthFigures(opening, *(share * wave[:N_FRAMES] for share in (0.5, 2, 1, 1)))
     judged = JUDGED.model_copy(update={"confidence": 0.3})
     figures = figures_of(
         subject, trial_of(subject, np.array([[1.3, 1.4], [0.1, 0.2]])), judged, made

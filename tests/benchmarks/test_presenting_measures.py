@@ -6,10 +6,12 @@ import pytest
 from benchmarks import presenting_measures
 from benchmarks.presenting_measures import (
     MouthFigures,
+    chin_edges,
     closures_reached,
     compare_mouths,
     correlation,
     edge_gradient,
+    excess_share,
     long_silences,
     lower_face,
     measure_mouths,
@@ -19,6 +21,8 @@ from benchmarks.presenting_measures import (
     structural_similarity,
 )
 from src.faces.mesh import LOWER_LIP, MESH_POINTS, UPPER_LIP
+from src.presenter.compose import GRID
+from src.presenter.crops import WINDOW_TOP
 from tests.support.made_presenters import base_video, frame_of, make_planes, similarity_matrix
 
 TO_FRAME = similarity_matrix(1.5, 0.0, 20, 60)
@@ -104,7 +108,7 @@ def test_gradient_counts_across_the_edge_only():
 
 def test_figures_are_put_where_they_belong():
     figures = MouthFigures.empty(4)
-    figures.put(np.array([1, 3]), MouthFigures(*(np.array([5.0, 7.0]) + n for n in range(4))))
+    figures.put(np.array([1, 3]), MouthFigures(*(np.array([5.0, 7.0]) + n for n in range(5))))
     np.testing.assert_array_equal(figures.edge, [np.nan, 8, np.nan, 10])
     np.testing.assert_array_equal(figures.at(np.array([3, 0])).opening, [7, np.nan])
 
@@ -175,3 +179,25 @@ def test_structure_counts_for_ssim():
     assert structural_similarity(image, image) == pytest.approx(1)
     assert structural_similarity(image, 250 - image) < 0
     assert compare_mouths([], []) == {"mouth_l1": None, "psnr": None, "ssim": None}
+
+
+def test_a_second_chin_is_an_edge_below_the_chin():
+    """The chin itself, two units above, does not count; a line of 40 grey levels below it does."""
+    luma = np.full((GRID, GRID), 120, np.float32)
+    chin_row = 60
+    luma[: chin_row + 1] = 180  # the chin's own edge
+    chin_y = WINDOW_TOP + chin_row
+    assert chin_edges(luma, chin_y) < 1
+    luma[chin_row + 8 :] = 80
+    seen = chin_edges(luma, chin_y)
+    assert 10 < seen <= 40
+    luma[chin_row + 8 :] = 100
+    assert chin_edges(luma, chin_y) == pytest.approx(seen / 2, rel=0.01)
+    assert np.isnan(chin_edges(luma, np.nan)) and np.isnan(chin_edges(luma, 104.0))
+
+
+def test_frames_with_more_than_the_real_figure_are_counted():
+    real = np.array([2.0, 2.0, 2.0, 2.0, np.nan, 0.1])
+    made = np.array([2.0, 2.9, 3.1, 9.0, 9.0, 2.0])  # a real frame with next to none counts as 2
+    assert excess_share(made, real, 1.5) == pytest.approx(2 / 5)
+    assert excess_share(made[4:5], real[4:5], 1.5) is None

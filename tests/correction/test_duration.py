@@ -11,7 +11,7 @@ import pytest
 
 from src.core.errors import ConfigError
 from src.correction import remux
-from src.correction.duration import audio_end, match_duration
+from src.correction.duration import audio_end, match_duration, measure_audio
 from src.media import reader
 from src.media.streams import read_source
 from src.scoring.timeline import Segment, Timeline
@@ -128,11 +128,13 @@ def test_the_end_of_audio_along_a_timeline(tmp_path):
     drift = Timeline("drift", (Segment(0.0, 60.0, 100.0, 2.0),))
     jumps = Timeline("jumps", (Segment(0.0, 2.0, 0.0), Segment(2.0, 60.0, -300.0)))
     late_jump = Timeline("jumps", (Segment(0.0, 5.0, 500.0), Segment(5.0, 60.0, -300.0)))
-    assert audio_end(audio, 16000, constant(250)) == pytest.approx(4.25)
+    extent = measure_audio(audio, 16000)
+    assert (extent.end_s, extent.decoded_s, extent.overlap_s) == (4.0, 4.0, 0.0)
+    assert audio_end(extent.end_s, constant(250)) == pytest.approx(4.25)
     # t − (0.1 + 0.002 t) = 4
-    assert audio_end(audio, 16000, drift) == pytest.approx(4.1 / 0.998)
-    assert audio_end(audio, 16000, jumps) == pytest.approx(3.7)
-    assert audio_end(audio, 16000, late_jump) == pytest.approx(4.5)
+    assert audio_end(extent.end_s, drift) == pytest.approx(4.1 / 0.998)
+    assert audio_end(extent.end_s, jumps) == pytest.approx(3.7)
+    assert audio_end(extent.end_s, late_jump) == pytest.approx(4.5)
 
 
 def test_where_a_copied_video_can_end(tmp_path):

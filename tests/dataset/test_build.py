@@ -21,6 +21,7 @@ from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing.extract import extract_clip
 from src.preprocessing.sample_file import read_sample
+from tests.support.media_files import ffmpeg
 from tests.support.processing_helpers import (
     by_clip,
     command,
@@ -152,6 +153,19 @@ def test_a_second_run_reuses_all_samples(run, in_process):
     assert read_index(folder / "processed" / INDEX_NAME) == index
     after = {path: path.stat().st_mtime_ns for path in (folder / "processed/samples").iterdir()}
     assert after == before
+
+
+def test_joined_recordings_are_used_as_a_whole_and_listed(tmp_path, in_process, talking_clip):
+    """As a live-stream recorder writes them: the clock of the file restarts."""
+    part, videos = tmp_path / "part.ts", tmp_path / "videos"
+    ffmpeg("-i", talking_clip, "-c", "copy", part)
+    videos.mkdir()
+    (videos / "a.ts").write_bytes(2 * part.read_bytes())
+    report = process_folder(tmp_path)
+    (row,) = read_rows(tmp_path / "processed" / "used_in_part.csv")
+    assert row == ["a.ts", "the timestamps of the video restart at 2.0 s: the recordings in it are "
+                   "joined in file order"]  # fmt: skip
+    assert sum(record["n_frames"] for record in report.samples) == 100
 
 
 def test_clips_used_in_part_are_listed(tmp_path, in_process, talking_clip):

@@ -278,15 +278,22 @@ def test_reading_is_deterministic(tmp_path):
 
 
 def test_a_jump_of_the_timestamps_is_rejected(tmp_path):
-    """Two recordings in one file, hours apart, must not become hours of a frozen frame."""
-    first, second = make_video(tmp_path / "a.ts"), tmp_path / "b.ts"
-    ffmpeg("-itsoffset", 7200, "-i", first, "-c", "copy", "-copyts", second)
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(first.read_bytes() + second.read_bytes())
-    with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s at 3\.\d s"):
-        list(reader.read_frames(joined))
-    with pytest.raises(UnreadableMediaError, match=r"joined\.ts.*jump by 7\d\d\d s"):
-        reader.read_audio(joined)
+    """Hours without content must not become hours of a frozen frame. With a single stream it is
+    not sure that another recording begins."""
+    whole = make_video(tmp_path / "whole.ts")
+    for kind, other, read in (
+        ("video", "-an", reader.read_frames),
+        ("audio", "-vn", reader.stream_audio),
+    ):
+        first, second = tmp_path / "a.ts", tmp_path / "b.ts"
+        ffmpeg("-i", whole, "-c", "copy", other, first)
+        ffmpeg("-itsoffset", 7200, "-i", first, "-c", "copy", "-copyts", second)
+        joined = tmp_path / f"{kind}.ts"
+        joined.write_bytes(first.read_bytes() + second.read_bytes())
+        with pytest.raises(
+            UnreadableMediaError, match=rf"{kind}\.ts.*jump by 7\d\d\d s at 3\.\d s"
+        ):
+            list(read(joined))
 
 
 def test_the_header_declares_a_duration(tmp_path):

@@ -91,5 +91,17 @@ def test_sounds_that_shut_the_lips(footage, speech, asked):
     choose_mouths(footage, speech, base, plan, closures_s)
     shut = np.flatnonzero(asked[0].closure).tolist()
     assert len(shut) == 2 and abs(shut[0] - 0.42 * 25) <= 0.5 and abs(shut[1] - 1.02 * 25) <= 0.5
-    choose_mouths(footage, speech, base, plan, np.zeros((0, 2)), SelectionWeights())
+    choose_mouths(footage, speech, base, plan, np.zeros((0, 2)), weights=SelectionWeights())
     assert not asked[1].closure.any()
+
+
+def test_the_bases_own_mouth_of_the_moment_is_not_chosen(footage, speech):
+    """The audio asks for the very frames that are under it: they would move as the base does."""
+    base = base_video(np.arange(100) / 25, pose=np.full((100, POSE_VALUES), np.nan, np.float32))
+    plan = BasePlan(np.arange(50, 50 + N_FRAMES) % 100, np.arange(N_FRAMES) / 25)
+    free = choose_mouths(footage, speech, base, plan)
+    assert free.frames[:28].tolist() == list(range(50, 78))
+    frames = choose_mouths(footage, speech, base, plan, own_clip=0).frames
+    apart = np.abs(footage.time[frames] - base.times[plan.numbers])
+    assert apart.min() > choice_module.OWN_S - 0.03
+    assert (choose_mouths(footage, speech, base, plan, own_clip=1).frames == free.frames).all()

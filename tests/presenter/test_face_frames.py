@@ -48,12 +48,28 @@ def test_boxes_between_the_frames_of_the_grid():
     assert boxes.box_at(0.37) is None and boxes.box_at(0.51) is None
 
 
+def still(n_frames: int) -> np.ndarray:
+    """The same landmarks in each frame: float32 [n, 468, 2]."""
+    points = np.random.default_rng(0).normal(200, 60, (468, 2)).astype(np.float32)
+    return np.repeat(points[None], n_frames, 0)
+
+
+def test_runs_end_where_the_face_jumps():
+    """As next to a cut that is not a border of the tracks: by its place, or by its size."""
+    landmarks = still(12)
+    landmarks += np.arange(12)[:, None, None] * 8  # moves by a tenth of its size: no jump
+    landmarks[4:] += 90
+    landmarks[9:] = 200 + 1.3 * (landmarks[9:] - 200)
+    frames = FaceFrames(np.arange(12) / 25, np.zeros(12, int), landmarks, np.zeros((12, 2)))
+    assert list(frames.runs()) == [(0, 4), (4, 9), (9, 12)]
+
+
 def test_runs_end_where_the_track_changes_or_is_lost():
     numbers = np.array([-1, 0, 0, -1, -1, 0, 1, 1, 1, -1], np.int32)
-    frames = FaceFrames(np.arange(10) / 25, numbers, np.zeros((10, 468, 2)))
+    frames = FaceFrames(np.arange(10) / 25, numbers, still(10), np.zeros((10, 2)))
     assert list(frames.runs()) == [(1, 3), (5, 6), (6, 9)]
     for value in (-1, 2):
-        whole = FaceFrames(np.arange(4) / 25, np.full(4, value), np.zeros((4, 468, 2)))
+        whole = FaceFrames(np.arange(4) / 25, np.full(4, value), still(4), np.zeros((4, 2)))
         assert list(whole.runs()) == ([(0, 4)] if value >= 0 else [])
 
 
@@ -101,3 +117,12 @@ def test_the_frames_are_passed_through_the_progress_once(video):
     found = locate_face(video, [track(0, 23)], progress, 46)
     assert calls == [46] and len(found.times) == 46
     assert np.array_equal(found.track, locate_face(video, [track(0, 23)]).track)
+
+
+def test_the_look_is_the_colour_of_the_lips(video):
+    """The drawn lips are red: more Cr, less Cb than the skin's; without a face it is not known."""
+    found = locate_face(video, [track(0, 23)])
+    assert np.isnan(found.look[N_FRAMES:]).all()
+    look = found.look[:N_FRAMES]
+    assert (look.std(0) < 2).all(), "the same lips"
+    assert (look[:, 0] > 135).all() and (look[:, 1] < 125).all()

@@ -13,8 +13,7 @@ def test_evidence_in_sync():
     figures = _figures([track], 0.0)
     assert figures.in_sync == 1.0 and abs(figures.offset_ms) < 8
     assert figures.confidence == pytest.approx(lse_metrics(mean_curve([track]))[1], abs=1e-3)
-    # Windows of 1 s (21 embeddings) at each frame, without 15 frames at either end.
-    assert figures.windows == len(track.similarity) - 2 * 15 - 20
+    assert figures.windows == len(track.similarity) - 20  # windows of 1 s, 21 embeddings
 
 
 @pytest.mark.parametrize("offset_ms", [-200, 120])
@@ -51,7 +50,24 @@ def test_pauses_do_not_count():
     track = evidence(lambda second: 0, 20, 0.5)
     track.usable[100:300] = False
     figures = _figures([track], 0.0)
-    assert 0 < figures.windows < len(track.similarity) - 250 and figures.in_sync == 1.0
+    # Windows of 21 rows count with up to 5 in the pause: 200 rows rule out 200 + 20 − 2 · 5.
+    assert figures.windows == len(track.similarity) - 20 - 210 and figures.in_sync == 1.0
+
+
+def test_what_is_seen_in_a_short_pause_does_not_count():
+    track = evidence(lambda second: 0, 8, 0.5)
+    track.usable[100:104] = False
+    track.similarity[100:104, REACH + 4 * 7] = 9  # seven frames late, as strong as can be
+    figures = _figures([track], 0.0)
+    assert figures.windows == len(track.similarity) - 20 and figures.in_sync == 1.0
+    track.usable[100:104] = True
+    assert _figures([track], 0.0).in_sync < 0.9
+
+
+def test_rows_without_audio_at_some_offset_do_not_count():
+    track = evidence(lambda second: 0, 8, 0.5)
+    track.similarity[:40, : REACH - 3] = 0  # as before the beginning of the audio
+    assert _figures([track], 0.0).windows == len(track.similarity) - 40 - 20
 
 
 def test_without_speech_there_are_no_figures():

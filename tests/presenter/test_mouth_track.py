@@ -180,3 +180,17 @@ def test_the_jaw_is_morphed_too():
     track = MouthTrack(presenter, footage_of(presenter), np.array([*range(10), *range(30, 40)]))
     chins = [track.at(frame / 25).jaw[8, 1] for frame in (5, 8.5, 9.5, 10.5, 14)]
     assert np.allclose(chins, [80, 81, 82, 83, 84], atol=1e-3)
+
+
+def test_every_mouth_is_reshaped_for_its_frame():
+    calls = []
+
+    class Reshaper:
+        def reshape(self, mouth, frame):
+            calls.append((int(mouth.crop[0, 0]), frame))
+            return mouth
+
+    presenter = presenter_of(footage_clip(((0.0, 2.0),)))
+    track = MouthTrack(presenter, footage_of(presenter), np.arange(10, 20), Reshaper())
+    track.at(0.0), track.at(0.1), track.at(9.9)
+    assert calls == [(10, 0.0), (12, 2.5), (19, 9.0)] or calls == [(10, 0.0), (13, 2.5), (19, 9.0)]

@@ -36,6 +36,7 @@ def make_footage(runs: list[int], seed: int = 0, dim: int = 12, smooth: bool = F
         opening=opening,
         mouth=rng.normal(0, 6, (n_frames, 5)).astype(np.float32),
         closed=opening < 3,
+        look=rng.uniform(120, 150, (n_frames, 2)).astype(np.float32),
     )
 
 
@@ -327,3 +328,18 @@ def test_the_shortest_footage_is_enough():
     footage = make_footage([MIN_PIECE], 25)
     path = choose_frames(footage, make_speech(20, footage, 26, range(8, 12)))
     assert len(path) == 20 and set(path) <= {0, 1, 2}
+
+
+def test_a_mouth_of_another_colour_is_not_chosen_where_another_one_does_as_well():
+    """Two shots with the same frames; one has the lipstick of the base."""
+    footage = make_footage((30,))
+    twice = {name: np.concatenate([value, value]) for name, value in vars(footage).items()}
+    look = np.zeros((60, 2), np.float32) + 140
+    look[30:] = 152
+    twice = FootageFrames(**twice | {"look": look})
+    asked = speech_of(footage, np.arange(5, 25))
+    for base_look, first in ((151.0, 35), (141.0, 5)):
+        speech = replace(asked, look=np.full((20, 2), base_look, np.float32))
+        assert choose_frames(twice, speech).tolist() == list(range(first, first + 20))
+    unknown = replace(asked, look=np.full((20, 2), np.nan, np.float32))
+    assert (choose_frames(twice, unknown) % 30).tolist() == list(range(5, 25))

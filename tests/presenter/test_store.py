@@ -32,7 +32,7 @@ RECORD = PresenterRecord(
 
 def write_clip(folder: Path, name: str, clip: FootageClip) -> Path:
     with clip_written(folder, name) as temporary:
-        for part in ("grid", "frames", "crops"):
+        for part in ("grid", "frames", "crops", "audio"):
             np.save(temporary / f"{part}.npy", getattr(clip, part), allow_pickle=False)
         write_clip_record(temporary, clip.record)
     return folder / "clips" / name
@@ -66,7 +66,7 @@ def test_what_is_written_is_read(folder):
     assert [clip.record.name for clip in presenter.clips] == ["a.mp4", "b.mp4"], "sorted"
     first = footage_clip(((0.0, 1.0), (2.0, 3.0)), seed=1, name="a.mp4")
     assert presenter.clips[0].record == first.record
-    for part in ("grid", "frames", "crops"):
+    for part in ("grid", "frames", "crops", "audio"):
         loaded, made = getattr(presenter.clips[0], part), getattr(first, part)
         assert loaded.dtype == made.dtype and np.array_equal(loaded, made)
     assert presenter.clips[1].record.offset_ms is None
@@ -180,7 +180,7 @@ def test_a_presenter_without_clips(folder):
 @pytest.mark.parametrize("text", [
     b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b"{}" * 1000,
     b'{"format": "other"}',
-    b'{"format": "lipsync-presenter", "version": 2, "model": {"file": "a", "sha256": "b"}}',
+    b'{"format": "lipsync-presenter", "version": 3, "model": {"file": "a", "sha256": "b"}}',
     b'{"model": {"file": "a", "sha256": "b"}, "more": 1}',
 ])  # fmt: skip
 def test_a_damaged_presenter_record(folder, text):
@@ -204,7 +204,7 @@ def test_a_clip_without_its_record(folder):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["grid", "frames", "crops"])
+@pytest.mark.parametrize("name", ["grid", "frames", "crops", "audio"])
 @pytest.mark.parametrize("damage", [
     "missing", "empty", "text", "short", "cut", "other type", "other shape", "header",
 ])  # fmt: skip
@@ -235,6 +235,21 @@ def test_values_that_are_no_numbers(folder, name, field):
     records[field][3] = np.nan
     np.save(path, records)
     assert "not finite" in error_of(folder)
+
+
+def test_audio_that_is_no_numbers(folder):
+    path = folder / "clips" / "b" / "audio.npy"
+    audio = np.load(path)
+    audio[3] = np.inf
+    np.save(path, audio)
+    assert "not finite" in error_of(folder)
+
+
+def test_a_presenter_of_an_earlier_version_is_made_again(folder):
+    path = folder / "presenter.json"
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    message = error_of(folder)
+    assert "earlier version" in message and "learn_presenter.py" in message
 
 
 def test_grid_and_frames_of_different_footage(folder):

@@ -3,20 +3,34 @@
 Needs ``../shared/data`` (see its README). About a minute on two free cores.
 """
 
+import shutil
+import tracemalloc
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from src.core.constants import SAMPLE_RATE
-from src.core.errors import PresenterError
+from src.core.errors import LipSyncError, PresenterError
 from src.media.container import probe
 from src.media.credentials import read_remade
 from src.media.reader import read_audio
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
-from src.pipeline.new_speech import find_judge, learn, new_consent
+from src.pipeline.new_speech import (
+    Credentials,
+    NewSpeech,
+    find_judge,
+    learn,
+    make_new_speech,
+    new_consent,
+    train,
+)
+from src.presenter.footage import gather_footage
+from src.presenter.selection import SpeechFrames, choose_frames
 from src.presenter.store import load_presenter
+from tests.support.media_files import ffmpeg
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOOTAGE = DATA / "presenters" / "wth_angie_sq.mp4"  # a studio, shots of up to 4 s
@@ -94,3 +108,138 @@ def test_another_model_made_the_presenter(engine, presenter):
             learn(engine, [FOOTAGE], folder)
     finally:
         record.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """Two seconds of a stranger."""
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    write_wav(path, read_audio(STRANGER)[2 * SAMPLE_RATE : 4 * SAMPLE_RATE])
+    return path
+
+
+def test_trained_shapes_are_used_and_follow_the_speech(engine, presenter, tmp_path):
+    """After a short training already: the lips follow more closely, the pixels stay sharp."""
+    folder, _ = presenter
+    copy = tmp_path / "angie"
+    shutil.copytree(folder, copy)
+    speech = tmp_path / "speech.wav"
+    write_wav(speech, read_audio(STRANGER)[2 * SAMPLE_RATE : (2 + SPEECH_S) * SAMPLE_RATE])
+    _, _, chosen = engine.present(FOOTAGE, speech, tmp_path / "chosen.mp4", copy)
+    assert train(engine, copy, [], steps=150) == copy / "shapes.npz"
+    _, _, shaped = engine.present(FOOTAGE, speech, tmp_path / "shaped.mp4", copy)
+    assert shaped["judged"]["confidence"] > chosen["judged"]["confidence"]
+    assert shaped["judged"]["in_sync"] >= 0.8
+    assert shaped["joins_per_s"] == chosen["joins_per_s"], "the same frames, warped"
+
+
+def reencode(source: Path, target: Path, *options: str) -> Path:
+    ffmpeg("-i", source, *options, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "20",
+           "-c:a", "aac", target)  # fmt: skip
+    return target
+
+
+def without_judge(base: Path, speech: Path, output: Path, presenter: Path, **changes) -> NewSpeech:
+    return NewSpeech(
+        speech, output, base, presenter, consent=True, judged=False,
+        credentials=Credentials(enabled=False), **changes,
+    )  # fmt: skip
+
+
+def test_a_portrait_video_of_a_phone_at_60_frames_a_second(engine, presenter, speech, tmp_path):
+    """Its frames lie on their side, with a mark that says so; the output is upright."""
+    folder, _ = presenter
+    lying = reencode(FOOTAGE, tmp_path / "lying.mp4", "-t", "3", "-r", "60", "-vf",
+                     "scale=480:480,pad=852:480:186:0,transpose=2")  # fmt: skip
+    phone = tmp_path / "phone.mp4"
+    ffmpeg("-display_rotation", "270", "-i", lying, "-c", "copy", phone)
+    made = make_new_speech(engine, without_judge(phone, speech, tmp_path / "out.mp4", folder))
+    info = probe(tmp_path / "out.mp4")
+    assert made.frames == 120 and abs(info.fps - 60) < 0.1 and abs(info.video_s - 2) < 0.05
+    with av.open(str(phone)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        first = next(before.decode(video=0))
+        shown = next(after.decode(video=0))
+    sizes = {(first.width, first.height), (shown.width, shown.height)}
+    assert sizes <= {(852, 480), (480, 852)}
+
+
+def test_one_of_two_people_is_chosen(engine, presenter, speech, tmp_path):
+    folder, _ = presenter
+    double = reencode(FOOTAGE, tmp_path / "two.mp4", "-t", "3", "-filter_complex",
+                      "[0:v]scale=480:480,split[a][b];[b]scale=320:320,pad=480:480:80:80[c];"
+                      "[a][c]hstack")  # fmt: skip
+    output = tmp_path / "out.mp4"
+    make_new_speech(engine, without_judge(double, speech, output, folder, face="largest"))
+    changed = np.zeros(960)
+    with av.open(str(double)) as before, av.open(str(output)) as after:
+        for _, old, new in zip(range(40), before.decode(video=0), after.decode(video=0),
+                               strict=False):  # fmt: skip
+            old, new = (frame.to_ndarray(format="gray").astype(int) for frame in (old, new))
+            changed = np.maximum(changed, (np.abs(old - new) > 60).sum(0))
+    assert changed[:480].sum() > 20 * max(1, changed[480:].sum()), "the larger face, on the left"
+
+
+@pytest.mark.parametrize(("sound", "words"), [
+    ("music", "nobody speaks"), ("silence", "silent"), ("short", "200 ms"),
+    ("missing", "not found"),
+])  # fmt: skip
+def test_audio_that_is_no_speech_is_one_line(engine, presenter, tmp_path, sound, words):
+    folder, _ = presenter
+    path = tmp_path / "audio.wav"
+    time_s = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    chord = sum(np.sin(2 * np.pi * f * time_s) for f in (220, 277.2, 329.6, 440)) / 8
+    samples = {"music": chord, "silence": 0 * time_s, "short": chord[:1600], "missing": None}
+    if samples[sound] is not None:
+        write_wav(path, samples[sound].astype(np.float32))
+    with pytest.raises(LipSyncError) as error:
+        make_new_speech(engine, without_judge(FOOTAGE, path, tmp_path / "out.mp4", folder))
+    message = str(error.value)
+    assert words in message.lower() and "audio.wav" in message and "\n" not in message
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_too_little_footage_is_refused_with_its_reason(engine, speech, tmp_path):
+    short = reencode(FOOTAGE, tmp_path / "short.mp4", "-t", "8")
+    with pytest.raises(PresenterError, match=r"only \d s of speech: at least 10 s"):
+        make_new_speech(engine, NewSpeech(speech, tmp_path / "out.mp4", short, consent=True,
+                                          judged=False))  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["short.mp4"]
+
+
+@pytest.mark.parametrize("stage", ["locating", "rendering"])
+def test_stopping_leaves_what_was_there(engine, presenter, speech, tmp_path, stage):
+    folder, _ = presenter
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"earlier")
+    before = sorted(p.name for p in folder.rglob("*"))
+
+    def stop(items, text="", *_):
+        for number, item in enumerate(items):
+            if stage in text and number == 5:
+                raise KeyboardInterrupt
+            yield item
+
+    job = without_judge(FOOTAGE, speech, output, folder)
+    with pytest.raises(KeyboardInterrupt):
+        make_new_speech(engine, job, stop)
+    assert output.read_bytes() == b"earlier"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert sorted(p.name for p in folder.rglob("*")) == before
+
+
+def test_an_hour_of_audio_is_chosen_for_in_little_memory(presenter):
+    """The choice for an hour (90,000 frames) and the plan of the base; the frames are rendered one
+    by one."""
+    folder, _ = presenter
+    footage = gather_footage(load_presenter(folder))
+    rng = np.random.default_rng(0)
+    n_frames = 90_000
+    embedding = footage.frames.embedding[rng.integers(0, len(footage.time), n_frames)]
+    pose = np.repeat(footage.frames.pose[:1], n_frames, 0)
+    nowhere = np.zeros(n_frames, bool)
+    tracemalloc.start()
+    chosen = choose_frames(footage.frames, SpeechFrames(embedding, pose, nowhere, nowhere))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(chosen) == n_frames
+    assert peak < 300e6

@@ -1,5 +1,6 @@
 """The annotated copy: frames, times and audio of the source, and the result drawn in."""
 
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -80,6 +81,50 @@ def test_the_audio_keeps_its_position(tmp_path):
     with av.open(str(tmp_path / "annotated.mp4")) as container:
         stream = container.streams.audio[0]
         assert (stream.rate, stream.channels) == (48000, 2)
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(7, 6), (8, 8)])
+def test_surround_stays_surround(tmp_path, channels, kept):
+    options = ["-c:a", "flac", "-t", 0.8]
+    source = make_video(tmp_path / "surround.mkv", channels=channels, options=options)
+    annotated(tmp_path, source)
+    with av.open(str(tmp_path / "annotated.mp4")) as container:
+        assert container.streams.audio[0].channels == kept
+    audio = read_audio(tmp_path / "annotated.mp4")
+    assert np.abs(burst_delays(audio, BURSTS[:1])).max() < 0.002
+
+
+@pytest.mark.parametrize(("transfer", "code"), [("arib-std-b67", 18), ("smpte2084", 16)])
+def test_hdr_stays_hdr_and_says_so(tmp_path, capsys, transfer, code):
+    source = make_video(tmp_path / "hdr.mkv", options=hdr_options(transfer))
+    annotated(tmp_path, source, **NO_FACES)
+    first, copy = (first_frame(path) for path in (source, tmp_path / "annotated.mp4"))
+    assert (copy.color_trc, copy.color_primaries, copy.colorspace) == (code, 9, 9)
+    assert re.search(r"stays HDR \((HLG|PQ)\)", capsys.readouterr().err)
+    for own, expected in zip(planes_of(copy), planes_of(first), strict=True):
+        assert np.abs(own[: len(expected)] - expected).mean() < 4
+
+
+def hdr_options(transfer: str) -> tuple:
+    """A coloured video of 10 bits."""
+    tags = f"color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    filters = f"format=yuv420p10le,lutyuv=y=val/2+200:u=480:v=560,setparams={tags}"
+    return ("-vf", filters, "-c:v", "libx264", "-crf", "5", "-t", 0.2)
+
+
+def first_frame(path):
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0))
+
+
+def planes_of(frame) -> list[np.ndarray]:
+    """Luma and both chroma planes in units of 8 bits."""
+    scale = 4 if "10" in frame.format.name else 1
+    dtype = np.uint16 if scale == 4 else np.uint8
+    return [
+        np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width] / scale
+        for plane in frame.planes
+    ]
 
 
 def test_a_separate_audio_file_longer_than_the_video(tmp_path):

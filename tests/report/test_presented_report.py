@@ -169,8 +169,12 @@ def test_missing_values_are_a_dash_with_the_reason(page):
 
 
 def test_weak_spots_are_listed_and_drawn(page):
-    spans = [{"start_s": 5.0, "end_s": 7.5}, {"start_s": 49.99, "end_s": 50.4}]
+    spans = [
+        {"start_s": 5.0, "end_s": 7.5, "words": ""},
+        {"start_s": 49.99, "end_s": 50.4, "words": "beautiful <piano>"},
+    ]
     written = page(made(weak_spans=spans))
+    assert "beautiful <piano>" in written.texts and "words" in written.texts
     assert written.value("Weak spots") == "2, 2.9 s in all; they are listed below."
     assert written.value("0:05.00–0:07.50") == "2.5 s"
     assert written.value("0:49.99–0:50.40") == "0.4 s"
@@ -204,7 +208,7 @@ def test_of_many_frames_eight_are_embedded_and_large_ones_scaled_down(page):
 
 
 def test_page_refers_to_no_network_and_no_other_file(page):
-    written = page(made(weak_spans=[{"start_s": 1.0, "end_s": 2.0}]), frames_of(2))
+    written = page(made(weak_spans=[{"start_s": 1.0, "end_s": 2.0, "words": ""}]), frames_of(2))
     assert len(written.references) == 2
     assert all(ref.startswith("data:image/jpeg;base64,") for ref in written.references)
     assert not {"script", "link", "iframe", "base", "object"} & {tag for tag, _ in written.tags}
@@ -231,7 +235,7 @@ def test_page_is_for_light_and_dark_and_for_small_screens(page):
 
 def test_page_in_chinese(page, speaks):
     speaks("zh")
-    written = page(made(weak_spans=[{"start_s": 1.0, "end_s": 2.0}]), frames_of(1))
+    written = page(made(weak_spans=[{"start_s": 1.0, "end_s": 2.0, "words": ""}]), frames_of(1))
     assert written.tags[0] == ("html", {"lang": "zh-CN"})
     assert written.texts[1] == "口型与语音相符。"
     assert "口型与音频相差 12 毫秒，不到一帧（40 毫秒）。" in written.text

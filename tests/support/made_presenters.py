@@ -125,16 +125,18 @@ def footage_clip(
     grid["embedding"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     grid["opening"], grid["width"] = rng.uniform(0, 12, len(grid)), rng.uniform(30, 40, len(grid))
     grid["pose"] = rng.normal(48, 1, (len(grid), POSE_VALUES))
+    grid["look"] = 140
     grid["mouth"] = rng.integers(0, 256, grid["mouth"].shape)
     crops = np.full((len(rows), side * 3 // 2, side), 128, np.uint8)
     crops[:, :side] = (np.arange(len(rows)) % 256)[:, None, None]
-    return FootageClip(clip_record(fps=fps, crop_side=side, **changes), grid, rows, crops)
+    audio = rng.normal(0, 1, (4 * len(grid), DIM)).astype(np.float16)
+    return FootageClip(clip_record(fps=fps, crop_side=side, **changes), grid, rows, crops, audio)
 
 
-def presenter_of(*clips: FootageClip, sha256: str = SHA256) -> Presenter:
+def presenter_of(*clips: FootageClip, sha256: str = SHA256, folder: Path = Path("me")) -> Presenter:
     """A presenter without files."""
     record = PresenterRecord(model=ModelRecord(file="model.pth", sha256=sha256))
-    return Presenter("me", record, list(clips))
+    return Presenter(folder, record, list(clips))
 
 
 def footage_of(presenter: Presenter) -> Footage:
@@ -146,9 +148,9 @@ def footage_of(presenter: Presenter) -> Footage:
     follows[1:] = (np.diff(clip) == 0) & (np.diff(grid["number"]) == 1)
     frames = FootageFrames(
         grid["embedding"].astype(np.float32), follows, grid["pose"], grid["opening"],
-        np.zeros((len(grid), 4), np.float32), grid["opening"] < 2,
+        np.zeros((len(grid), 4), np.float32), grid["opening"] < 2, grid["look"],
     )  # fmt: skip
-    return Footage(clip, grid["run"], grid["time"], frames, 2.0)
+    return Footage(clip, grid["run"], grid["time"], grid["speech"], frames, 2.0)
 
 
 # ---------------------------------------------------------------------------- bases
@@ -173,6 +175,7 @@ def base_video(
         "pose": np.full((n_frames, POSE_VALUES), 48, np.float32),
         "opening": np.zeros(n_frames, np.float32),
         "eyes": np.full(n_frames, 6, np.float32),
+        "look": np.full((n_frames, 2), 140, np.float32),
     } | changes
     info = MediaInfo(path, True, False, fps=float(1 / step))
     return BaseVideo(path, info, np.asarray(times, float), **values)
