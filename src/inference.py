@@ -73,6 +73,10 @@ def parse_arguments() -> argparse.Namespace:
                 "pairs: the output folder"),
     )  # fmt: skip
     parser.add_argument(
+        "--overwrite", action="store_true",
+        help=tr("replace existing output videos, also those made from another input"),
+    )  # fmt: skip
+    parser.add_argument(
         "--summary",
         help=tr("for many pairs: table of results (default: summary.csv in the output folder)"),
     )
@@ -135,8 +139,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
-    if args.fit and (args.score_only or ranking):
-        parser.error(tr("--fit: only when a video is written"))
+    if (args.fit or args.overwrite) and (args.score_only or ranking):
+        parser.error(tr("--fit, --overwrite: only when a video is written"))
     for name, number in (("--video-stream", args.video_stream),
                          ("--audio-stream", args.audio_stream)):  # fmt: skip
         if number is not None and number < 1:
@@ -195,10 +199,12 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
             engine, args.video, args.audio, args.face, progress_bars, _streams(args)
         )
     else:
-        output = args.output or default_output(config, args.video, reserved)
+        output = args.output or default_output(
+            config, args.video, args.audio, reserved, args.overwrite
+        )
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,
-            progress=progress_bars, streams=_streams(args),
+            overwrite=args.overwrite, progress=progress_bars, streams=_streams(args),
         )  # fmt: skip
     if args.json:
         print_json(result)
@@ -314,10 +320,10 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
     workers = spec.count_workers(args.workers)
     if args.score_only:
-        jobs = prepare_batch(spec, pairs, None, face=args.face, streams=_streams(args))
+        jobs = prepare_batch(spec, pairs, None, summary, face=args.face, streams=_streams(args))
     else:
         options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
-        jobs = prepare_batch(spec, pairs, folder, **options)
+        jobs = prepare_batch(spec, pairs, folder, summary, args.overwrite, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
         rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
     if args.json:

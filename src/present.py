@@ -66,6 +66,10 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("videos of the person to choose mouths from (default: the video)"),
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help=tr("the new video"))
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help=tr("replace existing output videos, also those made from another input"),
+    )  # fmt: skip
     add_person(parser)
     parser.add_argument(
         "--label", action="store_true", help=tr("draw a visible mark into the video")
@@ -157,7 +161,7 @@ def _speak(args: argparse.Namespace, path: Path) -> dict:
 
 def _make(
     engine, args: argparse.Namespace, video: Path, output: Path, audio: Path, voice=None,
-    closures_s=None, words_between=None,
+    closures_s=None, words_between=None, overwrite=False,
 ):  # fmt: skip
     """Make one video; returns its figures."""
     from .pipeline.new_speech import Credentials, NewSpeech, make_new_speech
@@ -175,6 +179,7 @@ def _make(
         judged=not args.no_judge,
         closures_s=closures_s,
         words_between=words_between,
+        overwrite=overwrite or args.overwrite,
     )
     return make_new_speech(engine, job, progress_bars)
 
@@ -186,9 +191,10 @@ def _run_batch(engine, args: argparse.Namespace) -> int:
 
     folder = ensure_folder(args.output)
     n_failed = 0
-    for video, audio, output in batch_outputs(args.batch, folder):
+    for video, audio, output, overwrite in batch_outputs(args.batch, folder, args.overwrite):
         try:
-            _print(engine, args, _make(engine, args, video, output, audio))
+            made = _make(engine, args, video, output, audio, overwrite=overwrite)
+            _print(engine, args, made)
         except LipSyncError as error:
             n_failed += 1
             print(tr("{name}: {why}", name=output.name, why=error), file=sys.stderr)

@@ -93,7 +93,7 @@ def main() -> int:
     result = json.loads(
         step(tr("4/4 measure and correct the offset of a clip that was not trained on"),
              "src/inference.py", "--checkpoint", f"{CHECKPOINTS}/best_model.pth",
-             "--video", video_path, "--output", "outputs/demo_synced.mp4",
+             "--video", video_path, "--output", "outputs/demo_synced.mp4", "--overwrite",
              "--plot", "outputs/demo_offset.png", "--json", *scoring_options,
              capture=True)
     )  # fmt: skip

@@ -30,7 +30,7 @@ from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED, invalid_fits
-from .safe_file import read_file, write_file
+from .safe_file import read_file, read_file_and_hash, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -249,11 +249,16 @@ def strip_training_state(checkpoint: dict, path: str | Path) -> dict:
 
 @dataclass
 class TrainedModel:
-    """A model ready to score, with what it needs besides its weights."""
+    """A model ready to score, with what it needs besides its weights.
+
+    Attributes:
+        sha256: of the file it was read from, hexadecimal; empty: of none.
+    """
 
     model: SyncModel
     config: Config
     calibration: dict
+    sha256: str = ""
 
 
 def load_trained(
@@ -267,7 +272,7 @@ def load_trained(
     Raises:
         MissingFileError, CheckpointError.
     """
-    payload = read_file(path)
+    payload, digest = read_file_and_hash(path)
     if is_own_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
         config = settings
@@ -279,7 +284,7 @@ def load_trained(
         model = SyncModel(ModelSpec.of(config))
     load_weights(model, checkpoint, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return TrainedModel(model, config, checkpoint["calibration"])
+    return TrainedModel(model, config, checkpoint["calibration"], digest)
 
 
 def check_calibration(checkpoint: dict, path: str | Path) -> None:

@@ -15,6 +15,7 @@ from ..i18n.messages import tr
 from ..media.container import StreamChoice, path_argument
 from ..media.formats import input_options
 from ..media.reader import audio_blocks
+from ..media.source_note import note_tag
 from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
 from .audio_codecs import AudioEncoding, choose_encoding, describe_losses
@@ -184,6 +185,11 @@ class OutputCommand:
             else:
                 self._add_copied(mapped.stream, mapped.codec)
         self.notes += notes
+
+    def add_source_note(self, note: str) -> None:
+        """A tag that says what the output was made from, where the container has one for it."""
+        if tag := note_tag(self._suffix, note):
+            self._repeated += ["-metadata", tag]
 
     def compile(self, temporary_path: Path) -> list[str]:
         """The arguments: ffmpeg writes ``temporary_path``, reading audio from standard input."""

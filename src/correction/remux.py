@@ -17,6 +17,7 @@ from ..core.files import real_path, written_atomically
 from ..i18n.messages import tr
 from ..media.container import DEFAULT_STREAMS, StreamChoice, probe
 from ..media.reader import audio_blocks, count_frames
+from ..media.source_note import append_note
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
 from .duration import audio_end, check_fit, match_duration, measure_audio
@@ -44,6 +45,7 @@ def retime_audio(
     timeline: Timeline,
     fit: str = "pad",
     streams: StreamChoice = DEFAULT_STREAMS,
+    source_note: str | None = None,
 ) -> list[str]:
     """Mux a video with audio retimed along a timeline; except with ``trim``, every frame stays.
 
@@ -65,6 +67,7 @@ def retime_audio(
             is possible). ``loop``: the video repeats until longer audio ends; shorter audio is
             padded with silence.
         streams: which of several streams are used.
+        source_note: says in the output what it was made from (``media.source_note``).
 
     Returns:
         notes for the user: what could not be preserved.
@@ -83,12 +86,12 @@ def retime_audio(
             info = probe(video_path, streams if audio_path is None else streams.of_video())
             audio = info.audio_stream if audio_path is None and info.has_audio else streams.audio
             streams = StreamChoice(info.video_stream, audio)
-        return _retime_audio(video, audio_path, output_path, timeline, fit, streams)
+        return _retime_audio(video, audio_path, output_path, timeline, fit, streams, source_note)
 
 
 def _retime_audio(
     video_path: Path, audio_path: str | Path | None, output_path: str | Path, timeline: Timeline,
-    fit: str, streams: StreamChoice,
+    fit: str, streams: StreamChoice, source_note: str | None,
 ) -> list[str]:  # fmt: skip
     embedded = audio_path is None
     audio_source = Path(video_path if embedded else audio_path)
@@ -120,10 +123,14 @@ def _retime_audio(
             further_timeline = timeline if embedded else None
             command.add_further_audio(stream, further_timeline, target.duration_s)
         command.add_other_streams()
+        if source_note:
+            command.add_source_note(source_note)
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
         arguments = command.compile(temporary)
         _run(arguments, interleave(retimed), output_path, folder)
+        if source_note:
+            append_note(temporary, source_note)
         notes = verify_output(temporary, output_path, content, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:

@@ -29,6 +29,7 @@ from .clips import Clip
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
+    index_locked,
     load_index_to_extend,
     remove_unreferenced_samples,
     sample_settings,
@@ -164,12 +165,21 @@ def process_clips(
     Raises:
         DatasetError: the index was made with other settings.
         DetectorError: the detector cannot be started.
+        InUseError: another run processes clips into the same index.
         OutputError: the results cannot be written.
     """
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
     ensure_folder(folder / SAMPLES_FOLDER)
-    settings = sample_settings(config.data)
+    with index_locked(folder / index_name):
+        return _process_clips(config, clips, index_name, overwrite, prune, progress, unused)
+
+
+def _process_clips(
+    config: Config, clips: list[Clip], index_name: str, overwrite: bool, prune: bool,
+    progress: Progress, unused: Sequence[tuple[str, str]],
+) -> ProcessingReport:  # fmt: skip
+    folder, settings = Path(config.data.processed_dir), sample_settings(config.data)
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
     report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]

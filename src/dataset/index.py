@@ -20,11 +20,14 @@ import logging
 import os
 import pickle
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from ..core.config import DataConfig
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
+from ..core.locks import check_unlocked, locked
 from ..i18n.messages import tr
 
 logger = logging.getLogger(__name__)
@@ -64,6 +67,35 @@ class _PlainUnpickler(pickle.Unpickler):
 def sample_settings(settings: DataConfig) -> dict:
     """The part of the settings that samples depend on."""
     return {name: getattr(settings, name) for name in SAMPLE_SETTINGS}
+
+
+@contextmanager
+def index_locked(path: Path) -> Iterator[None]:
+    """Nobody else extends an index while the block runs.
+
+    The runs of several shards have an index each, and may work in one folder at once; not so a run
+    of all clips and one of a shard, as both may be processing the same clip.
+
+    Args:
+        path: of the index, in an existing folder.
+
+    Raises:
+        InUseError: another run does.
+        OutputError: the folder cannot be written.
+    """
+    folder = path.parent
+    with locked(_lock_path(path), folder):
+        if path.name == INDEX_NAME:
+            others = sorted(folder.glob(".dataset_index.shard-*.lock"))
+        else:
+            others = [_lock_path(folder / INDEX_NAME)]
+        for other in others:
+            check_unlocked(other, folder)
+        yield
+
+
+def _lock_path(index: Path) -> Path:
+    return index.with_name(f".{index.stem}.lock")
 
 
 def write_index(path: Path, settings: dict, samples: list[dict]) -> None:

@@ -15,6 +15,7 @@ from .index import (
     OWN_FILE,
     SAMPLES_FOLDER,
     group_by_clip,
+    index_locked,
     load_index_to_extend,
     read_index,
     remove_unreferenced_samples,
@@ -63,11 +64,20 @@ def merge_shards(
 
     Raises:
         DatasetError: a shard is missing, damaged or there twice, or made with other settings.
+        InUseError: another run extends the folder's index.
         OutputError: the index or a sample cannot be written.
     """
     shards = {path: read_index(path) for path in _find_shard_indexes(sources)}
     for path, index in shards.items():
         _check_shard(path, index, settings)
+    with index_locked(folder / INDEX_NAME):
+        return _merge(shards, folder, settings, overwrite, prune)
+
+
+def _merge(
+    shards: dict[Path, dict], folder: Path, settings: dict, overwrite: bool, prune: bool
+) -> int:
+    """Merge indexes that have been checked; returns the number of samples."""
     known_records = load_index_to_extend(folder / INDEX_NAME, settings, overwrite)
     merged_records = {} if prune else dict(known_records)
     record_by_file = {

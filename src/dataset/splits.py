@@ -15,11 +15,11 @@ def split_samples(
     """Training, validation and test samples; a clip (or speaker) is in one of them only.
 
     Raises:
-        DatasetError: fewer than 3 clips (or speakers).
+        DatasetError: fewer than 3 clips (or speakers), or none is left for training.
     """
     groups = sorted({sample.group for sample in samples})
+    what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
     if len(groups) < 3:
-        what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
         hint = (
             N_("put each speaker's clips into a folder of their own in data/videos")
             if settings.split_by == "speaker"
@@ -32,6 +32,13 @@ def split_samples(
     random.Random(settings.split_seed).shuffle(groups)
     n_val = max(1, int(len(groups) * settings.val_split + 1e-9))
     n_train = min(max(1, int(len(groups) * settings.train_split + 1e-9)), len(groups) - n_val - 1)
+    if n_train < 1:
+        raise DatasetError(
+            tr("of {n} usable {what}, {val} are for validation and {test} for the test (training."
+               "val_split = {share}): none is left to train on; lower training.val_split, or add "
+               "clips", n=len(groups), what=tr(what), val=n_val, test=len(groups) - n_val,
+               share=settings.val_split)
+        )  # fmt: skip
     train_groups, val_groups = set(groups[:n_train]), set(groups[n_train : n_train + n_val])
     train, val, test = [], [], []
     for sample in samples:

@@ -24,7 +24,6 @@ from ..core.errors import ConfigError, OutputError
 from ..core.files import (
     check_output_path,
     ensure_folder,
-    file_sha256,
     folder_created,
     written_atomically,
 )
@@ -46,10 +45,12 @@ from ..scoring.result_builder import describe_tracks
 from ..scoring.speakers import voice_over_notes
 from ..scoring.timeline import Timeline
 from ..scoring.words import correction_text, note_text, reason_text
-from .batch import ranked, run_batch
+from .batch import check_same_model, ranked, run_batch
 from .new_speech import Credentials, NewSpeech, make_new_speech
 from .new_speech_views import describe
+from .output_names import Source, check_not_foreign
 from .pairs import with_outputs
+from .summary_table import recorded_outputs
 
 CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
 MODES = ("correct", "present")  # of sync_video_audio
@@ -69,7 +70,8 @@ class EngineSpec:
 
     Attributes:
         checkpoint, device, config, overrides: as in ``LipSyncInference``.
-        sha256: of a model that is in memory already; None: the one of the file.
+        sha256: of the only model to be used; None: whatever the file holds.
+        copy: of the checkpoint, or a link to it, to be read in its place; None: there is none.
     """
 
     checkpoint: Path
@@ -77,10 +79,24 @@ class EngineSpec:
     config: Config | None
     overrides: tuple[str, ...]
     sha256: str | None = None
+    copy: Path | None = None
+
+    def pinned(self, copy: Path, sha256: str) -> "EngineSpec":
+        """The same, of the model in a copy of the checkpoint."""
+        return replace(self, copy=copy, sha256=sha256)
 
     def build(self) -> "LipSyncInference":
-        """The engine. Raises as ``LipSyncInference`` does."""
-        return LipSyncInference(self.checkpoint, self.device, self.config, list(self.overrides))
+        """The engine.
+
+        Raises:
+            CheckpointError: the file holds another model by now; and as ``LipSyncInference``.
+        """
+        path = self.copy or self.checkpoint
+        engine = LipSyncInference(path, self.device, self.config, list(self.overrides))
+        if self.sha256 is not None:
+            check_same_model(self.checkpoint, self.sha256, engine.model_file.sha256)
+            engine.model_file = ModelFile(file=str(self.checkpoint), sha256=self.sha256)
+        return engine
 
     def count_workers(self, n_workers: int) -> int:
         """The number of processes: as asked for, or for 0 what this machine has room for."""
@@ -135,7 +151,7 @@ class LipSyncInference:
         self.device = _device_of(device, overrides, self.config)
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
-        self.model_file = ModelFile(file=str(checkpoint_path), sha256=file_sha256(checkpoint_path))
+        self.model_file = ModelFile(file=str(checkpoint_path), sha256=self.trained.sha256)
         self.spec = EngineSpec(Path(checkpoint_path), device, given_config, tuple(overrides))
 
     def measure(
@@ -317,8 +333,13 @@ class LipSyncInference:
         fit: str = "pad",
         progress: Progress = no_progress,
         streams: StreamChoice = DEFAULT_STREAMS,
+        overwrite: bool = True,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, with what was measured.
+
+        Args:
+            overwrite: replace a file that has the name of the output. False: only one that was
+                made from the same video and audio, as a note in it says.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
@@ -328,6 +349,9 @@ class LipSyncInference:
         """
         check_fit(fit)
         output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
+        source = Source(video_path, audio_path)
+        if not overwrite:
+            check_not_foreign(output, source)
         before = self.measure(video_path, audio_path, face, progress, streams)
         measured = {
             "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
@@ -343,8 +367,9 @@ class LipSyncInference:
         def retime(timeline: Timeline, match_duration: str) -> list[str]:
             try:
                 return retime_audio(
-                    video_path, audio_path, temporary_path, timeline, match_duration, used
-                )
+                    video_path, audio_path, temporary_path, timeline, match_duration, used,
+                    source.note,
+                )  # fmt: skip
             except OutputError as error:  # name the output that was asked for
                 text = str(error).replace(str(temporary_path), str(output))
                 raise OutputError(text) from None
@@ -363,6 +388,8 @@ class LipSyncInference:
                 notes = correction.notes
                 if fit == "loop":
                     notes = retime(correction.applied, "loop")
+                if not overwrite:  # another run may have written it meanwhile
+                    check_not_foreign(output, source)
         except _NotCorrectedError as error:
             return False, tr("nothing written: {why}", why=error), measured
         after = correction.after
@@ -434,26 +461,29 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
         streams: StreamChoice = DEFAULT_STREAMS,
+        overwrite: bool = False,
     ) -> list[dict]:
         """Correct many pairs, or score them; one that cannot be used does not stop the others.
 
         Args:
             pairs: (video, audio or None) each.
-            output_dir: where ``<video name>_synced<suffix>`` go; made if it is missing. None:
-                ``paths.output_dir``. Not used with ``score_only``.
+            output_dir: where ``<video name>_synced<suffix>`` go, numbered where another file has
+                that name; made if it is missing. None: ``paths.output_dir``. Not used with
+                ``score_only``.
             progress: wraps the pairs, for example ``tqdm.tqdm``; the next one is taken from it as
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
-                one for each core, on a GPU as many as its free memory holds. Each loads the model
-                again from its file, and a file on which a
-                decoder crashes costs only itself. Call it then from a script below
+                one for each core, on a GPU as many as its free memory holds. Each loads the same
+                model again from its file, and a file on which a decoder crashes costs only itself.
+                Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
-            summary: a table (.csv) as ``--summary`` of the command writes it, updated after each
-                pair. Pairs whose result it holds are not processed again, unless one of the files,
-                the model or the settings have changed, the output is gone, or the pair could not be
-                read. None: no table, all pairs are processed.
+            summary: a table (.csv) as ``--summary`` of the command writes it, which grows with each
+                pair; lines of other pairs stay. Pairs whose result it holds are not processed
+                again, unless one of the files, the model or the settings have changed, the output
+                is gone, or the pair could not be read. None: no table, all pairs are processed.
             score_only: score the pairs and write no videos.
             face, fit, streams: as in ``sync_video_audio``, for all pairs.
+            overwrite: replace files that have these names, whatever they are.
 
         Returns:
             a dict a pair, in order: ``video``, ``audio`` (None: the video's own audio track),
@@ -464,6 +494,7 @@ class LipSyncInference:
 
         Raises:
             ConfigError: no such ``fit`` or ``workers``.
+            CheckpointError: with processes, the file of the model holds another one by now.
             OutputError: the folder cannot be made, or the table cannot be written.
             DatasetError: ``summary`` is a file of another kind.
         """
@@ -472,22 +503,20 @@ class LipSyncInference:
             raise ConfigError(tr("workers = {n}: must be an integer of 0 or more", n=workers))
         if summary is not None:
             summary = check_output_path(summary, [], {".csv"})
-        folder, options = None, {"face": face, "streams": streams}
+        folder, options, recorded = None, {"face": face, "streams": streams}, {}
         if not score_only:
+            recorded = recorded_outputs(summary) if summary is not None else {}
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
-        jobs = with_outputs(pairs, folder, **options)
-        in_this_process, spec = workers == 1, self.spec
-        workers = spec.count_workers(workers)
-        if in_this_process:
-            spec = replace(spec, sha256=self.model_file.sha256)
+        jobs = with_outputs(pairs, folder, overwrite, recorded, **options)
+        spec = replace(self.spec, sha256=self.model_file.sha256)
         steps = iter(progress(jobs))
         next(steps, None)  # shown before the first pair is done
         results = run_batch(
             spec, jobs, summary,
-            workers=workers,
+            workers=spec.count_workers(workers),
             progress=lambda: next(steps, None),
-            engine=self if in_this_process else None,
+            engine=self if workers == 1 else None,
             details=True,
         )  # fmt: skip
         keys = ("video", "audio", "success", "message", "output", "score", "details")

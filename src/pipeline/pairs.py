@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
-from ..core.files import real_path
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
 from ..media.container import (
@@ -21,6 +20,7 @@ from ..media.container import (
     OUTPUT_SUFFIXES,
     VIDEO_SUFFIXES,
 )
+from .output_names import OutputNames, Owner, Source
 
 DELIMITERS = ",;\t"
 OLDER_ENCODINGS = ("gb18030", "cp1252", "cp1250", "cp1251", "big5", "cp932")
@@ -35,53 +35,52 @@ class Pair:
         video, audio: the files; audio None: the video's own audio track.
         output: where the corrected video goes; None: the pair is only scored.
         options: more arguments of ``LipSyncInference.correct_sync``, by name.
+        overwrite: a file that has the name of the output may be replaced, whatever it is.
     """
 
     video: str
     audio: str | None
     output: Path | None
     options: tuple[tuple[str, object], ...] = ()
-
-
-def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced") -> Path:
-    """``<video name><tail><suffix>``, numbered where that name is taken: by the output of
-    another video of a batch, or by an input. A container that can only be read becomes .mkv.
-
-    Args:
-        taken: resolved paths; the new one is added.
-    """
-    number = 1
-    suffix = video.suffix if video.suffix.lower() in OUTPUT_SUFFIXES else ".mkv"
-    while True:
-        numbered_tail = tail if number == 1 else f"{tail}_{number}"
-        path = folder / f"{video.stem}{numbered_tail}{suffix}"
-        if real_path(path) not in taken:
-            taken.add(real_path(path))
-            return path
-        number += 1
+    overwrite: bool = False
 
 
 def with_outputs(
-    pairs: Iterable[tuple[str | Path, str | Path | None]], folder: Path | None, **options
+    pairs: Iterable[tuple[str | Path, str | Path | None]],
+    folder: Path | None,
+    overwrite: bool = False,
+    recorded: dict[Owner, list[Path]] | None = None,
+    **options,
 ) -> list[Pair]:
-    """Pairs with a name for the output of each.
+    """Pairs with a name for the output of each: ``<video name>_synced<suffix>``, numbered where
+    that is in use (see ``OutputNames``).
 
     Args:
         pairs: (video, audio or None) each.
         folder: where the outputs go; None: pairs are only scored.
+        overwrite, recorded: of ``OutputNames``.
         options: of ``LipSyncInference.correct_sync``, for all; default streams are left out.
     """
     pairs = list(pairs)
     options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
-    taken = {real_path(path) for pair in pairs for path in pair if path is not None}
-    return [
-        Pair(
-            str(video), None if audio is None else str(audio),
-            None if folder is None else free_name(folder, Path(video), taken),
-            tuple(options.items()),
-        )
-        for video, audio in pairs
-    ]  # fmt: skip
+    names = OutputNames((path for pair in pairs for path in pair), overwrite, recorded)
+    result = []
+    for video, audio in pairs:
+        output, is_replaceable = None, False
+        if folder is not None:
+            plain = synced_path(folder, video)
+            output, is_replaceable = names.choose(plain, Source(video, audio))
+        texts = str(video), None if audio is None else str(audio)
+        result.append(Pair(*texts, output, tuple(options.items()), is_replaceable))
+    return result
+
+
+def synced_path(folder: Path, video: str | Path) -> Path:
+    """``<video name>_synced<suffix>`` in a folder; a container that can only be read becomes
+    .mkv."""
+    video = Path(video)
+    suffix = video.suffix if video.suffix.lower() in OUTPUT_SUFFIXES else ".mkv"
+    return folder / f"{video.stem}_synced{suffix}"
 
 
 def read_list(path: str | Path) -> list[tuple[str, str | None]]:

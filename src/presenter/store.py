@@ -18,6 +18,7 @@ or not at all, so that learning can be interrupted and resumed.
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -211,8 +212,8 @@ def clip_written(folder: str | Path, name: str) -> Iterator[Path]:
         OutputError: it cannot be written.
     """
     parent = ensure_folder(Path(folder) / CLIPS_FOLDER)
-    temporary = parent / f".{name}-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    # Unique, as another machine may have a process of the same number.
+    temporary = parent / f".{name}-{secrets.token_hex(4)}"
     try:
         temporary.mkdir()
         yield temporary

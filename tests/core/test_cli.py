@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,76 @@ def test_ctrl_c_is_status_130(capsys):
     with pytest.raises(SystemExit) as end:
         run(failing(KeyboardInterrupt()))
     assert end.value.code == 130 and "Traceback" not in capsys.readouterr().err
+
+
+# Saves at its end what it has done, as the commands do, and prints even then.
+SAVING = """
+import pathlib, sys, time
+from src.core.cli import run, uninterrupted
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    try:
+        with uninterrupted():
+            (folder / "begun").touch()
+            while not (folder / "sent").exists():
+                time.sleep(0.01)
+            print("step", flush=True)
+        time.sleep(60)
+    finally:
+        print("saving", flush=True)
+        (folder / "saved").touch()
+run(main)
+"""
+
+
+def wait_for(path: Path, process: subprocess.Popen | None = None) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline and (process is None or process.poll() is None)
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_command_let_it_save(tmp_path, number):
+    """After the step it is in; a second one does not interrupt the clean-up."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SAVING, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        wait_for(tmp_path / "begun", process)
+        process.send_signal(number)
+        (tmp_path / "sent").touch()
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.strip()) == (130, "step\nsaving\n", "stopped")
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+def test_a_command_saves_when_its_terminal_is_closed(tmp_path):
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(sys.executable, [sys.executable, "-c", SAVING, str(tmp_path)])
+    wait_for(tmp_path / "begun")
+    os.close(terminal)
+    (tmp_path / "sent").touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_command_under_nohup_goes_on():
+    code = (
+        "import os, signal\n"
+        "from src.core.cli import run\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "run(lambda: os.kill(os.getpid(), signal.SIGHUP))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert done.returncode == 0
 
 
 def test_a_bug_is_not_hidden():

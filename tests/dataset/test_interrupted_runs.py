@@ -212,7 +212,8 @@ def test_a_run_killed_at_any_moment_leaves_a_complete_index(tmp_path, short_clip
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
-def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip):
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip, signal_name):
     (tmp_path / "videos").mkdir()
     for number in range(20):
         shutil.copy(short_clip, tmp_path / "videos" / f"{number:02}.mp4")
@@ -223,7 +224,8 @@ def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip):
         samples, deadline = tmp_path / "processed" / "samples", time.monotonic() + HANG_S
         while len(list(samples.glob("[!.]*.npy"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+        # As a terminal and a machine that shuts down do: to the workers, too.
+        os.killpg(process.pid, getattr(signal, signal_name))
         start = time.monotonic()
         _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors
