@@ -136,6 +136,7 @@ class InferenceConfig(Section):
     """How a pair is scored."""
 
     max_offset_frames: int = Field(15, ge=4, le=100)
+    far_offset_s: float = Field(4.0, ge=0, le=15)
     min_offset_probability: float = Field(0.5, ge=0, le=1)
 
 

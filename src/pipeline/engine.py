@@ -18,7 +18,7 @@ from ..core.config import (
     override_key,
     with_overrides,
 )
-from ..core.constants import HOPS_PER_FRAME
+from ..core.constants import HOP_MS, HOPS_PER_FRAME
 from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError, OutputError
 from ..core.files import (
@@ -36,12 +36,15 @@ from ..i18n.messages import tr
 from ..media.container import DEFAULT_STREAMS, OUTPUT_SUFFIXES, StreamChoice
 from ..media.credentials import read_remade
 from ..models.spec import ModelSpec
+from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
-from ..scoring.clip_scoring import score_clip
+from ..scoring.clip_scoring import ScoredClip, score_clip
+from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
 from ..scoring.local_offsets import local_outliers
 from ..scoring.result import ModelFile, SyncResult
 from ..scoring.result_builder import describe_tracks
+from ..scoring.result_types import Edge, Weak
 from ..scoring.speakers import voice_over_notes
 from ..scoring.timeline import Timeline
 from ..scoring.words import correction_text, note_text, reason_text
@@ -178,12 +181,21 @@ class LipSyncInference:
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
             scored = score_clip(clip, evidence, face, calibration, min_probability)
-        faces, speakers, offset_result = scored.faces, scored.speakers, scored.result
+            offset_result = scored.result
+            tracks = describe_tracks(scored.faces, scored.speakers, calibration)
+            far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
+            if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
+                far, centre = self._search_far(clip, scored, face, far_hops, progress)
+                if far is not None:
+                    offset_result = join_far(offset_result, far.result, centre)
+                    far_tracks = describe_tracks(far.faces, far.speakers, calibration)
+                    tracks, scored = join_tracks(tracks, far_tracks, centre), far
+        faces, speakers = scored.faces, scored.speakers
         notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
                  *offset_result.notes]  # fmt: skip
         return SyncResult(
             **dict(offset_result) | {"notes": notes},
-            tracks=describe_tracks(faces, speakers, calibration),
+            tracks=tracks,
             voice_over=speakers.voice_over,
             face_share=round(clip.face_share, 4),
             duration_s=round(clip.duration_s, 3),
@@ -195,6 +207,26 @@ class LipSyncInference:
             audio_channel=clip.streams.channel,
             model=self.model_file,
         )
+
+    def _search_far(
+        self, clip: ClipFeatures, near: ScoredClip, face: str | int, far_hops: int,
+        progress: Progress,
+    ) -> tuple[ScoredClip | None, int]:  # fmt: skip
+        """Look for an offset of seconds, within ``±far_hops``, where the search range shows none:
+        the clip scored around it, or None, and that offset in hops."""
+        model, calibration = self.trained.model, self.trained.calibration
+        numbers = None
+        if face != "speaking":
+            numbers = [chosen.number for chosen in near.speakers.chosen]
+        centre = find_far_offset(model, clip, far_hops, calibration, progress, numbers)
+        if centre is None:
+            return None, 0
+        reach = self.config.inference.max_offset_frames * HOPS_PER_FRAME
+        evidence = compute_clip_evidence(model, clip, reach, progress, centre)
+        far = score_clip(
+            clip, evidence, face, calibration, self.config.inference.min_offset_probability
+        )
+        return (far if is_reliable(far.result) else None), centre
 
     def compute_sync_score(
         self,
@@ -211,7 +243,7 @@ class LipSyncInference:
             audio_path: the audio, its first sample at the first frame; None: the video's own audio
                 track.
             face: whose lips are compared where there are several faces: ``speaking`` (in each shot
-                the active speaker, or those who speak one after the other), ``largest``, or a
+                the active speaker, or those who take turns), ``largest``, or a
                 number of ``details["tracks"]``.
             progress: reports each stage; ``progress_bars`` draws bars on stderr.
             streams: which of several video and audio streams are used:
@@ -250,7 +282,8 @@ class LipSyncInference:
               ``boxes`` (time in s and x0, y0, x1, y1 in pixels; one a second, and more where the
               face moves: between them it is on a line), ``score``,
               ``offset_ms`` and ``confidence`` of its own (or None), and ``chosen``, whether the
-              result is of it
+              result is of it, and ``speaks``, start and end in s of the times in which it is the
+              speaker
             - ``voice_over``: numbers of the shots that are skipped: the speaker is off screen
             - ``timeline``: the offset over time, or None: ``kind`` (``constant``, ``drift``,
               ``jumps``), ``drift_ppm``, ``pieces`` (segments: ``start_s``, ``end_s``, and the

@@ -9,6 +9,7 @@ from .result_types import Milliseconds, OffsetResult, Plain, Probability
 from .words import note_text, reason_text, verdict_text
 
 Box = Annotated[list[float], Field(min_length=5, max_length=5)]
+Span = Annotated[list[float], Field(min_length=2, max_length=2)]
 Text = Annotated[str, Field(min_length=1)]
 # The name of a file: any str. Old archives hold names that are not UTF-8, which pydantic's str
 # refuses.
@@ -35,6 +36,10 @@ class FaceTrackResult(Plain):
     offset_ms: Milliseconds | None = Field(description="Offset of this face alone, in ms.")
     confidence: Annotated[float, Field(ge=0)] | None = Field(description="LSE-C of this face.")
     chosen: bool = Field(description="Whether the result is of this face.")
+    speaks: list[Span] = Field(
+        description="When it is the speaker, without long pauses: start and end in s, in order. "
+        "Empty for a face that is not chosen."
+    )
 
 
 class ModelFile(Plain):
