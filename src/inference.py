@@ -24,7 +24,7 @@ from .correction.duration import FITS
 from .i18n.messages import tr
 
 if TYPE_CHECKING:
-    from .media.container import StreamChoice
+    from .media.stream_choice import StreamChoice
     from .pipeline.engine import LipSyncInference
 
 __all__ = ["LipSyncInference"]
@@ -171,7 +171,7 @@ def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
 
 
 def _streams(args: argparse.Namespace) -> "StreamChoice":
-    from .media.container import StreamChoice
+    from .media.stream_choice import StreamChoice
 
     return StreamChoice(args.video_stream, args.audio_stream)
 

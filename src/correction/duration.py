@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.reader import audio_blocks
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
 

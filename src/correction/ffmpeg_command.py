@@ -12,10 +12,11 @@ import imageio_ffmpeg
 
 from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
-from ..media.container import StreamChoice, path_argument
+from ..media.container import path_argument
 from ..media.formats import input_options
 from ..media.reader import audio_blocks
 from ..media.source_note import note_tag
+from ..media.stream_choice import StreamChoice
 from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
 from .audio_codecs import AudioEncoding, choose_encoding, describe_losses

@@ -15,9 +15,10 @@ from pathlib import Path
 from ..core.errors import NoAudioError, OutputError
 from ..core.files import real_path, written_atomically
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, StreamChoice, probe
+from ..media.container import probe
 from ..media.reader import audio_blocks, count_frames
 from ..media.source_note import append_note
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
 from .duration import audio_end, check_fit, match_duration, measure_audio

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
-from ..media.container import StreamChoice
 from ..media.reader import FrameCount, count_frames
+from ..media.stream_choice import StreamChoice
 from ..media.streams import VideoSource, read_source
 from .duration import AudioExtent, DurationMatch, measure_audio
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..core.config import DataConfig
 from ..core.errors import DatasetError
 from ..i18n.messages import tr
-from ..media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from ..media.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

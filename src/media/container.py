@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -16,68 +16,15 @@ from .appended_files import check_not_appended
 from .decoded_parts import DecodedParts
 from .formats import input_options
 from .joined_clock import JoinedClock, other_codec_error, read_joined_clock
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 Item = TypeVar("Item")
 
-# Containers that can be written.
-OUTPUT_SUFFIXES = {
-    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv",
-    ".3gp", ".mts", ".m2ts", ".m2t", ".3g2",
-}  # fmt: skip
-# Those of cameras, discs, broadcasting and older programs can only be read.
-VIDEO_SUFFIXES = OUTPUT_SUFFIXES | {
-    ".mxf", ".vob", ".f4v", ".asf", ".divx", ".dv", ".gxf", ".m1v", ".m2p", ".m2v", ".mjpg",
-    ".mod", ".mp4v", ".mpe", ".mpv", ".nut", ".ogm", ".ogv", ".ps", ".qt", ".rm", ".rmvb", ".tod",
-    ".trp", ".wtv", ".xvid",
-}  # fmt: skip
-AUDIO_SUFFIXES = (
-    ".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg", ".opus", ".wma", ".aiff", ".aif", ".aifc",
-    ".caf", ".mka", ".oga", ".bwf", ".w64", ".rf64", ".au", ".snd", ".ac3", ".eac3", ".dts", ".amr",
-    ".awb", ".ape", ".wv", ".tta", ".tak", ".mp2", ".mpa", ".m4b", ".m4r", ".spx", ".weba", ".3ga",
-)  # fmt: skip
 # Of demuxers. A transport stream that goes on with streams of other numbers, as where recordings
 # are joined, continues the ones before.
 OPEN_OPTIONS = {"merge_pmt_versions": "1"}
 ENCRYPTED_TAGS = {"drms", "drmi", "enca", "encv"}  # FairPlay's, and those of others
 MAX_TRIED_PACKETS = 50  # of a stream that may be one that cannot be decoded
-
-
-@dataclass(frozen=True)
-class StreamChoice:
-    """Which streams of a file are used: numbers among those of their kind, from 1.
-
-    Attributes:
-        video, audio: None: the default one (``find_video_stream``, ``find_audio_stream``).
-        channel: the only channel of the audio that is used; None: the mean of all.
-    """
-
-    video: int | None = None
-    audio: int | None = None
-    channel: int | None = None
-
-    def of_video(self) -> "StreamChoice":
-        """For a video whose audio is a file of its own."""
-        return StreamChoice(video=self.video)
-
-    def of_audio(self) -> "StreamChoice":
-        """For audio that is a file of its own."""
-        return replace(self, video=None)
-
-    @classmethod
-    def of_pair(cls, details: dict) -> tuple["StreamChoice", "StreamChoice"]:
-        """The streams of the video and of the audio that a result is of.
-
-        Args:
-            details: what ``LipSyncInference.compute_sync_score`` returned.
-        """
-        names = ("video_stream", "audio_stream", "audio_channel")
-        streams = cls(*(details.get(name) for name in names))
-        if details["audio"] == details["video"]:
-            return streams, streams
-        return streams.of_video(), streams.of_audio()
-
-
-DEFAULT_STREAMS = StreamChoice()
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,8 @@ from ..core.constants import FPS, SAMPLE_RATE
 from ..core.errors import NoAudioError, NoVideoError, UnreadableMediaError
 from ..i18n.messages import tr
 from .container import (
-    DEFAULT_STREAMS,
     Reading,
     ReadReport,
-    StreamChoice,
     check_decoder,
     decode,
     find_audio_stream,
@@ -34,6 +32,7 @@ from .container import (
 )
 from .formats import input_options
 from .frame import Scaler, VideoFrame, deinterlace
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 # An audio frame whose timestamp is further than this from the end of the previous one is placed
 # by its timestamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.

@@ -11,9 +11,7 @@ import numpy as np
 from ..core.errors import NoAudioError
 from ..i18n.messages import tr
 from .container import (
-    DEFAULT_STREAMS,
     ReadReport,
-    StreamChoice,
     check_decoder,
     decode,
     find_audio_stream,
@@ -24,6 +22,7 @@ from .container import (
 )
 from .frame import HDR_TRANSFERS
 from .reader import first_frame_s, frame_rate
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 TAGS = ("language", "title")  # of a stream; other tags describe its encoding
 N_PROBED_FRAMES = 8  # the first frame of interlaced video may be progressive

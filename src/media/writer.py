@@ -15,9 +15,10 @@ from ..core.constants import SAMPLE_RATE
 from ..core.errors import OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
-from .container import DEFAULT_STREAMS, StreamChoice, probe
+from .container import probe
 from .frame import BT2020, ColourTags
 from .reader import audio_blocks, fill_gaps
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 SUFFIXES = {".mp4", ".mov", ".mkv"}  # containers of H.264 and AAC
 MIN_TIME_BASE = Fraction(1, 1_000_000)

@@ -20,7 +20,7 @@ from ..core.errors import CheckpointError, LipSyncError
 from ..core.files import file_sha256
 from ..core.workers import Crashed, map_in_processes
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, StreamChoice
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
 from .summary_table import SummaryTable, fingerprint, is_valid, to_row, values_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.config import Config
 from ..core.files import check_output_path, ensure_folder, folder_created
 from ..core.progress import Progress, no_progress
-from ..media.container import DEFAULT_STREAMS, StreamChoice
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.writer import SUFFIXES
 from ..report.annotated_video import annotate
 from ..report.html_report import write_report

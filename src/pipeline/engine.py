@@ -33,8 +33,9 @@ from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, OUTPUT_SUFFIXES, StreamChoice
 from ..media.credentials import read_remade
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
+from ..media.suffixes import OUTPUT_SUFFIXES
 from ..models.spec import ModelSpec
 from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip

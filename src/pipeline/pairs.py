@@ -14,12 +14,8 @@ from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
-from ..media.container import (
-    AUDIO_SUFFIXES,
-    DEFAULT_STREAMS,
-    OUTPUT_SUFFIXES,
-    VIDEO_SUFFIXES,
-)
+from ..media.stream_choice import DEFAULT_STREAMS
+from ..media.suffixes import AUDIO_SUFFIXES, OUTPUT_SUFFIXES, VIDEO_SUFFIXES
 from .output_names import OutputNames, Owner, Source
 
 DELIMITERS = ",;\t"

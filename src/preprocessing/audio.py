@@ -13,8 +13,9 @@ from ..audio.vad import SpeechDetector
 from ..core.constants import FPS, FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, MediaError, SilentAudioError
 from ..i18n.messages import tr
-from ..media.container import DEFAULT_STREAMS, MediaInfo, ReadReport, StreamChoice, probe
+from ..media.container import MediaInfo, ReadReport, probe
 from ..media.reader import audio_blocks, fill_gaps, mix, stream_audio
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .clip_features import AudioFeatures
 
 # Channels are measured one by one where their mean has speech in fewer of the frames, or where two

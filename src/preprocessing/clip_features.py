@@ -8,7 +8,8 @@ import numpy as np
 from ..audio.features import silent_mfcc
 from ..core.constants import FPS, HOPS_PER_FRAME
 from ..core.notes import ClipNote
-from ..media.container import DEFAULT_STREAMS, MediaInfo, StreamChoice
+from ..media.container import MediaInfo
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .sample_file import CHUNK_FRAMES, RecordFile, read_sample
 
 

@@ -28,16 +28,9 @@ from ..faces.detection import Detector
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
-from ..media.container import (
-    DEFAULT_STREAMS,
-    MediaInfo,
-    ReadReport,
-    StreamChoice,
-    describe_streams,
-    joined_clock,
-    probe,
-)
+from ..media.container import MediaInfo, ReadReport, describe_streams, joined_clock, probe
 from ..media.reader import read_frames
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .audio import ExtractedAudio, extract_audio
 from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from .sample_file import CropFile, write_sample

@@ -9,8 +9,8 @@ from ..audio.features import LevelMeter, compute_features
 from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, PresenterError, SilentAudioError
 from ..i18n.messages import tr
-from ..media.container import StreamChoice
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..models.embedding import embed_audio
 from ..preprocessing.audio import find_channel
 from .sync_tools import SyncTools

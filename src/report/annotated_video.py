@@ -14,9 +14,10 @@ from ..core.files import written_atomically
 from ..core.progress import Progress, no_progress
 from ..faces.boxes import BoxPath
 from ..i18n.messages import tr
-from ..media.container import StreamChoice, probe
+from ..media.container import probe
 from ..media.frame import BT2020, ColourTags, VideoFrame
 from ..media.reader import source_frames
+from ..media.stream_choice import StreamChoice
 from ..media.writer import SUFFIXES, VideoWriter, open_video_writer
 from ..plotting.fonts import Colour, plot_tr, render_text_cached
 from .annotation_panel import (

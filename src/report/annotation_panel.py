@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from ..core.constants import FPS, SAMPLE_RATE
-from ..media.container import StreamChoice
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..plotting.fonts import (
     Colour,
     can_draw_language,

@@ -11,8 +11,8 @@ from ..core.constants import FPS
 from ..core.files import written_atomically
 from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr, use_language
-from ..media.container import DEFAULT_STREAMS, StreamChoice
 from ..media.reader import read_frames
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, render_svg
 from ..scoring.perception import format_score
 from ..scoring.result import FaceTrackResult, SyncResult

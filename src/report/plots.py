@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core.constants import SAMPLE_RATE
-from ..media.container import StreamChoice
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
 from ..plotting.fonts import can_draw_language, plot_tr
 from ..plotting.waveform import waveform_columns

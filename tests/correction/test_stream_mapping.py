@@ -13,7 +13,7 @@ import pytest
 from src.core.errors import OutputError
 from src.correction import remux
 from src.media import reader
-from src.media.container import StreamChoice
+from src.media.stream_choice import StreamChoice
 from tests.support.media_files import (
     BURSTS,
     HEIGHT,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from src.core.errors import ConfigError
-from src.media.container import StreamChoice, probe
+from src.media.container import probe
 from src.media.reader import first_frame_s, read_audio, read_frames
+from src.media.stream_choice import StreamChoice
 from src.media.streams import read_source
 from tests.support.media_files import (
     BURSTS,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from src.media.reader import read_audio
+from src.media.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from tests.support.media_files import (
     burst_delays,
     ffmpeg,

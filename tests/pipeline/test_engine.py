@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from src.core.config import load_config
-from src.media.container import Reading, StreamChoice
+from src.media.container import Reading
 from src.media.frame import VideoFrame
 from src.media.reader import read_frames
+from src.media.stream_choice import StreamChoice
 from src.media.writer import write_wav
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference

@@ -22,7 +22,7 @@ from src.core.config import DEFAULT_CONFIG, DataConfig
 from src.dataset.build import process_clip
 from src.dataset.clips import Clip
 from src.dataset.index import INDEX_NAME, read_index
-from src.media.container import AUDIO_SUFFIXES
+from src.media.suffixes import AUDIO_SUFFIXES
 from src.media.writer import write_clip
 from tests.support import bad_clips
 from tests.support.limits import HANG_S

@@ -14,8 +14,8 @@ import soxr
 
 from src.core.config import Config
 from src.core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
-from src.media.container import StreamChoice
 from src.media.reader import read_audio, read_frames
+from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference

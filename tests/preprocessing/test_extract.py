@@ -24,8 +24,8 @@ from src.core.errors import (
 )
 from src.core.notes import FramesWithoutFace, note_text
 from src.faces.detection import FaceDetection
-from src.media.container import StreamChoice
 from src.media.reader import read_audio
+from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
 from src.preprocessing.clip_features import ClipFeatures
 from src.preprocessing.extract import ExtractOptions, extract_clip
