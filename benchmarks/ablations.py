@@ -13,14 +13,13 @@ from pathlib import Path
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import yaml
-
 from src.checkpoints.checkpoint import load_trained
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config, with_overrides
 from src.core.device import choose_device, reuse_freed_memory
 from src.core.errors import ConfigError, LipSyncError
 from src.core.files import ensure_folder, written_atomically
+from src.core.yaml_text import parse_yaml
 from src.dataset.index import INDEX_NAME
 from src.dataset.samples import load_samples
 from src.dataset.splits import split_samples
@@ -39,10 +38,10 @@ def read_rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         ConfigError: the file is not a valid table.
     """
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = parse_yaml(path.read_text(encoding="utf-8"))
         rows = {str(name): list(settings) for name, settings in table["rows"].items()}
         common = list(table["all"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             tr("{path} is not a valid table of ablations: {why}", path=path, why=reason)

@@ -27,7 +27,7 @@ if not __package__:  # started as a script
 from benchmarks.preprocessing import make_test_clip
 from src.audio import features
 from src.audio.vad import SpeechDetector
-from src.core.cli import add_checkpoint, make_parser, run
+from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.workers import cores
 from src.faces import tracker
 from src.faces.shot_boundary import CutDetector
@@ -36,7 +36,7 @@ from src.i18n.messages import tr
 from src.media.container import Reading, probe
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
-from src.preprocessing import extract
+from src.preprocessing import audio, extract
 from src.scoring import clip_evidence, clip_scoring
 
 WARM_UP_S = 3  # duration of a clip that is scored before the clocks start
@@ -107,7 +107,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("crop faces", OpenTrack, "crop_frames"),
         ("crop faces", tracker, "compute_appearance"),
         ("crop faces", extract, "write_sample"),
-        ("decode audio", extract, "stream_audio"),
+        ("decode audio", audio, "audio_blocks"),
         ("MFCC", features, "compute_mfcc"),
         ("speech", SpeechDetector, "detect"),
         ("embed video", clip_evidence, "measure_brightness"),
@@ -122,7 +122,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     stack = ExitStack()
     for stage, owner, name in functions:
         function = getattr(owner, name)
-        if name in ("read_frames", "stream_audio"):
+        if name in ("read_frames", "audio_blocks"):
             wrap = clocks.timed_reading
         else:
             wrap = clocks.timed_items if isgeneratorfunction(function) else clocks.timed
@@ -190,7 +190,10 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=3, help=tr("runs; their median counts"))
     args = parser.parse_args()
-    inference = LipSyncInference(args.checkpoint, overrides=args.overrides)
+    config = settings_of(args, SCORING_SETTINGS)
+    inference = LipSyncInference(
+        args.checkpoint, config=config if args.config else None, overrides=args.overrides
+    )
     with tempfile.TemporaryDirectory() as folder:
         warm_up = Path(folder) / "warm_up.mp4"
         video = Path(args.video or Path(folder) / "talking_head.mp4")

@@ -17,7 +17,7 @@ if not __package__:  # started as a script
 import numpy as np
 
 from benchmarks.preprocessing import make_test_clip
-from src.core.cli import add_checkpoint, make_parser, run, settings_of
+from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.constants import FPS
 from src.i18n.messages import tr
 from src.live.stream import LipSyncStream
@@ -83,7 +83,8 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=5, help=tr("minutes of the stream"))
     args = parser.parse_args()
-    config = settings_of(args) if args.config else None
+    config = settings_of(args, SCORING_SETTINGS)
+    config = config if args.config else None
     inference = LipSyncInference(args.checkpoint, "cpu", config, args.overrides)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(args.video or Path(folder) / "talker.mp4")

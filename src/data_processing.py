@@ -14,7 +14,7 @@ from .core.config import Config
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
 from .dataset.build import ProcessingReport, process_clips
-from .dataset.clips import find_clips
+from .dataset.clips import find_clips, find_unused
 from .dataset.index import INDEX_NAME, SAMPLES_FOLDER, sample_settings
 from .dataset.shards import merge_shards, shard_index_name, shard_of
 from .i18n.messages import tr
@@ -100,13 +100,16 @@ def process(config: Config, args: Namespace) -> int:
     folder = Path(config.data.processed_dir)
     index_name, clips = INDEX_NAME, find_clips(config.data)
     print(tr("found {n} video files", n=len(clips)))
+    unused = find_unused(config.data, clips) if not args.shard_index else []
     if args.num_shards:
         index_name = shard_index_name(args.shard_index, args.num_shards)
         clips = shard_of(clips, args.shard_index, args.num_shards)
         print(tr("{n} of them are in shard {index} of {shards}", n=len(clips),
                  index=args.shard_index, shards=args.num_shards))  # fmt: skip
     try:
-        report = process_clips(config, clips, index_name, args.overwrite, args.prune, clip_bar)
+        report = process_clips(
+            config, clips, index_name, args.overwrite, args.prune, clip_bar, unused
+        )
     except KeyboardInterrupt:
         message = tr("stopped; finished work is saved: run the same command to continue")
         print("\n" + message, file=sys.stderr)
@@ -145,6 +148,9 @@ def print_report(report: ProcessingReport, pruned: bool) -> None:
     if report.partially_used:
         print(tr("{n} clips were used in part (listed in {path})",
                  n=len(report.partially_used), path=report.partially_used_table))  # fmt: skip
+    if report.unused:
+        print(tr("{n} other files in the folders belong to no clip (listed in {path})",
+                 n=len(report.unused), path=report.skipped_table))  # fmt: skip
     if report.skipped:
         print(tr("{n} clips skipped (listed in {path}):",
                  n=len(report.skipped), path=report.skipped_table))  # fmt: skip

@@ -1,6 +1,5 @@
 """CLI: the test protocol. Metrics of a checkpoint on an index, as a table, JSON and plots."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ if not __package__:  # started as a script
 
 from .checkpoints.checkpoint import load_trained, resolve_checkpoint
 from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.console import print_json
 from .core.device import choose_device, reuse_freed_memory
 from .core.files import ensure_folder
 from .evaluation.options import add_sample_options, load_chosen_samples
@@ -17,6 +17,9 @@ from .evaluation.plots import plot_summary
 from .evaluation.summary import evaluate, summarise
 from .evaluation.tables import format_summary
 from .i18n.messages import tr
+
+# The test protocol is fixed: all else is that of the checkpoint.
+USED_SETTINGS = ("paths.checkpoint_dir", "inference.min_offset_probability")
 
 
 def main() -> int:
@@ -31,7 +34,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=tr("folder for the plots"))
     parser.add_argument("--device", help=tr("cpu, cuda or auto"))
     args = parser.parse_args()
-    settings = settings_of(args)
+    settings = settings_of(args, USED_SETTINGS)
     reuse_freed_memory()
     path = resolve_checkpoint(args.checkpoint, settings.paths.checkpoint_dir)
     trained = load_trained(path, choose_device(args.device or "auto"))
@@ -41,7 +44,7 @@ def main() -> int:
     if args.output:
         plot_summary(summary, clips, ensure_folder(args.output))
     if args.json:
-        print(json.dumps(summary, ensure_ascii=False, allow_nan=False))
+        print_json(summary)
     else:
         print("\n".join(format_summary(summary)))
     return 0

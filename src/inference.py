@@ -4,10 +4,9 @@
 """
 
 import argparse
-import json
 import re
-import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,17 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
+from .core.command_text import command_text
 from .core.config import Config
+from .core.console import print_json
 from .core.errors import ConfigError
 from .core.progress import progress_bars
 from .correction.duration import FITS
 from .i18n.messages import tr
 
 if TYPE_CHECKING:
+    from .media.stream_choice import StreamChoice
     from .pipeline.engine import LipSyncInference
 
 __all__ = ["LipSyncInference"]
@@ -71,18 +73,29 @@ def parse_arguments() -> argparse.Namespace:
                 "pairs: the output folder"),
     )  # fmt: skip
     parser.add_argument(
+        "--overwrite", action="store_true",
+        help=tr("replace existing output videos, also those made from another input"),
+    )  # fmt: skip
+    parser.add_argument(
         "--summary",
         help=tr("for many pairs: table of results (default: summary.csv in the output folder)"),
     )
     parser.add_argument(
         "--workers", type=int, default=0,
-        help=tr("for many pairs: number of processes; 0: one per core"),
+        help=tr("for many pairs: number of processes; 0: one per core, on a GPU as many as its "
+                "free memory holds"),
     )  # fmt: skip
     parser.add_argument(
         "--face", default="speaking", metavar="speaking|largest|NUMBER",
         help=tr("face to score: the active speaker (default), the largest face, or a number from "
                 "--json"),
     )  # fmt: skip
+    for kind, text in (
+        ("video", tr("which of several video tracks, from 1 (default: by the default flag, then "
+                     "the first that can be decoded)")),
+        ("audio", tr("which of several audio tracks, from 1 (default: likewise)")),
+    ):  # fmt: skip
+        parser.add_argument(f"--{kind}-stream", type=int, metavar="NUMBER", help=text)
     parser.add_argument(
         "--fit", choices=FITS,
         help=tr("audio of a different length: cut it or pad it with silence to the length of the "
@@ -126,8 +139,12 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
-    if args.fit and (args.score_only or ranking):
-        parser.error(tr("--fit: only when a video is written"))
+    if (args.fit or args.overwrite) and (args.score_only or ranking):
+        parser.error(tr("--fit, --overwrite: only when a video is written"))
+    for name, number in (("--video-stream", args.video_stream),
+                         ("--audio-stream", args.audio_stream)):  # fmt: skip
+        if number is not None and number < 1:
+            parser.error(tr("{name}: must be 1 or more", name=name))
     if args.workers < 0:
         parser.error(tr("--workers: must be 0 or more"))
     if args.face not in ("speaking", "largest") and not re.fullmatch(r"[0-9]+", args.face):
@@ -140,7 +157,7 @@ def main() -> int:
     """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
     undetermined or not corrected."""
     args = parse_arguments()
-    config = settings_of(args)
+    config = settings_of(args, SCORING_SETTINGS)
     if args.batch or args.video_dir:
         return run_many(args, config)
     if args.find_audio or args.find_video:
@@ -151,6 +168,12 @@ def main() -> int:
 def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
     """The settings that bare weights take for theirs: those of ``--config`` alone."""
     return config if args.config else None
+
+
+def _streams(args: argparse.Namespace) -> "StreamChoice":
+    from .media.stream_choice import StreamChoice
+
+    return StreamChoice(args.video_stream, args.audio_stream)
 
 
 def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
@@ -167,21 +190,26 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
 
-    views = Views(args.plot, args.report, args.annotate)
+    options = [*_repeated_options(args), *_stream_options(args)]
+    views = Views(args.plot, args.report, args.annotate, options)
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:
-        result = score_pair(engine, args.video, args.audio, args.face, progress_bars)
+        result = score_pair(
+            engine, args.video, args.audio, args.face, progress_bars, _streams(args)
+        )
     else:
-        output = args.output or default_output(config, args.video, reserved)
+        output = args.output or default_output(
+            config, args.video, args.audio, reserved, args.overwrite
+        )
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,
-            progress=progress_bars,
+            overwrite=args.overwrite, progress=progress_bars, streams=_streams(args),
         )  # fmt: skip
     if args.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print_json(result)
     else:
-        print_pair(result)
+        print_pair(result, _repeated_options(args))
     sys.stdout.flush()  # what took minutes is shown before drawing, which may fail or be stopped
     try:
         for view, path in views.write(result["score"], result["details"], progress_bars):
@@ -195,9 +223,26 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
     return 0 if result.get("success", True) else 1
 
 
-def print_pair(result: dict) -> None:
-    """The result of one pair, for people."""
-    print_result(result["score"], result["details"])
+def _repeated_options(args: argparse.Namespace) -> list[str]:
+    """Arguments on which a result depends: commands that continue from it need them, too."""
+    options = ["--config", args.config] if args.config else []
+    options += [part for override in args.overrides for part in ("--set", override)]
+    return options + (["--face", args.face] if args.face != "speaking" else [])
+
+
+def _stream_options(args: argparse.Namespace) -> list[str]:
+    """Arguments that choose tracks, for commands that have them."""
+    streams = {"--video-stream": args.video_stream, "--audio-stream": args.audio_stream}
+    return [
+        part
+        for name, number in streams.items() if number is not None
+        for part in (name, str(number))
+    ]  # fmt: skip
+
+
+def print_pair(result: dict, options: Sequence[str] = ()) -> None:
+    """The result of one pair, for people; ``options``: of commands that continue from it."""
+    print_result(result["score"], result["details"], options)
     if "message" in result:
         print(result["message"])
     for text in result.get("notes", []):
@@ -206,7 +251,7 @@ def print_pair(result: dict) -> None:
         print(tr("output: {path}", path=result["output"]))
 
 
-def print_result(score: float | None, details: dict) -> None:
+def print_result(score: float | None, details: dict, options: Sequence[str] = ()) -> None:
     """Score, verdict and numbers of a pair, for people."""
     from .scoring.perception import capped_probability, format_score
 
@@ -226,15 +271,17 @@ def print_result(score: float | None, details: dict) -> None:
         print(tr("note: {text}", text=note["text"]))
     if details["status"] == "weak":
         print(tr("To re-make the lips for this audio: {command}",
-                 command=_present_command(details["video"], details["audio"])))  # fmt: skip
+                 command=_present_command(details, options)))  # fmt: skip
 
 
-def _present_command(video: str, audio: str) -> str:
+def _present_command(details: dict, options: Sequence[str]) -> str:
     """The command that makes the lips say the audio."""
+    video, audio = details["video"], details["audio"]
     output = Path(video).stem + "_new.mp4"
-    return shlex.join(
-        ["python", "src/present.py", "--video", video, "--audio", audio, "--output", output]
-    )
+    return command_text([
+        "python", "src/present.py", "--video", video, "--audio", audio, "--output", output,
+        *options,
+    ])  # fmt: skip
 
 
 def _view_line(view: str, path: str) -> str:
@@ -271,14 +318,16 @@ def run_many(args: argparse.Namespace, config: Config) -> int:
     checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
     settings = _own_settings(args, config)
     spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
+    workers = spec.count_workers(args.workers)
     if args.score_only:
-        jobs = prepare_batch(spec, pairs, None, face=args.face)
+        jobs = prepare_batch(spec, pairs, None, summary, face=args.face, streams=_streams(args))
     else:
-        jobs = prepare_batch(spec, pairs, folder, face=args.face, fit=args.fit)
+        options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
+        jobs = prepare_batch(spec, pairs, folder, summary, args.overwrite, **options)
     with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
-        rows = run_batch(spec, jobs, summary, workers=args.workers, progress=bar.update)
+        rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
     if args.json:
-        print(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
     else:
         for row in rows:
             print(f"{row['video']}: {row['message']}")
@@ -306,11 +355,12 @@ def run_ranking(args: argparse.Namespace, config: Config) -> int:
     engine = _engine(args, config)
     reference, *candidates = args.find_audio or args.find_video
     if args.find_audio:
-        results, kind = engine.rank_audio(reference, candidates, args.face), "audio"
+        rank, kind = engine.rank_audio, "audio"
     else:
-        results, kind = engine.rank_videos(reference, candidates, args.face), "video"
+        rank, kind = engine.rank_videos, "video"
+    results = rank(reference, candidates, args.face, _streams(args))
     if args.json:
-        print(json.dumps(results, ensure_ascii=False))
+        print_json(results)
     else:
         print(tr("matches for {path}, best first:", path=reference))
         for number, result in enumerate(results, 1):

@@ -1,7 +1,6 @@
 """CLI: a new speech for an old video; ``LipSyncInference.present`` does the same in Python."""
 
 import argparse
-import json
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -12,8 +11,9 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import add_checkpoint, make_parser, run, settings_of
+from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.consent import add_person, ask_consent
+from .core.console import print_json
 from .core.errors import LipSyncError
 from .core.progress import progress_bars
 from .i18n.messages import tr
@@ -66,6 +66,10 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("videos of the person to choose mouths from (default: the video)"),
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help=tr("the new video"))
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help=tr("replace existing output videos, also those made from another input"),
+    )  # fmt: skip
     add_person(parser)
     parser.add_argument(
         "--label", action="store_true", help=tr("draw a visible mark into the video")
@@ -111,7 +115,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def main() -> int | None:
     args = parse_arguments()
-    config = settings_of(args)
+    config = settings_of(args, SCORING_SETTINGS)
     from .pipeline.engine import LipSyncInference
     from .pipeline.new_speech import consent_statement, stored_consent
     from .pipeline.new_speech_views import check_report
@@ -157,7 +161,7 @@ def _speak(args: argparse.Namespace, path: Path) -> dict:
 
 def _make(
     engine, args: argparse.Namespace, video: Path, output: Path, audio: Path, voice=None,
-    closures_s=None, words_between=None,
+    closures_s=None, words_between=None, overwrite=False,
 ):  # fmt: skip
     """Make one video; returns its figures."""
     from .pipeline.new_speech import Credentials, NewSpeech, make_new_speech
@@ -175,6 +179,7 @@ def _make(
         judged=not args.no_judge,
         closures_s=closures_s,
         words_between=words_between,
+        overwrite=overwrite or args.overwrite,
     )
     return make_new_speech(engine, job, progress_bars)
 
@@ -186,9 +191,10 @@ def _run_batch(engine, args: argparse.Namespace) -> int:
 
     folder = ensure_folder(args.output)
     n_failed = 0
-    for video, audio, output in batch_outputs(args.batch, folder):
+    for video, audio, output, overwrite in batch_outputs(args.batch, folder, args.overwrite):
         try:
-            _print(engine, args, _make(engine, args, video, output, audio))
+            made = _make(engine, args, video, output, audio, overwrite=overwrite)
+            _print(engine, args, made)
         except LipSyncError as error:
             n_failed += 1
             print(tr("{name}: {why}", name=output.name, why=error), file=sys.stderr)
@@ -201,7 +207,7 @@ def _print(engine, args: argparse.Namespace, made) -> None:
     if args.report:
         write_report(made, engine.model_file.file, args.report)
     if args.json:
-        print(json.dumps(made.model_dump() | {"closeness": made.closeness}, ensure_ascii=False))
+        print_json(made.model_dump() | {"closeness": made.closeness})
         return
     for line in describe(made):
         print(line)

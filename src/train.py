@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,11 +11,12 @@ if not __package__:  # started as a script
 
 import torch
 
-from .checkpoints.checkpoint import BEST, newest_checkpoint, save_checkpoint
+from .checkpoints.checkpoint import BEST, newest_checkpoint
 from .core.cli import make_parser, run, settings_of
+from .core.command_text import command_text
+from .core.config import Config
 from .core.device import reuse_freed_memory
 from .core.errors import OutOfMemoryError
-from .core.files import ensure_folder
 from .i18n.messages import tr
 from .training.loop import (
     MIN_VAL_CLIPS,
@@ -25,6 +25,7 @@ from .training.loop import (
     save_interrupted,
     train_model,
 )
+from .training.own_files import adopt_files, checkpoint_folder, save_state
 from .training.state import TrainingState
 
 
@@ -60,7 +61,7 @@ def resume_hint(args: argparse.Namespace, state: TrainingState, checkpoint: Path
     """Where an interrupted training stopped, and the command that resumes it."""
     options = ["--config", args.config] if args.config else []
     options += [part for override in args.overrides for part in ("--set", override)]
-    command = shlex.join(["python", "src/train.py", *options, "--resume", str(checkpoint)])
+    command = command_text(["python", "src/train.py", *options, "--resume", str(checkpoint)])
     if state.epoch_step:
         return tr("stopped after epoch {epoch} and {batch} steps of the next one; resume with: "
                   "{command}", epoch=state.epoch, batch=state.epoch_step,
@@ -73,13 +74,20 @@ def main() -> int:
     args = parse_arguments()
     config = settings_of(args)
     reuse_freed_memory()
-    folder = ensure_folder(config.paths.checkpoint_dir)
+    with checkpoint_folder(config.paths.checkpoint_dir) as folder:
+        return train(args, config, folder)
+
+
+def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
+    """Train, with the checkpoints in this folder."""
     resume = resume_path(args, folder)
     state, test = prepare_training(config, resume, args.change_rate)
+    adopt_files(state, resume, folder)
     # In another folder the resumed weights are the best until an epoch is better; a training that
     # was stopped before its first validation has no best yet.
-    if resume and state.best_value > -math.inf and not (folder / BEST).is_file():
-        save_checkpoint(folder / BEST, state.checkpoint())
+    is_best_missing = BEST not in state.own_files or not (folder / BEST).is_file()
+    if resume and state.best_value > -math.inf and is_best_missing:
+        save_state(state, folder / BEST)
     try:
         train_model(state, folder)
     except KeyboardInterrupt:
@@ -91,7 +99,8 @@ def main() -> int:
                "data.input_size (now {size})",
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
-    report_test(folder, state.device, test)
+    if BEST in state.own_files:
+        report_test(folder, state.device, test)
     if len(state.val_segments.samples) < MIN_VAL_CLIPS:
         print(tr("few validation clips: the score is calibrated on them and will be unreliable"))
     return 0

@@ -16,6 +16,7 @@ import yaml
 
 from src import __version__
 from src.core.resources import resource_path
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD_INPUTS = (
@@ -94,7 +95,7 @@ def run_outside(command, folder, **variables) -> subprocess.CompletedProcess:
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [str(part) for part in command], cwd=folder, capture_output=True, text=True,
-        encoding="utf-8", timeout=200, env=inherited | {"PYTHONUTF8": "1"} | variables,
+        encoding="utf-8", timeout=HANG_S, env=inherited | {"PYTHONUTF8": "1"} | variables,
     )  # fmt: skip
 
 

@@ -8,12 +8,14 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from src.core.cli import make_parser, run, settings_of
+from src.core.cli import SCORING_SETTINGS, make_parser, run, settings_of
+from src.core.config import override_key
 from src.core.errors import LipSyncError
 from src.i18n.messages import tr
 
@@ -41,6 +43,17 @@ def step(title: str, *command: str, capture: bool = False) -> str:
     return done.stdout if capture else ""
 
 
+def set_options(overrides: Iterable[str]) -> list[str]:
+    """``--set`` before each."""
+    return [part for override in overrides for part in ("--set", override)]
+
+
+def affects_scoring(override: str) -> bool:
+    """Whether a setting is one that scoring takes; the steps before take all."""
+    key = override_key(override)
+    return key in SCORING_SETTINGS or key.partition(".")[0] in SCORING_SETTINGS
+
+
 def main() -> int:
     parser = make_parser(
         tr("Run the four steps on synthetic talking faces."),
@@ -64,8 +77,8 @@ def main() -> int:
         f"paths.log_dir={LOGS}", "training.device=auto", f"training.num_epochs={args.epochs}",
     ]  # fmt: skip
     user_options = ["--config", str(Path(args.config).absolute())] if args.config else []
-    user_options += [part for override in args.overrides for part in ("--set", override)]
-    settings = [part for override in demo_settings for part in ("--set", override)] + user_options
+    scoring_options = [*user_options, *set_options(filter(affects_scoring, args.overrides))]
+    settings = set_options(demo_settings) + user_options + set_options(args.overrides)
     step(tr("1/4 folders"), "setup_directories.py")
     step(
         tr("talking faces"), "tools/synthetic_talker.py", "--output", FOLDER,
@@ -80,8 +93,9 @@ def main() -> int:
     result = json.loads(
         step(tr("4/4 measure and correct the offset of a clip that was not trained on"),
              "src/inference.py", "--checkpoint", f"{CHECKPOINTS}/best_model.pth",
-             "--video", video_path, "--output", "outputs/demo_synced.mp4",
-             "--plot", "outputs/demo_offset.png", "--json", *user_options, capture=True)
+             "--video", video_path, "--output", "outputs/demo_synced.mp4", "--overwrite",
+             "--plot", "outputs/demo_offset.png", "--json", *scoring_options,
+             capture=True)
     )  # fmt: skip
     offset_ms = result["details"]["offset_ms"]
     print(tr("injected offset: {ms:+.0f} ms", ms=args.shift_ms))

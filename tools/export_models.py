@@ -10,6 +10,7 @@ from src.core.cli import checkpoint_of, make_checkpoint_parser, run
 from src.i18n.messages import tr
 
 FORMATS = ("pth", "onnx", "torchscript")
+EXAMPLE_SEED, EXAMPLE_SECONDS = 1, 2.0
 CALIBRATION_SAMPLES = 50  # of the index, for int8
 
 
@@ -26,7 +27,8 @@ def main() -> int:
                         help=tr("omit what only training needs"))  # fmt: skip
     parser.add_argument(
         "--create-inference-script", action="store_true",
-        help=tr("also write inference_example.py, which runs without this project"),
+        help=tr("also write inference_example.py, which runs without this project, and a sample "
+                "for it"),
     )  # fmt: skip
     parser.add_argument("--quantize", choices=("int8",),
                         help=tr("also export ONNX in int8; needs --index"))  # fmt: skip
@@ -59,11 +61,42 @@ def main() -> int:
         paths += export.export_torchscript(model, folder)
     paths += export.write_settings(trained, checkpoint, folder)
     if args.create_inference_script:
-        paths.append(export.write_example(folder))
+        paths += [export.write_example(folder), write_example_sample(trained.config.data, folder)]
     if args.quantize:
         paths += export_quantized(folder, trained, args.index)
     print_table(paths, trained)
     return 0
+
+
+def write_example_sample(settings, folder: Path) -> Path:
+    """Write a sample of a drawn talker, for ``inference_example.py``.
+
+    Args:
+        settings: the ``data`` section that the model was trained with.
+
+    Raises:
+        OutputError.
+    """
+    import shutil
+    from tempfile import TemporaryDirectory
+
+    from src.core.files import written_atomically
+    from src.faces.detection import make_detector
+    from src.preprocessing.extract import ExtractOptions, extract_clip
+    from tools.inference_example import SAMPLE_NAME
+    from tools.synthetic_talker import make_clip
+
+    settings = settings.model_copy(update={"detector": "retinaface"})  # needs no download
+    path = folder / SAMPLE_NAME
+    with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as work_folder:
+        clip = Path(work_folder) / "talker.mp4"
+        make_clip(clip, EXAMPLE_SEED, EXAMPLE_SECONDS)
+        features = extract_clip(
+            clip, None, settings, make_detector(settings), Path(work_folder), ExtractOptions()
+        )
+        with written_atomically(path) as temporary_path:
+            shutil.copyfile(features.tracks[0].path, temporary_path)
+    return path
 
 
 def export_quantized(folder: Path, trained, index_path: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Scores a sample with exported encoders; requires only numpy and onnxruntime (or torch).
 
-    python inference_example.py sample.npy [--models FOLDER] [--backend onnx|torchscript]
+    python inference_example.py [sample.npy] [--models FOLDER] [--backend onnx|torchscript]
 
+Without a sample it scores ``example_sample.npy``, of a drawn talker, which is exported with it.
 ``sample.npy`` is a sample as src/data_processing.py writes it: one record for each frame of 40 ms,
 with ``crop`` (uint8, the aligned face), ``mfcc`` (float32, 4 hops of 10 ms) and ``speech`` (bool).
 normalization_params.json describes how crops and MFCC are made from a video. It prints the score
@@ -15,6 +16,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+
+SAMPLE_NAME = "example_sample.npy"
 
 
 def load_encoders(folder: Path, backend: str):
@@ -138,7 +141,9 @@ def score_sample(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dic
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sample", type=Path)
+    parser.add_argument(
+        "sample", type=Path, nargs="?", default=Path(__file__).resolve().parent / SAMPLE_NAME
+    )
     parser.add_argument("--models", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--backend", choices=("onnx", "torchscript"), default="onnx")
     options = parser.parse_args()

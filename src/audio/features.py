@@ -193,6 +193,11 @@ class LevelMeter:
             yield chunk
 
     @property
+    def rms(self) -> float:
+        """Root mean square of the samples, 0…1."""
+        return float(np.sqrt(self._energy / max(1, self.n_samples)))
+
+    @property
     def is_silent(self) -> bool:
         """Whether all of it is silence (RMS below −80 dBFS)."""
         return self._energy <= self.n_samples * SILENCE_RMS**2

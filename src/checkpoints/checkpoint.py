@@ -13,7 +13,9 @@ docs/checkpoints.md describes each key.
 """
 
 import logging
+import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -27,13 +29,16 @@ from ..core.resources import resource_path
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
-from ..scoring.calibration import UNFITTED
-from .safe_file import read_file, write_file
+from ..scoring.calibration import UNFITTED, invalid_fits
+from .safe_file import read_file, read_file_and_hash, write_file
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST, FINAL = "best_model.pth", "last.pth", "final_model.pth"
+PERIODIC_NAME = re.compile(r"checkpoint_epoch_[0-9]+(_step_[0-9]+)?\.pth")
 PRETRAINED = resource_path(f"pretrained/{BEST}")  # comes with the project
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+OWN_PARTS = {"log_scale", "video", "audio"}  # what names of weights begin with
 FORMAT = "lipsync-checkpoint"
 FORMAT_VERSION = 2  # 1: another network
 REQUIRED_TYPES = {
@@ -102,7 +107,9 @@ def load_checkpoint_or_weights(path: str | Path) -> LoadedFile:
         MissingFileError, CheckpointError: as of ``load_checkpoint``.
     """
     payload = read_file(path)
-    if not is_state_dict(payload):
+    if is_own_state_dict(payload):
+        payload = unwrapped(payload)
+    else:
         payload = validate_checkpoint(payload, path)
     return LoadedFile(Path(path), payload)
 
@@ -140,12 +147,33 @@ def is_state_dict(payload: object) -> bool:
     )
 
 
+def unwrapped(weights: dict) -> dict:
+    """Weights by name, without the prefixes of ``DataParallel`` and ``torch.compile``."""
+    for prefix in WRAPPER_PREFIXES:
+        if weights and all(str(name).startswith(prefix) for name in weights):
+            return unwrapped({name.removeprefix(prefix): weights[name] for name in weights})
+    return weights
+
+
+def is_own_state_dict(payload: object) -> bool:
+    """Whether an object is weights of this project's network, of whatever size, and nothing
+    else."""
+    if not is_state_dict(payload):
+        return False
+    return {str(name).partition(".")[0] for name in unwrapped(payload)} == OWN_PARTS
+
+
 def _foreign_file_error(payload: object, path: str | Path) -> NotACheckpointError:
     """For a .pth file that is not a checkpoint of this project: it says what it is."""
-    if is_state_dict(payload):
+    if is_own_state_dict(payload):
         return NotACheckpointError(
             tr("{path} holds bare weights, without settings and calibration: use the checkpoint "
                "they were extracted from, or add --config with their settings", path=path)
+        )  # fmt: skip
+    if is_state_dict(payload):
+        return NotACheckpointError(
+            tr("{path} is not a checkpoint of this project: it holds the weights of another "
+               "network, such as {name}", path=path, name=str(next(iter(payload)))[:60])
         )  # fmt: skip
     return NotACheckpointError(
         tr("{path} is a PyTorch file, but not a checkpoint of this project; train one with "
@@ -154,20 +182,28 @@ def _foreign_file_error(payload: object, path: str | Path) -> NotACheckpointErro
 
 
 def resolve_checkpoint(path: str | Path | None, folder: str | Path) -> Path:
-    """The checkpoint to use: the given one, or the pretrained one while the user has none.
+    """The checkpoint to use: the given one, or the usual one.
 
     Args:
-        path: the given one; None: ``best_model.pth`` of ``folder``.
+        path: the given one, which is never replaced; None: the usual one.
         folder: ``paths.checkpoint_dir``.
 
     Returns:
-        ``path``; or, with a warning, the pretrained one where ``path`` is ``best_model.pth`` of
-        ``folder`` and does not exist.
+        ``path``; where None is given ``best_model.pth`` of ``folder`` or, with a warning, the
+        pretrained one where that does not exist.
+
+    Raises:
+        MissingFileError: the given one does not exist.
     """
-    default_path = Path(folder) / BEST
-    path = default_path if path is None else Path(path)
-    is_default = path.resolve() == default_path.resolve()
-    if path.exists() or not is_default or not PRETRAINED.is_file():
+    if path is not None:
+        if not os.path.exists(path) and PRETRAINED.is_file():
+            raise MissingFileError(
+                tr("checkpoint not found: {path}; python src/train.py makes one, and without "
+                   "--checkpoint the pretrained model is used", path=path)
+            )  # fmt: skip
+        return Path(path)
+    path = Path(folder) / BEST
+    if os.path.exists(path) or not PRETRAINED.is_file():
         return path
     logger.warning(
         tr("{path} does not exist: using the pretrained model {pretrained}",
@@ -213,11 +249,16 @@ def strip_training_state(checkpoint: dict, path: str | Path) -> dict:
 
 @dataclass
 class TrainedModel:
-    """A model ready to score, with what it needs besides its weights."""
+    """A model ready to score, with what it needs besides its weights.
+
+    Attributes:
+        sha256: of the file it was read from, hexadecimal; empty: of none.
+    """
 
     model: SyncModel
     config: Config
     calibration: dict
+    sha256: str = ""
 
 
 def load_trained(
@@ -231,18 +272,33 @@ def load_trained(
     Raises:
         MissingFileError, CheckpointError.
     """
-    payload = read_file(path)
-    if is_state_dict(payload) and settings:
+    payload, digest = read_file_and_hash(path)
+    if is_own_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
         config = settings
     else:
         checkpoint = validate_checkpoint(payload, path)
         config = stored_config(checkpoint, path)
+    check_calibration(checkpoint, path)
     with torch.device("meta"):  # without memory: the settings may claim a huge network
         model = SyncModel(ModelSpec.of(config))
     load_weights(model, checkpoint, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return TrainedModel(model, config, checkpoint["calibration"])
+    return TrainedModel(model, config, checkpoint["calibration"], digest)
+
+
+def check_calibration(checkpoint: dict, path: str | Path) -> None:
+    """Refuse a checkpoint whose calibration would give no probabilities.
+
+    Raises:
+        CheckpointError.
+    """
+    names = invalid_fits(checkpoint["calibration"])
+    if names:
+        raise CheckpointError(
+            tr("{path} is damaged: the calibration of {names} is invalid; train again, or use "
+               "another checkpoint", path=path, names=", ".join(names))
+        )  # fmt: skip
 
 
 def stored_config(checkpoint: dict, path: str | Path) -> Config:
@@ -268,13 +324,19 @@ def load_weights(model: SyncModel, payload: dict, path: str | Path, assign: bool
         assign: the model takes the tensors themselves instead of copying them.
 
     Raises:
-        CheckpointError: they belong to a network of another shape.
+        CheckpointError: they belong to a network of another shape, or are no finite numbers.
     """
+    weights = unwrapped(payload if is_state_dict(payload) else payload["model_state_dict"])
+    for name, values in weights.items():
+        if torch.is_tensor(values) and not torch.isfinite(values.float()).all():
+            raise CheckpointError(
+                tr("{path}: the weights {name} are not finite numbers, as of a training that has "
+                   "diverged; use an earlier checkpoint", path=path, name=name)
+            )  # fmt: skip
     try:
-        weights = payload if is_state_dict(payload) else payload["model_state_dict"]
         model.load_state_dict(weights, assign=assign)
         model.float()  # whatever precision they were written in
-    except RuntimeError:
+    except (RuntimeError, AttributeError, TypeError):  # the last two: names that are no text
         raise CheckpointError(
             tr("the weights of {path} do not fit the network: model.* or data.input_size differ "
                "from those it was trained with", path=path)

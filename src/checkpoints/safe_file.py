@@ -6,6 +6,7 @@ it is complete, no entry unpacks to more than the file holds, and the pickle imp
 tensors.
 """
 
+import os
 import pickletools
 import warnings
 import zipfile
@@ -16,7 +17,7 @@ from typing import BinaryIO
 import torch
 
 from ..core.errors import CheckpointError, MissingFileError, NotACheckpointError, OutputError
-from ..core.files import written_atomically
+from ..core.files import sha256_of, written_atomically
 from ..i18n.messages import tr
 
 # All that tensors and OrderedDicts of them need; torch's own list is longer (bytearray, …).
@@ -26,6 +27,7 @@ ALLOWED_GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
 }
 # The other opcodes by which a pickle can import a class or a function; torch.save writes none.
 OTHER_IMPORT_OPCODES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+PART_SUFFIX = ".part"
 MAX_PICKLE_BYTES = 1 << 26  # everything but the tensors is small
 
 
@@ -35,13 +37,25 @@ def write_file(path: Path, payload: dict) -> None:
     Raises:
         OutputError: it cannot be written; the file is as it was before.
     """
-    # A killed run leaves its part behind, under one name and without the ending .pth.
-    with written_atomically(path, f"{path.name}.part") as temporary_path:
+    # A killed run leaves its part behind, without the ending .pth; see remove_parts.
+    with written_atomically(path, PART_SUFFIX) as temporary_path:
         try:
             torch.save(payload, temporary_path)
         except RuntimeError as error:  # how torch reports a full disk
             reason = str(error).splitlines()[0]
             raise OutputError(tr("cannot write {path}: {why}", path=path, why=reason)) from None
+
+
+def remove_parts(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what killed runs were writing: nobody else may be writing these files now.
+
+    Args:
+        names: of the files, as patterns.
+    """
+    for name in names:
+        for unique in ("", ".????????"):  # earlier versions had one name for all runs
+            for part in folder.glob(f"{name}{unique}{PART_SUFFIX}"):
+                part.unlink(missing_ok=True)
 
 
 def read_file(path: str | Path) -> object:
@@ -52,13 +66,22 @@ def read_file(path: str | Path) -> object:
         CheckpointError: it is truncated or damaged.
         NotACheckpointError: it is not a .pth file, or would run code.
     """
+    return read_file_and_hash(path)[0]
+
+
+def read_file_and_hash(path: str | Path) -> tuple[object, str]:
+    """The object in a .pth file, and the hexadecimal SHA-256 of just the bytes it was read from:
+    another file may take the name at any time. Raises as ``read_file`` does.
+    """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(
             tr("checkpoint not found: {path}; python src/train.py makes one", path=path)
         )
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
+            digest = sha256_of(file)
+            file.seek(0)
             _scan_archive(file, path)
             file.seek(0)
             warnings.simplefilter("ignore")  # torch's remarks on files it refuses
@@ -71,7 +94,7 @@ def read_file(path: str | Path) -> object:
     # A damaged file can raise nearly anything; none of it has run code from the file.
     except Exception:
         raise _damaged_error(path) from None
-    return payload
+    return payload, digest
 
 
 def iter_tensors(payload: object) -> Iterator[torch.Tensor]:

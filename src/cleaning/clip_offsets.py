@@ -15,6 +15,8 @@ import numpy as np
 
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
+from ..core.table_cells import cell, read_cell
+from ..dataset.index import MAX_OFFSET_MS
 from ..dataset.samples import Sample
 from ..evaluation.measure import best_offset_ms
 from ..i18n.messages import tr
@@ -215,13 +217,16 @@ def write_clip_offsets(path: Path, clip_offsets: list[ClipOffset]) -> None:
     """
     with (
         written_atomically(path) as temporary_path,
-        open(temporary_path, "w", encoding="utf-8-sig", newline="") as file,
+        # Old archives hold names that are not UTF-8: their bytes stay as they are.
+        open(
+            temporary_path, "w", encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as file,
     ):
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for item in clip_offsets:
             offset_cell = "" if item.offset_ms is None else item.offset_ms
-            table.writerow([item.id, offset_cell, item.evidence])
+            table.writerow([cell(item.id), offset_cell, item.evidence])
 
 
 def read_clip_offsets(path: Path) -> list[ClipOffset]:
@@ -231,10 +236,13 @@ def read_clip_offsets(path: Path) -> list[ClipOffset]:
         DatasetError: it is not such a table.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return [
-                ClipOffset(row["id"], float(row["offset_ms"]) if row["offset_ms"] else None,
-                      float(row["evidence"]))
+                ClipOffset(
+                    read_cell(row["id"]),
+                    _parse_number(row["offset_ms"]) if row["offset_ms"] else None,
+                    _parse_number(row["evidence"]),
+                )
                 for row in csv.DictReader(file)
             ]  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
@@ -242,6 +250,13 @@ def read_clip_offsets(path: Path) -> list[ClipOffset]:
             tr("cannot read {path}: {why}; delete it and run the command again",
                path=path, why=" ".join(str(error).split()))
         ) from None  # fmt: skip
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not abs(number) <= MAX_OFFSET_MS:  # also NaN
+        raise ValueError(tr("{text} is not a number of ms", text=text))
+    return number
 
 
 def plot_clip_offsets(
@@ -283,7 +298,9 @@ def plot_clip_offsets(
             axis.hist(np.clip(values, -HISTOGRAM_MS, HISTOGRAM_MS), edges, color=colour)
             axis.axvline(0, color="#9aa5b1", linewidth=1, linestyle=":")
             median = f"{round(np.median(values)):+d} ms" if values else "–"
-            axis.set_title(f"{source}: {len(values)} of {len(ids)}, median {median}", fontsize=9)
+            name = source.encode(errors="backslashreplace").decode()
+            title = f"{name}: {len(values)} of {len(ids)}, median {median}"
+            axis.set_title(title, fontsize=9, parse_math=False)
             axis.spines[["top", "right"]].set_visible(False)
     for axis, (_, _, label) in zip(axes[-1], columns, strict=True):
         axis.set_xlabel(label)

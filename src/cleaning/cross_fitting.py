@@ -19,7 +19,7 @@ from ..core.constants import WINDOW_FRAMES
 from ..core.device import choose_device
 from ..core.errors import DatasetError
 from ..core.files import ensure_folder
-from ..dataset.index import INDEX_NAME, read_index, write_index
+from ..dataset.index import INDEX_NAME, index_locked, read_index, write_index
 from ..dataset.samples import Sample, load_samples
 from ..evaluation.measure import (
     CLIP_OFFSET_REACH,
@@ -90,9 +90,16 @@ def measure_clip_offsets(config: Config) -> Path:
 
     Raises:
         DatasetError: the index is missing, or has fewer speakers than folds.
+        InUseError: another run measures or processes clips in the same folder.
         OutputError.
     """
     index_path = Path(config.data.processed_dir) / INDEX_NAME
+    read_index(index_path)  # there is no folder to lock where there is no index
+    with index_locked(index_path):
+        return _measure_clip_offsets(config, index_path)
+
+
+def _measure_clip_offsets(config: Config, index_path: Path) -> Path:
     folder = Path(config.data.processed_dir) / CLEANING_DIR
     settings = config.cleaning
     samples = _load_recorded_samples(index_path, config)

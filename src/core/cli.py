@@ -1,4 +1,4 @@
-"""What all commands share: the settings options, and how they end on errors and Ctrl+C."""
+"""What all commands share: the settings options, and how they end on errors, Ctrl+C and signals."""
 
 import argparse
 import errno
@@ -6,17 +6,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
-from .config import Config, load_config
-from .console import console_logging
-from .errors import LipSyncError
+from .config import Config, load_config, override_key
+from .console import console_logging, printable_console
+from .errors import ConfigError, LipSyncError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+# By these a machine that shuts down and a terminal that is closed end a command. Windows knows
+# no SIGHUP.
+END_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def make_parser(description: str, example: str, settings: bool = True) -> argparse.ArgumentParser:
@@ -67,38 +72,107 @@ def checkpoint_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     return paths.pop()
 
 
-def settings_of(args: argparse.Namespace) -> Config:
-    """The settings that ``--config`` and ``--set`` give."""
-    return load_config(args.config, args.overrides)
+# What scoring with a trained model uses. Its network, and what was changed in its training samples,
+# are those of the checkpoint; ``model`` and the sizes are accepted for bare weights.
+SCORING_SETTINGS = (
+    "data.detector", "data.detection_size", "data.detect_every", "data.min_score",
+    "data.min_face_size", "data.max_faces", "data.max_lost_frames", "data.input_size",
+    "data.n_mfcc", "data.fps", "data.sample_rate", "model", "training.device",
+    "paths.checkpoint_dir", "paths.output_dir", "inference",
+)  # fmt: skip
+
+
+def settings_of(args: argparse.Namespace, used: Sequence[str] | None = None) -> Config:
+    """The settings that ``--config`` and ``--set`` give.
+
+    Args:
+        used: sections, and keys such as ``paths.output_dir``, that the command uses; None: all, as
+            the steps from clips to a model share their settings.
+
+    Raises:
+        ConfigError: they are not valid, or ``--set`` has a key that would have no effect.
+    """
+    config = load_config(args.config, args.overrides)
+    for key in map(override_key, args.overrides):
+        if used is not None and key not in used and key.partition(".")[0] not in used:
+            raise ConfigError(
+                tr("--set {key}: has no effect here; this command uses {used}",
+                   key=key, used=", ".join(f"{name}.*" if "." not in name else name
+                                           for name in used))
+            )  # fmt: skip
+    return config
 
 
 @contextmanager
-def uninterrupted():
-    """Ctrl+C inside takes effect at the end of the block."""
+def uninterrupted() -> Iterator[None]:
+    """Ctrl+C inside takes effect at the end of the block; so do SIGTERM and SIGHUP."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals come to the main thread only
         return
-    interrupts = []
-    handler = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    arrived: list[int] = []
+
+    def remember(number: int, _) -> None:
+        arrived.append(number)
+        _discard_lost_outputs()
+
+    handlers = {
+        number: signal.signal(number, remember)
+        for number in (signal.SIGINT, *END_SIGNALS)
+        if callable(signal.getsignal(number))  # what is ignored stays ignored
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if interrupts:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP inside raise KeyboardInterrupt, so that work is saved and nothing
+    half-done stays. Those that are ignored (``nohup``) or handled by others are left alone."""
+    numbers = [number for number in END_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+
+    def interrupt(*_) -> None:
+        for number in numbers:  # once: a closing terminal sends several, during the clean-up too
+            signal.signal(number, signal.SIG_IGN)
+        _discard_lost_outputs()
         raise KeyboardInterrupt
 
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
+
+def _discard_lost_outputs() -> None:
+    """Whatever is still printed where the terminal has been closed must not fail."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+@printable_console()
 def run(main: Callable[[], int | None]) -> None:
     """Run a command, with what packages log on its console, and exit with its status.
 
     Statuses: 0 done; 1 by ``main``, where nothing could be corrected or verified, or the reader
     of the output is gone; 2 invalid input or an output that cannot be written, with one line on
-    stderr; 130 Ctrl+C. Any other exception is a bug and passes.
+    stderr; 130 Ctrl+C, SIGTERM or SIGHUP. Any other exception is a bug and passes.
     """
     use_utf8_console()
     translate_argparse()
     try:
-        with console_logging():
+        with _ended_like_ctrl_c(), console_logging():
             status = main() or 0
         sys.stdout.flush()  # a full disk under what was printed shows here at the latest
         sys.exit(status)

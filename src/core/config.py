@@ -8,16 +8,17 @@ import difflib
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..i18n.messages import N_, tr
 from .constants import FPS, N_MELS, SAMPLE_RATE
 from .errors import ConfigError
 from .resources import resource_path
+from .yaml_text import parse_yaml
 
 DEFAULT_CONFIG = resource_path("config.yaml")
 
+MAX_COUNT = 2**31 - 1  # of anything: seeds, steps and frames are numbers of 64 bits at most
 
 # Random changes of training samples (``training.augmentation``).
 Change = Literal[
@@ -26,10 +27,18 @@ Change = Literal[
 ]  # fmt: skip
 
 
+VIEW_PATTERN = r"^(lower_face|mouth)(\+(lower_face|mouth))*$"
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
+ALLOWED_BY_PATTERN = {
+    VIEW_PATTERN: N_("mouth or lower_face, or one per member, such as mouth+lower_face"),
+    DEVICE_PATTERN: "auto, cpu, cuda, cuda:N",
+}
+
+
 class Section(BaseModel):
     """A group of settings: unknown keys are rejected, nothing is coerced, and it is immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -51,7 +60,7 @@ class DataConfig(Section):
     max_faces: int = Field(4, ge=1, le=20)
     track: Literal["largest", "longest"] = "largest"
     max_lost_frames: int = Field(10, ge=0, le=50)
-    min_frames: int = Field(15, ge=12)
+    min_frames: int = Field(15, ge=12, le=MAX_COUNT)
     num_workers: int = Field(0, ge=0, le=256)
 
 
@@ -63,7 +72,7 @@ class ModelConfig(Section):
     num_layers: int = Field(2, ge=1, le=8)
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
-    view: str = Field("mouth", pattern=r"^(lower_face|mouth)(\+(lower_face|mouth))*$")
+    view: str = Field("mouth", pattern=VIEW_PATTERN)
 
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):
@@ -75,8 +84,8 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How the network is trained."""
 
-    batch_size: int = Field(16, ge=1)
-    num_epochs: int = Field(100, ge=1)
+    batch_size: int = Field(16, ge=1, le=MAX_COUNT)
+    num_epochs: int = Field(100, ge=1, le=MAX_COUNT)
     learning_rate: float = Field(0.001, gt=0, le=1)
     weight_decay: float = Field(0.1, ge=0, le=10)
     warmup_epochs: float = Field(5.0, ge=0)
@@ -86,17 +95,17 @@ class TrainingConfig(Section):
     augment_without: list[Change] = ["warp", "shade", "coarse", "babble", "reverb"]
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
-    device: str = Field("cuda", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    save_interval: int = Field(10, ge=1)
-    save_steps: int = Field(0, ge=0)
-    keep_checkpoint_max: int = Field(5, ge=0)
+    device: str = Field("cuda", pattern=DEVICE_PATTERN)
+    save_interval: int = Field(10, ge=1, le=MAX_COUNT)
+    save_steps: int = Field(0, ge=0, le=MAX_COUNT)
+    keep_checkpoint_max: int = Field(5, ge=0, le=MAX_COUNT)
     monitor: Literal["val_loss", "val_acc", "val_offset_acc"] = "val_loss"
     train_split: float = Field(0.8, gt=0, lt=1)
     val_split: float = Field(0.1, gt=0, lt=1)
     test_split: float = Field(0.1, gt=0, lt=1)
     split_by: Literal["clip", "speaker"] = "clip"
-    split_seed: int = Field(42, ge=0)
-    seed: int = Field(42, ge=0)
+    split_seed: int = Field(42, ge=0, le=MAX_COUNT)
+    seed: int = Field(42, ge=0, le=MAX_COUNT)
     init_from: str = "none"
 
     @model_validator(mode="after")
@@ -111,7 +120,7 @@ class CleaningConfig(Section):
 
     folds: int = Field(3, ge=2, le=20)
     rounds: int = Field(3, ge=1, le=20)
-    epochs: int = Field(8, ge=1)
+    epochs: int = Field(8, ge=1, le=MAX_COUNT)
     still_ms: float = Field(3.0, ge=0)
 
 
@@ -127,6 +136,7 @@ class InferenceConfig(Section):
     """How a pair is scored."""
 
     max_offset_frames: int = Field(15, ge=4, le=100)
+    far_offset_s: float = Field(4.0, ge=0, le=15)
     min_offset_probability: float = Field(0.5, ge=0, le=1)
 
 
@@ -153,14 +163,13 @@ def load_config(path: str | Path | None = None, overrides: list[str] | None = No
     """
     path = Path(path) if path else DEFAULT_CONFIG
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(
             tr("cannot read the settings {path}: {why}", path=path, why=error.strerror)
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())
-        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why=why)) from None
+    except ValueError as error:  # also bytes that are not UTF-8
+        raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why=error)) from None
     if not isinstance(tree, dict):
         raise ConfigError(tr("{path} is not valid YAML: {why}", path=path, why="no sections"))
     for override in overrides or []:
@@ -192,9 +201,14 @@ def parse_config(tree: dict, origin: str) -> Config:
         raise ConfigError(f"{origin}: {_explain(error.errors()[0])}") from None
 
 
+def override_key(override: str) -> str:
+    """``section.key`` of ``section.key=value``."""
+    return override.partition("=")[0].strip()
+
+
 def _apply(tree: dict, override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    _, equals, text = override.partition("=")
+    parts = override_key(override).split(".")
     if not equals or len(parts) != 2:
         raise ConfigError(
             tr(
@@ -203,8 +217,8 @@ def _apply(tree: dict, override: str) -> None:
             )
         )
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ValueError:
         value = text
     if tree.get(parts[0]) is None:
         tree[parts[0]] = {}
@@ -233,7 +247,7 @@ def _as_float(value):
         return value
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # also numbers of more than 308 digits
         return value
 
 
@@ -265,7 +279,8 @@ def _reason(error: dict) -> str:
     if error["type"] == "literal_error":
         return tr("allowed: {expected}", expected=context["expected"])
     if error["type"] == "string_pattern_mismatch":
-        return tr("allowed: auto, cpu, cuda, cuda:N")
+        hint = ALLOWED_BY_PATTERN[context["pattern"]]
+        return tr("allowed: {expected}", expected=tr(hint))
     return tr("allowed: {expected}", expected=", ".join(_limits(error["loc"])) or error["msg"])
 
 

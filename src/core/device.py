@@ -8,8 +8,11 @@ import torch
 
 from ..i18n.messages import tr
 from .errors import ConfigError
+from .workers import cores
 
 logger = logging.getLogger(__name__)
+
+GPU_BYTES_PER_WORKER = 2 << 30  # a CUDA context, the model and its largest batch
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,6 +36,15 @@ def choose_device(name: str) -> torch.device:
                name=name, n=torch.cuda.device_count())
         )  # fmt: skip
     return torch.device("cuda", int(number or 0))
+
+
+def default_workers(device: torch.device) -> int:
+    """How many processes that each load a model this machine has room for: one per core, on a GPU
+    no more than its free memory holds."""
+    if device.type != "cuda":
+        return cores()
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(cores(), free_bytes // GPU_BYTES_PER_WORKER))
 
 
 def reuse_freed_memory() -> None:

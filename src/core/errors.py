@@ -53,6 +53,10 @@ class DatasetError(LipSyncError):
     """The index or the samples cannot be used for training."""
 
 
+class TrainingError(LipSyncError):
+    """The training cannot go on with these settings."""
+
+
 class CheckpointError(LipSyncError):
     """The file is not a checkpoint of this project, or is damaged."""
 
@@ -67,6 +71,10 @@ class PresenterError(LipSyncError):
 
 class OutputError(LipSyncError):
     """The result cannot be written to the requested path."""
+
+
+class InUseError(LipSyncError):
+    """Another run works on the same files."""
 
 
 class StreamError(LipSyncError):

@@ -5,6 +5,7 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..i18n.messages import tr
 from .errors import OutputError
@@ -50,6 +51,10 @@ def check_writable(path: str | Path) -> None:
         OutputError.
     """
     requested, path = Path(path), Path(os.path.abspath(path))  # ".." would leave the temporary one
+    if "\0" in str(path):
+        raise OutputError(
+            tr("cannot write {path}: {why}", path=requested, why=tr("no name may contain NUL"))
+        )
     try:
         path.exists()  # a name that is too long shows here
         if path.parent.is_dir():
@@ -68,6 +73,15 @@ def check_writable(path: str | Path) -> None:
         raise _folder_error(requested.parent, error) from None
 
 
+def real_path(path: str | Path) -> Path:
+    """The path without links, to be compared; also of names that no file can have, and of links
+    that lead to themselves."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):  # a name with NUL
+        return Path(os.path.abspath(path))
+
+
 def display_path(path: Path) -> Path:
     """A path for messages: relative if it is inside the current folder."""
     current = Path.cwd()
@@ -75,28 +89,27 @@ def display_path(path: Path) -> Path:
 
 
 @contextmanager
-def written_atomically(path: str | Path, name: str | None = None):
+def written_atomically(path: str | Path, temporary_suffix: str | None = None):
     """A temporary path in the folder of ``path``, renamed to it when the block succeeds.
 
-    Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was.
+    Whatever ends the block early (an error, Ctrl+C) leaves the old file, if any, as it was. The
+    temporary name is unique: two runs may write the same file.
 
     Args:
-        name: file name of the temporary path; None: a unique one with the same suffix.
+        temporary_suffix: of the temporary path, which then begins with the name; None: the same
+            suffix.
 
     Raises:
         OutputError: the folder is missing or cannot be written, or the disk is full.
     """
     path = Path(path)
     try:
-        if name is None:
-            handle, full_name = tempfile.mkstemp(
-                prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent
-            )
-            os.close(handle)
-            temporary_path = Path(full_name)
-        else:
-            temporary_path = path.with_name(name)
-            temporary_path.touch()
+        prefix = f".{path.stem[:40]}-" if temporary_suffix is None else f"{path.name[:60]}."
+        handle, full_name = tempfile.mkstemp(
+            prefix=prefix, suffix=temporary_suffix or path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary_path = Path(full_name)
     except OSError as error:
         raise _write_error(path, error) from None
     try:
@@ -129,10 +142,15 @@ def _write_error(path: Path, error: OSError) -> OutputError:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        return sha256_of(file)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Hexadecimal SHA-256 of an open file, from where it stands to its end."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
 
 
@@ -145,8 +163,8 @@ def check_output_path(output_path: str | Path, inputs: list, suffixes: set[str])
     output = Path(output_path)
     check_writable(output)
     for input_path in filter(None, inputs):
-        both_exist = output.exists() and Path(input_path).exists()
-        same_path = output.resolve() == Path(input_path).resolve()
+        both_exist = os.path.exists(output) and os.path.exists(input_path)
+        same_path = real_path(output) == real_path(input_path)
         if same_path or (both_exist and output.samefile(input_path)):  # hard links
             raise OutputError(
                 tr("the output {path} is an input: choose another name", path=output_path)

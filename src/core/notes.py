@@ -98,6 +98,33 @@ class JoinedRecordings(Coded):
     )
 
 
+class OtherStreams(Coded):
+    """The file has more than one video track, or audio track; one of them is used."""
+
+    code: Literal["other_streams"] = "other_streams"
+    kind: Literal["video", "audio"]
+    used: int = Field(ge=1, description="Number of the track that is used, from 1.")
+    others: list[str] = Field(
+        min_length=1, description="The others: number, codec, language or size, as 2 (aac, eng)."
+    )
+
+
+class SpeechInOtherAudio(Coded):
+    """The audio track that is used has no speech, but another one has."""
+
+    code: Literal["speech_in_other_audio"] = "speech_in_other_audio"
+    used: int = Field(ge=1, description="Number of the track that is used, from 1.")
+    with_speech: list[int] = Field(min_length=1, description="Numbers of those with speech.")
+
+
+class OneChannel(Coded):
+    """Only one channel of the audio is used: mixed with the others, its speech would be lost."""
+
+    code: Literal["one_channel"] = "one_channel"
+    channel: int = Field(ge=1, description="Number of the channel that is used, from 1.")
+    channels: int = Field(ge=1, description="How many there are.")
+
+
 class VoiceOver(Coded):
     """A shot that is skipped: its speaker is off screen."""
 
@@ -128,7 +155,7 @@ class LocalOutlier(Coded):
 
 ClipNote = (
     FramesWithoutFace | OtherFaces | DamagedFrames | DamagedAudio | AudioEndsEarly | AudioEndsLate
-    | JoinedRecordings
+    | JoinedRecordings | OtherStreams | SpeechInOtherAudio | OneChannel
 )  # fmt: skip
 Note = Annotated[
     RemadeLips | ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")
@@ -167,6 +194,20 @@ def _text(note: Note) -> str:
                       s=note.extra_s)  # fmt: skip
         case JoinedRecordings():
             return _joined_text(note)
+        case OtherStreams(kind="video"):
+            return tr("video track {used} is used; the file also has {others} (--video-stream)",
+                      used=note.used, others=", ".join(note.others))  # fmt: skip
+        case OtherStreams():
+            return tr("audio track {used} is used; the file also has {others} (--audio-stream)",
+                      used=note.used, others=", ".join(note.others))  # fmt: skip
+        case SpeechInOtherAudio():
+            return tr("audio track {used} has no speech, but track {others} has: use "
+                      "--audio-stream {first}",
+                      used=note.used, others=", ".join(map(str, note.with_speech)),
+                      first=note.with_speech[0])  # fmt: skip
+        case OneChannel():
+            return tr("only channel {channel} of {n} is used: the others cancel or cover its "
+                      "speech", channel=note.channel, n=note.channels)  # fmt: skip
         case VoiceOver():
             return tr("shot {number} ({first:.1f}–{last:.1f} s) skipped: voice-over, the speaker "
                       "is off screen",

@@ -1,5 +1,5 @@
-"""Jobs in several processes: one that crashes its process fails alone, and Ctrl+C ends them
-all."""
+"""Jobs in several processes: one that crashes its process fails alone, and what ends the main
+process (Ctrl+C, SIGTERM, SIGHUP) ends them all."""
 
 import os
 import signal
@@ -101,11 +101,11 @@ def _end(processes: list) -> None:
 
 
 def _submit(pool: ProcessPoolExecutor, job: Any) -> Future:
-    """Submit a job; Ctrl+C is blocked meanwhile, because the pool may start a process for it, which
-    inherits that: so it never interrupts a process that is still starting."""
+    """Submit a job; Ctrl+C and SIGHUP are blocked meanwhile, because the pool may start a process
+    for it, which inherits that: so they never interrupt a process that is still starting."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         return pool.submit(_do, job)
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         return pool.submit(_do, job)
     finally:
@@ -120,7 +120,10 @@ def _start_worker(work: Callable, context: Any, log_to_console: bool, language_n
     language."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the main process's to handle
+    # Ctrl+C and a closed terminal are the main process's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)

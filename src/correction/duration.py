@@ -6,6 +6,7 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from ..i18n.messages import tr
 from ..media.reader import audio_blocks
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
 
@@ -81,19 +82,22 @@ class AudioExtent:
     overlap_s: float
 
 
-def measure_audio(path: str | Path, sample_rate: int) -> AudioExtent:
+def measure_audio(
+    path: str | Path, sample_rate: int, streams: StreamChoice = DEFAULT_STREAMS
+) -> AudioExtent:
     """Decode all of the audio: durations in headers are not always correct.
 
     Args:
         path: the audio.
         sample_rate: Hz.
+        streams: which of several audio streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
     end, n_decoded, n_overlapping = 0, 0, 0
     has_begun = False
-    for start, block in audio_blocks(path, sample_rate):
+    for start, block in audio_blocks(path, sample_rate, streams=streams):
         n_samples = block.shape[1]
         if has_begun:
             n_overlapping += min(n_samples, max(0, end - start))

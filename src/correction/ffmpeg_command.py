@@ -1,6 +1,8 @@
 """The ffmpeg command that muxes a video, its corrected audio and all other streams."""
 
 import os
+import re
+import shutil
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -8,10 +10,13 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 
-from ..core.errors import MediaError
+from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
 from ..media.container import path_argument
+from ..media.formats import input_options
 from ..media.reader import audio_blocks
+from ..media.source_note import note_tag
+from ..media.stream_choice import StreamChoice
 from ..media.streams import StreamInfo, VideoSource, default_layout, read_cover_art
 from ..scoring.timeline import Segment, Timeline
 from .audio_codecs import AudioEncoding, choose_encoding, describe_losses
@@ -31,6 +36,7 @@ APPLE_CONTAINERS = ("mp4", "mov", "ipod")
 DEINTERLACER = "bwdif=mode=send_frame:deint=interlaced"
 HDR_ENCODERS = ("libx264", "libvpx-vp9")  # of 10 bits, with the transfer in the stream
 GLOBAL_OPTIONS = ("-loglevel", "error", "-y", "-copyts")
+LOOP_LIST = "looped.txt"
 NO_STREAM = "65535?"  # a map that matches no stream and, being optional, does not fail
 
 
@@ -44,7 +50,7 @@ class OutputCommand:
         source: what ``read_source`` says of it.
         container: of the output.
         output_path: the name of the output, for messages.
-        folder: for temporary files, until the command has run.
+        folder: for temporary files, until the command has run; it runs there.
 
     Attributes:
         notes: for the user, what could not be preserved.
@@ -58,7 +64,9 @@ class OutputCommand:
         self._output_path, self._folder = output_path, folder
         self._suffix = Path(output_path).suffix.lower()
         offset = f"{-source.first_frame_s:.6f}"
-        self._input = _open(path_argument(source_path), itsoffset=offset)
+        self._input = _open(
+            path_argument(source_path), itsoffset=offset, **input_options(source_path)
+        )
         self._streams: list[ffmpeg.Stream] = []
         self._options: dict[str, object] = {"map_metadata": 0, "map_chapters": 0}
         self._repeated: list[str] = []  # options given several times
@@ -95,6 +103,9 @@ class OutputCommand:
             options["r"] = Fraction(source.fps).limit_denominator(1001)
             if not copied:
                 options["fps_mode"] = "cfr"
+        disposition = self._used_disposition(source.video)
+        if disposition != source.video.disposition:
+            options["disposition"] = disposition
         self._add(video[str(source.video.index)], options)
 
     def _note_encoding(self, keeps_hdr: bool) -> None:
@@ -125,7 +136,7 @@ class OutputCommand:
         self.notes += describe_losses(audio, encoding, self._output_path)
         language = (replaced.tags if replaced else {}).get("language")
         tags = ({"language": language} if language else {}) | audio.tags
-        disposition = replaced.disposition if replaced else "default"
+        disposition = self._used_disposition(replaced) if replaced else "default"
         self._add_encoded("pipe:", audio, encoding, {"tags": tags, "disposition": disposition})
 
     def add_further_audio(
@@ -145,7 +156,8 @@ class OutputCommand:
             return
         path, sample_rate = self._folder / f"{stream.index}.f32", stream.sample_rate or 48000
         try:
-            blocks = audio_blocks(self._source_path, sample_rate, number=stream.number)
+            chosen = StreamChoice(self._source.video.number + 1, stream.number + 1)
+            blocks = audio_blocks(self._source_path, sample_rate, streams=chosen)
             start, block = next(blocks)
         except MediaError:
             self.notes.append(tr("{track} dropped: it cannot be decoded", track=label))
@@ -158,11 +170,11 @@ class OutputCommand:
         self.notes.append(
             tr("{track} re-encoded: not supported by the output container", track=label)
             if timeline is None
-            else tr("{track} shifted with the first audio track", track=label)
+            else tr("{track} shifted with the corrected audio track", track=label)
         )
         decoded = stream.as_decoded(sample_rate, len(block))
         encoding = choose_encoding(decoded, self._output_path)
-        options = {"tags": stream.tags, "disposition": stream.disposition}
+        options = {"tags": stream.tags, "disposition": self._further_disposition(stream)}
         self._add_encoded(path_argument(path), decoded, encoding, options)
 
     def add_other_streams(self) -> None:
@@ -175,6 +187,11 @@ class OutputCommand:
                 self._add_copied(mapped.stream, mapped.codec)
         self.notes += notes
 
+    def add_source_note(self, note: str) -> None:
+        """A tag that says what the output was made from, where the container has one for it."""
+        if tag := note_tag(self._suffix, note):
+            self._repeated += ["-metadata", tag]
+
     def compile(self, temporary_path: Path) -> list[str]:
         """The arguments: ffmpeg writes ``temporary_path``, reading audio from standard input."""
         options = dict(self._options)
@@ -186,7 +203,9 @@ class OutputCommand:
         # ffmpeg-python gives each option once, and global_args after the file name, where ffmpeg
         # ignores options of a file. So global options come before all inputs, with the command,
         # and what is given several times (tags, attachments) before the file name.
-        executable = [_to_latin1(imageio_ffmpeg.get_ffmpeg_exe()), *GLOBAL_OPTIONS]
+        program = imageio_ffmpeg.get_ffmpeg_exe()  # one may be set that is relative
+        program = os.path.abspath(shutil.which(program) or program)
+        executable = [_to_latin1(program), *GLOBAL_OPTIONS]
         arguments = ffmpeg.compile(output, cmd=executable)
         *command, file_name = (os.fsdecode(text.encode("latin-1")) for text in arguments)
         return [*command, *self._repeated, file_name]
@@ -199,8 +218,23 @@ class OutputCommand:
         self._options |= {f"{name}:{number}": value for name, value in options.items()}
         self._streams.append(stream)
 
+    def _used_disposition(self, used: StreamInfo) -> str:
+        """Of the video or audio that is used: the default one, where another one was."""
+        others = [other for other in self._source.streams if other.kind == used.kind]
+        if used.is_default or not any(other.is_default for other in others):
+            return used.disposition
+        return "+".join(["default", *used.flags])
+
+    def _further_disposition(self, stream: StreamInfo) -> str:
+        """Of a stream beside the one of its kind that is used, see ``_used_disposition``."""
+        used = {"video": self._source.video, "audio": self._source.audio}.get(stream.kind)
+        if used is None or used.is_default or not stream.is_default:
+            return stream.disposition
+        return "+".join(flag for flag in stream.flags if flag != "default") or "0"
+
     def _add_copied(self, stream: StreamInfo, codec: str) -> None:
-        options = {"c": codec, "disposition": stream.disposition, "tags": stream.tags}
+        disposition = self._further_disposition(stream)
+        options = {"c": codec, "disposition": disposition, "tags": stream.tags}
         self._add(self._input[str(stream.index)], options)
 
     def _attach(self, cover_art: StreamInfo) -> None:
@@ -232,13 +266,46 @@ class OutputCommand:
 
     def _looped(self, n_plays: int) -> ffmpeg.Stream:
         """The source several times over, as an input."""
-        path = path_argument(self._source_path).replace("'", r"'\''")
-        entry = f"file '{path}'\nduration {self._source.duration_s:.6f}\n"
-        script = self._folder / "looped.txt"
+        name = self._link_source()
+        is_link = name is not None
+        if not is_link:
+            name = self._quoted_source()
+        entry = f"file {name}\nduration {self._source.duration_s:.6f}\n"
+        script = self._folder / LOOP_LIST
         script.write_bytes(os.fsencode("ffconcat version 1.0\n" + n_plays * entry))
         offset = f"{self._source.start_s - self._source.first_frame_s:.6f}"
-        script_path = path_argument(script)
-        return _open(script_path, f="concat", safe=0, auto_convert=0, itsoffset=offset)
+        options = input_options(self._source_path)
+        options["format_whitelist"] = f"concat,{options['format_whitelist']}"
+        return _open(
+            LOOP_LIST, f="concat", safe=int(is_link), auto_convert=0, itsoffset=offset, **options
+        )
+
+    def _link_source(self) -> str | None:
+        """A link to the source in the folder, whose name can stand in a list as it is; None: the
+        system cannot make one there."""
+        suffix = re.search(r"(\.[A-Za-z0-9]+)?$", Path(self._source_path).name)[0]
+        link = self._folder / f"source{suffix}"
+        for make_link in (os.symlink, os.link):
+            try:
+                make_link(path_argument(self._source_path), link)
+            except OSError:  # Windows allows the first to some, and disks not the second
+                continue
+            return link.name
+        return None
+
+    def _quoted_source(self) -> str:
+        """The name of the source as a list takes it.
+
+        Raises:
+            OutputError: no quotes keep its line breaks from beginning another entry.
+        """
+        path = path_argument(self._source_path)
+        if re.search(r"[\r\n]", path):
+            raise OutputError(
+                tr("cannot write {path}: {why}", path=self._output_path,
+                   why=tr("a video with a line break in its name cannot be repeated; rename it"))
+            )  # fmt: skip
+        return "'" + path.replace("'", r"'\''") + "'"
 
     def _choose_video_encoder(self) -> dict:
         """Options of a good encoder for the container."""

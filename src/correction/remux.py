@@ -12,10 +12,13 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from ..core.errors import OutputError
-from ..core.files import written_atomically
+from ..core.errors import NoAudioError, OutputError
+from ..core.files import real_path, written_atomically
 from ..i18n.messages import tr
+from ..media.container import probe
 from ..media.reader import audio_blocks, count_frames
+from ..media.source_note import append_note
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.streams import read_audio_stream, read_source
 from ..scoring.timeline import Segment, Timeline
 from .duration import audio_end, check_fit, match_duration, measure_audio
@@ -42,6 +45,8 @@ def retime_audio(
     output_path: str | Path,
     timeline: Timeline,
     fit: str = "pad",
+    streams: StreamChoice = DEFAULT_STREAMS,
+    source_note: str | None = None,
 ) -> list[str]:
     """Mux a video with audio retimed along a timeline; except with ``trim``, every frame stays.
 
@@ -49,7 +54,8 @@ def retime_audio(
     is encoded once (``audio_codecs.choose_encoding``). Tags, chapters, rotation, subtitles and
     further streams are preserved as far as the container can hold them. Where the video's own
     audio is retimed, its further audio streams are retimed along the same timeline, as they were
-    edited together; where other audio replaces the first one, they stay as they are.
+    edited together; where other audio replaces the one that is used, they stay as they are. The
+    streams that are used come first, as the default ones.
 
     Args:
         video_path: the video.
@@ -61,6 +67,8 @@ def retime_audio(
             too, is cut where shorter audio ends (without re-encoding, at the next frame where that
             is possible). ``loop``: the video repeats until longer audio ends; shorter audio is
             padded with silence.
+        streams: which of several streams are used.
+        source_note: says in the output what it was made from (``media.source_note``).
 
     Returns:
         notes for the user: what could not be preserved.
@@ -73,27 +81,33 @@ def retime_audio(
     """
     check_fit(fit)
     with on_one_clock(video_path, Path(output_path).parent, output_path) as video:
-        if audio_path is None or Path(audio_path).resolve() == Path(video_path).resolve():
+        if audio_path is None or real_path(audio_path) == real_path(video_path):
             audio_path = None
-        return _retime_audio(video, audio_path, output_path, timeline, fit)
+        if video != Path(video_path):  # a copy, which may have lost what is the default
+            info = probe(video_path, streams if audio_path is None else streams.of_video())
+            audio = info.audio_stream if audio_path is None and info.has_audio else streams.audio
+            streams = StreamChoice(info.video_stream, audio)
+        return _retime_audio(video, audio_path, output_path, timeline, fit, streams, source_note)
 
 
 def _retime_audio(
     video_path: Path, audio_path: str | Path | None, output_path: str | Path, timeline: Timeline,
-    fit: str,
+    fit: str, streams: StreamChoice, source_note: str | None,
 ) -> list[str]:  # fmt: skip
-    source = read_source(video_path)
     embedded = audio_path is None
     audio_source = Path(video_path if embedded else audio_path)
-    first_audio = source.audio_streams[0] if source.audio_streams else None
-    audio = first_audio if embedded and first_audio else read_audio_stream(audio_source)
+    source = read_source(video_path, streams if embedded else streams.of_video())
+    audio_streams = streams if embedded else streams.of_audio()
+    audio = source.audio if embedded else read_audio_stream(audio_source, audio_streams)
+    if audio is None:
+        raise NoAudioError(tr("{path} has no audio", path=audio_source))
     sample_rate = audio.sample_rate or 48000
-    blocks = audio_blocks(audio_source, sample_rate)
+    blocks = audio_blocks(audio_source, sample_rate, streams=audio_streams)
     start, block = next(blocks)  # audio that cannot be read raises before anything is written
     audio = audio.as_decoded(sample_rate, len(block))
-    extent = measure_audio(audio_source, sample_rate)
+    extent = measure_audio(audio_source, sample_rate, audio_streams)
     end_s = audio_end(extent.end_s, timeline)
-    content = SourceContent(source, count_frames(video_path), extent)
+    content = SourceContent(source, count_frames(video_path, streams.of_video()), extent)
     with written_atomically(output_path) as temporary, _temporary_folder(temporary) as folder:
         container = find_container(output_path, temporary)
         copied = can_stream_copy(source, container, looped=False)
@@ -103,14 +117,21 @@ def _retime_audio(
             target = match_duration(source, fit, end_s, copied)
         command = OutputCommand(video_path, source, container, output_path, Path(folder))
         command.add_video(target, copied)
-        command.add_audio(audio, first_audio)
-        for stream in source.audio_streams[1:]:
+        command.add_audio(audio, source.audio)
+        for stream in source.audio_streams:
+            if stream is source.audio:
+                continue
             further_timeline = timeline if embedded else None
             command.add_further_audio(stream, further_timeline, target.duration_s)
         command.add_other_streams()
+        if source_note:
+            command.add_source_note(source_note)
         n_samples = round(target.duration_s * sample_rate)
         retimed = retime(chain([(start, block)], blocks), sample_rate, timeline, n_samples)
-        _run(command.compile(temporary), interleave(retimed), output_path)
+        arguments = command.compile(temporary)
+        _run(arguments, interleave(retimed), output_path, folder)
+        if source_note:
+            append_note(temporary, source_note)
         notes = verify_output(temporary, output_path, content, target, copied)
     cut_s = end_s - target.duration_s
     if cut_s > MIN_REPORTED_CUT_S:
@@ -125,14 +146,14 @@ def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory:
     )
 
 
-def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path) -> None:
-    """Run ffmpeg with ``audio`` on its standard input.
+def _run(command: list[str], audio: Iterator[bytes], output_path: str | Path, folder: str) -> None:
+    """Run ffmpeg in a folder, with ``audio`` on its standard input.
 
     Raises:
         OutputError: with the first line of ffmpeg's messages.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr)
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stderr=stderr)
         try:
             with suppress(OSError):  # ffmpeg ended early: its messages say why
                 for part in audio:

@@ -7,10 +7,12 @@ from pathlib import Path
 from ..core.errors import MediaError, OutputError
 from ..i18n.messages import tr
 from ..media.reader import FrameCount, count_frames
+from ..media.stream_choice import StreamChoice
 from ..media.streams import VideoSource, read_source
 from .duration import AudioExtent, DurationMatch, measure_audio
 
 DURATION_TOLERANCE_S = 0.15  # the last audio packet may be longer than the audio in it
+USED_STREAMS = StreamChoice(1, 1)  # of an output: those that were used come first
 # Frames and audio at times that are taken: more would be lost.
 MAX_LOST_FRAMES, MAX_LOST_AUDIO_S, MAX_LOST_SHARE = 12, 0.5, 0.02
 
@@ -54,7 +56,7 @@ def verify_output(
     """
     source = content.video
     try:
-        output = read_source(path)
+        output = read_source(path, USED_STREAMS)
         fault = (
             _find_collision(content)
             or _find_fault(output, source, target, copied)
@@ -111,14 +113,15 @@ def _find_loss(
     source, frames = content.video, content.frames
     share = min(1.0, frames.n_displayed / max(1, source.n_frames))
     n_expected = round(target.n_frames * share)
-    n_found = count_frames(path).n_displayed
+    n_found = count_frames(path, USED_STREAMS).n_displayed
     tolerance = 2 + n_expected // 50 + source.n_hidden_frames
     if n_found < n_expected - tolerance:
         return tr("{found} frames of the output can be decoded instead of {expected}",
                   found=n_found, expected=n_expected)  # fmt: skip
     audio_s = 0.0
-    if output.audio_streams:
-        audio_s = measure_audio(path, output.audio_streams[0].sample_rate or 48000).decoded_s
+    if output.audio is not None:
+        sample_rate = output.audio.sample_rate or 48000
+        audio_s = measure_audio(path, sample_rate, USED_STREAMS).decoded_s
     tolerance_s = DURATION_TOLERANCE_S + (2 + tolerance) / source.fps
     if abs(audio_s - target.duration_s) > tolerance_s:
         return tr("{found:.2f} s of audio of the output can be decoded instead of {expected:.2f} s",

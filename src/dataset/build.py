@@ -1,10 +1,12 @@
 """Clips -> samples and their index."""
 
 import csv
+import logging
 import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +18,7 @@ from ..core.errors import DatasetError, LipSyncError, NoAudioError, OutputError
 from ..core.files import ensure_folder, file_sha256, written_atomically
 from ..core.notes import note_text
 from ..core.progress import Progress, no_progress
+from ..core.table_cells import cell
 from ..core.workers import Crashed, map_in_processes
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
@@ -26,11 +29,14 @@ from .clips import Clip
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
+    index_locked,
     load_index_to_extend,
     remove_unreferenced_samples,
     sample_settings,
     write_index,
 )
+
+logger = logging.getLogger(__name__)
 
 MIN_SPEECH_FRAMES = 5  # nothing can be learned from a sample with less speech
 SAVE_EVERY_S = 10  # interval at which the index is written while clips are processed
@@ -45,6 +51,7 @@ class ProcessingReport:
     Attributes:
         samples: records of the index.
         skipped: (clip, reason) of those that cannot be used.
+        unused: (file, reason) of files in the folders that belong to no clip.
         partially_used: (clip, what of it was skipped).
         n_reused: clips that were processed already.
         n_embedded_audio: clips without an audio file.
@@ -54,6 +61,7 @@ class ProcessingReport:
 
     samples: list[dict] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unused: list[tuple[str, str]] = field(default_factory=list)
     partially_used: list[tuple[str, str]] = field(default_factory=list)
     n_reused: int = 0
     n_embedded_audio: int = 0
@@ -73,9 +81,9 @@ class ProcessingReport:
             self.partially_used.append((clip.name, "; ".join(records[0]["notes"])))
 
     def write_tables(self, folder: Path, index_name: str) -> None:
-        """Write ``skipped`` and ``partially_used`` beside the index."""
+        """Write ``skipped`` with ``unused``, and ``partially_used``, beside the index."""
         self.skipped_table = _table_path(folder, "skipped", index_name)
-        _write_table(self.skipped_table, ("video", "reason"), self.skipped)
+        _write_table(self.skipped_table, ("video", "reason"), [*self.skipped, *self.unused])
         self.partially_used_table = _table_path(folder, "used_in_part", index_name)
         _write_table(self.partially_used_table, ("video", "left out"), self.partially_used)
 
@@ -137,6 +145,7 @@ def process_clips(
     overwrite: bool = False,
     prune: bool = False,
     progress: Progress = no_progress,
+    unused: Sequence[tuple[str, str]] = (),
 ) -> ProcessingReport:
     """Turn clips into samples; the index on disk grows as clips are finished.
 
@@ -151,18 +160,28 @@ def process_clips(
         prune: drop samples of clips that are no longer among ``clips``.
         progress: reports the clips; what it returns is closed, so that a bar ends before an error
             is printed.
+        unused: files in the folders that belong to no clip, for the table of what was skipped.
 
     Raises:
         DatasetError: the index was made with other settings.
         DetectorError: the detector cannot be started.
+        InUseError: another run processes clips into the same index.
         OutputError: the results cannot be written.
     """
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
     ensure_folder(folder / SAMPLES_FOLDER)
-    settings = sample_settings(config.data)
+    with index_locked(folder / index_name):
+        return _process_clips(config, clips, index_name, overwrite, prune, progress, unused)
+
+
+def _process_clips(
+    config: Config, clips: list[Clip], index_name: str, overwrite: bool, prune: bool,
+    progress: Progress, unused: Sequence[tuple[str, str]],
+) -> ProcessingReport:  # fmt: skip
+    folder, settings = Path(config.data.processed_dir), sample_settings(config.data)
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
-    report = ProcessingReport(n_missing=index.n_missing)
+    report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
     try:
         with (
@@ -199,7 +218,7 @@ def _write_table(path: Path, header: tuple, rows: list[tuple]) -> None:
             temporary_path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace"
         ) as file,
     ):
-        csv.writer(file).writerows([header, *sorted(rows)])
+        csv.writer(file).writerows([header, *(map(cell, row) for row in sorted(rows))])
 
 
 @cache
@@ -236,6 +255,8 @@ def process_clip(settings: DataConfig, job: tuple[Clip, list[dict]]) -> ClipResu
         return str(error)
     # One bad clip must never end the run, whatever a decoder raises.
     except Exception as error:
+        logger.warning(tr("unexpected error with {path}; please report it:", path=clip.video),
+                       exc_info=True)  # fmt: skip
         return tr(
             "unreadable: {path}: {why}", path=clip.video, why=f"{type(error).__name__}: {error}"
         )

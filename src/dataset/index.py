@@ -19,17 +19,22 @@ measured.
 import logging
 import os
 import pickle
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from ..core.config import DataConfig
 from ..core.errors import DatasetError
 from ..core.files import written_atomically
+from ..core.locks import check_unlocked, locked
 from ..i18n.messages import tr
 
 logger = logging.getLogger(__name__)
 
 INDEX_NAME = "dataset_index.pkl"
 SAMPLES_FOLDER = "samples"  # beside the index
+OWN_FILE = re.compile(rf"{SAMPLES_FOLDER}/[^/\\]+\.npy")  # as ``build`` names samples
 VERSION = 2
 # The settings a sample depends on. Other values make other samples.
 SAMPLE_SETTINGS = (
@@ -37,6 +42,15 @@ SAMPLE_SETTINGS = (
     "min_score", "min_face_size", "max_faces", "track", "max_lost_frames", "min_frames",
 )  # fmt: skip
 RECORD_TYPES = {"id": str, "file": str, "clip": str, "speaker": str, "n_frames": int}  # required
+OPTIONAL_TYPES = {
+    "first_frame": (int,), "fps": (int, float), "face_share": (int, float),
+    "speech_share": (int, float), "faces": (int,), "notes": (list,),
+    "offset_ms": (int, float, type(None)), "offset_known": (bool,), "video_sha256": (str,),
+    "audio_sha256": (str,),
+}  # fmt: skip
+MAX_OFFSET_MS = 1e5  # offsets beyond this are a mistake
+MAX_NUMBER = 2**31 - 1
+MAX_NAME_BYTES = 255  # of a file
 
 
 class InvalidIndexError(DatasetError):
@@ -53,6 +67,35 @@ class _PlainUnpickler(pickle.Unpickler):
 def sample_settings(settings: DataConfig) -> dict:
     """The part of the settings that samples depend on."""
     return {name: getattr(settings, name) for name in SAMPLE_SETTINGS}
+
+
+@contextmanager
+def index_locked(path: Path) -> Iterator[None]:
+    """Nobody else extends an index while the block runs.
+
+    The runs of several shards have an index each, and may work in one folder at once; not so a run
+    of all clips and one of a shard, as both may be processing the same clip.
+
+    Args:
+        path: of the index, in an existing folder.
+
+    Raises:
+        InUseError: another run does.
+        OutputError: the folder cannot be written.
+    """
+    folder = path.parent
+    with locked(_lock_path(path), folder):
+        if path.name == INDEX_NAME:
+            others = sorted(folder.glob(".dataset_index.shard-*.lock"))
+        else:
+            others = [_lock_path(folder / INDEX_NAME)]
+        for other in others:
+            check_unlocked(other, folder)
+        yield
+
+
+def _lock_path(index: Path) -> Path:
+    return index.with_name(f".{index.stem}.lock")
 
 
 def write_index(path: Path, settings: dict, samples: list[dict]) -> None:
@@ -90,6 +133,8 @@ def read_index(path: Path) -> dict:
     if index.get("version") != VERSION:
         raise _invalid_index(path, tr("version {found}, not {known}",
                                       found=index.get("version"), known=VERSION))  # fmt: skip
+    if not isinstance(index.get("settings"), dict):
+        raise _invalid_index(path, tr("no settings"))
     for record in index["samples"]:
         _check_record(path, record)
     return index
@@ -100,9 +145,39 @@ def _check_record(path: Path, record: dict) -> None:
         not isinstance(record.get(key), record_type) for key, record_type in RECORD_TYPES.items()
     ):
         raise _invalid_index(path, tr("an incomplete sample"))
+    _check_values(path, record)
     file = PurePath(os.path.normpath(record["file"]))
     if file.anchor or ".." in file.parts:
         raise _invalid_index(path, tr("{file} is outside its folder", file=record["file"]))
+
+
+def _check_values(path: Path, record: dict) -> None:
+    """Reject values of another type, numbers that are none, and names that no file can have."""
+    for name, types in OPTIONAL_TYPES.items():
+        value = record.get(name)
+        is_right = name not in record or type(value) in types
+        if type(value) in (int, float):
+            limit = MAX_OFFSET_MS if name == "offset_ms" else MAX_NUMBER
+            is_right = is_right and abs(value) <= limit  # false for NaN
+        if isinstance(value, list):
+            is_right = is_right and all(isinstance(note, str) for note in value)
+        if not is_right:
+            raise _invalid_value(path, record, name)
+    if not 0 <= record["n_frames"] <= MAX_NUMBER:
+        raise _invalid_value(path, record, "n_frames")
+    parts = PurePath(record["file"]).parts
+    if "\0" in record["file"] or any(_n_bytes(part) > MAX_NAME_BYTES for part in parts):
+        raise _invalid_value(path, record, "file")
+
+
+def _n_bytes(name: str) -> int:
+    return len(name.encode(errors="surrogatepass"))
+
+
+def _invalid_value(path: Path, record: dict, name: str) -> InvalidIndexError:
+    reason = tr("{name} of the sample {id} is {value}",
+                name=name, id=record["id"], value=record.get(name))  # fmt: skip
+    return _invalid_index(path, reason)
 
 
 def _invalid_index(path: Path, reason) -> InvalidIndexError:
@@ -123,7 +198,9 @@ def remove_unreferenced_samples(
         old_records: by clip.
         samples: records of the new index.
     """
+    # An index from elsewhere may name any file of the folder: only samples are removed.
     files = {record["file"] for records in old_records.values() for record in records}
+    files = set(filter(OWN_FILE.fullmatch, files))
     files -= {record["file"] for record in samples}
     files = {file for file in files if (folder / file).exists()}
     for path in folder.glob("dataset_index*.pkl") if files else ():

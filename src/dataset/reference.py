@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ..core.errors import DatasetError, MissingFileError
 from ..i18n.messages import tr
+from .index import MAX_OFFSET_MS
 from .samples import Sample
-
-MAX_OFFSET_MS = 1e5  # offsets beyond this are a mistake
 
 
 def read_table(table: Path, column: str) -> list[dict[str, str]]:

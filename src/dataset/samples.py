@@ -1,6 +1,6 @@
 """index -> samples: their clip offset is compensated as they are read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +44,8 @@ class Sample:
         offset_known: whether that was measured; otherwise it is 0 by assumption.
         fingerprint: hash of the video and audio it comes from and its position in them, without
             their names.
+        clip_frame: the frame of the clip at which the file begins.
+        begin, end: frames ``begin … end − 1`` of the file are used; None: to its end.
     """
 
     id: str
@@ -55,6 +57,9 @@ class Sample:
     offset_ms: float = 0.0
     offset_known: bool = False
     fingerprint: str = ""
+    clip_frame: int = 0
+    begin: int = 0
+    end: int | None = None
 
     @property
     def speaker_id(self) -> str:
@@ -79,28 +84,47 @@ class Sample:
 
     @property
     def first_frame(self) -> int:
-        """The first frame of the file that has audio after the shift."""
-        return max(0, -(-self.shift_hops // HOPS_PER_FRAME))
+        """The first frame used of those that have audio after the shift."""
+        return max(self.begin, -(-self.shift_hops // HOPS_PER_FRAME))
 
     @property
     def n_frames(self) -> int:
-        """Frames that have both video and audio after the shift."""
-        n_lost = -(-abs(self.shift_hops) // HOPS_PER_FRAME)
-        return max(0, self.length - n_lost)
+        """Frames used that have both video and audio after the shift."""
+        stop = self.length - max(0, -(self.shift_hops // HOPS_PER_FRAME))
+        if self.end is not None:
+            stop = min(stop, self.end)
+        return max(0, stop - self.first_frame)
+
+    def part(self, begin: int, end: int, group: str) -> "Sample":
+        """The frames ``begin … end − 1`` of its file as a sample of another group."""
+        if (begin, end) == (0, self.length):
+            return replace(self, group=group)
+        name = f"{self.fingerprint} {begin} {end}"
+        return replace(
+            self, begin=begin, end=end, group=group, id=f"{self.id}@{begin}",
+            fingerprint=sha256(name.encode()).hexdigest()[:16],
+        )  # fmt: skip
 
     def read(self, start: int = 0, n_frames: int | None = None) -> SampleData:
         """Frames ``start … start + n_frames − 1`` of those that have both, with shifted audio.
 
         Raises:
-            DatasetError: the file is missing or damaged.
+            DatasetError: the file is missing or damaged: shorter than the index says, or with
+                numbers that are none.
         """
         records = read_sample(self.path)
+        if len(records) < self.length:
+            raise self._damaged(
+                tr("{n} frames instead of {expected}", n=len(records), expected=self.length)
+            )
         n_frames = self.n_frames - start if n_frames is None else n_frames
         first = self.first_frame + start
         first_hop = first * HOPS_PER_FRAME - self.shift_hops  # of the audio under the first frame
         audio_frame, phase = divmod(first_hop, HOPS_PER_FRAME)
         audio_records = records[audio_frame : audio_frame + n_frames + (phase > 0)]
         mfcc = np.ascontiguousarray(audio_records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        if not np.isfinite(mfcc).all():
+            raise self._damaged(tr("mfcc that are not numbers"))
         nearest = audio_frame + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
         speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
         return SampleData(
@@ -108,6 +132,12 @@ class Sample:
             mfcc[phase : phase + n_frames * HOPS_PER_FRAME],
             speech,
         )
+
+    def _damaged(self, why: str) -> DatasetError:
+        return DatasetError(
+            tr("the sample {path} is damaged ({why}): delete it and run "
+               "python src/data_processing.py again", path=self.path, why=why)
+        )  # fmt: skip
 
 
 def load_samples(
@@ -152,6 +182,7 @@ def load_samples(
             float(record.get("offset_ms") or 0.0),
             bool(record.get("offset_known")),
             _fingerprint(record),
+            int(record.get("first_frame") or 0),
         )
         for record in index["samples"]
         if include_unusable or record.get("offset_known", True)

@@ -12,8 +12,10 @@ from ..i18n.messages import tr
 from .clips import Clip
 from .index import (
     INDEX_NAME,
+    OWN_FILE,
     SAMPLES_FOLDER,
     group_by_clip,
+    index_locked,
     load_index_to_extend,
     read_index,
     remove_unreferenced_samples,
@@ -62,11 +64,20 @@ def merge_shards(
 
     Raises:
         DatasetError: a shard is missing, damaged or there twice, or made with other settings.
+        InUseError: another run extends the folder's index.
         OutputError: the index or a sample cannot be written.
     """
     shards = {path: read_index(path) for path in _find_shard_indexes(sources)}
     for path, index in shards.items():
         _check_shard(path, index, settings)
+    with index_locked(folder / INDEX_NAME):
+        return _merge(shards, folder, settings, overwrite, prune)
+
+
+def _merge(
+    shards: dict[Path, dict], folder: Path, settings: dict, overwrite: bool, prune: bool
+) -> int:
+    """Merge indexes that have been checked; returns the number of samples."""
     known_records = load_index_to_extend(folder / INDEX_NAME, settings, overwrite)
     merged_records = {} if prune else dict(known_records)
     record_by_file = {
@@ -90,6 +101,11 @@ def _check_shard(path: Path, index: dict, settings: dict) -> None:
                "samples cannot be merged with these", path=path, **difference)
         )  # fmt: skip
     for record in index["samples"]:
+        if not OWN_FILE.fullmatch(record["file"]):  # it would replace another file when merged
+            raise DatasetError(
+                tr("{path} lists {file}, which is not a sample in {samples}: it cannot be merged",
+                   path=path, file=record["file"], samples=SAMPLES_FOLDER)
+            )  # fmt: skip
         if not (path.parent / record["file"]).is_file():
             raise DatasetError(
                 tr("{path} lists {file}, which is missing: copy the folder {samples} as well",

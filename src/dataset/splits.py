@@ -1,12 +1,19 @@
 """Which samples are used for training, validation and test, and mismatched partners of samples."""
 
+import logging
 import random
 from zlib import crc32
 
 from ..core.config import TrainingConfig
+from ..core.constants import FPS, WINDOW_FRAMES
 from ..core.errors import DatasetError
 from ..i18n.messages import N_, tr
 from .samples import Sample
+
+logger = logging.getLogger(__name__)
+
+GAP_FRAMES = 2 * FPS  # between two stretches of a video: further than any offset within ±15 frames
+MIN_STRETCH_FRAMES = 2 * FPS
 
 
 def split_samples(
@@ -14,12 +21,24 @@ def split_samples(
 ) -> tuple[list[Sample], list[Sample], list[Sample]]:
     """Training, validation and test samples; a clip (or speaker) is in one of them only.
 
+    One or two clips that are long enough are split by stretches of the video, see
+    ``split_stretches``.
+
     Raises:
-        DatasetError: fewer than 3 clips (or speakers).
+        DatasetError: fewer than 3 clips (or speakers), and too short; or none is left for training.
     """
     groups = sorted({sample.group for sample in samples})
+    what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
+    if 0 < len(groups) < 3 and settings.split_by == "clip":
+        stretches = split_stretches(samples, settings)
+        if stretches is not None:
+            logger.info(
+                tr("{n} usable clips are too few to split by clip: training, validation and test "
+                   "samples are stretches of the video, {gap} s apart; the metrics are of a "
+                   "recording that the model knows", n=len(groups), gap=GAP_FRAMES // FPS)
+            )  # fmt: skip
+            return stretches
     if len(groups) < 3:
-        what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
         hint = (
             N_("put each speaker's clips into a folder of their own in data/videos")
             if settings.split_by == "speaker"
@@ -32,6 +51,13 @@ def split_samples(
     random.Random(settings.split_seed).shuffle(groups)
     n_val = max(1, int(len(groups) * settings.val_split + 1e-9))
     n_train = min(max(1, int(len(groups) * settings.train_split + 1e-9)), len(groups) - n_val - 1)
+    if n_train < 1:
+        raise DatasetError(
+            tr("of {n} usable {what}, {val} are for validation and {test} for the test (training."
+               "val_split = {share}): none is left to train on; lower training.val_split, or add "
+               "clips", n=len(groups), what=tr(what), val=n_val, test=len(groups) - n_val,
+               share=settings.val_split)
+        )  # fmt: skip
     train_groups, val_groups = set(groups[:n_train]), set(groups[n_train : n_train + n_val])
     train, val, test = [], [], []
     for sample in samples:
@@ -41,6 +67,37 @@ def split_samples(
             val.append(sample)
         else:
             test.append(sample)
+    return train, val, test
+
+
+def split_stretches(
+    samples: list[Sample], settings: TrainingConfig
+) -> tuple[list[Sample], list[Sample], list[Sample]] | None:
+    """The beginning of the video for training, what follows for validation, the end for test, with
+    a gap of ``GAP_FRAMES`` between them; None where a stretch would be too short.
+
+    Samples are divided where they reach into two stretches. Several videos count as one after the
+    other.
+    """
+    in_order = sorted(samples, key=lambda sample: (sample.group, sample.clip_frame, sample.id))
+    total = sum(sample.length for sample in in_order)
+    val_begin = int(total * settings.train_split)
+    test_begin = int(total * (settings.train_split + settings.val_split))
+    spans = ((0, val_begin - GAP_FRAMES), (val_begin, test_begin - GAP_FRAMES), (test_begin, total))
+    stretches = []
+    for number, (first, stop) in enumerate(spans):
+        parts, position = [], 0
+        for sample in in_order:
+            begin, end = max(0, first - position), min(sample.length, stop - position)
+            if begin < end:
+                part = sample.part(begin, end, f"{sample.group} {number}")
+                if part.n_frames >= WINDOW_FRAMES:
+                    parts.append(part)
+            position += sample.length
+        if sum(part.n_frames for part in parts) < MIN_STRETCH_FRAMES:
+            return None
+        stretches.append(parts)
+    train, val, test = stretches
     return train, val, test
 
 

@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
+from .shown_values import shown
+
 LOCALE_DIR = Path(__file__).with_name("locale")
 DOMAIN = "lipsync"
 SOURCE_LANGUAGE = "en"  # that of the texts in the code
@@ -25,9 +27,12 @@ _requested: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def tr(text: str, /, **values) -> str:
-    """Translate ``text`` and fill its ``{named}`` placeholders with ``values``."""
+    """Translate ``text`` and fill its ``{named}`` placeholders with ``values``, which may come from
+    any file: ``shown_values`` says how they are shown."""
     text = _catalogue(LOCALE_DIR, language()).gettext(text) if text else text
-    return text.format(**values) if values else text
+    if not values:
+        return text
+    return text.format(**{name: shown(value) for name, value in values.items()})
 
 
 def N_(text: str) -> str:

@@ -16,7 +16,7 @@ from ..models.embedding import crop_moments, embed_video
 from ..models.normalization import RunningLevels
 from ..models.sync_model import SyncModel
 from ..scoring.evidence import Evidence, compare
-from .audio import LiveAudio
+from .channels import LiveChannels
 
 LEVEL_FRAMES = 60 * FPS  # frames of a face after which older ones fade from its levels
 WINDOWS_PER_UPDATE = 25  # that are recomputed at a time
@@ -95,7 +95,7 @@ class LiveFaceTrack:
         self._outdated = (0, 0)  # first and stop of those embedded with old levels
         self._changed: list[tuple[int, int]] = []  # firsts and stops of those embedded since
         self._n_complete = 0  # windows that were compared with all audio that they need
-        self._audio_version = 0
+        self._audio_version = (0, 0)
 
     def append(self, crop: np.ndarray, box: np.ndarray) -> None:
         """One frame: uint8 [S, S] and float32 [4], x0 y0 x1 y1 in pixels."""
@@ -152,7 +152,7 @@ class LiveFaceTrack:
         levels = self._levels.region_levels(self._model.log_scale.device)
         return embed_video(self._model, crops, levels)
 
-    def compare(self, audio: LiveAudio, stop_frame: int) -> Evidence:
+    def compare(self, audio: LiveChannels, stop_frame: int) -> Evidence:
         """The windows in memory that end before a frame, compared with the audio."""
         n_windows, width = len(self._embeddings), self._similarity.shape[1]
         n_new, reach = n_windows - len(self._similarity), width // 2

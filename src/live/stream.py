@@ -25,12 +25,13 @@ from ..scoring.calibration import peak_probability, sync_probability
 from ..scoring.evidence import EvidenceSums, peak_ms
 from ..scoring.result_builder import status_of
 from ..scoring.speakers import choose_largest
-from .audio import LiveAudio
+from .channels import LiveChannels
 from .faces import LiveFaces
 
 MAX_GAP_S = 60  # video and audio further apart than this are on different clocks
 MIN_WINDOW_S = 2.0  # shorter windows hold less than the search range needs
 MIN_LEAD_S = 0.2
+MAX_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,12 @@ class LiveResult:
     Attributes:
         latest: of the last seconds (``window_s``).
         so_far: of everything since the first frame.
+        audio_channel: the only channel of the audio that is used, from 1; None: the mean of all.
     """
 
     latest: LiveEstimate
     so_far: LiveEstimate
+    audio_channel: int | None = None
 
 
 class LipSyncStream:
@@ -84,6 +87,8 @@ class LipSyncStream:
         lead_s: seconds that video and audio may be ahead of each other. What is later counts as
             lost (silence, no face) and is not waited for; before the first frame, so much of the
             audio is buffered.
+        channels: of the audio that is pushed, 1 to 16. Their mean is taken; where the others cancel
+            or cover the speech of one, it is used alone.
 
     Raises:
         StreamError: a setting is out of range.
@@ -96,6 +101,7 @@ class LipSyncStream:
         window_s: float = 10.0,
         every_s: float = 0.2,
         lead_s: float = 2.0,
+        channels: int = 1,
     ):
         config, trained = inference.config, inference.trained
         max_offset_frames = config.inference.max_offset_frames
@@ -103,6 +109,11 @@ class LipSyncStream:
         _check_at_least("window_s", window_s, max(MIN_WINDOW_S, 2 * max_offset_frames / FPS))
         _check_at_least("every_s", every_s, 0)
         _check_at_least("lead_s", lead_s, MIN_LEAD_S)
+        if channels not in range(1, MAX_CHANNELS + 1):
+            raise StreamError(
+                tr("channels = {n}: must be 1 to {most}", n=channels, most=MAX_CHANNELS)
+            )
+        self._n_channels = channels
         self._reach = max_offset_frames * HOPS_PER_FRAME
         self._calibration = trained.calibration
         self._min_probability = config.inference.min_offset_probability
@@ -111,7 +122,9 @@ class LipSyncStream:
         )
         self._grid = FrameGrid()
         self._faces = LiveFaces(trained.model, inference.detector, config.data, self._reach)
-        self._audio = LiveAudio(trained.model, config.data.n_mfcc, int(sample_rate), lead_s)
+        self._audio = LiveChannels(
+            trained.model, config.data.n_mfcc, int(sample_rate), lead_s, channels
+        )
         self._past = EvidenceSums.empty(self._reach)  # of windows that have been dropped
         self._had_face = False
         self._n_pushed = 0  # frames
@@ -149,14 +162,14 @@ class LipSyncStream:
         """The next block of audio.
 
         Args:
-            samples: float32 mono [n] at ``sample_rate``, −1…1, any n.
+            samples: float32 at ``sample_rate``, −1…1, any n: mono [n], or [n, channels].
             t: time of the first sample in seconds. Blocks follow each other; a gap of more than
                 20 ms is filled with silence, where blocks overlap, the later one is trimmed.
 
         Raises:
             StreamError: the input is invalid, or time goes backwards. The stream is unchanged.
         """
-        samples, times = _checked_samples(samples, t)
+        samples, times = _checked_samples(samples, t, self._n_channels)
         self._check_times("audio", times)
         self._audio.push(float(times[0]), samples)
         return self._updated_result()
@@ -250,6 +263,7 @@ class LipSyncStream:
         self._result = LiveResult(
             self._estimate(latest, has_face, time_s),
             self._estimate(self._past + latest, self._had_face, time_s),
+            self._audio.channel,
         )
         return self._result
 
@@ -299,13 +313,14 @@ def _checked_frames(frames: np.ndarray, t: float | Sequence[float]) -> tuple:
     return frames, times
 
 
-def _checked_samples(samples: np.ndarray, t: float) -> tuple:
-    """float32 [n] and float [1]."""
+def _checked_samples(samples: np.ndarray, t: float, n_channels: int) -> tuple:
+    """float32 [n] or [n, channels], and float [1]."""
     samples, times = np.asarray(samples), np.asarray(t, float).reshape(-1)
-    if samples.dtype != np.float32 or samples.ndim != 1 or not np.isfinite(samples).all():
+    is_shaped = samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] == n_channels)
+    if samples.dtype != np.float32 or not is_shaped or not np.isfinite(samples).all():
         raise StreamError(
-            tr("audio must be finite float32 mono samples [n], not {kind} {shape}",
-               kind=samples.dtype, shape=list(samples.shape))
+            tr("audio must be finite float32 samples, mono [n] or [n, {channels}], not {kind} "
+               "{shape}", channels=n_channels, kind=samples.dtype, shape=list(samples.shape))
         )  # fmt: skip
     if len(times) != 1 or not np.isfinite(times).all():
         raise StreamError(tr("audio needs the time of its first sample in seconds, not {t}", t=t))

@@ -10,21 +10,21 @@ from typing import TypeVar
 
 import av
 
-from ..core.errors import MissingFileError, UnreadableMediaError
+from ..core.errors import ConfigError, MissingFileError, UnreadableMediaError
 from ..i18n.messages import tr
 from .appended_files import check_not_appended
 from .decoded_parts import DecodedParts
+from .formats import input_options
 from .joined_clock import JoinedClock, other_codec_error, read_joined_clock
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 Item = TypeVar("Item")
 
-VIDEO_SUFFIXES = {
-    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".flv", ".m4v", ".ts", ".wmv", ".3gp"
-}  # fmt: skip
 # Of demuxers. A transport stream that goes on with streams of other numbers, as where recordings
 # are joined, continues the ones before.
 OPEN_OPTIONS = {"merge_pmt_versions": "1"}
-AUDIO_SUFFIXES = (".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg")
+ENCRYPTED_TAGS = {"drms", "drmi", "enca", "encv"}  # FairPlay's, and those of others
+MAX_TRIED_PACKETS = 50  # of a stream that may be one that cannot be decoded
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class MediaInfo:
 
     ``video_s`` is the duration of the video, ``duration_s`` that of the whole file, and
     ``n_source_frames`` the number of video frames, all as declared in the header.
+    ``video_stream`` and ``audio_stream`` are the numbers, from 1, of the streams described;
+    ``other_videos`` and ``other_audios`` describe the others of their kind, by number.
     """
 
     path: Path
@@ -49,6 +51,10 @@ class MediaInfo:
     audio_rate: int = 0
     audio_channels: int = 0
     audio_bit_rate: int = 0
+    video_stream: int = 1
+    audio_stream: int = 1
+    other_videos: tuple[tuple[int, str], ...] = ()
+    other_audios: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass
@@ -146,9 +152,8 @@ def open_media(path: str | Path):
     path = Path(path)
     check_file(path)
     try:
-        container = av.open(
-            path_argument(path), metadata_errors="replace", options=dict(OPEN_OPTIONS)
-        )
+        options = input_options(path) | OPEN_OPTIONS
+        container = av.open(path_argument(path), metadata_errors="replace", options=options)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from None
     try:
@@ -185,12 +190,84 @@ def check_decoder(path: str | Path, stream: av.stream.Stream) -> None:
         )  # fmt: skip
 
 
-def find_video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first video stream; cover art is not one."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+def find_video_stream(
+    container: av.container.InputContainer, number: int | None = None
+) -> av.VideoStream | None:
+    """The video stream of a number, or the default one; None without video.
+
+    The default one is the first with the default flag that can be decoded, else the first that can
+    be decoded. Cover art is not a video stream.
+
+    Args:
+        number: among the video streams, from 1; None: the default one.
+
+    Raises:
+        ConfigError: there is no stream of this number.
+    """
+    return _choose(container, video_streams(container), number)
+
+
+def find_audio_stream(
+    container: av.container.InputContainer, number: int | None = None
+) -> av.AudioStream | None:
+    """As ``find_video_stream``, of audio."""
+    return _choose(container, list(container.streams.audio), number)
+
+
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """All video streams; cover art is not one."""
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
+def _choose(
+    container: av.container.InputContainer, streams: list, number: int | None
+) -> av.stream.Stream | None:
+    if not streams:
+        return None
+    if number is not None and not 1 <= number <= len(streams):
+        kind = tr("video") if streams[0].type == "video" else tr("audio")
+        raise ConfigError(
+            tr("{path} has no {kind} track {number}: it has {n}", path=container.name,
+               kind=kind, number=number, n=len(streams))
+        )  # fmt: skip
+    if number is not None or len(streams) == 1:
+        return streams[(number or 1) - 1]
+    flag = av.stream.Disposition.default
+    by_flag = sorted(streams, key=lambda stream: not stream.disposition & flag)
+    index = _first_decodable(
+        container.name, os.stat(container.name).st_mtime_ns,
+        tuple(stream.index for stream in by_flag),
+    )  # fmt: skip
+    return next(stream for stream in streams if stream.index == index)
+
+
+@lru_cache(maxsize=256)
+def _first_decodable(path: str, mtime_ns: int, indexes: tuple[int, ...]) -> int:
+    """The first of several streams of which a frame can be decoded; the first one if of none.
+
+    A header does not say it: phones write codecs of which only the name is known.
+
+    Args:
+        mtime_ns: of the file, which may be replaced by another one.
+    """
+    for index in indexes:
+        with open_media(path) as container:
+            stream = container.streams[index]
+            if stream.codec_context is None:
+                continue
+            report = ReadReport()
+            packets = _first_packets(container, stream, report)
+            if next(decode_packets(packets, report), None) is not None:
+                return index
+    return indexes[0]
+
+
+def _first_packets(container, stream, report: ReadReport) -> Iterator[av.Packet]:
+    for packet in container.demux(stream):
+        yield packet
+        if report.lost >= MAX_TRIED_PACKETS:
+            return
 
 
 def start_time_s(container: av.container.InputContainer, stream: av.stream.Stream | None) -> float:
@@ -200,17 +277,28 @@ def start_time_s(container: av.container.InputContainer, stream: av.stream.Strea
     return container.start_time / av.time_base if container.start_time else 0.0
 
 
-def probe(path: str | Path) -> MediaInfo:
+def probe(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> MediaInfo:
     """Read a file's header; where recordings are joined, the duration is that of all of them.
 
     Raises:
         MissingFileError, UnreadableMediaError.
+        ConfigError: a stream of ``streams`` does not exist.
     """
     with open_media(path) as container:
-        video = find_video_stream(container)
-        audio = container.streams.audio[0] if container.streams.audio else None
+        video = find_video_stream(container, streams.video)
+        audio = find_audio_stream(container, streams.audio)
         duration = container.duration / av.time_base if container.duration else 0.0
         info = {"duration_s": duration}
+        for kind, chosen, all_streams in (
+            ("video", video, video_streams(container)),
+            ("audio", audio, list(container.streams.audio)),
+        ):
+            if chosen is not None:
+                info[f"{kind}_stream"] = all_streams.index(chosen) + 1
+                info[f"other_{kind}s"] = tuple(
+                    (number, _describe(stream))
+                    for number, stream in enumerate(all_streams, 1) if stream is not chosen
+                )  # fmt: skip
         if video is not None:
             check_decoder(path, video)
             info |= {
@@ -233,6 +321,21 @@ def probe(path: str | Path) -> MediaInfo:
             info |= {"duration_s": clock.duration_s, "video_s": clock.duration_s,
                      "n_source_frames": 0}  # fmt: skip
         return MediaInfo(Path(path), video is not None, audio is not None, **info)
+
+
+def describe_streams(streams: tuple[tuple[int, str], ...]) -> list[str]:
+    """Streams of ``MediaInfo``, each as ``2 (aac, eng)``."""
+    return [f"{number} ({text})" if text else str(number) for number, text in streams]
+
+
+def _describe(stream: av.stream.Stream) -> str:
+    """A stream in a few words: ``aac, eng``; empty where nothing is known."""
+    context = stream.codec_context
+    words = [context.codec.canonical_name if context is not None else "",
+             stream.metadata.get("language", "").replace("und", "")]  # fmt: skip
+    if context is not None and stream.type == "video":
+        words.append(f"{context.width}×{context.height}")
+    return ", ".join(filter(None, words))
 
 
 def _declared_duration_s(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
@@ -285,16 +388,55 @@ def decode(container, stream, report: ReadReport) -> Iterator:
     counted and does not end the stream.
 
     Raises:
-        UnreadableMediaError: one of several recordings that are joined cannot be decoded.
+        UnreadableMediaError: the stream is encrypted, or one of several recordings that are joined
+            cannot be decoded.
     """
     parts = DecodedParts(joined_clock(container.name), stream.index)
-    packets = read_packets(container, stream)
+
+    def packets() -> Iterator[av.Packet]:
+        for packet in _unencrypted(container, stream):
+            parts.add_packet(packet)
+            yield packet
+
+    for frame in decode_packets(packets(), report):
+        parts.add_frame(frame)
+        yield frame
+    if parts.is_one_missing:
+        raise other_codec_error(container.name)
+
+
+def _unencrypted(container, stream) -> Iterator[av.Packet]:
+    """The packets of a stream.
+
+    Raises:
+        UnreadableMediaError: they are encrypted: decoders take them for damage, or for silence.
+    """
+    for packet in read_packets(container, stream):
+        is_encrypted = packet.has_sidedata("encryption_info")
+        if is_encrypted or _codec_tag(stream) in ENCRYPTED_TAGS:
+            kind = tr("video") if stream.type == "video" else tr("audio")
+            raise UnreadableMediaError(
+                tr("the {kind} of {path} is encrypted (DRM): use a copy without it",
+                   kind=kind, path=container.name)
+            )  # fmt: skip
+        yield packet
+
+
+def _codec_tag(stream: av.stream.Stream) -> str:
+    """The four letters by which a container names a codec; empty where they are a number."""
+    try:
+        return stream.codec_context.codec_tag
+    except UnicodeDecodeError:  # as of AAC in avi
+        return ""
+
+
+def decode_packets(packets: Iterator[av.Packet], report: ReadReport) -> Iterator:
+    """Decoded frames of packets that come one by one; damaged ones are skipped and counted."""
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.error.InvalidDataError):
-            break  # the demuxer cannot go on: what was read so far counts
-        parts.add_packet(packet)
+            return  # the demuxer cannot go on: what was read so far counts
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # decoders raise many kinds of errors on damaged packets
@@ -303,10 +445,7 @@ def decode(container, stream, report: ReadReport) -> Iterator:
         for frame in frames:
             report.frames += 1
             report.corrupt += frame.is_corrupt
-            parts.add_frame(frame)
             yield frame
-    if parts.is_one_missing:
-        raise other_codec_error(container.name)
 
 
 def timestamp_jump_error(path: str | Path, gap_s: float, time_s: float) -> UnreadableMediaError:

@@ -21,8 +21,8 @@ from .container import (
     Reading,
     ReadReport,
     check_decoder,
-    check_file,
     decode,
+    find_audio_stream,
     find_video_stream,
     joined_clock,
     open_media,
@@ -30,7 +30,9 @@ from .container import (
     start_time_s,
     timestamp_jump_error,
 )
+from .formats import input_options
 from .frame import Scaler, VideoFrame, deinterlace
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 # An audio frame whose timestamp is further than this from the end of the previous one is placed
 # by its timestamp. Containers that count in milliseconds (mkv, flv) jitter by up to 1 ms.
@@ -75,7 +77,9 @@ def _timed_frames(container, stream, report: ReadReport) -> Iterator[tuple[float
             report.superseded += 1
 
 
-def read_frames(path: str | Path, threads: int = 0) -> Reading[VideoFrame]:
+def read_frames(
+    path: str | Path, threads: int = 0, streams: StreamChoice = DEFAULT_STREAMS
+) -> Reading[VideoFrame]:
     """Frames at 25 fps, streamed.
 
     Frame ``i`` is the one nearest in presentation time to ``first + i / 25`` seconds, where
@@ -85,15 +89,19 @@ def read_frames(path: str | Path, threads: int = 0) -> Reading[VideoFrame]:
     Args:
         path: a video file.
         threads: decoder threads; 0 lets the decoder choose.
+        streams: which of several video streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
+        ConfigError: a stream of ``streams`` does not exist.
     """
-    return Reading(lambda report: _read_frames(path, threads, report))
+    return Reading(lambda report: _read_frames(path, threads, streams, report))
 
 
-def _read_frames(path: str | Path, threads: int, report: ReadReport) -> Iterator[VideoFrame]:
-    with _open_video(path, threads) as (container, stream, aspect):
+def _read_frames(
+    path: str | Path, threads: int, streams: StreamChoice, report: ReadReport
+) -> Iterator[VideoFrame]:
+    with _open_video(path, threads, streams) as (container, stream, aspect):
         scaler, grid = Scaler(), FrameGrid()
         for time_s, frame in _timed_frames(container, stream, report):
             if grid.latest_s is not None and time_s - grid.latest_s > MAX_VIDEO_GAP_S:
@@ -107,7 +115,8 @@ def _read_frames(path: str | Path, threads: int, report: ReadReport) -> Iterator
             )  # fmt: skip
         # The last frame is displayed for one frame interval of the source.
         yield from grid.end(min(1 / frame_rate(stream), MAX_VIDEO_GAP_S))
-    _counts[_file_key(path)] = FrameCount(report.frames, report.frames - report.superseded)
+        count = FrameCount(report.frames, report.frames - report.superseded)
+        _counts[_file_key(path), stream.index] = count
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ class FrameCount:
     n_displayed: int
 
 
-_counts: dict[tuple, FrameCount] = {}  # of the files that were read to their end
+_counts: dict[tuple, FrameCount] = {}  # of the videos read to their end, by file and index
 
 
 def _file_key(path: str | Path) -> tuple:
@@ -128,24 +137,30 @@ def _file_key(path: str | Path) -> tuple:
     return str(Path(path).absolute()), status.st_size, status.st_mtime_ns
 
 
-def count_frames(path: str | Path) -> FrameCount:
-    """How many frames can be decoded: read anew, unless this process has read all of the file.
+def count_frames(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> FrameCount:
+    """How many frames can be decoded: read anew, unless this process has read all of the video.
+
+    Args:
+        streams: which of several video streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
+        ConfigError: a stream of ``streams`` does not exist.
     """
-    check_file(path)
-    if _file_key(path) not in _counts:
-        for _ in read_frames(path):
+    with open_media(path) as container:
+        stream = find_video_stream(container, streams.video)
+        key = _file_key(path), -1 if stream is None else stream.index
+    if key not in _counts:
+        for _ in read_frames(path, streams=streams):
             pass
-    return _counts[_file_key(path)]
+    return _counts[key]
 
 
 @contextmanager
-def _open_video(path: str | Path, threads: int):
+def _open_video(path: str | Path, threads: int, streams: StreamChoice):
     """A container, its video stream with a decoder of so many threads, and the pixel aspect."""
     with open_media(path) as container:
-        stream = find_video_stream(container)
+        stream = find_video_stream(container, streams.video)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
@@ -189,19 +204,23 @@ class FrameGrid:
 
 
 def source_frames(
-    path: str | Path, threads: int = 0, start_s: float = 0.0
+    path: str | Path,
+    threads: int = 0,
+    start_s: float = 0.0,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> Iterator[tuple[float, VideoFrame, Fraction]]:
     """Every frame of a file, streamed: its time in seconds after the first one, the frame, and the
     time base of the stream in seconds. Interlaced video is deinterlaced.
 
     Args:
         start_s: frames long before this time are left out where the container allows it.
+        streams: which of several video streams.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    first_s = first_frame_s(path) if start_s > 0 else None
-    with _open_video(path, threads) as (container, stream, aspect):
+    first_s = first_frame_s(path, streams) if start_s > 0 else None
+    with _open_video(path, threads, streams) as (container, stream, aspect):
         if start_s > 0:
             _seek(container, stream, first_s + start_s)
         scaler = Scaler()
@@ -222,7 +241,7 @@ def _seek(container, stream: av.VideoStream, time_s: float) -> None:
         container.seek(0)
 
 
-def first_frame_s(path: str | Path) -> float:
+def first_frame_s(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> float:
     """Presentation time of the first frame that can be decoded, in seconds.
 
     The start time in the header includes frames that a decoder drops.
@@ -231,7 +250,7 @@ def first_frame_s(path: str | Path) -> float:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
     with open_media(path) as container:
-        stream = find_video_stream(container)
+        stream = find_video_stream(container, streams.video)
         if stream is None:
             raise NoVideoError(tr("{path} has no video stream", path=path))
         check_decoder(path, stream)
@@ -240,18 +259,21 @@ def first_frame_s(path: str | Path) -> float:
         return start_time_s(container, stream)
 
 
-def _edit_list_shift_s(container: av.container.InputContainer, path: str | Path) -> float:
+def _edit_list_shift_s(
+    container: av.container.InputContainer, stream: av.VideoStream, path: str | Path
+) -> float:
     """How many seconds later than the demuxer says the frames of a cut mp4 are due.
 
     An mp4 that was cut without re-encoding has an edit list that may begin between two frames. The
     demuxer moves the following frame there, and all others with it, but not the audio.
     """
-    stream = find_video_stream(container)
     entries = stream.index_entries
     if "mp4" not in container.format.name or not (len(entries) and entries[0].is_discard):
         return 0.0
     first = next((entry for entry in entries if not entry.is_discard), entries[0])
-    options = {"advanced_editlist": "0"}  # timestamps of the file, nothing discarded
+    options = input_options(path) | {
+        "advanced_editlist": "0"
+    }  # timestamps of the file, nothing discarded
     with av.open(path_argument(path), metadata_errors="replace", options=options) as unedited:
         for entry in unedited.streams[stream.index].index_entries:
             if entry.pos == first.pos:
@@ -259,7 +281,7 @@ def _edit_list_shift_s(container: av.container.InputContainer, path: str | Path)
     return 0.0
 
 
-def read_audio(path: str | Path) -> np.ndarray:
+def read_audio(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> np.ndarray:
     """The audio of a file: float32 [samples], mono, 16 kHz, range −1…1.
 
     Sample ``n`` belongs to ``zero + n / 16000`` seconds, where ``zero`` is the first frame of the
@@ -268,19 +290,33 @@ def read_audio(path: str | Path) -> np.ndarray:
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
-    parts = list(stream_audio(path))
+    parts = list(stream_audio(path, streams))
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def stream_audio(path: str | Path) -> Reading[np.ndarray]:
-    """The audio of ``read_audio`` in consecutive blocks of at most a few seconds."""
-    return Reading(lambda report: _stream_audio(path, report))
+def stream_audio(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> Reading[np.ndarray]:
+    """The audio of ``read_audio`` in consecutive blocks of at most a few seconds.
+
+    Args:
+        streams: which of several streams, and whether only one of its channels.
+    """
+    return Reading(lambda report: _stream_audio(path, streams, report))
 
 
-def _stream_audio(path: str | Path, report: ReadReport) -> Iterator[np.ndarray]:
-    blocks = _audio_blocks(path, SAMPLE_RATE, True, 0, report)
+def _stream_audio(
+    path: str | Path, streams: StreamChoice, report: ReadReport
+) -> Iterator[np.ndarray]:
+    blocks = _audio_blocks(path, SAMPLE_RATE, streams.channel is None, streams, report)
     for block in fill_gaps(blocks, SAMPLE_RATE):
-        yield block[0] if len(block) == 1 else block.mean(0)
+        yield mix(block, streams.channel)
+
+
+def mix(block: np.ndarray, channel: int | None) -> np.ndarray:
+    """float32 [channels, n] -> [n]: one channel, from 1, if there is one of that number, or the
+    mean of all."""
+    if channel is not None and channel <= len(block):
+        return block[channel - 1]
+    return block[0] if len(block) == 1 else block.mean(0)
 
 
 def fill_gaps(blocks: Iterable[tuple[int, np.ndarray]], sample_rate: int) -> Iterator[np.ndarray]:
@@ -298,31 +334,35 @@ def fill_gaps(blocks: Iterable[tuple[int, np.ndarray]], sample_rate: int) -> Ite
 
 
 def audio_blocks(
-    path: str | Path, sample_rate: int, mono: bool = False, number: int = 0
+    path: str | Path,
+    sample_rate: int,
+    mono: bool = False,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> Reading[tuple[int, np.ndarray]]:
     """The audio of a file, streamed in order: (index of the first sample, float32 [channels, n]).
 
     Sample 0 is at the zero of ``read_audio``; indices count samples at ``sample_rate`` Hz. With
     ``mono``, surround is mixed down to one channel; otherwise the channels are those of the file.
-    ``number`` selects one of several audio streams.
+    ``streams`` selects one of several audio streams, and the video on whose clock they are.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
+        ConfigError: a stream of ``streams`` does not exist.
     """
-    return Reading(lambda report: _audio_blocks(path, sample_rate, mono, number, report))
+    return Reading(lambda report: _audio_blocks(path, sample_rate, mono, streams, report))
 
 
 def _audio_blocks(
-    path: str | Path, sample_rate: int, mono: bool, number: int, report: ReadReport
+    path: str | Path, sample_rate: int, mono: bool, streams: StreamChoice, report: ReadReport
 ) -> Iterator[tuple[int, np.ndarray]]:
     with open_media(path) as container:
-        if not container.streams.audio:
+        stream = find_audio_stream(container, streams.audio)
+        if stream is None:
             raise NoAudioError(tr("{path} has no audio", path=path))
-        stream = container.streams.audio[number]
         check_decoder(path, stream)
-        zero_s = None
-        if find_video_stream(container) is not None:
-            zero_s = first_frame_s(path) + _edit_list_shift_s(container, path)
+        zero_s, video = None, find_video_stream(container, streams.video)
+        if video is not None:
+            zero_s = first_frame_s(path, streams) + _edit_list_shift_s(container, video, path)
         # Raw AAC cannot signal that its first frame is encoder delay.
         has_encoder_delay = container.format.name == "aac"
         resampler, layout, audio_format, expected_s, start = None, None, None, 0.0, 0

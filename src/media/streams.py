@@ -14,6 +14,7 @@ from .container import (
     ReadReport,
     check_decoder,
     decode,
+    find_audio_stream,
     find_video_stream,
     open_media,
     read_packets,
@@ -21,6 +22,7 @@ from .container import (
 )
 from .frame import HDR_TRANSFERS
 from .reader import first_frame_s, frame_rate
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 TAGS = ("language", "title")  # of a stream; other tags describe its encoding
 N_PROBED_FRAMES = 8  # the first frame of interlaced video may be progressive
@@ -59,6 +61,16 @@ class StreamInfo:
     layout: str = ""
     sample_format: str = ""
 
+    @property
+    def flags(self) -> list[str]:
+        """The flags of ``disposition``."""
+        return [] if self.disposition == "0" else self.disposition.split("+")
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it has the default flag."""
+        return "default" in self.flags
+
     def as_decoded(self, sample_rate: int, channels: int) -> "StreamInfo":
         """The stream as a decoder outputs it, which may know more than the header."""
         layout = self.layout if channels == self.channels else default_layout(channels)
@@ -79,7 +91,8 @@ class VideoSource:
         frame_times_s: float [n_frames], presentation times from ``first_frame_s`` on, in the order
             of the file; None where the timestamps are unreliable.
         is_intact: whether all frames can be decoded, as far as the file says.
-        video: the video stream.
+        video: the video stream that is used.
+        audio: the audio stream that is used, or None.
         streams: all, in the order of the file.
         rotation: degrees by which a player rotates the frames.
         is_interlaced: whether its first frames are.
@@ -98,6 +111,7 @@ class VideoSource:
     frame_times_s: np.ndarray | None
     is_intact: bool
     video: StreamInfo
+    audio: StreamInfo | None
     streams: tuple[StreamInfo, ...]
     rotation: int
     is_interlaced: bool
@@ -148,21 +162,22 @@ class VideoSource:
         return last + 1 if copied else n_displayed, float(ends[last])
 
 
-def read_source(path: str | Path) -> VideoSource:
-    """Read all packets of a video file.
+def read_source(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> VideoSource:
+    """Read all packets of a video file; ``streams``: which of several are used.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
     """
-    first_s = first_frame_s(path)
+    first_s = first_frame_s(path, streams)
     with open_media(path) as container:
-        decoded = decode(container, find_video_stream(container), ReadReport())
-        first_frames = list(islice(decoded, N_PROBED_FRAMES))
+        stream = find_video_stream(container, streams.video)
+        first_frames = list(islice(decode(container, stream, ReadReport()), N_PROBED_FRAMES))
         rotation = first_frames[0].rotation if first_frames else 0
         is_interlaced = any(frame.interlaced_frame for frame in first_frames)
         hdr = HDR_TRANSFERS.get(int(first_frames[0].color_trc), "") if first_frames else ""
     with open_media(path) as container:
-        stream = find_video_stream(container)
+        stream = find_video_stream(container, streams.video)
+        audio = find_audio_stream(container, streams.audio)
         statistics = {other.index: _PacketStatistics() for other in container.streams}
         times, has_timestamps, is_intact = [], True, True
         is_avi = container.format.name == "avi"
@@ -189,7 +204,7 @@ def read_source(path: str | Path) -> VideoSource:
         has_timestamps = has_timestamps and len(times) > 0
         duration_s = float(frame_times_s.max()) + 1 / fps if has_timestamps else len(times) / fps
         starts_hidden = has_timestamps and bool((frame_times_s < -TIMESTAMP_TOLERANCE_S).any())
-        streams = _describe_streams(container, statistics)
+        infos = _describe_streams(container, statistics)
         return VideoSource(
             container=container.format.name,
             start_s=start_time_s(container, None),
@@ -199,8 +214,9 @@ def read_source(path: str | Path) -> VideoSource:
             n_frames=len(times),
             frame_times_s=frame_times_s if has_timestamps else None,
             is_intact=is_intact and not starts_hidden,
-            video=next(info for info in streams if info.index == stream.index),
-            streams=streams,
+            video=infos[stream.index],
+            audio=None if audio is None else infos[audio.index],
+            streams=infos,
             rotation=rotation,
             is_interlaced=is_interlaced,
             hdr=hdr,
@@ -216,16 +232,16 @@ def read_cover_art(path: str | Path, stream: StreamInfo) -> bytes:
         return bytes(next(container.demux(container.streams[stream.index])))
 
 
-def read_audio_stream(path: str | Path) -> StreamInfo:
-    """The first audio stream of a file, which need not contain video.
+def read_audio_stream(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> StreamInfo:
+    """The audio stream that is used of a file, which need not contain video.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoAudioError.
     """
     with open_media(path) as container:
-        if not container.streams.audio:
+        stream = find_audio_stream(container, streams.audio)
+        if stream is None:
             raise NoAudioError(tr("{path} has no audio", path=path))
-        stream = container.streams.audio[0]
         check_decoder(path, stream)
         statistics = {other.index: _PacketStatistics() for other in container.streams}
         packets = read_packets(container, stream)
@@ -236,8 +252,7 @@ def read_audio_stream(path: str | Path) -> StreamInfo:
                 break
             if packet.size:
                 statistics[stream.index].add(packet)
-        streams = _describe_streams(container, statistics)
-        return next(info for info in streams if info.index == stream.index)
+        return _describe_streams(container, statistics)[stream.index]
 
 
 class _PacketStatistics:

@@ -18,6 +18,7 @@ from ..i18n.messages import tr
 from .container import probe
 from .frame import BT2020, ColourTags
 from .reader import audio_blocks, fill_gaps
+from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 SUFFIXES = {".mp4", ".mov", ".mkv"}  # containers of H.264 and AAC
 MIN_TIME_BASE = Fraction(1, 1_000_000)
@@ -44,9 +45,14 @@ class VideoWriter:
             transfer and a space of ``BT2020``. To be set before the first frame.
     """
 
-    def __init__(self, container: av.container.OutputContainer, audio_path: str | Path):
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        audio_path: str | Path,
+        streams: StreamChoice = DEFAULT_STREAMS,
+    ):
         self.time_base, self.colour = DEFAULT_TIME_BASE, ColourTags()
-        self._container, self._audio_path = container, audio_path
+        self._container, self._audio_path, self._streams = container, audio_path, streams
         self._reformatter = VideoReformatter()  # shared: that of a frame is created each time
         self._video = self._audio = self._pending = None
         self._blocks: Iterator[np.ndarray] = iter(())
@@ -65,12 +71,12 @@ class VideoWriter:
         context.color_trc = self.colour.transfer
         if self.colour.is_full_range:
             context.color_range = FULL_RANGE
-        audio_rate = probe(self._audio_path).audio_rate
+        audio_rate = probe(self._audio_path, self._streams).audio_rate
         self._sample_rate = audio_rate if audio_rate in AAC_SAMPLE_RATES else 48_000
-        blocks = audio_blocks(self._audio_path, self._sample_rate)
+        blocks = audio_blocks(self._audio_path, self._sample_rate, streams=self._streams)
         start, block = next(blocks)  # audio that cannot be read raises before anything is written
         if len(block) not in LAYOUTS:
-            blocks = audio_blocks(self._audio_path, self._sample_rate, mono=True)
+            blocks = audio_blocks(self._audio_path, self._sample_rate, True, self._streams)
             start, block = next(blocks)
         self._audio = self._container.add_stream("aac", rate=self._sample_rate)
         self._audio.layout = LAYOUTS[len(block)][1]
@@ -143,7 +149,12 @@ class VideoWriter:
 
 
 @contextmanager
-def open_video_writer(path: str | Path, output_path: str | Path, audio_path: str | Path):
+def open_video_writer(
+    path: str | Path,
+    output_path: str | Path,
+    audio_path: str | Path,
+    streams: StreamChoice = DEFAULT_STREAMS,
+):
     """A ``VideoWriter`` of H.264 and AAC; the file is complete when the block ends without error.
 
     The first sample of the audio (``media.read_audio``) is at the first frame; the audio keeps its
@@ -153,6 +164,7 @@ def open_video_writer(path: str | Path, output_path: str | Path, audio_path: str
         path: the file to write; its suffix selects the container (``SUFFIXES``).
         output_path: the name of the output, for messages.
         audio_path: any file with audio.
+        streams: which of its streams.
 
     Raises:
         MediaError: the audio cannot be read.
@@ -160,7 +172,7 @@ def open_video_writer(path: str | Path, output_path: str | Path, audio_path: str
     """
     try:
         with av.open(str(path), "w") as container:
-            yield VideoWriter(container, audio_path)
+            yield VideoWriter(container, audio_path, streams)
     except av.error.FFmpegError as error:
         reason = error.strerror or str(error)
         raise OutputError(tr("cannot write {path}: {why}", path=output_path, why=reason)) from None

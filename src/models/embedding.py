@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
+from ..core.errors import CheckpointError
+from ..i18n.messages import tr
 from .normalization import (
     Levels,
     RunningLevels,
@@ -84,7 +86,7 @@ def embed_video_chunk(
 ) -> np.ndarray:
     """Embeddings of the windows ``first … stop − 1``, float32 [stop − first, D]."""
     regions = _face_regions(model, read_crops(first, stop + WINDOW_FRAMES - 1))[None]
-    return model.video(normalise_regions(regions, *levels))[0].float().cpu().numpy()
+    return _to_finite(model.video(normalise_regions(regions, *levels))[0])
 
 
 def _face_regions(model: SyncModel, crops: np.ndarray) -> torch.Tensor:
@@ -156,4 +158,19 @@ def embed_audio_chunks(
         has_next = stop < n_windows  # one window more, for the hops between two chunks
         bands = read_bands(start, stop + has_next + WINDOW_FRAMES - 1)
         embeddings = embed_every_hop(model.audio, bands)[0]
-        yield embeddings[: (stop - start) * HOPS_PER_FRAME].float().cpu().numpy()
+        yield _to_finite(embeddings[: (stop - start) * HOPS_PER_FRAME])
+
+
+def _to_finite(embeddings: torch.Tensor) -> np.ndarray:
+    """float32 of the same shape.
+
+    Raises:
+        CheckpointError: they are no finite numbers, as finite weights may give, too.
+    """
+    values = embeddings.float().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise CheckpointError(
+            tr("the network gives values that are not numbers: its weights are damaged, or its "
+               "training has diverged; use another checkpoint")
+        )  # fmt: skip
+    return values

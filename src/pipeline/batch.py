@@ -1,26 +1,30 @@
 """Many pairs of video and audio, each scored or corrected by itself, and a table of the results.
 
 Each pair is processed in a process of its own kind (``core.workers``), which loads the model once:
-a pair that cannot be used, or crashes its process, costs only itself. The table is updated after
-every pair, so that an interrupted run continues where it was.
+a pair that cannot be used, or crashes its process, costs only itself. The table grows with every
+pair, so that an interrupted run continues where it was.
 """
 
+import logging
+import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from ..core.config import Config, load_config
-from ..core.errors import LipSyncError
-from ..core.files import ensure_folder
+from ..core.errors import CheckpointError, LipSyncError
+from ..core.files import file_sha256
 from ..core.workers import Crashed, map_in_processes
 from ..i18n.messages import tr
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
-from .summary_table import fingerprint, is_valid, read_summary, to_row, values_of, write_summary
+from .summary_table import SummaryTable, fingerprint, is_valid, to_row, values_of
+
+logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -28,21 +32,24 @@ class Engine(Protocol):
 
     def compute_sync_score(self, video_path, audio_path, face=...) -> tuple[float | None, dict]: ...
 
-    def correct_sync(self, video_path, audio_path, output_path, face=..., fit=...) -> tuple: ...
+    def correct_sync(
+        self, video_path, audio_path, output_path, face=..., fit=..., *, overwrite=...
+    ) -> tuple: ...
 
 
 class EngineSpec(Protocol):
     """What a process of a batch builds its engine from: hashable by identity, and can be pickled.
 
     Attributes:
-        checkpoint, config, overrides: as in ``engine.EngineSpec``.
-        sha256: of a model that is in memory already; None: the one of the file.
+        checkpoint, config, overrides, sha256: as in ``engine.EngineSpec``.
     """
 
     checkpoint: Path
     config: Config | None
     overrides: tuple[str, ...]
     sha256: str | None
+
+    def pinned(self, copy: Path, sha256: str) -> "EngineSpec": ...
 
     def build(self) -> Engine: ...
 
@@ -62,7 +69,7 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
                        "success": not details["undetermined"]}  # fmt: skip
         else:
             success, message, measured = engine.correct_sync(
-                pair.video, pair.audio, pair.output, **options
+                pair.video, pair.audio, pair.output, **options, overwrite=pair.overwrite
             )
             message = "; ".join([message, *measured["notes"]])
             result |= {"success": success, "message": message, "score": measured["score_before"],
@@ -71,6 +78,8 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
         result["message"] = str(error)
     # One bad pair must never stop the others, whatever a decoder makes of it.
     except Exception as error:
+        logger.warning(tr("unexpected error with {path}; please report it:", path=pair.video),
+                       exc_info=True)  # fmt: skip
         result["message"] = f"{type(error).__name__}: {error}"
     if result["success"] and pair.output is not None:
         result["output"] = str(pair.output)
@@ -117,32 +126,39 @@ def run_batch(
         OutputError: the table cannot be written.
         DatasetError: another file has the name of the table.
     """
-    settings = _settings(spec)
-    names = [fingerprint(pair, settings) for pair in pairs]
-    n_pairs = Counter(names)  # equal pairs are processed once
-    rows, kept_details = _valid_rows(summary, names), {}
-    waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
-               if name not in rows]  # fmt: skip
-    for name in rows:
-        _advance(progress, n_pairs[name])
+    table = None if summary is None else SummaryTable(summary)
+    earlier = [] if table is None else table.start()
     # A process that crashes leaves its files: they go with this folder.
     with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+        if engine is None:
+            spec = _pin_model(spec, Path(folder))
+        settings = _settings(spec)
+        names = [fingerprint(pair, settings) for pair in pairs]
+        n_pairs = Counter(names)  # equal pairs are processed once
+        valid_rows = {row["fingerprint"]: row for row in earlier if is_valid(row)}
+        rows, kept_details = {name: valid_rows[name] for name in names if name in valid_rows}, {}
+        waiting = [(name, pair) for name, pair in dict(zip(names, pairs, strict=True)).items()
+                   if name not in rows]  # fmt: skip
+        for name in rows:
+            _advance(progress, n_pairs[name])
         if engine is None:
             results = map_in_processes(_process_job, (spec, folder), waiting, workers)
         else:
             results = ((job, process_pair(engine, job[1])) for job in waiting)
-        for (name, pair), result in results:
-            if isinstance(result, Crashed):
-                text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
-                result = _result(pair, text)
-            rows[name] = to_row(result, name)
-            if details:
-                kept_details[name] = result["details"]
-            if summary is not None:
-                write_summary(summary, [rows[name] for name in names if name in rows])
-            _advance(progress, n_pairs[name])
-    if summary is not None:
-        write_summary(summary, [rows[name] for name in names])
+        try:
+            for (name, pair), result in results:
+                if isinstance(result, Crashed):
+                    text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
+                    result = _result(pair, text)
+                rows[name] = to_row(result, name)
+                if details:
+                    kept_details[name] = result["details"]
+                if table is not None:
+                    table.append([rows[name]])
+                _advance(progress, n_pairs[name])
+        finally:
+            if table is not None:
+                table.finish([rows[name] for name in names if name in rows])
     # A table cannot hold every name as it is: names that are no text stand there escaped.
     return [
         values_of(rows[name]) | {"video": pair.video, "audio": pair.audio}
@@ -151,22 +167,47 @@ def run_batch(
     ]  # fmt: skip
 
 
+def _pin_model(spec: EngineSpec, folder: Path) -> EngineSpec:
+    """The spec of the model that the file holds now, so that all processes use the same one,
+    however long the batch takes: a training may replace the file meanwhile.
+
+    Raises:
+        CheckpointError: the file holds another model than the one that the caller has loaded.
+    """
+    path = _second_name(spec.checkpoint, folder) or spec.checkpoint
+    digest = file_sha256(path)
+    check_same_model(spec.checkpoint, spec.sha256, digest)
+    return spec.pinned(path, digest)
+
+
+def _second_name(path: Path, folder: Path) -> Path | None:
+    """A link to a file, which stays when another takes its name, or a copy; None: there is no room
+    for one, and processes refuse the file once it is replaced."""
+    other = folder / f"model{path.suffix}"
+    for make in (os.link, shutil.copyfile):
+        try:
+            make(os.path.realpath(path), other)
+            return other
+        except OSError:
+            other.unlink(missing_ok=True)
+    return None
+
+
+def check_same_model(path: Path, expected_sha256: str | None, sha256: str) -> None:
+    """Raise CheckpointError where a file holds another model than the expected one, if any."""
+    if expected_sha256 not in (None, sha256):
+        raise CheckpointError(
+            tr("{path} was replaced by another model meanwhile: run the same command again",
+               path=path)
+        )  # fmt: skip
+
+
 def _settings(spec: EngineSpec) -> list:
     """All that a result depends on beside its pair."""
-    model = spec.sha256 or sha256(spec.checkpoint.read_bytes()).hexdigest()
     given = spec.config.model_dump_json() if spec.config else None
     # Without a config of its own, inference follows the usual one.
     inference = (spec.config or load_config()).inference.model_dump_json()
-    return [model, list(spec.overrides), given, inference]
-
-
-def _valid_rows(summary: Path | None, names: list[str]) -> dict[str, dict]:
-    """The rows of an earlier run that still hold, by fingerprint."""
-    if summary is None:
-        return {}
-    ensure_folder(summary.parent)
-    rows = {row["fingerprint"]: row for row in read_summary(summary) if is_valid(row)}
-    return {name: rows[name] for name in names if name in rows}
+    return [spec.sha256, list(spec.overrides), given, inference]
 
 
 def _advance(progress: Callable[[], object], n_pairs: int) -> None:
@@ -185,7 +226,10 @@ def _engine(spec: EngineSpec) -> Engine:
 
 
 def ranked(
-    engine: Engine, pairs: Iterable[tuple[str | Path, str | Path]], face: str | int = "speaking"
+    engine: Engine,
+    pairs: Iterable[tuple[str | Path, str | Path]],
+    face: str | int = "speaking",
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> list[dict]:
     """Score pairs and sort them: first those whose audio belongs to the video, in sync or not.
 
@@ -199,8 +243,7 @@ def ranked(
         results as those of ``LipSyncInference.batch_process``, best match first.
     """
     results = [
-        process_pair(engine, replace(pair, options=(("face", face),)))
-        for pair in with_outputs(pairs, None)
+        process_pair(engine, pair) for pair in with_outputs(pairs, None, face=face, streams=streams)
     ]
 
     def rank(result: dict) -> tuple[int, float]:

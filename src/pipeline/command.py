@@ -3,19 +3,22 @@
 Nothing is printed here: functions return values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.config import Config
 from ..core.files import check_output_path, ensure_folder, folder_created
 from ..core.progress import Progress, no_progress
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.writer import SUFFIXES
 from ..report.annotated_video import annotate
 from ..report.html_report import write_report
 from ..report.plots import plot_result
 from .engine import EngineSpec, LipSyncInference
-from .pairs import Pair, free_name, with_outputs
+from .output_names import OutputNames, Source
+from .pairs import Pair, synced_path, with_outputs
+from .summary_table import recorded_outputs
 
 SUMMARY_NAME = "summary.csv"
 
@@ -28,11 +31,13 @@ class Views:
         plot: an image (.png).
         report: a page (.html).
         annotate: a copy of the video with the result drawn into it.
+        options: more arguments of the command in the report.
     """
 
     plot: str | None = None
     report: str | None = None
     annotate: str | None = None
+    options: Sequence[str] = ()
 
     def check(self, reserved: list[str | Path | None]) -> list[str | Path]:
         """Refuse what cannot be written, before anything is scored.
@@ -70,7 +75,7 @@ class Views:
         video, audio = details["video"], details["audio"]
         writers: dict[str, Callable[[str], None]] = {
             "plot": lambda path: plot_result(score, details, path),
-            "report": lambda path: write_report(score, details, path),
+            "report": lambda path: write_report(score, details, path, options=self.options),
             "annotate": lambda path: annotate(
                 video, None if audio == video else audio, details, path, progress
             ),
@@ -83,10 +88,14 @@ class Views:
                 yield name, path
 
 
-def default_output(config: Config, video: str | Path, reserved: list[str | Path]) -> Path:
-    """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is reserved."""
-    taken = {Path(path).resolve() for path in reserved}
-    return free_name(Path(config.paths.output_dir), Path(video), taken)
+def default_output(
+    config: Config, video: str | Path, audio: str | Path | None, reserved: list[str | Path],
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is in use (see
+    ``OutputNames``)."""
+    plain = synced_path(Path(config.paths.output_dir), video)
+    return OutputNames([*reserved, audio], overwrite).choose(plain, Source(video, audio))[0]
 
 
 def score_pair(
@@ -95,9 +104,10 @@ def score_pair(
     audio: str | None,
     face: str | int,
     progress: Progress = no_progress,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> dict:
     """Score a pair: ``score`` and ``details``, as ``--json`` prints them."""
-    score, details = engine.compute_sync_score(video, audio, face, progress)
+    score, details = engine.compute_sync_score(video, audio, face, progress, streams)
     return {"score": score, "details": details}
 
 
@@ -109,11 +119,15 @@ def correct_pair(
     *,
     face: str | int,
     fit: str,
+    overwrite: bool,
     progress: Progress = no_progress,
+    streams: StreamChoice = DEFAULT_STREAMS,
 ) -> dict:
     """Correct a pair: ``score`` and ``details`` of the pair as given, ``success``, ``message``,
     ``notes`` and ``output``, as ``--json`` prints them."""
-    success, message, measured = engine.correct_sync(video, audio, output, face, fit, progress)
+    success, message, measured = engine.correct_sync(
+        video, audio, output, face, fit, progress, streams, overwrite
+    )
     return {
         "score": measured["score_before"], "details": measured["details"], "success": success,
         "message": message, "notes": measured["notes"], "output": str(output) if success else None,
@@ -124,6 +138,8 @@ def prepare_batch(
     spec: EngineSpec,
     pairs: list[tuple[str, str | None]],
     output_dir: Path | None,
+    summary: Path,
+    overwrite: bool = False,
     **options,
 ) -> list[Pair]:
     """What ``batch.run_batch`` has to do, once it is clear that it can be done.
@@ -131,13 +147,18 @@ def prepare_batch(
     Args:
         pairs: (video, audio or None) each.
         output_dir: where corrected videos go, made if missing; None: the pairs are only scored.
+        summary: the table, which says whose the outputs of earlier runs are.
+        overwrite: files that exist may be replaced.
         options: of ``LipSyncInference.correct_sync``, for all.
 
     Raises:
         MissingFileError, CheckpointError, ConfigError: the model cannot be used.
         OutputError: the folder cannot be made.
+        DatasetError: another file has the name of the table.
     """
     spec.build()
+    recorded = {}
     if output_dir is not None:
         ensure_folder(output_dir)
-    return with_outputs(pairs, output_dir, **options)
+        recorded = recorded_outputs(summary)
+    return with_outputs(pairs, output_dir, overwrite, recorded, **options)

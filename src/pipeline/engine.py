@@ -1,19 +1,29 @@
 """LipSyncInference: score a pair, measure its offset, correct it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
-from ..core.config import DEFAULT_CONFIG, Config, load_config, with_overrides
-from ..core.constants import HOPS_PER_FRAME
-from ..core.device import choose_device
+from ..core.config import (
+    DEFAULT_CONFIG,
+    Config,
+    DataConfig,
+    load_config,
+    override_key,
+    with_overrides,
+)
+from ..core.constants import HOP_MS, HOPS_PER_FRAME
+from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError, OutputError
 from ..core.files import (
     check_output_path,
     ensure_folder,
-    file_sha256,
     folder_created,
     written_atomically,
 )
@@ -23,26 +33,39 @@ from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
-from ..media.container import VIDEO_SUFFIXES
 from ..media.credentials import read_remade
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
+from ..media.suffixes import OUTPUT_SUFFIXES
 from ..models.spec import ModelSpec
+from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
-from ..scoring.clip_scoring import score_clip
+from ..scoring.clip_scoring import ScoredClip, score_clip
+from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
 from ..scoring.local_offsets import local_outliers
 from ..scoring.result import ModelFile, SyncResult
 from ..scoring.result_builder import describe_tracks
+from ..scoring.result_types import Edge, Weak
 from ..scoring.speakers import voice_over_notes
 from ..scoring.timeline import Timeline
 from ..scoring.words import correction_text, note_text, reason_text
-from .batch import ranked, run_batch
+from .batch import check_same_model, ranked, run_batch
 from .new_speech import Credentials, NewSpeech, make_new_speech
 from .new_speech_views import describe
+from .output_names import Source, check_not_foreign
 from .pairs import with_outputs
+from .summary_table import recorded_outputs
 
 CORRECTED_TOLERANCE_MS = 20  # a corrected pair is measured again and must be this close to zero
 MODES = ("correct", "present")  # of sync_video_audio
 MAX_ROUNDS = 3  # each corrects what the one before left
+# Settings of the section ``data`` that scoring uses.
+SCORING_DATA = (
+    "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
+    "max_lost_frames", "input_size", "n_mfcc",
+)  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash
@@ -51,7 +74,8 @@ class EngineSpec:
 
     Attributes:
         checkpoint, device, config, overrides: as in ``LipSyncInference``.
-        sha256: of a model that is in memory already; None: the one of the file.
+        sha256: of the only model to be used; None: whatever the file holds.
+        copy: of the checkpoint, or a link to it, to be read in its place; None: there is none.
     """
 
     checkpoint: Path
@@ -59,10 +83,31 @@ class EngineSpec:
     config: Config | None
     overrides: tuple[str, ...]
     sha256: str | None = None
+    copy: Path | None = None
+
+    def pinned(self, copy: Path, sha256: str) -> "EngineSpec":
+        """The same, of the model in a copy of the checkpoint."""
+        return replace(self, copy=copy, sha256=sha256)
 
     def build(self) -> "LipSyncInference":
-        """The engine. Raises as ``LipSyncInference`` does."""
-        return LipSyncInference(self.checkpoint, self.device, self.config, list(self.overrides))
+        """The engine.
+
+        Raises:
+            CheckpointError: the file holds another model by now; and as ``LipSyncInference``.
+        """
+        path = self.copy or self.checkpoint
+        engine = LipSyncInference(path, self.device, self.config, list(self.overrides))
+        if self.sha256 is not None:
+            check_same_model(self.checkpoint, self.sha256, engine.model_file.sha256)
+            engine.model_file = ModelFile(file=str(self.checkpoint), sha256=self.sha256)
+        return engine
+
+    def count_workers(self, n_workers: int) -> int:
+        """The number of processes: as asked for, or for 0 what this machine has room for."""
+        if n_workers:
+            return n_workers
+        settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
+        return default_workers(_device_of(self.device, self.overrides, settings))
 
 
 class LipSyncInference:
@@ -70,8 +115,8 @@ class LipSyncInference:
 
     Args:
         checkpoint_path: a ``.pth`` of ``src/train.py``; None: ``checkpoints/best_model.pth``
-            (of ``paths.checkpoint_dir``). Where that one is missing, the pretrained model is
-            used, with a warning.
+            (of ``paths.checkpoint_dir``), or, with a warning, the pretrained model where that is
+            missing.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         config: settings; its ``inference`` section is used, those the model was trained with
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
@@ -91,9 +136,9 @@ class LipSyncInference:
         overrides: list[str] | None = None,
     ):
         given_config, overrides = config, overrides or []
-        config = with_overrides(config or load_config(), overrides, str(DEFAULT_CONFIG))
+        usual_config = config or load_config()
+        config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
         checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
-        device_is_set = any(text.startswith("training.device=") for text in overrides)
         self.trained = load_trained(
             checkpoint_path, choose_device("cpu"), config if given_config else None
         )
@@ -106,11 +151,11 @@ class LipSyncInference:
                 tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
                    path=checkpoint_path)
             )  # fmt: skip
-        configured_device = self.config.training.device if device_is_set else "auto"
-        self.device = choose_device(device or configured_device)
+        _warn_of_unused_settings(usual_config.data, self.config.data)
+        self.device = _device_of(device, overrides, self.config)
         self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
-        self.model_file = ModelFile(file=str(checkpoint_path), sha256=file_sha256(checkpoint_path))
+        self.model_file = ModelFile(file=str(checkpoint_path), sha256=self.trained.sha256)
         self.spec = EngineSpec(Path(checkpoint_path), device, given_config, tuple(overrides))
 
     def measure(
@@ -119,6 +164,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> SyncResult:
         """Score a pair as given and measure its offset; arguments as in ``compute_sync_score``.
 
@@ -132,24 +178,56 @@ class LipSyncInference:
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder),
-                ExtractOptions(threads=0, all_faces=True), progress,
+                ExtractOptions(threads=0, all_faces=True, streams=streams), progress,
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
             scored = score_clip(clip, evidence, face, calibration, min_probability)
-        faces, speakers, offset_result = scored.faces, scored.speakers, scored.result
+            offset_result = scored.result
+            tracks = describe_tracks(scored.faces, scored.speakers, calibration)
+            far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
+            if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
+                far, centre = self._search_far(clip, scored, face, far_hops, progress)
+                if far is not None:
+                    offset_result = join_far(offset_result, far.result, centre)
+                    far_tracks = describe_tracks(far.faces, far.speakers, calibration)
+                    tracks, scored = join_tracks(tracks, far_tracks, centre), far
+        faces, speakers = scored.faces, scored.speakers
         notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
                  *offset_result.notes]  # fmt: skip
         return SyncResult(
             **dict(offset_result) | {"notes": notes},
-            tracks=describe_tracks(faces, speakers, calibration),
+            tracks=tracks,
             voice_over=speakers.voice_over,
             face_share=round(clip.face_share, 4),
             duration_s=round(clip.duration_s, 3),
             faces=clip.n_faces,
             video=str(video_path),
             audio=str(video_path if audio_path is None else audio_path),
+            video_stream=clip.streams.video,
+            audio_stream=clip.streams.audio,
+            audio_channel=clip.streams.channel,
             model=self.model_file,
         )
+
+    def _search_far(
+        self, clip: ClipFeatures, near: ScoredClip, face: str | int, far_hops: int,
+        progress: Progress,
+    ) -> tuple[ScoredClip | None, int]:  # fmt: skip
+        """Look for an offset of seconds, within ``±far_hops``, where the search range shows none:
+        the clip scored around it, or None, and that offset in hops."""
+        model, calibration = self.trained.model, self.trained.calibration
+        numbers = None
+        if face != "speaking":
+            numbers = [chosen.number for chosen in near.speakers.chosen]
+        centre = find_far_offset(model, clip, far_hops, calibration, progress, numbers)
+        if centre is None:
+            return None, 0
+        reach = self.config.inference.max_offset_frames * HOPS_PER_FRAME
+        evidence = compute_clip_evidence(model, clip, reach, progress, centre)
+        far = score_clip(
+            clip, evidence, face, calibration, self.config.inference.min_offset_probability
+        )
+        return (far if is_reliable(far.result) else None), centre
 
     def compute_sync_score(
         self,
@@ -157,6 +235,7 @@ class LipSyncInference:
         audio_path: str | Path | None = None,
         face: str | int = "speaking",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[float | None, dict]:
         """The probability that the pair, as given, is in sync.
 
@@ -165,9 +244,12 @@ class LipSyncInference:
             audio_path: the audio, its first sample at the first frame; None: the video's own audio
                 track.
             face: whose lips are compared where there are several faces: ``speaking`` (in each shot
-                the active speaker, or those who speak one after the other), ``largest``, or a
+                the active speaker, or those who take turns), ``largest``, or a
                 number of ``details["tracks"]``.
             progress: reports each stage; ``progress_bars`` draws bars on stderr.
+            streams: which of several video and audio streams are used:
+                ``StreamChoice(video=1, audio=2)``. Default: by the default flag, then the first
+                that can be decoded.
 
         Returns:
             ``(score, details)``. ``score`` is a calibrated probability, 0…1, or None where there
@@ -201,7 +283,8 @@ class LipSyncInference:
               ``boxes`` (time in s and x0, y0, x1, y1 in pixels; one a second, and more where the
               face moves: between them it is on a line), ``score``,
               ``offset_ms`` and ``confidence`` of its own (or None), and ``chosen``, whether the
-              result is of it
+              result is of it, and ``speaks``, start and end in s of the times in which it is the
+              speaker
             - ``voice_over``: numbers of the shots that are skipped: the speaker is off screen
             - ``timeline``: the offset over time, or None: ``kind`` (``constant``, ``drift``,
               ``jumps``), ``drift_ppm``, ``pieces`` (segments: ``start_s``, ``end_s``, and the
@@ -212,13 +295,15 @@ class LipSyncInference:
             - ``notes``: list of dicts, what is skipped, damaged or deviates: ``code``, its numbers,
               and ``text``
             - ``video``, ``audio``: the files that were scored
+            - ``video_stream``, ``audio_stream``: numbers of the streams that were used, from 1;
+              ``audio_channel``: the only channel that was used, from 1, or None: the mean of all
             - ``model``: dict, ``file`` and ``sha256`` of the checkpoint that scored them
 
         Raises:
             MediaError: one of its kinds says what is wrong with which file.
-            ConfigError: there is no such face.
+            ConfigError: there is no such face or stream.
         """
-        result = self.measure(video_path, audio_path, face, progress)
+        result = self.measure(video_path, audio_path, face, progress, streams)
         return result.score, result.to_dict()
 
     def sync_video_audio(
@@ -231,6 +316,7 @@ class LipSyncInference:
         progress: Progress = no_progress,
         mode: str = "correct",
         consent: bool = False,
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> tuple[bool, str]:
         """Measure a pair, correct its audio along the offset timeline, and measure the result.
 
@@ -245,6 +331,7 @@ class LipSyncInference:
                 (see ``remux.retime_audio``).
             mode: ``correct``, or ``present``: re-make the mouth for the audio, see ``present``.
             consent: for ``present``.
+            streams: as in ``compute_sync_score``; not for ``present``.
 
         Returns:
             ``(True, "audio lagged by 120 ms, corrected; score 0.08 → 0.97")`` or
@@ -267,7 +354,7 @@ class LipSyncInference:
                 video_path, audio_path, output_path, consent=consent, face=face, progress=progress
             )[:2]
         success, message, measured = self.correct_sync(
-            video_path, audio_path, output_path, face, fit, progress
+            video_path, audio_path, output_path, face, fit, progress, streams
         )
         return success, "; ".join([message, *measured["notes"]])
 
@@ -279,8 +366,14 @@ class LipSyncInference:
         face: str | int = "speaking",
         fit: str = "pad",
         progress: Progress = no_progress,
+        streams: StreamChoice = DEFAULT_STREAMS,
+        overwrite: bool = True,
     ) -> tuple[bool, str, dict]:
         """As ``sync_video_audio``, with what was measured.
+
+        Args:
+            overwrite: replace a file that has the name of the output. False: only one that was
+                made from the same video and audio, as a note in it says.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
@@ -289,8 +382,11 @@ class LipSyncInference:
             largest), and ``applied_ms`` (the median over time).
         """
         check_fit(fit)
-        output = check_output_path(output_path, [video_path, audio_path], VIDEO_SUFFIXES)
-        before = self.measure(video_path, audio_path, face, progress)
+        output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
+        source = Source(video_path, audio_path)
+        if not overwrite:
+            check_not_foreign(output, source)
+        before = self.measure(video_path, audio_path, face, progress, streams)
         measured = {
             "score_before": before.score, "score": None, "details": before.to_dict(), "notes": [],
         }  # fmt: skip
@@ -298,12 +394,16 @@ class LipSyncInference:
             why = reason_text(before.reason)
             return False, tr("nothing changed: {why}", why=why), measured
         length_s = before.duration_s
+        used = StreamChoice(
+            before.video_stream, before.audio_stream
+        )  # they come first in the output
 
         def retime(timeline: Timeline, match_duration: str) -> list[str]:
             try:
                 return retime_audio(
-                    video_path, audio_path, temporary_path, timeline, match_duration
-                )
+                    video_path, audio_path, temporary_path, timeline, match_duration, used,
+                    source.note,
+                )  # fmt: skip
             except OutputError as error:  # name the output that was asked for
                 text = str(error).replace(str(temporary_path), str(output))
                 raise OutputError(text) from None
@@ -313,13 +413,17 @@ class LipSyncInference:
                 correction = _correct_until_in_sync(
                     # Repeated video does not match its audio: it is measured before.
                     lambda timeline: retime(timeline, "pad" if fit == "loop" else fit),
-                    lambda: self.measure(temporary_path, face=face, progress=progress),
+                    lambda: self.measure(
+                        temporary_path, face=face, progress=progress, streams=StreamChoice(1, 1)
+                    ),
                     before.timeline.to_timeline(),
                     length_s,
                 )
                 notes = correction.notes
                 if fit == "loop":
                     notes = retime(correction.applied, "loop")
+                if not overwrite:  # another run may have written it meanwhile
+                    check_not_foreign(output, source)
         except _NotCorrectedError as error:
             return False, tr("nothing written: {why}", why=error), measured
         after = correction.after
@@ -390,25 +494,30 @@ class LipSyncInference:
         score_only: bool = False,
         face: str | int = "speaking",
         fit: str = "pad",
+        streams: StreamChoice = DEFAULT_STREAMS,
+        overwrite: bool = False,
     ) -> list[dict]:
         """Correct many pairs, or score them; one that cannot be used does not stop the others.
 
         Args:
             pairs: (video, audio or None) each.
-            output_dir: where ``<video name>_synced<suffix>`` go; made if it is missing. None:
-                ``paths.output_dir``. Not used with ``score_only``.
+            output_dir: where ``<video name>_synced<suffix>`` go, numbered where another file has
+                that name; made if it is missing. None: ``paths.output_dir``. Not used with
+                ``score_only``.
             progress: wraps the pairs, for example ``tqdm.tqdm``; the next one is taken from it as
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
-                one for each core. Each loads the model again from its file, and a file on which a
-                decoder crashes costs only itself. Call it then from a script below
+                one for each core, on a GPU as many as its free memory holds. Each loads the same
+                model again from its file, and a file on which a decoder crashes costs only itself.
+                Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
-            summary: a table (.csv) as ``--summary`` of the command writes it, updated after each
-                pair. Pairs whose result it holds are not processed again, unless one of the files,
-                the model or the settings have changed, the output is gone, or the pair could not be
-                read. None: no table, all pairs are processed.
+            summary: a table (.csv) as ``--summary`` of the command writes it, which grows with each
+                pair; lines of other pairs stay. Pairs whose result it holds are not processed
+                again, unless one of the files, the model or the settings have changed, the output
+                is gone, or the pair could not be read. None: no table, all pairs are processed.
             score_only: score the pairs and write no videos.
-            face, fit: as in ``sync_video_audio``, for all pairs.
+            face, fit, streams: as in ``sync_video_audio``, for all pairs.
+            overwrite: replace files that have these names, whatever they are.
 
         Returns:
             a dict a pair, in order: ``video``, ``audio`` (None: the video's own audio track),
@@ -419,6 +528,7 @@ class LipSyncInference:
 
         Raises:
             ConfigError: no such ``fit`` or ``workers``.
+            CheckpointError: with processes, the file of the model holds another one by now.
             OutputError: the folder cannot be made, or the table cannot be written.
             DatasetError: ``summary`` is a file of another kind.
         """
@@ -427,22 +537,20 @@ class LipSyncInference:
             raise ConfigError(tr("workers = {n}: must be an integer of 0 or more", n=workers))
         if summary is not None:
             summary = check_output_path(summary, [], {".csv"})
-        folder, options = None, {"face": face}
+        folder, options, recorded = None, {"face": face, "streams": streams}, {}
         if not score_only:
+            recorded = recorded_outputs(summary) if summary is not None else {}
             folder = ensure_folder(output_dir or self.config.paths.output_dir)
             options["fit"] = fit
-        jobs = with_outputs(pairs, folder, **options)
-        in_this_process = workers == 1
-        spec = self.spec
-        if in_this_process:
-            spec = replace(spec, sha256=self.model_file.sha256)
+        jobs = with_outputs(pairs, folder, overwrite, recorded, **options)
+        spec = replace(self.spec, sha256=self.model_file.sha256)
         steps = iter(progress(jobs))
         next(steps, None)  # shown before the first pair is done
         results = run_batch(
             spec, jobs, summary,
-            workers=workers,
+            workers=spec.count_workers(workers),
             progress=lambda: next(steps, None),
-            engine=self if in_this_process else None,
+            engine=self if workers == 1 else None,
             details=True,
         )  # fmt: skip
         keys = ("video", "audio", "success", "message", "output", "score", "details")
@@ -453,6 +561,7 @@ class LipSyncInference:
         video_path: str | Path,
         audio_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several audio files belongs to a video, in sync or not: best match first.
 
@@ -460,7 +569,8 @@ class LipSyncInference:
             a dict an audio file, as those of ``batch_process``: first by ``offset_probability`` in
             percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
         """
-        return ranked(self, [(video_path, audio_path) for audio_path in audio_paths], face)
+        pairs = [(video_path, audio_path) for audio_path in audio_paths]
+        return ranked(self, pairs, face, streams)
 
     rank_sounds = rank_audio  # the name of earlier versions
 
@@ -469,9 +579,32 @@ class LipSyncInference:
         audio_path: str | Path,
         video_paths: list[str | Path],
         face: str | int = "speaking",
+        streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
-        return ranked(self, [(video_path, audio_path) for video_path in video_paths], face)
+        pairs = [(video_path, audio_path) for video_path in video_paths]
+        return ranked(self, pairs, face, streams)
+
+
+def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> torch.device:
+    """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
+    otherwise, because the one in config.yaml is that of the training."""
+    is_set = "training.device" in map(override_key, overrides)
+    return choose_device(device or (config.training.device if is_set else "auto"))
+
+
+def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
+    """Say once, not in every process, which changed settings of config.yaml do not count."""
+    if parent_process() is not None:
+        return
+    for name in SCORING_DATA:
+        value, default = getattr(usual, name), getattr(DataConfig(), name)
+        if value not in (default, getattr(used, name)):
+            logger.warning(
+                tr("the setting data.{name} = {value} is not used: the model has its own, {own}; "
+                   "--set data.{name}={value} overrides it",
+                   name=name, value=value, own=getattr(used, name))
+            )  # fmt: skip
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

@@ -15,13 +15,21 @@ from ..checkpoints.checkpoint import TrainedModel
 from ..core.config import Config
 from ..core.constants import HOPS_PER_FRAME
 from ..core.errors import ConfigError, OutputError, PresenterError
-from ..core.files import check_output_path, check_writable, folder_created, written_atomically
+from ..core.files import (
+    check_output_path,
+    check_writable,
+    ensure_folder,
+    folder_created,
+    written_atomically,
+)
+from ..core.locks import locked
 from ..core.progress import Progress, no_progress
 from ..core.resources import resource_path
 from ..faces.detection import Detector
 from ..i18n.messages import tr
 from ..media.credentials import FileDigest, RemadeSources, check_container, sign_remade
 from ..media.signing_certificate import SigningCertificate, load_certificate
+from ..media.source_note import append_note
 from ..media.writer import SUFFIXES
 from ..presenter.footage import gather_footage
 from ..presenter.foreign_speech import foreign_speech
@@ -40,6 +48,9 @@ from ..presenter.store import (
 from ..presenter.sync_tools import SyncTools
 from ..presenter.train_shapes import STEPS, train_shapes
 from ..scoring.result import ModelFile
+from .output_names import Source, check_not_foreign
+
+LOCK_NAME = ".learning.lock"  # in a presenter's folder
 
 
 class Engine(Protocol):
@@ -96,6 +107,8 @@ class NewSpeech:
         judged: measure the result with the independent network.
         closures_s: float [n, 2], sounds that shut the lips, seconds, where they are known.
         words_between: what is said from one time to another, seconds, where it is known.
+        overwrite: replace a file that has the name of the output. False: only one that was made
+            from the same base and speech, as a note in it says.
     """
 
     audio: Path
@@ -110,6 +123,7 @@ class NewSpeech:
     judged: bool = True
     closures_s: np.ndarray | None = None
     words_between: Callable[[float, float], str] | None = None
+    overwrite: bool = True
 
 
 def consent_statement() -> str:
@@ -156,14 +170,16 @@ def learn(
         the record of each file, and what would help.
 
     Raises:
+        InUseError: another run learns into the same folder.
         MediaError, PresenterError, OutputError: as ``learn_presenter`` and ``check_footage``.
     """
     tools = sync_tools(engine)
-    records = learn_presenter(footage, folder, tools, face, find_judge(engine), progress)
-    if consent is not None:
-        record = read_presenter_record(folder)
-        write_presenter_record(folder, record.model_copy(update={"consent": consent}))
-    return records, check_footage(load_presenter(folder))
+    with locked(ensure_folder(folder) / LOCK_NAME, folder):
+        records = learn_presenter(footage, folder, tools, face, find_judge(engine), progress)
+        if consent is not None:
+            record = read_presenter_record(folder)
+            write_presenter_record(folder, record.model_copy(update={"consent": consent}))
+        return records, check_footage(load_presenter(folder))
 
 
 def train(
@@ -184,6 +200,7 @@ def train(
         the file that was written.
 
     Raises:
+        InUseError: another run learns or trains in the same folder.
         MissingFileError, PresenterError, MediaError, OutputError: with what is wrong.
     """
     tools, presenter = sync_tools(engine), load_presenter(folder)
@@ -191,10 +208,11 @@ def train(
     check_footage(presenter)
     path = folder / SHAPES_FILE
     check_writable(path)
-    foreign = foreign_speech(tools, recordings, progress)
-    footage = gather_footage(presenter)
-    shapes = train_shapes(presenter, footage, foreign, tools, steps or STEPS, progress=progress)
-    shapes.save(path)
+    with locked(folder / LOCK_NAME, folder):
+        foreign = foreign_speech(tools, recordings, progress)
+        footage = gather_footage(presenter)
+        shapes = train_shapes(presenter, footage, foreign, tools, steps or STEPS, progress=progress)
+        shapes.save(path)
     return path
 
 
@@ -217,6 +235,9 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
     """
     job = replace(job, base=job.base or _longest_footage(job.presenter))
     output = check_output_path(job.output, [job.base, job.audio, *job.footage], SUFFIXES)
+    source = Source(job.base, job.audio)
+    if not job.overwrite:
+        check_not_foreign(output, source)
     if not (job.consent or stored_consent(job.presenter)):
         raise PresenterError(
             tr("nobody confirmed that the person agreed: confirm it with --consent, or in Python "
@@ -235,6 +256,8 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
                 made = present(
                     presenter, job.base, job.audio, temporary_path, tools, judge, options, progress
                 )
+                if source.note:
+                    append_note(temporary_path, source.note)
                 if certificate is not None:
                     footage = tuple(
                         FileDigest(clip.record.name, clip.record.sha256) for clip in presenter.clips
@@ -245,6 +268,8 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
                         job.credentials.voice,
                     )  # fmt: skip
                     sign_remade(temporary_path, temporary_path, sources, certificate)
+                if not job.overwrite:  # another run may have written it meanwhile
+                    check_not_foreign(output, source)
         except OutputError as error:  # name the output that was asked for
             raise OutputError(str(error).replace(str(temporary_path), str(output))) from None
     return made.model_copy(update={"output": str(output)})

@@ -10,7 +10,8 @@ from ..i18n.messages import tr
 from ..media.reader import source_frames
 from ..presenter.presenting import Presented, WeakSpan
 from ..report.presented_report import write_presented_report
-from .pairs import free_name, read_list
+from .output_names import OutputNames, Source
+from .pairs import read_list
 
 REPORT_FRAMES = 8
 REPORT_FRAME_HEIGHT = 270  # px
@@ -77,23 +78,30 @@ def _sample_frames(made: Presented) -> list[np.ndarray]:
     ]
 
 
-def batch_outputs(path: Path, folder: Path) -> list[tuple[Path, Path, Path]]:
-    """Video, audio and output of each row of a list.
+def batch_outputs(
+    path: Path, folder: Path, overwrite: bool = False
+) -> list[tuple[Path, Path, Path, bool]]:
+    """Video, audio and output of each row of a list, and whether a file that has the name of the
+    output may be replaced whatever it is.
 
     Args:
         path: a list with the columns video, audio.
-        folder: of the outputs, which are named after the audio.
+        folder: of the outputs, which are named after the audio; numbered where a name is in use.
+        overwrite: files that exist may be replaced.
 
     Raises:
         MissingFileError, DatasetError: the list cannot be read, or a row has no audio.
     """
-    jobs, taken = [], set()
-    for video, audio in read_list(path):
+    rows = read_list(path)
+    names = OutputNames((name for row in rows for name in row), overwrite)
+    jobs = []
+    for video, audio in rows:
         if not audio:
             raise DatasetError(
                 tr("{path}: {video} has no audio: each row needs the new speech",
                    path=path, video=video)
             )  # fmt: skip
-        output = free_name(folder, Path(audio).with_suffix(".mp4"), taken, "_presented")
-        jobs.append((Path(video), Path(audio), output))
+        plain = folder / f"{Path(audio).stem}_presented.mp4"
+        output, is_replaceable = names.choose(plain, Source(video, audio))
+        jobs.append((Path(video), Path(audio), output, is_replaceable))
     return jobs

@@ -1,9 +1,12 @@
 """Pairs of video and audio, read from lists and folders."""
 
+import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,13 @@ from ..core.config import Config
 from ..core.errors import DatasetError, MissingFileError
 from ..dataset.clips import find_clips
 from ..i18n.messages import tr
+from ..media.stream_choice import DEFAULT_STREAMS
+from ..media.suffixes import AUDIO_SUFFIXES, OUTPUT_SUFFIXES, VIDEO_SUFFIXES
+from .output_names import OutputNames, Owner, Source
+
+DELIMITERS = ",;\t"
+OLDER_ENCODINGS = ("gb18030", "cp1252", "cp1250", "cp1251", "big5", "cp932")
+MEDIA_SUFFIXES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES}
 
 
 @dataclass(frozen=True)
@@ -21,51 +31,52 @@ class Pair:
         video, audio: the files; audio None: the video's own audio track.
         output: where the corrected video goes; None: the pair is only scored.
         options: more arguments of ``LipSyncInference.correct_sync``, by name.
+        overwrite: a file that has the name of the output may be replaced, whatever it is.
     """
 
     video: str
     audio: str | None
     output: Path | None
     options: tuple[tuple[str, object], ...] = ()
-
-
-def free_name(folder: Path, video: Path, taken: set[Path], tail: str = "_synced") -> Path:
-    """``<video name><tail><suffix>``, numbered where that name is taken: by the output of
-    another video of a batch, or by an input.
-
-    Args:
-        taken: resolved paths; the new one is added.
-    """
-    number = 1
-    while True:
-        numbered_tail = tail if number == 1 else f"{tail}_{number}"
-        path = folder / f"{video.stem}{numbered_tail}{video.suffix}"
-        if path.resolve() not in taken:
-            taken.add(path.resolve())
-            return path
-        number += 1
+    overwrite: bool = False
 
 
 def with_outputs(
-    pairs: Iterable[tuple[str | Path, str | Path | None]], folder: Path | None, **options
+    pairs: Iterable[tuple[str | Path, str | Path | None]],
+    folder: Path | None,
+    overwrite: bool = False,
+    recorded: dict[Owner, list[Path]] | None = None,
+    **options,
 ) -> list[Pair]:
-    """Pairs with a name for the output of each.
+    """Pairs with a name for the output of each: ``<video name>_synced<suffix>``, numbered where
+    that is in use (see ``OutputNames``).
 
     Args:
         pairs: (video, audio or None) each.
         folder: where the outputs go; None: pairs are only scored.
-        options: of ``LipSyncInference.correct_sync``, for all.
+        overwrite, recorded: of ``OutputNames``.
+        options: of ``LipSyncInference.correct_sync``, for all; default streams are left out.
     """
     pairs = list(pairs)
-    taken = {Path(path).resolve() for pair in pairs for path in pair if path is not None}
-    return [
-        Pair(
-            str(video), None if audio is None else str(audio),
-            None if folder is None else free_name(folder, Path(video), taken),
-            tuple(options.items()),
-        )
-        for video, audio in pairs
-    ]  # fmt: skip
+    options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
+    names = OutputNames((path for pair in pairs for path in pair), overwrite, recorded)
+    result = []
+    for video, audio in pairs:
+        output, is_replaceable = None, False
+        if folder is not None:
+            plain = synced_path(folder, video)
+            output, is_replaceable = names.choose(plain, Source(video, audio))
+        texts = str(video), None if audio is None else str(audio)
+        result.append(Pair(*texts, output, tuple(options.items()), is_replaceable))
+    return result
+
+
+def synced_path(folder: Path, video: str | Path) -> Path:
+    """``<video name>_synced<suffix>`` in a folder; a container that can only be read becomes
+    .mkv."""
+    video = Path(video)
+    suffix = video.suffix if video.suffix.lower() in OUTPUT_SUFFIXES else ".mkv"
+    return folder / f"{video.stem}_synced{suffix}"
 
 
 def read_list(path: str | Path) -> list[tuple[str, str | None]]:
@@ -73,7 +84,8 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
 
     Args:
         path: CSV with the columns ``video`` and, where the audio is a file of its own, ``audio``;
-            without a header they are the first and the second. Files are looked up from the current
+            without a header they are the first and the second. Separated by commas, semicolons or
+            tabs, in any encoding that spreadsheets write. Files are looked up from the current
             folder, and then from the folder of the list.
 
     Raises:
@@ -83,14 +95,15 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(tr("the list {path} is missing", path=path))
-    rows = [[cell.strip() for cell in row] for row in read_csv(path) if any(map(str.strip, row))]
+    tables = [
+        [[cell.strip() for cell in row] for row in table if any(map(str.strip, row))]
+        for table in _tables(path, DELIMITERS)
+    ]
+    # Names with umlauts or commas can be read in several ways: the one whose files exist is right.
+    rows = max(tables, key=lambda rows: _plausibility(rows, path.parent))
     if not rows:
         raise DatasetError(tr("{path} is empty: each line must be video,audio", path=path))
-    columns = {"video": 0, "audio": 1}
-    header = [cell.lower() for cell in rows[0]]
-    if "video" in header:
-        columns = {name: header.index(name) if name in header else None for name in columns}
-        rows = rows[1:]
+    columns, rows = _columns(rows)
     pairs = []
     for row in rows:
         video, audio = (
@@ -105,27 +118,81 @@ def read_list(path: str | Path) -> list[tuple[str, str | None]]:
     return pairs
 
 
+def _columns(rows: list[list[str]]) -> tuple[dict[str, int | None], list[list[str]]]:
+    """Where ``video`` and ``audio`` are, and the rows below the header, if there is one."""
+    columns = {"video": 0, "audio": 1}
+    header = [cell.lower() for cell in rows[0]]
+    if "video" not in header:
+        return columns, rows
+    return {name: header.index(name) if name in header else None for name in columns}, rows[1:]
+
+
+def _plausibility(rows: list[list[str]], folder: Path) -> tuple[int, bool, int]:
+    """How much speaks for a table being read correctly: how many of its files exist, whether it
+    has a header, and how many of its cells look like a video or audio file."""
+    if not rows:
+        return 0, False, 0
+    columns, below = _columns(rows)
+    cells = [row[index] for row in below for index in columns.values()
+             if index is not None and index < len(row)]  # fmt: skip
+    n_existing = sum(
+        os.path.exists(cell) or os.path.exists(folder / cell) for cell in cells if cell
+    )
+    n_media = sum(Path(cell).suffix.lower() in MEDIA_SUFFIXES for cell in cells)
+    return n_existing, below is not rows, n_media
+
+
 def read_csv(path: Path) -> list[list[str]]:
     """Rows of a table, in the encodings that spreadsheets write.
 
     Raises:
         DatasetError: it is no table.
     """
-    content = path.read_bytes()
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return list(csv.reader(io.StringIO(content.decode(encoding), newline="")))
-        except UnicodeDecodeError:
-            continue
-        except csv.Error:
-            break
-    raise DatasetError(tr("{path} is not a CSV table", path=path))
+    return _tables(path, ",")[0]
+
+
+def _tables(path: Path, delimiters: str) -> list[list[list[str]]]:
+    """The rows of a table in each way in which it can be read, the most likely one first.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    tables = []
+    for text in _decoded(path.read_bytes()):
+        # A name with NUL is one of no file: its row fails, and not, as in Python 3.10, all.
+        text = text.replace("\0", r"\x00")
+        hint = re.match(r"sep=(.)\r?\n", text)  # a line that Excel writes and reads
+        for delimiter in hint[1] if hint else delimiters:
+            lines = io.StringIO(text[hint.end() :] if hint else text, newline="")
+            with suppress(csv.Error):
+                tables.append(list(csv.reader(lines, delimiter=delimiter)))
+    if not tables:
+        raise DatasetError(tr("{path} is not a CSV table", path=path))
+    return tables
+
+
+def _decoded(content: bytes) -> list[str]:
+    """A text by its byte order mark, in UTF-8, or in each of the older encodings in which it is
+    one."""
+    encodings = ["utf-8-sig"]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:2]:
+        encodings = ["utf-16-be" if content[0] == 0 else "utf-16-le"]
+    for names in (encodings, OLDER_ENCODINGS if encodings == ["utf-8-sig"] else ()):
+        texts = []
+        for encoding in names:
+            with suppress(UnicodeDecodeError):
+                texts.append(content.decode(encoding))
+        if texts:
+            return texts
+    return []
 
 
 def _locate(name: str, folder: Path) -> str:
     """The file, in ``folder`` where the current one does not have it."""
     path = folder / name
-    return str(path) if not Path(name).exists() and path.exists() else name
+    return str(path) if not os.path.exists(name) and os.path.exists(path) else name
 
 
 def pairs_in(

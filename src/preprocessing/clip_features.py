@@ -9,6 +9,7 @@ from ..audio.features import silent_mfcc
 from ..core.constants import FPS, HOPS_PER_FRAME
 from ..core.notes import ClipNote
 from ..media.container import MediaInfo
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .sample_file import CHUNK_FRAMES, RecordFile, read_sample
 
 
@@ -113,6 +114,7 @@ class ClipFeatures:
         face_share: share of these that belong to a track, 0…1.
         n_faces: tracks there were to choose from.
         info: the header of the video.
+        streams: the numbers of the streams that were used, and the channel, if only one was.
         notes: what was skipped or is damaged.
     """
 
@@ -122,6 +124,7 @@ class ClipFeatures:
     face_share: float
     n_faces: int
     info: MediaInfo
+    streams: StreamChoice = DEFAULT_STREAMS
     notes: list[ClipNote] = field(default_factory=list)
 
     @property

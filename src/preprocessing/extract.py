@@ -1,17 +1,15 @@
 """A clip -> its face tracks and audio features: the one path of training and inference."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import LevelMeter, stream_features
 from ..core.background import BackgroundTask
 from ..core.config import DataConfig
-from ..core.constants import FPS, FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
-from ..core.errors import ClipTooShortError, NoFaceError, SilentAudioError, UnreadableMediaError
+from ..core.constants import FPS, SAMPLE_RATE, WINDOW_FRAMES
+from ..core.errors import ClipTooShortError, NoFaceError, UnreadableMediaError
 from ..core.notes import (
     AudioEndsEarly,
     AudioEndsLate,
@@ -20,15 +18,20 @@ from ..core.notes import (
     DamagedFrames,
     FramesWithoutFace,
     JoinedRecordings,
+    OneChannel,
     OtherFaces,
+    OtherStreams,
+    SpeechInOtherAudio,
 )
 from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
-from ..media.container import MediaInfo, ReadReport, joined_clock, probe
-from ..media.reader import read_frames, stream_audio
+from ..media.container import MediaInfo, ReadReport, describe_streams, joined_clock, probe
+from ..media.reader import read_frames
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
+from .audio import ExtractedAudio, extract_audio
 from .clip_features import AudioFeatures, ClipFeatures, TrackFeatures
 from .sample_file import CropFile, write_sample
 
@@ -48,11 +51,13 @@ class ExtractOptions:
         min_frames: frames a track must have.
         threads: decoder threads; 0 lets the decoder choose.
         all_faces: choose all tracks, not only those that ``data.track`` chooses.
+        streams: which of several streams are used.
     """
 
     min_frames: int = WINDOW_FRAMES
     threads: int = 1
     all_faces: bool = False
+    streams: StreamChoice = DEFAULT_STREAMS
 
 
 def extract_clip(
@@ -84,7 +89,9 @@ def extract_clip(
     """
     options = options or ExtractOptions()
     audio_source = video_path if audio_path is None else audio_path
-    info = probe(video_path)
+    embedded = audio_path is None
+    streams = options.streams if embedded else options.streams.of_video()
+    info = probe(video_path, streams)
     expected_frames = (info.video_s or info.duration_s) * FPS
     numbers = count()
     tracker = FaceTracker(
@@ -95,30 +102,41 @@ def extract_clip(
         options.all_faces,
     )
     with BackgroundTask(
-        lambda passing: _extract_audio(
-            audio_source, folder / "audio.rows", settings.n_mfcc, passing
+        lambda passing: extract_audio(
+            audio_source,
+            streams if embedded else options.streams.of_audio(),
+            folder,
+            settings.n_mfcc,
+            passing,
         )
     ) as audio_task:
-        video = read_frames(video_path, options.threads)
+        video = read_frames(video_path, options.threads, streams)
         frames = progress(audio_task.watched(video), tr("detecting faces"), expected_frames)
         tracks = list(tracker.track(frames))
-        audio, n_samples, audio_report = audio_task.result()
+        audio = audio_task.result()
     n_frames = tracker.stats.n_frames
     if n_frames < WINDOW_FRAMES:
         raise ClipTooShortError(
             tr("{path} has only {n} of the {least} frames required",
                path=video_path, n=n_frames, least=WINDOW_FRAMES)
         )  # fmt: skip
-    embedded_audio_s = n_samples / SAMPLE_RATE if audio_path is None else None
+    embedded_audio_s = audio.n_samples / SAMPLE_RATE if embedded else None
     _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video.report)
     if not tracks:
         raise _unusable_video(info, tracker.stats, video.report, settings, options.min_frames)
     clip = ClipFeatures(
-        [_write_track(folder / f"track-{n}.npy", track, audio) for n, track in enumerate(tracks)],
-        audio, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
+        [
+            _write_track(folder / f"track-{n}.npy", track, audio.features)
+            for n, track in enumerate(tracks)
+        ],
+        audio.features, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
+        StreamChoice(info.video_stream, audio.info.audio_stream, audio.channel),
     )  # fmt: skip
-    clip.notes = [*_joined_notes(video_path, audio_path),
-                  *_notes(clip, video.report, audio_report, n_samples, settings)]  # fmt: skip
+    clip.notes = [
+        *_joined_notes(video_path, audio_path),
+        *_stream_notes(info, audio, options.streams),
+        *_notes(clip, video.report, audio.report, audio.n_samples, settings),
+    ]
     return clip
 
 
@@ -142,30 +160,31 @@ def _face_share(tracks: list[FaceTrack], n_frames: int) -> float:
     return float(has_face.mean())
 
 
-def _extract_audio(
-    path: str | Path, features_path: Path, n_mfcc: int, passing: Callable
-) -> tuple[AudioFeatures, int, ReadReport]:
-    """Compute MFCC and speech of an audio file, on disk; its blocks go through ``passing``.
-
-    Returns:
-        the features, the number of samples, and what was damaged.
-    """
-    meter, audio = LevelMeter(), AudioFeatures(features_path, n_mfcc)
-    samples = stream_audio(path)
-    try:
-        blocks = stream_features(meter.measure(samples), n_mfcc)
-        for mfcc, speech in passing(blocks):
-            audio.append(mfcc, speech)
-    finally:
-        audio.records.close()
-    if meter.is_silent:
-        raise SilentAudioError(tr("the audio of {path} is silent throughout", path=path))
-    if meter.n_samples < WINDOW_FRAMES * SAMPLES_PER_FRAME:
-        raise ClipTooShortError(
-            tr("the audio of {path} is only {ms} ms long; at least 200 ms required",
-               path=path, ms=meter.n_samples * FRAME_MS // SAMPLES_PER_FRAME)
+def _stream_notes(info: MediaInfo, audio: ExtractedAudio, asked: StreamChoice) -> list[ClipNote]:
+    """What else is in the files, and where the speech is."""
+    notes: list[ClipNote] = []
+    if asked.video is None and info.other_videos:
+        notes.append(
+            OtherStreams(
+                kind="video", used=info.video_stream, others=describe_streams(info.other_videos)
+            )
+        )
+    if asked.audio is None and audio.info.other_audios:
+        notes.append(
+            OtherStreams(
+                kind="audio", used=audio.info.audio_stream,
+                others=describe_streams(audio.info.other_audios),
+            )
         )  # fmt: skip
-    return audio, meter.n_samples, samples.report
+    if audio.others_with_speech:
+        notes.append(
+            SpeechInOtherAudio(
+                used=audio.info.audio_stream, with_speech=list(audio.others_with_speech)
+            )
+        )
+    if audio.channel is not None:
+        notes.append(OneChannel(channel=audio.channel, channels=audio.info.audio_channels))
+    return notes
 
 
 def _check_not_truncated(
@@ -235,12 +254,16 @@ def _unusable_video(
         )  # fmt: skip
     n_failures = stats.n_searches - stats.n_successes
     scale = max(1.0, max(info.width, info.height) / settings.detection_size)
-    return NoFaceError(
-        tr("no face detected in {missed} of {frames} frames of {path}; is the face visible, "
-           "upright and at least {least} pixels wide?",
-           missed=round(n_source * n_failures / max(stats.n_searches, 1)), frames=n_source,
-           path=path, least=max(settings.min_face_size, round(SMALLEST_DETECTED * scale)))
-    )  # fmt: skip
+    text = tr("no face detected in {missed} of {frames} frames of {path}; is the face visible, "
+              "upright and at least {least} pixels wide?",
+              missed=round(n_source * n_failures / max(stats.n_searches, 1)), frames=n_source,
+              path=path,
+              least=max(settings.min_face_size, round(SMALLEST_DETECTED * scale)))  # fmt: skip
+    if info.other_videos:
+        text = tr("{text} This is video track {used}; the file also has {others} (--video-stream)",
+                  text=text, used=info.video_stream,
+                  others=", ".join(describe_streams(info.other_videos)))  # fmt: skip
+    return NoFaceError(text)
 
 
 def _joined_notes(video_path: str | Path, audio_path: str | Path | None) -> list[ClipNote]:

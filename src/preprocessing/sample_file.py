@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.lib import format as npy
 
+from ..core.constants import HOPS_PER_FRAME, N_MELS
 from ..core.errors import DatasetError, OutputError
 from ..core.files import written_atomically
 from ..i18n.messages import tr
@@ -164,6 +165,11 @@ def read_sample(path: Path) -> np.ndarray:
     try:
         records = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(records, np.ndarray) or records.dtype.names != FIELDS:
+            raise ValueError("other fields")
+        (size, *_), (hops, n_mfcc) = records.dtype["crop"].shape, records.dtype["mfcc"].shape
+        if records.ndim != 1 or records.dtype != sample_dtype(size, n_mfcc, hops):
+            raise ValueError("other fields")
+        if hops != HOPS_PER_FRAME or not 0 < n_mfcc <= N_MELS:
             raise ValueError("other fields")
     # numpy raises nearly anything for a damaged header.
     except Exception as error:

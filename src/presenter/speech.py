@@ -10,7 +10,9 @@ from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLES_PER_FRAME, WINDOW_FRAM
 from ..core.errors import ClipTooShortError, PresenterError, SilentAudioError
 from ..i18n.messages import tr
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..models.embedding import embed_audio
+from ..preprocessing.audio import find_channel
 from .sync_tools import SyncTools
 
 CLOSE_AFTER, OPEN_BEFORE = 3, 3  # frames by which lips close after speech, and open before it
@@ -52,7 +54,8 @@ def read_speech(path: str | Path, tools: SyncTools) -> Speech:
         PresenterError: nobody speaks in it.
     """
     meter = LevelMeter()
-    blocks = list(meter.measure(stream_audio(path)))
+    streams = StreamChoice(channel=find_channel(path))
+    blocks = list(meter.measure(stream_audio(path, streams)))
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if meter.is_silent:
         raise SilentAudioError(tr("the audio of {path} is silent throughout", path=path))

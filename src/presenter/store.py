@@ -18,6 +18,7 @@ or not at all, so that learning can be interrupted and resumed.
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import MissingFileError, OutputError, PresenterError
 from ..core.files import ensure_folder, written_atomically
@@ -57,7 +58,7 @@ def grid_dtype(embedding_dim: int) -> np.dtype:
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelRecord(_Plain):
@@ -211,8 +212,8 @@ def clip_written(folder: str | Path, name: str) -> Iterator[Path]:
         OutputError: it cannot be written.
     """
     parent = ensure_folder(Path(folder) / CLIPS_FOLDER)
-    temporary = parent / f".{name}-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    # Unique, as another machine may have a process of the same number.
+    temporary = parent / f".{name}-{secrets.token_hex(4)}"
     try:
         temporary.mkdir()
         yield temporary
@@ -316,7 +317,8 @@ def _read_json(path: Path, kind: type, presenter: str | Path):
             tr("{path} is not a presenter: make one with python src/learn_presenter.py "
                "--footage VIDEO --output {path}", path=presenter)
         ) from None  # fmt: skip
-    except (OSError, ValidationError, json.JSONDecodeError, RecursionError) as error:
+    # A ValidationError and a JSONDecodeError are ValueErrors, too, as is a number of 5,000 digits.
+    except (OSError, ValueError, RecursionError) as error:
         why = str(error).splitlines()[0][:200]
         raise PresenterError(
             tr("the presenter {path} is damaged ({why}): run python src/learn_presenter.py again",

@@ -17,6 +17,7 @@ from ..i18n.messages import tr
 from ..media.container import probe
 from ..media.frame import BT2020, ColourTags, VideoFrame
 from ..media.reader import source_frames
+from ..media.stream_choice import StreamChoice
 from ..media.writer import SUFFIXES, VideoWriter, open_video_writer
 from ..plotting.fonts import Colour, plot_tr, render_text_cached
 from .annotation_panel import (
@@ -41,10 +42,11 @@ def annotate(
 ) -> None:
     """Write a copy of the pair with the result drawn into it.
 
-    Every face has its box; the speaker's is thick and has the colour of the second's score. A label
-    in the corner says where there is a voice-over or no face. A panel under the frame displays the
-    score and the offset at that time, the verdict, the similarity by offset, and the waveform with
-    a moving time mark. Frames keep their size (an odd side gets one pixel more), number and times;
+    Every face has its box; the one of who speaks at that time is thick and has the colour of the
+    second's score. A label in the corner says where there is a voice-over or no face. A panel under
+    the frame displays the score and the offset at that time, the verdict, the similarity by offset,
+    and the waveform with a moving time mark. Frames keep their size (an odd side gets one pixel
+    more), number and times;
     the audio is that of the pair. Memory does not grow with the length.
 
     Args:
@@ -63,14 +65,16 @@ def annotate(
                path=output_path, suffixes=" ".join(sorted(SUFFIXES)))
         )  # fmt: skip
     audio_source = video_path if audio_path is None else audio_path
-    info = probe(video_path)
+    video_streams, audio_streams = StreamChoice.of_pair(details)
+    info = probe(video_path, video_streams)
     fps = info.fps or FPS
     n_expected = info.n_source_frames or (info.video_s or info.duration_s) * fps
     with (
         written_atomically(output_path) as temporary_path,
-        open_video_writer(temporary_path, output_path, audio_source) as writer,
+        open_video_writer(temporary_path, output_path, audio_source, audio_streams) as writer,
     ):
-        frames = progress(source_frames(video_path), tr("annotating the video"), n_expected)
+        frames = source_frames(video_path, streams=video_streams)
+        frames = progress(frames, tr("annotating the video"), n_expected)
         _annotate_frames(frames, details, audio_source, writer, fps)
 
 
@@ -134,20 +138,26 @@ class FaceBoxes:
             track = self._upcoming.pop()
             self._current.append((track, BoxPath(track["boxes"])))
         self._current = [pair for pair in self._current if middle_s < pair[0]["end_s"]]
-        for track, path in sorted(self._current, key=lambda pair: pair[0]["chosen"]):
-            colour = score_colour(score) if track["chosen"] else UNCHOSEN
-            self._draw_box(pixels, path.box_at(time_s), track, colour)
+        faces = [
+            (any(first_s <= middle_s < stop_s for first_s, stop_s in track["speaks"]), track, path)
+            for track, path in self._current
+        ]
+        for speaks, track, path in sorted(faces, key=lambda face: face[0]):
+            colour = score_colour(score) if speaks else UNCHOSEN
+            self._draw_box(pixels, path.box_at(time_s), track["number"], colour, speaks)
 
-    def _draw_box(self, pixels: np.ndarray, box: np.ndarray, track: dict, colour: Colour) -> None:
+    def _draw_box(
+        self, pixels: np.ndarray, box: np.ndarray, number: int, colour: Colour, speaks: bool
+    ) -> None:
         font_px = _font_px(pixels)
-        line_width = max(1, round(font_px / 5)) * (2 if track["chosen"] else 1)
+        line_width = max(1, round(font_px / 5)) * (2 if speaks else 1)
         x0, y0, x1, y1 = (round(float(side)) for side in box)
         cv2.rectangle(pixels, (x0, y0), (x1, y1), DARK, line_width + 2, cv2.LINE_AA)
         cv2.rectangle(pixels, (x0, y0), (x1, y1), colour, line_width, cv2.LINE_AA)
-        if track["chosen"] and self._has_offset:
-            name = plot_tr("face {number}: speaker", number=track["number"])
+        if speaks and self._has_offset:
+            name = plot_tr("face {number}: speaker", number=number)
         else:
-            name = plot_tr("face {number}", number=track["number"])
+            name = plot_tr("face {number}", number=number)
         label = render_text_cached(f" {name} ", font_px, DARK, colour)
         top = y0 - line_width - label.shape[0]
         paste(pixels, label, x0 - line_width // 2, top if top >= 0 else y1 + line_width)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.constants import FPS, SAMPLE_RATE
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..plotting.fonts import (
     Colour,
     can_draw_language,
@@ -122,7 +123,9 @@ class AnnotationPanel:
         self.height = height + height % 2
         n_columns = self._wave.right - self._wave.left
         samples_per_column = self._page_s * SAMPLE_RATE / n_columns
-        self._columns = waveform_columns(stream_audio(audio_path), samples_per_column)
+        self._columns = waveform_columns(
+            stream_audio(audio_path, StreamChoice.of_pair(details)[1]), samples_per_column
+        )
         self._static = self._draw_static(width)
 
     def score_at(self, time_s: float) -> float | None:

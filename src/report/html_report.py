@@ -1,6 +1,7 @@
 """A result as one page: in words first, then what they rest on."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from ..core.files import written_atomically
 from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr, use_language
 from ..media.reader import read_frames
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, render_svg
 from ..scoring.perception import format_score
 from ..scoring.result import FaceTrackResult, SyncResult
@@ -26,7 +28,11 @@ COLOURS = {None: QUIET, "undetectable": GOOD, "detectable": "#d99a1c", "unaccept
 
 
 def write_report(
-    score: float | None, details: dict, path: str | Path, language: str | None = None
+    score: float | None,
+    details: dict,
+    path: str | Path,
+    language: str | None = None,
+    options: Sequence[str] = (),
 ) -> None:
     """Write a result as one HTML file that needs nothing else: no network, no other file.
 
@@ -35,6 +41,8 @@ def write_report(
             ``audio`` of it are read once more for the images.
         path: the page to write.
         language: of the page, such as ``"zh_CN"``; None: the user's.
+        options: more arguments of the command that corrects the pair, such as those with which it
+            was scored: ``["--face", "2"]``.
 
     Raises:
         MediaError: the video or the audio can no longer be read.
@@ -42,12 +50,12 @@ def write_report(
     """
     result = SyncResult.from_dict(score, details)
     with use_language(language):
-        page = _render(result, details)
+        page = _render(result, details, options)
     with written_atomically(path) as temporary_path:
         temporary_path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _render(result: SyncResult, details: dict) -> str:
+def _render(result: SyncResult, details: dict, options: Sequence[str]) -> str:
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -58,7 +66,7 @@ def _render(result: SyncResult, details: dict) -> str:
         headline=headline(result),
         subtitle=f"{Path(result.video).name} · {clock(result.duration_s)}",
         sentences=sentences(result),
-        command=correction_command(result),
+        command=correction_command(result, options),
         notes=[tr("note: {text}", text=note_text(note)) for note in result.notes],
         figures=_figures(result, details),
         faces=_faces(result),
@@ -103,7 +111,7 @@ def _svg(plots: tuple, details: dict, height: float, rows: tuple) -> str:
 
 
 def _faces(result: SyncResult) -> dict:
-    images = face_images(result.video, result.tracks)
+    images = face_images(result.video, result.tracks, StreamChoice(result.video_stream))
     rows = []
     for track in result.tracks:
         jpeg = images.get(track.number)
@@ -130,7 +138,11 @@ def _faces(result: SyncResult) -> dict:
     }  # fmt: skip
 
 
-def face_images(video_path: str | Path, tracks: list[FaceTrackResult]) -> dict[int, bytes]:
+def face_images(
+    video_path: str | Path,
+    tracks: list[FaceTrackResult],
+    streams: StreamChoice = DEFAULT_STREAMS,
+) -> dict[int, bytes]:
     """An image of each face, cropped from the video at the middle of its track.
 
     Returns:
@@ -146,7 +158,7 @@ def face_images(video_path: str | Path, tracks: list[FaceTrackResult]) -> dict[i
     last, images = max(tracks_by_frame, default=-1), {}
     if not tracks:
         return images
-    for number, frame in enumerate(read_frames(video_path)):
+    for number, frame in enumerate(read_frames(video_path, streams=streams)):
         for track in tracks_by_frame.get(number, ()):
             image = _crop(frame.bgr, BoxPath(track.boxes).box_at(number / FPS))
             if image is not None:

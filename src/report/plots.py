@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.constants import SAMPLE_RATE
 from ..media.reader import stream_audio
+from ..media.stream_choice import StreamChoice
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
 from ..plotting.fonts import can_draw_language, plot_tr
 from ..plotting.waveform import waveform_columns
@@ -129,7 +130,8 @@ def draw_waveform(axis, details: dict) -> None:
     duration_s = max(details["duration_s"], MIN_DURATION_S)
     samples_per_column = max(1.0, duration_s * SAMPLE_RATE / WAVEFORM_COLUMNS)
     # Audio that is longer than the video is read only as far as it is drawn.
-    columns = waveform_columns(stream_audio(details["audio"]), samples_per_column)
+    samples = stream_audio(details["audio"], StreamChoice.of_pair(details)[1])
+    columns = waveform_columns(samples, samples_per_column)
     low, high = np.array(list(islice(columns, WAVEFORM_COLUMNS + 1))).reshape(-1, 2).T
     times_s = np.arange(len(low)) * samples_per_column / SAMPLE_RATE
     axis.fill_between(times_s, low, high, color=INK, step="post", linewidth=0.4)

@@ -1,8 +1,9 @@
 """A result in plain sentences, for people who do not know the field, in the language asked for."""
 
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..core.command_text import command_text
 from ..core.constants import FPS, FRAME_MS
 from ..core.files import display_path
 from ..i18n.messages import tr, use_language
@@ -151,8 +152,12 @@ def _advice(result: SyncResult) -> str:
     return tr("Advance the audio by {ms:.0f} ms: run the command below.", ms=-offset_ms)
 
 
-def correction_command(result: SyncResult) -> str | None:
-    """The command that corrects the pair; None where there is nothing to correct."""
+def correction_command(result: SyncResult, options: Sequence[str] = ()) -> str | None:
+    """The command that corrects the pair; None where there is nothing to correct.
+
+    Args:
+        options: more of its arguments, such as those with which the pair was scored.
+    """
     if result.undetermined:
         return None
     if result.timeline.kind == "constant" and abs(result.offset_ms) < IN_SYNC_MS:
@@ -161,7 +166,7 @@ def correction_command(result: SyncResult) -> str | None:
     parts = ["python", "src/inference.py", "--checkpoint", model, "--video", result.video]
     if result.audio != result.video:
         parts += ["--audio", result.audio]
-    return shlex.join(parts)
+    return command_text([*parts, *options])
 
 
 def _advice_undetermined(result: SyncResult) -> str:

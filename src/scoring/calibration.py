@@ -10,6 +10,7 @@ these features change little, and the position of the peak decides.
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from math import erf, sqrt
 
 import numpy as np
@@ -36,7 +37,29 @@ _GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES, "weights": [0
           "bias": -1.0}  # fmt: skip
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
+LARGEST = 1e9  # of a calibration's numbers: products of three of them stay finite
+
 Examples = list[tuple[np.ndarray, bool]]  # features, and whether in sync
+
+
+def invalid_fits(calibration: dict) -> list[str]:
+    """Which of ``score`` and ``peak`` are not as ``fit_calibration`` gives them, from any file:
+    missing, of another length, or with numbers that are none."""
+    return [name for name in UNFITTED if not _is_fit(calibration.get(name))]
+
+
+def _is_fit(fit: object) -> bool:
+    try:
+        lists = [fit["mean"], fit["scale"], fit["weights"]]
+        numbers = [*chain(*lists), fit["bias"]]
+    except (KeyError, TypeError):
+        return False
+    return (
+        all(len(values) == N_FEATURES for values in lists)
+        and all(type(number) in (int, float) for number in numbers)
+        and all(abs(number) <= LARGEST for number in numbers)  # false for NaN
+        and all(scale >= 1 / LARGEST for scale in fit["scale"])
+    )
 
 
 def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:

@@ -35,7 +35,7 @@ JUMP_COST = 3.0  # of a jump, in standard deviations of the evidence of a second
 
 
 @dataclass
-class _ShotSegment:
+class ShotSegment:
     """Consecutive shots with one offset.
 
     Attributes:
@@ -54,17 +54,17 @@ class _ShotSegment:
         sampling = np.square(peaks_ms[1:] - peaks_ms[0]).mean()
         self.variance = float(sampling + SECOND_MS**2 / max(1, self.n_seconds))
 
-    def __add__(self, other: "_ShotSegment") -> "_ShotSegment":
-        return _ShotSegment(
+    def __add__(self, other: "ShotSegment") -> "ShotSegment":
+        return ShotSegment(
             self.start_s, self.n_seconds + other.n_seconds, self.totals + other.totals
         )
 
-    def distance_to(self, other: "_ShotSegment") -> float:
+    def distance_to(self, other: "ShotSegment") -> float:
         """The difference of the offsets, in standard errors."""
         difference_ms = abs(self.offset_ms - other.offset_ms)
         return difference_ms / np.sqrt(self.variance + other.variance + SHOT_MS**2)
 
-    def merging_loss(self, other: "_ShotSegment") -> float:
+    def merging_loss(self, other: "ShotSegment") -> float:
         """The evidence lost if both had one offset."""
         first, second = self.totals[0], other.totals[0]
         return float(first.max() + second.max() - (first + second).max())
@@ -90,7 +90,7 @@ def jumps_at_cuts(
 
 def _shots_of(
     cuts: Sequence[float], seconds: EvidenceBySecond, rows: np.ndarray
-) -> list[_ShotSegment]:
+) -> list[ShotSegment]:
     """The shots that hold any of the seconds ``rows``."""
     weights = np.random.default_rng(SEED).exponential(size=(BOOTSTRAP_SAMPLES, len(rows)))
     weights = np.vstack([np.ones(len(rows)), weights])
@@ -100,11 +100,11 @@ def _shots_of(
     for number in np.unique(shot_numbers):
         in_shot = shot_numbers == number
         totals = (weights[:, in_shot] @ seconds.evidence[rows[in_shot]]).astype(np.float32)
-        shots.append(_ShotSegment(float(starts[number]), int(in_shot.sum()), totals))
+        shots.append(ShotSegment(float(starts[number]), int(in_shot.sum()), totals))
     return shots
 
 
-def _merge_shots(shots: list[_ShotSegment]) -> list[_ShotSegment]:
+def _merge_shots(shots: list[ShotSegment]) -> list[ShotSegment]:
     """Merge neighbours until every shot has speech enough and differs from the next one."""
     # The more cuts, the larger is the largest difference that occurs by chance.
     min_distance = np.sqrt(MIN_SHOT_DISTANCE**2 + 2 * np.log(max(1, len(shots) - 1)))
@@ -121,7 +121,7 @@ def _merge_shots(shots: list[_ShotSegment]) -> list[_ShotSegment]:
     return shots
 
 
-def _short_shot(shots: list[_ShotSegment]) -> int | None:
+def _short_shot(shots: list[ShotSegment]) -> int | None:
     """Index of the shot to merge with the next because one of them has too little speech."""
     shortest = int(np.argmin([shot.n_seconds for shot in shots]))
     if shots[shortest].n_seconds >= MIN_SHOT_SPEECH_S:

@@ -38,9 +38,12 @@ def compute_evidence(
     return compare(embed_video(model, crops), embed_audio(model, mfcc, speech), speech, reach)
 
 
-@torch.inference_mode()
 def compute_clip_evidence(
-    model: SyncModel, clip: ClipFeatures, reach: int, progress: Progress = no_progress
+    model: SyncModel,
+    clip: ClipFeatures,
+    reach: int,
+    progress: Progress = no_progress,
+    centre: int = 0,
 ) -> list[Evidence]:
     """Compare every face track of a clip with the clip's audio, in chunks of time.
 
@@ -53,9 +56,34 @@ def compute_clip_evidence(
         clip: its tracks and its audio, on disk.
         reach: of the search range, in hops of 10 ms.
         progress: reports on the chunks.
+        centre: the offset in hops that counts as 0 in the evidence.
 
     Returns:
         the evidence of each track, in the order of ``clip.tracks``.
+    """
+    evidence = [
+        Evidence.empty(track.n_frames - WINDOW_FRAMES + 1, reach, track.first_frame)
+        for track in clip.tracks
+    ]
+    for number, first, part in evidence_chunks(model, clip, reach, progress, centre):
+        result, stop = evidence[number], first + len(part.similarity)
+        result.similarity[first:stop] = part.similarity
+        result.usable[first:stop] = part.usable
+    return evidence
+
+
+@torch.inference_mode()
+def evidence_chunks(
+    model: SyncModel,
+    clip: ClipFeatures,
+    reach: int,
+    progress: Progress = no_progress,
+    centre: int = 0,
+) -> Iterator[tuple[int, int, Evidence]]:
+    """The evidence of ``compute_clip_evidence`` in chunks, which are not kept.
+
+    Yields:
+        (number of the track, its first window, the evidence from there on) each.
     """
     speech = clip.speech
     audio_chunks = embed_audio_chunks(model, _band_reader(model, clip), clip.n_frames)
@@ -63,26 +91,21 @@ def compute_clip_evidence(
     brightness = [
         measure_brightness(model, track.read_crops, track.n_frames) for track in clip.tracks
     ]
-    evidence = [
-        Evidence.empty(track.n_frames - WINDOW_FRAMES + 1, reach, track.first_frame)
-        for track in clip.tracks
-    ]
     chunks = range(0, clip.n_frames, CHUNK)
     for start in progress(chunks, tr("comparing lips and audio"), len(chunks)):
-        audio.drop_before(start * HOPS_PER_FRAME - reach)
-        audio.fill_to((start + CHUNK) * HOPS_PER_FRAME + reach)
-        for track, levels, result in zip(clip.tracks, brightness, evidence, strict=True):
+        audio.drop_before(start * HOPS_PER_FRAME - centre - reach)
+        audio.fill_to((start + CHUNK) * HOPS_PER_FRAME - centre + reach)
+        for number, track in enumerate(clip.tracks):
+            n_windows = track.n_frames - WINDOW_FRAMES + 1
             first = max(0, start - track.first_frame)
-            stop = min(start + CHUNK - track.first_frame, len(result.similarity))
+            stop = min(start + CHUNK - track.first_frame, n_windows)
             if first < stop:
-                video = embed_video_chunk(model, track.read_crops, levels, first, stop)
+                video = embed_video_chunk(model, track.read_crops, brightness[number], first, stop)
                 part = compare(
                     video, audio.embeddings, speech, reach,
-                    track.first_frame + first, audio.first_hop,
+                    track.first_frame + first, audio.first_hop, centre,
                 )  # fmt: skip
-                result.similarity[first:stop] = part.similarity
-                result.usable[first:stop] = part.usable
-    return evidence
+                yield number, first, part
 
 
 class _AudioBuffer:

@@ -48,8 +48,9 @@ def score_clip(
         for number, (track, windows) in enumerate(zip(clip.tracks, evidence, strict=True))
     ]
     speakers = choose_faces(faces, face, calibration, min_probability)
+    scored = speakers.scored(faces)
     result = build_result(
-        [chosen.evidence for chosen in speakers.chosen], clip.n_frames, calibration,
-        min_probability, cuts_between(faces),
+        [part for _, part in scored], clip.n_frames, calibration, min_probability,
+        cuts_between(faces), [number for number, _ in scored] if speakers.turns else None,
     )  # fmt: skip
     return ScoredClip(faces, speakers, result)

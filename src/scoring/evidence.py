@@ -81,6 +81,7 @@ def compare(
     reach: int,
     first_frame: int = 0,
     first_hop: int = 0,
+    centre: int = 0,
 ) -> Evidence:
     """Compare every video window with the audio at every offset within ``±reach`` hops.
 
@@ -91,9 +92,10 @@ def compare(
         reach: in hops of 10 ms.
         first_frame: frame of the audio under which the first video window begins.
         first_hop: hop of the audio at which ``audio`` begins.
+        centre: the offset in hops that counts as 0 in the evidence.
     """
     evidence = Evidence.empty(len(video), reach, first_frame)
-    starts = (first_frame + np.arange(len(video))) * HOPS_PER_FRAME - first_hop
+    starts = (first_frame + np.arange(len(video))) * HOPS_PER_FRAME - first_hop - centre
     half = WINDOW_FRAMES * HOPS_PER_FRAME // 2
     middle_frames = (first_hop + np.arange(len(audio)) + half) // HOPS_PER_FRAME
     has_speech = speech[np.minimum(middle_frames, len(speech) - 1)]

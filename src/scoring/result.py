@@ -9,6 +9,7 @@ from .result_types import Milliseconds, OffsetResult, Plain, Probability
 from .words import note_text, reason_text, verdict_text
 
 Box = Annotated[list[float], Field(min_length=5, max_length=5)]
+Span = Annotated[list[float], Field(min_length=2, max_length=2)]
 Text = Annotated[str, Field(min_length=1)]
 # The name of a file: any str. Old archives hold names that are not UTF-8, which pydantic's str
 # refuses.
@@ -35,6 +36,10 @@ class FaceTrackResult(Plain):
     offset_ms: Milliseconds | None = Field(description="Offset of this face alone, in ms.")
     confidence: Annotated[float, Field(ge=0)] | None = Field(description="LSE-C of this face.")
     chosen: bool = Field(description="Whether the result is of this face.")
+    speaks: list[Span] = Field(
+        description="When it is the speaker, without long pauses: start and end in s, in order. "
+        "Empty for a face that is not chosen."
+    )
 
 
 class ModelFile(Plain):
@@ -78,6 +83,12 @@ class SyncResult(OffsetResult):
     faces: int = Field(ge=1, description="Number of face tracks.")
     video: FileName = Field(description="The video file.")
     audio: FileName = Field(description="The audio file; the video, where its own audio is used.")
+    video_stream: int = Field(1, ge=1, description="Number of the video track used, from 1.")
+    audio_stream: int = Field(1, ge=1, description="Number of the audio track used, from 1.")
+    audio_channel: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="The only channel of the audio that is used, from 1; null: the mean of "
+        "all.",
+    )  # fmt: skip
     model: ModelFile
 
     def to_dict(self, language: str | None = None) -> dict:

@@ -37,6 +37,7 @@ from .result_types import (
     TooShort,
     Weak,
 )
+from .speaker_offsets import prefer_speakers, speaker_timeline
 from .speakers import FaceEvidence, SpeakerChoice
 from .timeline import Timeline, drift_compensated, evidence_by_second, refine_jumps
 from .timeline_fit import exceeds_max_drift, fit_timeline
@@ -54,17 +55,20 @@ def build_result(
     calibration: dict,
     min_probability: float,
     cuts: Sequence[float] = (),
+    turns: Sequence[int] | None = None,
 ) -> OffsetResult:
     """Score, offset and status of a clip.
 
     Args:
-        tracks: the evidence of each face track.
+        tracks: the evidence of each face track, or of each turn.
         n_frames: length of the clip.
         calibration: of the checkpoint.
         min_probability: an offset less likely correct is undetermined.
         cuts: seconds at which the video is cut: there the offset may jump.
+        turns: the number of the speaker of each of ``tracks``, where people take turns; None: they
+            do not. Each may have an offset of their own.
     """
-    return _ResultBuilder(tracks, n_frames, calibration).build(min_probability, cuts)
+    return _ResultBuilder(tracks, n_frames, calibration, turns).build(min_probability, cuts)
 
 
 def status_of(
@@ -91,10 +95,18 @@ class _ResultBuilder:
         tracks: the evidence of each face track, one or more.
         n_frames: length of the clip.
         calibration: of the checkpoint.
+        turns: as of ``build_result``.
     """
 
-    def __init__(self, tracks: list[Evidence], n_frames: int, calibration: dict):
+    def __init__(
+        self,
+        tracks: list[Evidence],
+        n_frames: int,
+        calibration: dict,
+        turns: Sequence[int] | None,
+    ):
         self._tracks, self._n_frames, self._calibration = tracks, n_frames, calibration
+        self._turns = turns
         self._length_s = n_frames / FPS
         self._limit_ms = tracks[0].reach * HOP_MS
 
@@ -106,6 +118,7 @@ class _ResultBuilder:
         mismatched, share = [], 0.0
         if timeline is not None:
             timeline = refine_jumps(timeline, self._tracks, cuts)
+            timeline = self._timeline_by_speaker(timeline)
             mismatched, share = self._mismatched_spans(timeline)
         if timeline is not None and timeline.kind != "constant":
             curve = self._compensated_curve(timeline)
@@ -147,6 +160,16 @@ class _ResultBuilder:
             notes=notes,
             **reported,
         )
+
+    def _timeline_by_speaker(self, timeline: Timeline) -> Timeline:
+        """One offset for each of those who take turns, if that is as good as ``timeline``."""
+        if self._turns is None:
+            return timeline
+        parts = list(zip(self._turns, self._tracks, strict=True))
+        by_speaker = speaker_timeline(parts, self._n_frames)
+        if by_speaker is not None and prefer_speakers(by_speaker, timeline, parts):
+            return by_speaker
+        return timeline
 
     def _is_out_of_range(self, timeline: Timeline) -> bool:
         """Whether the timeline leaves the search range, or drifts by more than can be measured."""
@@ -225,7 +248,7 @@ class _ResultBuilder:
         can be expected to be in sync; None where no span has enough speech."""
         scores = []
         for start in range(0, self._n_frames, SPAN_S * FPS):
-            curve = mean_curve(self._parts(start, start + SPAN_S * FPS))
+            curve = mean_curve(self._parts_of_one(start, start + SPAN_S * FPS))
             scores.append(sync_probability(curve, self._calibration))
         valid = [score for score in scores if score is not None]
         return float(np.mean(valid)) if valid else None
@@ -234,7 +257,7 @@ class _ResultBuilder:
         """What each span of ``SPAN_S`` measures on its own, believed or not."""
         length, offsets = SPAN_S * FPS, []
         for start in range(0, max(1, self._n_frames - FPS), SPAN_EVERY_S * FPS):
-            curve = mean_curve(self._parts(start, start + length))
+            curve = mean_curve(self._parts_of_one(start, start + length))
             middle_s = min(start + length / 2, self._n_frames / 2 + start / 2) / FPS
             offsets.append(
                 LocalOffset(
@@ -265,15 +288,38 @@ class _ResultBuilder:
             for track in visible or self._tracks[:1]
         ]
 
+    def _parts_of_one(self, first: int, stop: int) -> list[Evidence]:
+        """As ``_parts``; where people take turns, only of the one who speaks in the middle, or
+        most: each may have an offset of their own."""
+        if self._turns is None:
+            return self._parts(first, stop)
+        middle = (first + min(stop, self._n_frames)) / 2
+        overlaps = [
+            (min(track.stop, stop) - max(track.first_frame, first), number, track)
+            for number, track in zip(self._turns, self._tracks, strict=True)
+        ]
+        seen = [overlap for overlap in overlaps if overlap[0] > 0]
+        if not seen:
+            return self._parts(first, stop)
+        in_middle = [turn for turn in seen if turn[2].first_frame <= middle < turn[2].stop]
+        speaker = max(in_middle or seen, key=lambda turn: turn[0])[1]
+        return [
+            track.part(max(0, first - track.first_frame), max(0, stop - track.first_frame))
+            for _, number, track in seen
+            if number == speaker
+        ]
+
 
 def describe_tracks(
     faces: list[FaceEvidence], speakers: SpeakerChoice, calibration: dict
 ) -> list[FaceTrackResult]:
     """Every face track, and what the audio says of it."""
-    chosen = {face.number for face in speakers.chosen}
-    tracks = []
+    scored: dict[int, list[Evidence]] = {}
+    for number, part in speakers.scored(faces):
+        scored.setdefault(number, []).append(part)
+    spans, tracks = speakers.spans(faces), []
     for face in faces:
-        curve = mean_curve([face.evidence])
+        curve = mean_curve(scored.get(face.number, [face.evidence]))
         offset_ms = peak_ms(curve)
         tracks.append(
             FaceTrackResult(
@@ -285,7 +331,11 @@ def describe_tracks(
                 score=rounded(sync_probability(curve, calibration)),
                 offset_ms=rounded(offset_ms),
                 confidence=None if offset_ms is None else rounded(lse_metrics(curve)[1]),
-                chosen=face.number in chosen,
+                chosen=face.number in scored,
+                speaks=[
+                    [round(first / FPS, 3), round(stop / FPS, 3)]
+                    for first, stop in spans[face.number]
+                ],
             )
         )
     return tracks

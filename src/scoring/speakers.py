@@ -1,6 +1,6 @@
-"""The active speaker: whose lips match the audio, shot by shot."""
+"""The active speaker: whose lips match the audio, shot by shot, and within a shot by turns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ..core.notes import VoiceOver
 from ..i18n.messages import tr
 from .calibration import peak_probability, probability_at
 from .evidence import Evidence, best_offset, mean_curve
+from .turns import Turn, find_turns, likely_offsets, speech_spans
 
 MATCH_PROBABILITY = 0.5  # of being in sync, from which a face matches an offset
 MIN_SPEECH_FRAMES = FPS  # windows with speech from which a shot can show that no face in it speaks
@@ -51,12 +52,49 @@ class SpeakerChoice:
     """Who speaks.
 
     Attributes:
-        chosen: the faces the result is of, in order of time.
+        chosen: the faces the result is of, in order of time; no two share a frame. Of a shot with
+            turns those that fit the audio best over all of it.
         voice_over: numbers of shots with speech of someone who is off screen.
+        turns: of shots in which several people speak, in order of time. There the result is of
+            these, and not of ``chosen``.
     """
 
     chosen: list[FaceEvidence]
     voice_over: list[int]
+    turns: tuple[Turn, ...] = ()
+
+    def scored(self, faces: list[FaceEvidence]) -> list[tuple[int, Evidence]]:
+        """What the result is of: (number of the face, its evidence) each, in order of time.
+
+        Args:
+            faces: all of them.
+        """
+        with_turns = self._shots_with_turns(faces)
+        parts = [(turn.number, turn.evidence) for turn in self.turns]
+        parts += [
+            (face.number, face.evidence) for face in self.chosen if face.shot not in with_turns
+        ]
+        return sorted(parts, key=lambda part: part[1].first_frame)
+
+    def spans(self, faces: list[FaceEvidence]) -> dict[int, list[tuple[int, int]]]:
+        """When each face is the speaker, without long pauses: (first, stop) frames of the clip, by
+        the number of the face.
+
+        Args:
+            faces: all of them.
+        """
+        spans: dict[int, list[tuple[int, int]]] = {face.number: [] for face in faces}
+        for turn in self.turns:
+            spans[turn.number].append((turn.first_frame, turn.stop))
+        with_turns = self._shots_with_turns(faces)
+        for face in self.chosen:
+            if face.shot not in with_turns:
+                spans[face.number] = speech_spans(face.evidence)
+        return spans
+
+    def _shots_with_turns(self, faces: list[FaceEvidence]) -> set[int]:
+        numbers = {turn.number for turn in self.turns}
+        return {face.shot for face in faces if face.number in numbers}
 
 
 def choose_faces(
@@ -72,7 +110,8 @@ def choose_faces(
         ConfigError: there is no such face.
     """
     if choice == "speaking":
-        return choose_speaking(faces, calibration, min_probability)
+        speakers = choose_speaking(faces, calibration, min_probability)
+        return _with_turns(speakers, faces, calibration, min_probability)
     if choice == "largest":
         return choose_largest(faces)
     chosen = [face for face in faces if str(face.number) == str(choice)]
@@ -82,6 +121,25 @@ def choose_faces(
                face=choice, last=len(faces) - 1)
         )  # fmt: skip
     return SpeakerChoice(chosen, [])
+
+
+def _with_turns(
+    choice: SpeakerChoice, faces: list[FaceEvidence], calibration: dict, min_probability: float
+) -> SpeakerChoice:
+    """A choice with the turns of the shots in which several people speak."""
+    turns, voice_over = [], list(choice.voice_over)
+    if len({face.shot for face in faces}) == len(faces):
+        return choice
+    offsets = {
+        face.number: likely_offsets(face.evidence, calibration, min_probability) for face in faces
+    }
+    for shot in sorted({face.shot for face in faces}):
+        tracks = {face.number: face.evidence for face in faces if face.shot == shot}
+        in_shot = find_turns(tracks, offsets) if len(tracks) > 1 else []
+        if in_shot and shot in voice_over:
+            voice_over.remove(shot)
+        turns += in_shot
+    return replace(choice, voice_over=voice_over, turns=tuple(turns))
 
 
 def voice_over_notes(faces: list[FaceEvidence], speakers: SpeakerChoice) -> list[VoiceOver]:

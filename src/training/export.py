@@ -160,8 +160,8 @@ def quantize(folder: Path, trained: TrainedModel, samples: list[Sample]) -> list
     ]
     for index, (name, key) in enumerate((("video", "views"), ("audio", "bands"))):
         path = folder / f"{name}_encoder.int8.onnx"
-        prepared = folder / f".{name}_encoder.prepared.onnx"
         with written_atomically(path) as temporary_path, warnings.catch_warnings():
+            prepared = temporary_path.with_suffix(".prepared.onnx")
             warnings.simplefilter("ignore")
             try:
                 quant_pre_process(

@@ -17,7 +17,6 @@ from ..checkpoints.checkpoint import (
     LAST,
     load_checkpoint_or_weights,
     load_trained,
-    save_checkpoint,
 )
 from ..core.cli import uninterrupted
 from ..core.config import Config
@@ -33,9 +32,11 @@ from ..scoring.calibration import fit_calibration
 from ..scoring.evidence import SEARCH_REACH
 from .augmentation import Augmentation
 from .batches import Batch, prepare_input, window_masks
+from .divergence import check_step, check_validation
+from .own_files import save_state
 from .resume import init_checkpoint, load_pretrained, match_network, resume_state
 from .state import AverageMeter, TrainingState, new_model, new_state
-from .tensorboard import write_summaries
+from .tensorboard import training_log
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +148,12 @@ def warn_of_overlap(trained_on: list[str], held_out: list[Sample]) -> None:
 
 
 def train_model(state: TrainingState, folder: Path) -> None:
-    """Train until the last epoch; checkpoints go into ``folder``."""
-    from torch.utils.tensorboard import SummaryWriter
+    """Train until the last epoch; checkpoints go into ``folder``.
 
+    Raises:
+        TrainingError: the training has diverged.
+        OutputError: a checkpoint cannot be written.
+    """
     settings = state.config.training
     log_dir = Path(state.config.paths.log_dir) / time.strftime("%Y%m%d-%H%M%S")
 
@@ -160,7 +164,7 @@ def train_model(state: TrainingState, folder: Path) -> None:
 
     if state.epoch == state.step == 0 and settings.init_from != "none":
         evaluate_initial_weights(state, folder)
-    with SummaryWriter(str(log_dir)) as writer:
+    with training_log(log_dir) as log:
         while state.epoch < settings.num_epochs:
             epoch_line = tr(
                 "Epoch {epoch}/{total}", epoch=state.epoch + 1, total=settings.num_epochs
@@ -172,11 +176,9 @@ def train_model(state: TrainingState, folder: Path) -> None:
             with uninterrupted():  # the metrics are saved with the weights they belong to
                 state.end_epoch(result.val.mean_loss)
                 log_epoch(result, learning_rate)
-                write_summaries(
-                    writer, state, result.train, result.val, result.report, learning_rate
-                )
+                log.write(state, result.train, result.val, result.report, learning_rate)
                 save_epoch(state, folder, result)
-    save_checkpoint(folder / FINAL, state.checkpoint())
+    save_state(state, folder / FINAL)
 
 
 def train_epoch(
@@ -217,6 +219,8 @@ def train_step(state: TrainingState, batch: Batch, augmentation: Augmentation | 
     """Update the weights from one batch."""
     across_clips = state.config.training.negatives == "batch"
     loss, n_correct, n_total = forward(state, state.model, batch, augmentation, across_clips)
+    mean_loss = loss.item()
+    check_step(state, mean_loss, n_total)
     if n_total:
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
@@ -229,7 +233,8 @@ def train_step(state: TrainingState, batch: Batch, augmentation: Augmentation | 
         state.scheduler.step()
     else:  # the schedule starts with the first update of the weights
         state.skipped_steps += 1
-    state.train_meter.update(loss.item(), int(n_correct), n_total)
+    if not state.failed_steps:
+        state.train_meter.update(mean_loss, int(n_correct), n_total)
     state.epoch_step += 1
     state.step += 1
 
@@ -280,9 +285,13 @@ def evaluate_epoch(state: TrainingState, train: AverageMeter) -> EpochResult:
     """Measure the network on the validation samples, and calibrate it if it is the best so far.
 
     The state does not change.
+
+    Raises:
+        TrainingError: the validation loss is not finite.
     """
     model, val_samples = state.eval_model, state.val_segments.samples
     val = validate(state)
+    check_validation(state, val)
     matched = measure_evidence(model, val_samples, CALIBRATION_REACH)
     in_search_range = [evidence.shifted(0, SEARCH_REACH) for evidence in matched]
     report = offset_report(in_search_range, TEST_LENGTHS)
@@ -310,14 +319,18 @@ def validate(state: TrainingState) -> AverageMeter:
 
 
 def monitored_value(config: Config, val: AverageMeter, report: OffsetReport) -> float:
-    """The value of ``training.monitor``, which selects the best model; higher is better."""
+    """The value of ``training.monitor``, which selects the best model; higher is better.
+
+    −∞ where it cannot be measured: the validation loss decides then.
+    """
     if config.training.monitor == "val_loss":
         return -val.mean_loss
     if config.training.monitor == "val_acc":
         return val.accuracy
     share = report.accuracy_at[TEST_LENGTHS[0]]
     # Clips may be too short for a window.
-    return report.clip_accuracy if math.isnan(share) else share
+    share = report.clip_accuracy if math.isnan(share) else share
+    return -math.inf if math.isnan(share) else share
 
 
 # --- checkpoints
@@ -329,7 +342,7 @@ def save_epoch(state: TrainingState, folder: Path, result: EpochResult) -> None:
         state.best_value = result.value
         state.best_val_loss, state.best_val_acc = result.val.mean_loss, result.val.accuracy
         state.calibration, state.zero_ms = result.calibration, result.zero_ms
-        save_checkpoint(folder / BEST, state.checkpoint())
+        save_state(state, folder / BEST)
         logger.info(tr("best model saved: {path}", path=folder / BEST))
     if state.epoch and state.epoch % state.config.training.save_interval == 0:
         save_periodic(state, folder / f"checkpoint_epoch_{state.epoch}.pth")
@@ -337,7 +350,7 @@ def save_epoch(state: TrainingState, folder: Path, result: EpochResult) -> None:
 
 
 def save_last(state: TrainingState, folder: Path) -> None:
-    save_checkpoint(folder / LAST, state.checkpoint())
+    save_state(state, folder / LAST)
     state.last_saved = (folder / LAST, state.step)
 
 
@@ -348,10 +361,14 @@ def save_periodic(state: TrainingState, path: Path) -> None:
     """
     # The file also lists those about to be deleted: a run killed here deletes them later.
     state.periodic = [name for name in state.periodic if name != path.name] + [path.name]
-    save_checkpoint(path, state.checkpoint())
+    save_state(state, path)
     max_files = state.config.training.keep_checkpoint_max
     while max_files and len(state.periodic) > max_files:
-        (path.parent / state.periodic.pop(0)).unlink(missing_ok=True)
+        oldest = path.parent / state.periodic.pop(0)
+        try:
+            oldest.unlink(missing_ok=True)
+        except OSError as error:  # in use, or a folder: no reason to end a training
+            logger.warning(tr("cannot delete {path}: {why}", path=oldest, why=error.strerror))
 
 
 def save_interrupted(state: TrainingState, folder: Path) -> Path:

@@ -3,14 +3,18 @@
 import logging
 from pathlib import Path
 
+import torch
+
 from ..checkpoints.checkpoint import (
+    PERIODIC_NAME,
     PRETRAINED,
     LoadedFile,
+    check_calibration,
     load_weights,
     stored_config,
     validate_checkpoint,
 )
-from ..core.config import Config, TrainingConfig
+from ..core.config import MAX_COUNT, Config, TrainingConfig
 from ..core.errors import CheckpointError
 from ..core.files import display_path
 from ..i18n.messages import tr
@@ -109,6 +113,7 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
     earlier = stored_config(checkpoint, path).model_dump()
     changes = changed_settings(earlier, state.config.model_dump())
     _check_changes(changes, path, change_rate)
+    check_calibration(checkpoint, path)
     load_weights(state.model, checkpoint, path)
     try:
         if checkpoint["clips"] != state.splits_digest:
@@ -119,7 +124,9 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
             )  # fmt: skip
         is_same_order = not any(_is_among(key, BATCH_ORDER_KEYS) for key in changes)
         _restore(state, checkpoint, is_same_order)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    # What another program wrote there can raise nearly anything that a wrong type or size does.
+    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError,
+            RuntimeError) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise CheckpointError(
             tr("{path} holds no training state to resume from ({why})", path=path, why=reason)
@@ -157,7 +164,8 @@ def _restore(state: TrainingState, checkpoint: dict, is_same_order: bool) -> Non
             after its last step; else it starts over.
     """
     settings, sampler = state.config.training, checkpoint["sampler"]
-    state.optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+    _check_numbers(checkpoint)
+    _restore_optimizer(state.optimizer, checkpoint["optimizer_state_dict"])
     state.epoch, state.step = checkpoint["epoch"], checkpoint["step"]
     state.epoch_step = sampler["batch"] if is_same_order else 0
     state.train_meter = AverageMeter.from_state_dict(sampler["tally"])
@@ -173,12 +181,54 @@ def _restore(state: TrainingState, checkpoint: dict, is_same_order: bool) -> Non
     if checkpoint["trained_state_dict"]:
         state.model.load_state_dict(checkpoint["trained_state_dict"])
     for name in ("val_loss", "best_value", "best_val_loss", "best_val_acc", "calibration",
-                 "zero_ms", "periodic"):  # fmt: skip
+                 "zero_ms"):  # fmt: skip
         setattr(state, name, checkpoint[name])
+    # These files are deleted one day: a checkpoint from elsewhere must not name any others.
+    state.periodic = [
+        name for name in checkpoint["periodic"]
+        if isinstance(name, str) and PERIODIC_NAME.fullmatch(name)
+    ]  # fmt: skip
     # Samples of the same speakers may have been added since.
     state.trained_on = sorted({*state.trained_on, *checkpoint["trained_on"]})
     set_random_states(checkpoint["random_states"])
     state.generator.set_state(checkpoint["random_states"]["augmentation"])
+
+
+def _check_numbers(checkpoint: dict) -> None:
+    """Raises ValueError, which names the number that is none."""
+    sampler = checkpoint["sampler"]
+    counts = {"epoch": checkpoint["epoch"], "step": checkpoint["step"], "batch": sampler["batch"],
+              "idle": sampler.get("idle", 0), "asked": sampler["tally"]["asked"],
+              "right": sampler["tally"]["right"]}  # fmt: skip
+    for name, value in counts.items():
+        if type(value) is not int or not 0 <= value < MAX_COUNT:
+            raise ValueError(tr("{name} = {value}", name=name, value=value))
+    # Infinite ones are those of a run that has not validated yet.
+    values = {name: checkpoint[name] for name in ("val_loss", "best_value", "best_val_loss",
+                                                  "best_val_acc", "zero_ms")}  # fmt: skip
+    for name, value in (values | {"loss": sampler["tally"]["loss"]}).items():
+        if type(value) not in (int, float) or value != value:
+            raise ValueError(tr("{name} = {value}", name=name, value=value))
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, states: dict) -> None:
+    """Restore the moments alone: how steps are made is up to this run's settings.
+
+    Raises:
+        ValueError: they are those of other weights, or no finite numbers.
+    """
+    settings = [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in optimizer.param_groups
+    ]  # fmt: skip
+    optimizer.load_state_dict(states)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group |= own
+    for parameter, moments in optimizer.state.items():
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            shape = parameter.shape if name != "step" else ()
+            if moments[name].shape != shape or not torch.isfinite(moments[name]).all():
+                raise ValueError(tr("{name} of the optimizer", name=name))
 
 
 def _restore_schedule(state: TrainingState) -> None:

@@ -101,6 +101,8 @@ class TrainingState:
     calibration: dict = field(default_factory=dict)
     zero_ms: float = 0.0  # zero reference: the offset measured in training clips
     last_saved: tuple[Path, int] | None = None  # the checkpoint to resume from, and its step
+    own_files: set[str] = field(default_factory=set)  # names of this training's checkpoints
+    failed_steps: int = 0  # latest steps in a row whose loss was not finite
     ema: AveragedModel | None = None  # with training.ema
 
     @property

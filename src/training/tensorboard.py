@@ -1,10 +1,89 @@
-"""What a training writes for TensorBoard."""
+"""What a training writes for TensorBoard. A log that cannot be written costs the log alone."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
 from ..evaluation.metrics import OffsetReport
+from ..i18n.messages import tr
 from .batches import prepare_input
 from .state import AverageMeter, TrainingState
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """The log of a training; it ends at the first error of its disk, with a warning.
+
+    Args:
+        folder: a new one for this run.
+    """
+
+    def __init__(self, folder: Path):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder, self._writer = folder, None
+        try:
+            self._writer = SummaryWriter(str(folder))
+        except OSError as error:
+            self._give_up(error)
+
+    def write(
+        self, state: TrainingState, train: AverageMeter, val: AverageMeter, report: OffsetReport,
+        learning_rate: float,
+    ) -> None:  # fmt: skip
+        """Add a finished epoch: arguments of ``write_summaries``."""
+        if self._writer is None:
+            return
+        try:
+            write_summaries(self._writer, state, train, val, report, learning_rate)
+            self._writer.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Write what is still waiting."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        writer, self._writer = self._writer, None
+        logger.warning(
+            tr("cannot write the log {path}: {why}; the training goes on without it",
+               path=self._folder, why=error.strerror or error)
+        )  # fmt: skip
+        if writer is not None:
+            with suppress(OSError):
+                writer.file_writer.event_writer.close()
+
+
+@contextmanager
+def training_log(folder: Path) -> Iterator[TrainingLog]:
+    """A ``TrainingLog`` that is closed at the end of the block."""
+    previous_hook = threading.excepthook
+
+    def hook(failure) -> None:
+        # The writer's own thread also raises what it hands to the caller, who reports it.
+        if not (isinstance(failure.exc_value, OSError) and "AsyncWriter" in repr(failure.thread)):
+            previous_hook(failure)
+
+    threading.excepthook = hook
+    try:
+        log = TrainingLog(folder)
+        try:
+            yield log
+        finally:
+            log.close()
+    finally:
+        threading.excepthook = previous_hook
 
 
 def write_summaries(

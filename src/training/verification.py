@@ -18,7 +18,7 @@ from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel, count_parameters, example_input
-from ..scoring.calibration import N_FEATURES
+from ..scoring.calibration import invalid_fits
 from ..scoring.evidence import SEARCH_REACH
 from .loop import TEST_LENGTHS, digest_splits, validate
 from .state import AverageMeter, new_state
@@ -134,17 +134,9 @@ def _join_some(names: set[str]) -> str:
 
 def _find_calibration_problems(calibration: dict) -> list[str]:
     """Which parts of a calibration are not complete and finite, one sentence each."""
-    problems = []
-    for name in ("score", "peak"):
-        fitted = calibration[name]
-        try:
-            numbers = [*fitted["mean"], *fitted["scale"], *fitted["weights"], fitted["bias"]]
-            is_valid = len(numbers) == 3 * N_FEATURES + 1 and all(map(math.isfinite, numbers))
-        except (KeyError, TypeError):
-            is_valid = False
-        if not is_valid:
-            problems.append(tr("the calibration of {name} is invalid", name=name))
-    return problems
+    return [
+        tr("the calibration of {name} is invalid", name=name) for name in invalid_fits(calibration)
+    ]
 
 
 @torch.inference_mode()

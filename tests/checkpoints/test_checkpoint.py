@@ -5,12 +5,14 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from src.checkpoints import checkpoint
 from src.checkpoints.checkpoint import (
     load_checkpoint,
+    load_checkpoint_or_weights,
     load_trained,
     newest_checkpoint,
     resolve_checkpoint,
@@ -20,6 +22,7 @@ from src.checkpoints.checkpoint import (
 from src.core.config import Config, parse_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, LipSyncError, MissingFileError
+from src.models.embedding import embed_audio, embed_video
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, example_input
 from src.scoring.calibration import UNFITTED
@@ -40,7 +43,7 @@ def content(**changes) -> dict:
         "sampler": {"batch": 0, "tally": {}},
         "model_state_dict": SyncModel(ModelSpec.of(CONFIG)).state_dict(),
         "config": CONFIG.model_dump(),
-        "calibration": {"score": {"mean": [0.0, 0.0, 0.0]}, "peak": {"mean": [1.0, 0.0, 0.0]}},
+        "calibration": UNFITTED,
         "random_states": {"torch": torch.get_rng_state()},
         "val_loss": 0.5,
     } | changes
@@ -169,26 +172,30 @@ def pretrained(tmp_path, monkeypatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("requested", [None, "checkpoints/best_model.pth", "absolute"])
-def test_without_an_own_model_the_pretrained_one_is_used(pretrained, capsys, requested):
+def test_without_an_own_model_the_pretrained_one_is_used(pretrained, capsys):
     own_path = pretrained.parents[1] / "checkpoints/best_model.pth"
-    requested = own_path if requested == "absolute" else requested
     with console_logging():
-        assert resolve_checkpoint(requested, "checkpoints") == pretrained
+        assert resolve_checkpoint(None, "checkpoints") == pretrained
         output = capsys.readouterr()
         assert output.out == "" and len(output.err.splitlines()) == 1
         assert "does not exist: using the pretrained model box" in output.err
         own_path.parent.mkdir()
         save_checkpoint(own_path, content())
-        assert resolve_checkpoint(requested, "checkpoints").resolve() == own_path
+        assert resolve_checkpoint(None, "checkpoints").resolve() == own_path
     assert capsys.readouterr().err == ""
 
 
 def test_any_other_missing_checkpoint_stays_missing(pretrained, capsys):
     """A file that is given explicitly is never replaced."""
     with console_logging():
-        for name in ("checkpoints/epoch_3.pth", "best_model.pth", "other/best_model.pth"):
-            refused(resolve_checkpoint(name, "checkpoints"), error=MissingFileError)
+        for name in (
+            "checkpoints/epoch_3.pth", "checkpoints/best_model.pth", "best_model.pth",
+            pretrained.parents[1] / "checkpoints/best_model.pth",
+        ):  # fmt: skip
+            refused(
+                name, "without --checkpoint the pretrained model is used", error=MissingFileError,
+                load=lambda path: resolve_checkpoint(path, "checkpoints"),
+            )  # fmt: skip
         pretrained.unlink()
         refused(resolve_checkpoint(None, "checkpoints"), "src/train.py", error=MissingFileError)
     assert capsys.readouterr().err == ""
@@ -220,6 +227,7 @@ def test_any_damage_is_a_readable_error(saved):
     rng = torch.Generator().manual_seed(0)
     with zipfile.ZipFile(saved) as archive:
         pickled = next(i for i in archive.infolist() if i.filename.endswith("data.pkl"))
+    n_refused = 0
     positions = torch.randint(pickled.file_size, (150,), generator=rng) + pickled.header_offset
     for position in [*positions.tolist(), *torch.randint(len(data), (50,), generator=rng).tolist()]:
         damaged = bytearray(data)
@@ -228,7 +236,9 @@ def test_any_damage_is_a_readable_error(saved):
         try:
             load_trained(saved, CPU)
         except LipSyncError as error:
+            n_refused += 1
             assert str(saved) in str(error) and len(str(error).splitlines()) == 1, position
+    assert n_refused > 100, "of 200; what is not noticed changes a weight or a note"
 
 
 @pytest.mark.parametrize(
@@ -247,11 +257,55 @@ def test_bare_weights_are_recognised(tmp_path):
     refused(path, "bare weights")
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
+    """As ``DataParallel`` and ``torch.compile`` save them; bare, and in a checkpoint."""
+    weights = content()["model_state_dict"]
+    wrapped = {prefix + name: tensor for name, tensor in weights.items()}
+    bare, whole = tmp_path / "bare.pth", tmp_path / "whole.pth"
+    torch.save(wrapped, bare)
+    save_checkpoint(whole, content(model_state_dict=wrapped))
+    for loaded in (load_trained(bare, CPU, CONFIG), load_trained(whole, CPU)):
+        for name, tensor in loaded.model.state_dict().items():
+            assert torch.equal(tensor, weights[name]), name
+    refused(bare, "bare weights")
+    source = load_checkpoint_or_weights(bare)
+    assert source.is_bare and source.payload.keys() == weights.keys()
+
+
+def test_weights_of_another_network_are_told_apart(tmp_path):
+    path = tmp_path / "resnet.pth"
+    torch.save({"module.conv1.weight": torch.zeros(3), "module.fc.bias": torch.zeros(3)}, path)
+    for load in (load_checkpoint, lambda path: load_trained(path, CPU, CONFIG)):
+        refused(path, "weights of another network, such as module.conv1.weight", load=load)
+
+
 @pytest.mark.parametrize("version", [1, 99, None, "2"])
 def test_another_format_version_is_refused(tmp_path, version):
     path = tmp_path / "other.pth"
     torch.save(content(format="lipsync-checkpoint", format_version=version), path)
     refused(path, f"version {version}", "reads version 2")
+
+
+def test_values_that_contain_themselves_are_named_shortly(tmp_path):
+    """A small file may stand for 2 ** 40 lists."""
+    endless: list = []
+    for _ in range(40):
+        endless = [endless, endless]
+    cyclic: dict = {}
+    cyclic["hidden_dim"] = [cyclic]
+    path = tmp_path / "endless.pth"
+    for changes in (
+        {"format_version": endless}, {"format_version": "9" * 10**6}, {"config": {"model": cyclic}},
+        {"config": {"data": {"input_size": endless}}}, {"config": {"data": endless}},
+        {"config": {"x" * 10**6: 1}},
+    ):  # fmt: skip
+        torch.save(
+            {"format": "lipsync-checkpoint", "format_version": 2} | content() | changes, path
+        )
+        with pytest.raises(CheckpointError) as caught:
+            trained(path)
+        assert len(str(caught.value)) < 6000
 
 
 @pytest.mark.parametrize(
@@ -282,12 +336,57 @@ def test_weights_of_another_network_are_refused(tmp_path, changes):
         {"config": None},
         {"model_state_dict": [1]},
         {"model_state_dict": {"a": 1}},
+        {"model_state_dict": {1: torch.zeros(1)}},
+        {"model_state_dict": {None: torch.zeros(1)}},
+        {"config": {1: {2: 3}, (1, 2): None}},
+        {"config": {"model": {"hidden_dim": 10**30}, "training": None}},
     ],
 )
 def test_invalid_values_in_a_checkpoint_are_refused(tmp_path, changes):
     path = tmp_path / "nonsense.pth"
     save_checkpoint(path, content(**changes))
     refused(path, load=trained)
+
+
+NUMBERS = {"mean": [0.0] * 3, "scale": [1.0] * 3, "weights": [0.0, 10.0, 1.0], "bias": -1.0}
+
+
+@pytest.mark.parametrize("fit", [
+    NUMBERS | {"bias": float("nan")}, NUMBERS | {"bias": float("inf")}, NUMBERS | {"bias": None},
+    NUMBERS | {"bias": "1"}, NUMBERS | {"bias": True}, NUMBERS | {"weights": [0.0] * 2},
+    NUMBERS | {"weights": [0.0, float("-inf"), 0.0]}, NUMBERS | {"weights": 3.0},
+    NUMBERS | {"weights": [1e300] * 3}, NUMBERS | {"mean": [[0.0]] * 3}, NUMBERS | {"mean": "abc"},
+    NUMBERS | {"mean": {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}}, NUMBERS | {"scale": [1.0, 0.0, 1.0]},
+    NUMBERS | {"scale": [-1.0] * 3}, {"mean": [0.0] * 3}, {}, [], None, "fit", 3.0,
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["score", "peak"])
+def test_a_malformed_calibration_is_refused(tmp_path, fit, name):
+    path = tmp_path / "calibration.pth"
+    save_checkpoint(path, content(calibration=UNFITTED | {name: fit}))
+    refused(path, f"the calibration of {name} is invalid", load=trained)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, value):
+    path, weights = tmp_path / "diverged.pth", content()["model_state_dict"]
+    name = next(name for name in weights if name.endswith("weight"))
+    weights[name] = weights[name].clone()
+    weights[name].view(-1)[-1] = value
+    save_checkpoint(path, content(model_state_dict=weights))
+    refused(path, f"the weights {name} are not finite numbers", load=trained)
+
+
+def test_finite_weights_that_give_no_numbers_are_noticed(tmp_path):
+    path, weights = tmp_path / "huge.pth", content()["model_state_dict"]
+    variances = [name for name in weights if name.endswith("running_var")]
+    negative = {name: -torch.ones_like(weights[name]) for name in variances}
+    save_checkpoint(path, content(model_state_dict=weights | negative))
+    model = trained(path).model
+    crops = np.random.default_rng(0).integers(0, 255, (9, 48, 48), np.uint8)
+    with pytest.raises(CheckpointError, match="values that are not numbers"):
+        embed_video(model, crops)
+    with pytest.raises(CheckpointError, match="values that are not numbers"):
+        embed_audio(model, np.ones((36, 13), np.float32), np.ones(9, bool))
 
 
 # --- resuming and old files

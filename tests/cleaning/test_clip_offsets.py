@@ -189,7 +189,20 @@ def test_the_table_is_read_as_written(tmp_path):
         assert next(csv.reader(file)) == ["id", "offset_ms", "evidence"]
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n"])
+def test_names_of_any_bytes_and_letters_are_read_as_written(tmp_path):
+    """A name that is not UTF-8 must not end a run after an hour of training."""
+    names = ["caf\udce9/1.mp4#0", "=1+1.mp4#0", "@a#1"]
+    measured = [ClipOffset(name, 5.0, 0.5) for name in names]
+    write_clip_offsets(tmp_path / "t.csv", measured)
+    assert read_clip_offsets(tmp_path / "t.csv") == measured
+    content = (tmp_path / "t.csv").read_bytes()
+    assert b"caf\xe9/1.mp4" in content and b"\n'=1+1.mp4" in content
+
+
+@pytest.mark.parametrize("content", [
+    "", "a,b\n1,2\n", "id,offset_ms,evidence\nx,wide,1\n", "id,offset_ms,evidence\nx,nan,1\n",
+    "id,offset_ms,evidence\nx,1,inf\n", "id,offset_ms,evidence\nx,1e300,1\n",
+])  # fmt: skip
 def test_a_damaged_table_is_reported(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)
     if content:
@@ -206,4 +219,6 @@ def test_the_plot_has_a_row_for_each_source_and_a_column_for_each_round(tmp_path
     for count, before in ((20, None), (40, None), (40, measured)):
         plot_clip_offsets(tmp_path / "o.png", samples[:count], measured, before)
         shapes.append(cv2.imread(str(tmp_path / "o.png")).shape)
+    odd = [replace(samples[0], clip=f"{name}/1.mp4") for name in ("caf\udce9", "a$b$", r"\frac")]
+    plot_clip_offsets(tmp_path / "o.png", odd, measured, None)
     assert shapes[1][0] > 1.4 * shapes[0][0] and shapes[2][1] > 1.8 * shapes[1][1]

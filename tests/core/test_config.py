@@ -16,6 +16,16 @@ def rejected(tmp_path, text: str = "", overrides=()) -> str:
     return str(caught.value)
 
 
+def test_a_region_that_does_not_exist_lists_the_regions(tmp_path):
+    assert rejected(tmp_path, "model: {view: nose}").endswith(
+        "model.view = 'nose': allowed: mouth or lower_face, or one per member, such as "
+        "mouth+lower_face"
+    )
+    assert rejected(tmp_path, "training: {device: tpu}").endswith(
+        "training.device = 'tpu': allowed: auto, cpu, cuda, cuda:N"
+    )
+
+
 def test_the_file_of_the_project_holds_every_default():
     assert load_config() == Config()
     tree = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
@@ -131,6 +141,53 @@ def test_splits_must_add_up(tmp_path):
 )
 def test_files_that_hold_no_settings(tmp_path, text):
     assert "my.yaml" in rejected(tmp_path, text)
+
+
+def lines_of_aliases(join: str) -> str:
+    """Nine times ten aliases to the line before: 10⁹ values."""
+    lines = ["a0: &a0 [x]" if join == "list" else "a0: &a0 {x: 1}"]
+    for number in range(1, 10):
+        aliases = ", ".join([f"*a{number - 1}"] * 10)
+        value = f"[{aliases}]" if join == "list" else f"{{<<: [{aliases}]}}"
+        lines.append(f"a{number}: &a{number} {value}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("training:\n  seed: 4\n  ema: 0.5\n  seed: 8\n", "seed is set twice, again in line 4"),
+    ("data: {}\ntraining: {}\ndata: {}\n", "data is set twice, again in line 3"),
+    ("training: {seed: 2020-13-45}", "month must be in 1..12"),
+    ("training: {seed: " + "1" * 5000 + "}", "5000 digits"),
+    ("training: {seed: " + "1" * 4000 + "}", "1e+3999"),
+    ("training: {weight_decay: " + "1" * 4000 + "}", "1e+3999"),
+    ("training: {weight_decay: .inf}", "≤ 10"),
+    ("training: {warmup_epochs: .inf}", "≥ 0"),
+    ("training: {warmup_epochs: .nan}", "≥ 0"),
+    ("training: {warmup_epochs: 1e999}", "≥ 0"),
+    ("training: {seed: 2020-01-02}", "whole number"),
+    ("training: &a {seed: *a}", "an alias stands for what contains it"),
+    ("training: &a [*a]", "an alias stands for what contains it"),
+    ("training: {<<: 3}", "merging"),
+    ("? [a, b]\n: 1", "unhashable"),
+    (lines_of_aliases("list"), "more than 10000 values"),
+    (lines_of_aliases("merge"), "more than 10000 values"),
+    ("[" * 5000, "nested too deeply"),
+    ("a: " + "x" * (1 << 18), "longer than 262144 characters"),
+    ("data: {\x1b[31m: 1}", "not valid YAML"),
+    ('data: {"\\e[31m": 1}', "unknown setting data.\\x1b[31m"),
+    ("data:\n  ? " + "k" * 100_000 + "\n  : 1", "unknown setting data.kkk"),
+])  # fmt: skip
+def test_values_that_no_setting_can_have(tmp_path, text, words):
+    line = rejected(tmp_path, text)
+    assert words in line and "my.yaml" in line and len(line) < 6000
+
+
+def test_aliases_save_typing(tmp_path):
+    text = "cleaning: &c {folds: 4}\ntraining: &t {seed: 7}\ninference: {max_offset_frames: 9}\n"
+    (tmp_path / "a.yaml").write_text(text + "data: {min_frames: &n 20, detection_size: 320}\n")
+    assert load_config(tmp_path / "a.yaml").training.seed == 7
+    (tmp_path / "b.yaml").write_text("training: {seed: &s 9, split_seed: *s}")
+    assert load_config(tmp_path / "b.yaml").training.split_seed == 9
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -1,6 +1,7 @@
 """What packages log: plain lines on the console of a command, nothing in a library but warnings."""
 
 import errno
+import json
 import logging
 import os
 import subprocess
@@ -10,8 +11,17 @@ from pathlib import Path
 import pytest
 
 from src.core.cli import run
-from src.core.console import PROJECT, ConsoleHandler, console_logging, is_console_logging
+from src.core.console import (
+    PROJECT,
+    ConsoleHandler,
+    console_logging,
+    is_console_logging,
+    print_json,
+    printable_console,
+)
 from src.core.workers import map_in_processes
+from src.i18n.shown_values import printable
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(f"{PROJECT}.some.module")
@@ -67,7 +77,7 @@ def test_other_libraries_are_not_printed(capsys):
 def run_code(code: str, **options) -> subprocess.CompletedProcess:
     setup = "import logging\nfrom src.core.cli import run\nlogger = logging.getLogger('src.x')\n"
     return subprocess.run(
-        [sys.executable, "-c", setup + code], cwd=ROOT, check=False, text=True, timeout=60,
+        [sys.executable, "-c", setup + code], cwd=ROOT, check=False, text=True, timeout=HANG_S,
         stderr=subprocess.PIPE, env=os.environ | {"LIPSYNC_LANG": "en"}, **options,
     )  # fmt: skip
 
@@ -106,3 +116,50 @@ def test_worker_processes_log_to_the_console_of_the_command(capfd):
     assert sorted(capfd.readouterr().out.splitlines()) == ["job 1", "job 2"]
     assert [result for _, result in map_in_processes(log_job, None, [3], 1)] == [3]
     assert capfd.readouterr().out == ""
+
+
+def test_file_names_cannot_command_the_terminal():
+    code = (
+        "import sys\n"
+        "def main():\n"
+        "    print('a\\x1b[31mb\\x07.mp4')\n"
+        "    logger.warning('c\\x1b]0;title\\x07')\n"
+        "    print('plain\\ttext\\n口播', end='')\n"
+        "run(main)\n"
+    )
+    done = run_code(code, stdout=subprocess.PIPE, encoding="utf-8")
+    assert done.stdout == "a\\x1b[31mb\\x07.mp4\nplain\ttext\n口播"
+    assert done.stderr == "c\\x1b]0;title\\x07\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_without_streams_writes_its_files_only(tmp_path, closed):
+    """Nor is what is printed written into the next file that is opened."""
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from src.core.cli import run\n"
+        "def main():\n"
+        f"    with open({str(tmp_path / 'output')!r}, 'w') as file:\n"
+        "        file.write('content')\n"
+        "        file.flush()\n"
+        "        print('printed', flush=True)\n"
+        "        print('printed', file=sys.stderr, flush=True)\n"
+        "    return 1\n"
+        "run(main)\n"
+    )
+    command = f'exec "{sys.executable}" -c "$CODE" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env=os.environ | {"CODE": code}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (tmp_path / "output").read_text() == "content"
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+def test_json_stays_json(capsys):
+    values = {"video": "a\x1b\x7f\x9b口播\x85.mp4", "score": 0.5}
+    with printable_console():
+        print_json(values)
+    out = capsys.readouterr().out
+    assert json.loads(out) == values and "口播" in out and out == printable(out)

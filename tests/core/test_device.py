@@ -1,11 +1,14 @@
 """The device of the network, on machines with and without CUDA."""
 
+import ctypes
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from src.core.device import choose_device, reuse_freed_memory
+from src.core import device as device_module
+from src.core.device import choose_device, default_workers, reuse_freed_memory
 from src.core.errors import ConfigError
 
 
@@ -14,6 +17,15 @@ def gpus(request, monkeypatch) -> int:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
     return request.param
+
+
+@pytest.mark.parametrize(("free_gib", "n_workers"), [(139, 16), (7.5, 3), (1, 1)])
+def test_a_gpu_gets_no_more_processes_than_its_memory_holds(monkeypatch, free_gib, n_workers):
+    monkeypatch.setattr(device_module, "cores", lambda: 16)
+    free_bytes = int(free_gib * 2**30)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, free_bytes))
+    assert default_workers(torch.device("cuda", 0)) == n_workers
+    assert default_workers(torch.device("cpu")) == 16
 
 
 def test_cpu_is_the_cpu(gpus, capsys):
@@ -51,9 +63,17 @@ def test_a_gpu_that_does_not_exist_is_rejected(monkeypatch):
         choose_device("cuda:2")
 
 
-@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_keeping_freed_memory_works_everywhere(monkeypatch, platform):
-    if platform == "linux" and sys.platform != "linux":
-        pytest.skip("needs Linux")
+@pytest.mark.parametrize(("platform", "has_mallopt", "expected"), [
+    ("linux", True, [(-4, 0), (-1, 2**31 - 1)]), ("linux", False, []),
+    ("darwin", True, []), ("win32", True, []),
+])  # fmt: skip
+def test_freed_memory_is_kept_where_glibc_is(monkeypatch, platform, has_mallopt, expected):
+    """M_MMAP_MAX = 0, M_TRIM_THRESHOLD as large as it can be (malloc.h)."""
+    calls = []
+    library = SimpleNamespace()
+    if has_mallopt:
+        library.mallopt = lambda *arguments: calls.append(arguments)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(sys, "platform", platform)
     reuse_freed_memory()
+    assert calls == expected

@@ -13,6 +13,7 @@ import pytest
 from src.core.errors import OutputError
 from src.core.workers import Crashed, cores, map_in_processes
 from src.i18n.messages import tr, use_language
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,8 +81,8 @@ def workers_in(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
 
-def wait_for(condition, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + HANG_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -228,7 +229,7 @@ def test_ctrl_c_ends_all_processes(tmp_path, to_all):
     """A terminal sends it to all processes; ``kill -INT`` to one."""
     with started(tmp_path) as process:
         (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130 and out == "stopped\n" and err == ""
     assert not any(alive(pid) for pid in workers_in(tmp_path))
 
@@ -239,5 +240,5 @@ def test_workers_end_with_a_main_process_that_is_killed(tmp_path, signal_number)
     """Otherwise they would wait for ever, with hundreds of megabytes each."""
     with started(tmp_path) as process:
         process.send_signal(signal_number)
-        process.wait(timeout=20)
-    wait_for(lambda: not any(alive(pid) for pid in workers_in(tmp_path)), 10)
+        process.wait(timeout=HANG_S)
+    wait_for(lambda: not any(alive(pid) for pid in workers_in(tmp_path)))

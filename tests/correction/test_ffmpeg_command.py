@@ -1,5 +1,6 @@
 """The argument lists that ffmpeg-python composes for typical jobs, and special file names."""
 
+import errno
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +9,12 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from src.core.errors import OutputError
 from src.correction import remux
 from src.correction.duration import DurationMatch, match_duration
 from src.correction.ffmpeg_command import GLOBAL_OPTIONS, NO_STREAM, OutputCommand
 from src.correction.stream_mapping import find_container
+from src.media.formats import CONTAINERS
 from src.media.streams import VideoSource, read_source
 from src.scoring.timeline import Segment, Timeline
 from tests.support.media_files import (
@@ -55,7 +58,8 @@ def test_copied_video_with_corrected_audio(tmp_path):
     command.add_other_streams()
     bit_rate = options_of(command.compile(target))["-b:1"][0]
     assert command.compile(target) == [
-        *START, "-itsoffset", "-0.000000", "-i", str(path),
+        *START, "-format_whitelist", CONTAINERS, "-itsoffset", "-0.000000",
+        "-protocol_whitelist", "file", "-i", str(path),
         "-f", "f32le", "-ar", "48000", "-ch_layout", "mono", "-i", "pipe:",
         *FROM_SOURCE, "-map", "0:0", "-map", "1:0",
         "-ar:1", "48000", "-b:1", bit_rate, "-c:0", "copy", "-c:1", "aac",
@@ -100,14 +104,49 @@ def test_looped_video_comes_from_a_list_and_tags_from_the_source(tmp_path):
     command.add_video(DurationMatch(2.5 * source.duration_s, 225, n_plays=3), copied=True)
     arguments = command.compile(target)
     options = options_of(arguments)
-    assert options["-i"] == [str(path), str(tmp_path / "looped.txt")]
+    assert options["-i"] == [str(path), "looped.txt"]
     assert options["-map"] == [f"0:{NO_STREAM}", "1:0"]
     assert options["-map_metadata"] == options["-map_chapters"] == ["0"]
-    assert options["-f"] == ["concat"] and options["-safe"] == ["0"]
+    assert options["-f"] == ["concat"] and options["-safe"] == ["1"]
     assert options["-frames:0"] == ["225"] and "-t" not in options
-    script = (tmp_path / "looped.txt").read_text(encoding="utf-8")
-    entry = f"file '{tmp_path}/it'\\''s.mp4'\nduration {source.duration_s:.6f}\n"
+    script = (tmp_path / "looped.txt").read_text(encoding="ascii")
+    entry = f"file source.mp4\nduration {source.duration_s:.6f}\n"
     assert script == "ffconcat version 1.0\n" + 3 * entry
+    assert (tmp_path / "source.mp4").samefile(path)
+
+
+def test_a_looped_video_is_quoted_where_no_link_can_be_made(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    path, target = make_video(tmp_path / "it's.mp4"), tmp_path / "target.mp4"
+    audio = write_audio(tmp_path / "audio.wav", seconds=5.0)
+    timeline = Timeline("constant", (Segment(0.0, float("inf"), 0.0),))
+    remux.retime_audio(path, audio, target, timeline, "loop")
+    assert 125 <= count_frames(target) <= 129
+    path = path.rename(tmp_path / "two\nlines.mp4")
+    target.unlink()
+    with pytest.raises(OutputError, match="line break in its name cannot be repeated; rename it"):
+        remux.retime_audio(path, audio, target, timeline, "loop")
+    assert not target.exists()
+
+
+def test_a_name_adds_no_entry_to_the_list_of_a_looped_video(tmp_path):
+    """Frames of another file must not get into the output, whatever a video is called."""
+    make_video(tmp_path / "first.mp4").rename(tmp_path / "a")
+    secret = tmp_path / "secret.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=128x96:r=25:d=3.6", "-pix_fmt", "yuv420p", secret)
+    path = Path(f"{tmp_path}/a\nfile {secret}")  # its first line is a file, its second an entry
+    path.parent.mkdir(parents=True)
+    make_video(tmp_path / "talk.mp4").rename(path)
+    audio = write_audio(tmp_path / "audio.wav", seconds=9.0)
+    target = tmp_path / "target.mp4"
+    timeline = Timeline("constant", (Segment(0.0, float("inf"), 0.0),))
+    remux.retime_audio(path, audio, target, timeline, "loop")
+    numbers = read_frame_numbers(target)
+    assert 223 <= len(numbers) <= 229 and (numbers == np.arange(len(numbers)) % 90).all()
 
 
 def test_every_stream_has_its_own_options_and_tags(tmp_path):
@@ -168,7 +207,7 @@ def test_special_names_are_single_arguments(tmp_path, monkeypatch, name):
     assert arguments[-1] == str(tmp_path / target)
 
 
-@pytest.mark.parametrize("name", [name for name in SPECIAL_NAMES if "\n" not in name])
+@pytest.mark.parametrize("name", SPECIAL_NAMES)
 def test_special_names_can_be_read_looped_and_written(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     make_video(tmp_path / "plain.mp4").rename(tmp_path / f"{name}.mp4")

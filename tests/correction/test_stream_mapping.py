@@ -13,6 +13,7 @@ import pytest
 from src.core.errors import OutputError
 from src.correction import remux
 from src.media import reader
+from src.media.stream_choice import StreamChoice
 from tests.support.media_files import (
     BURSTS,
     HEIGHT,
@@ -113,6 +114,41 @@ def audio_packets(path: Path, number: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_the_streams_that_are_used_come_first_as_the_default_ones(rich, tmp_path, suffix):
+    """The second audio track was asked for: it is what is corrected, and what players play."""
+    target = tmp_path / f"target.{suffix}"
+    timeline = remux.Timeline("constant", (remux.Segment(0.0, float("inf"), 120),))
+    streams = StreamChoice(audio=2)
+    notes = remux.retime_audio(rich, None, target, timeline, streams=streams)
+    assert "audio track 1 (aac, chi) shifted with the corrected audio track" in notes
+    with av.open(str(target)) as container:
+        room, voice = container.streams.audio
+        assert (room.language, voice.language) == ("eng", "chi")
+        assert room.disposition & av.stream.Disposition.default
+        assert not voice.disposition & av.stream.Disposition.default
+    for number, delay_s in enumerate((0.32, 0.12)):
+        audio = read_stream(target, number, tmp_path)
+        assert np.abs(burst_delays(audio, np.array(BURSTS[:-1]) + delay_s)).max() <= 0.002
+
+
+def test_the_video_that_is_used_comes_first(tmp_path):
+    """A screen recording as the first stream, and the camera, whose clock counts."""
+    plain, screen = make_video(tmp_path / "plain.mp4"), tmp_path / "screen.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64:r=25", "-t", SECONDS, screen)
+    both, target = tmp_path / "both.mp4", tmp_path / "target.mp4"
+    ffmpeg("-i", screen, "-i", plain, "-map", "0:v", "-map", "1:v", "-map", "1:a", "-c", "copy",
+           "-disposition:v:0", "default", "-disposition:v:1", "0", both)  # fmt: skip
+    timeline = remux.Timeline("constant", (remux.Segment(0.0, float("inf"), 120),))
+    remux.retime_audio(both, None, target, timeline, streams=StreamChoice(video=2))
+    assert video_packets(target) == video_packets(plain)
+    with av.open(str(target)) as container:
+        camera, other = container.streams.video
+        assert (camera.width, other.width) == (WIDTH, 64)
+        assert camera.disposition & av.stream.Disposition.default
+        assert not other.disposition & av.stream.Disposition.default
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_all_streams_and_tags_are_preserved(rich, tmp_path, suffix):
     target = tmp_path / f"target.{suffix}"
     notes = shift(rich, None, target)
@@ -143,11 +179,11 @@ def test_all_streams_and_tags_are_preserved(rich, tmp_path, suffix):
         assert kinds[:4] == [("video", "h264"), ("audio", "aac"), ("audio", "aac"),
                              ("subtitle", "subrip")]  # fmt: skip
         assert ("attachment", "") in kinds
-        assert notes == ["audio track 2 (aac, eng) shifted with the first audio track"]
+        assert notes == ["audio track 2 (aac, eng) shifted with the corrected audio track"]
     else:
         assert ("subtitle", "mov_text") in kinds
         assert notes == [
-            "audio track 2 (aac, eng) shifted with the first audio track",
+            "audio track 2 (aac, eng) shifted with the corrected audio track",
             "subtitle track 1 (subrip, fra) converted to mov_text",
             "attachment 1 dropped: not supported by the output container",
         ]
@@ -376,12 +412,12 @@ def test_an_incomplete_output_is_rejected(tmp_path, monkeypatch, lost):
     target.write_bytes(b"precious")
     run = remux._run
 
-    def run_incompletely(command, audio, output_path):
+    def run_incompletely(command, audio, *rest):
         if lost == "frames":
             command = [*command[:-1], "-frames:v", "60", command[-1]]
         else:
             audio = [next(audio)]
-        run(command, audio, output_path)
+        run(command, audio, *rest)
 
     monkeypatch.setattr(remux, "_run", run_incompletely)
     fault = {"frames": "has 60 frames instead of 90", "audio": r"is \d\.\d\d s long instead"}[lost]

@@ -12,7 +12,7 @@ import pytest
 from src.core.workers import Crashed
 from src.dataset import build
 from src.dataset.build import process_clip, process_clips
-from src.dataset.clips import find_clips
+from src.dataset.clips import Clip, find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.faces.detection import make_detector
 from src.media.reader import read_audio, read_frames
@@ -21,6 +21,7 @@ from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing.extract import extract_clip
 from src.preprocessing.sample_file import read_sample
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg
 from tests.support.processing_helpers import (
     by_clip,
@@ -29,6 +30,7 @@ from tests.support.processing_helpers import (
     process_folder,
     read_rows,
     records_of,
+    run_in_process,
     sample_names,
     settings_in,
     touch,
@@ -132,6 +134,18 @@ def test_the_paired_audio_file_is_used(run):
     assert np.corrcoef(delayed, original)[0, 1] < 0.95
     assert samples["anna/own.mp4"]["audio_sha256"] == ""
     assert len(samples["anna/deep/paired.mp4"]["audio_sha256"]) == 64
+
+
+def test_files_that_belong_to_no_clip_are_listed_too(tmp_path, monkeypatch, capsys):
+    for name in ("videos/a.mp4", "videos/notes.txt", "audios/recorder.wav"):
+        touch(tmp_path / name)
+    status, out, _ = run_in_process(monkeypatch, capsys, tmp_path)
+    assert status == 2 and "2 other files in the folders belong to no clip (listed in" in out
+    reasons = {Path(row[0]).name: row[1] for row in read_rows(tmp_path / "processed/skipped.csv")}
+    assert reasons.pop("a.mp4").endswith("the file is empty")
+    assert reasons == {
+        "notes.txt": "not the name of a video file", "recorder.wav": "no video has this name",
+    }  # fmt: skip
 
 
 def test_unusable_clips_are_listed_with_reasons(run):
@@ -264,6 +278,20 @@ def inference_samples(video: Path, config, monkeypatch) -> list[bytes]:
     return caught.value.args[0]
 
 
+def test_a_bug_of_the_program_is_told_with_its_place(tmp_path, monkeypatch, capsys):
+    """It costs its clip alone, but can be found."""
+
+    def broken(*_):
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(build, "_process", broken)
+    clip = Clip("a.mp4", tmp_path / "a.mp4", None)
+    reason = process_clip(settings_in(tmp_path).data, (clip, []))
+    assert reason.endswith("a.mp4: ZeroDivisionError: x")
+    err = capsys.readouterr().err
+    assert "a.mp4; please report it:\nTraceback" in err and "in broken" in err
+
+
 # ---------------------------------------------------------------------------- the command
 
 
@@ -286,7 +314,7 @@ def test_no_usable_clip_is_one_line_after_the_reasons(tmp_path, run_script):
 def test_the_closing_lines_of_the_guide(run):
     folder, _, _ = run
     process = subprocess.run(
-        command(folder), capture_output=True, encoding="utf-8", timeout=120,
+        command(folder), capture_output=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": "zh", "PYTHONUTF8": "1"},
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import DatasetError
-from src.dataset.clips import Clip, find_clips
+from src.dataset.clips import Clip, find_clips, find_unused
 from src.dataset.shards import shard_of
 from tests.support.processing_helpers import settings_in, touch
 
@@ -42,6 +42,51 @@ def test_audio_of_the_same_folder_comes_first(tmp_path):
     audio_by_video = {clip.name: clip.audio for clip in find_clips(settings_in(tmp_path).data)}
     assert audio_by_video["anna/c.mp4"] == tmp_path / "audios/anna/c.mp3"
     assert audio_by_video["bob/c.mp4"] == tmp_path / "audios/c.wav"
+
+
+VIDEO_NAMES = ("00001.MTS", "b.m2ts", "c.mxf", "VTS_01_1.VOB", "e.f4v", "f.3gp")
+AUDIO_NAMES = ("00001.opus", "b.WMA", "c.aiff", "VTS_01_1.Caf", "e.mka", "f.mov")
+
+
+def test_files_of_cameras_recorders_and_discs_are_taken(tmp_path):
+    """Of whatever spelling; a video beside the camera's is the recording of another device."""
+    for name in VIDEO_NAMES:
+        touch(tmp_path / "videos" / name)
+    for name in AUDIO_NAMES:
+        touch(tmp_path / "audios" / name)
+    clips = {clip.name: clip.audio for clip in find_clips(settings_in(tmp_path).data)}
+    expected = zip(VIDEO_NAMES, AUDIO_NAMES, strict=True)
+    assert clips == {video: tmp_path / "audios" / audio for video, audio in expected}
+
+
+def test_of_several_audio_files_of_a_name_the_uncompressed_one_is_taken(tmp_path):
+    for name in ("videos/a.mp4", "audios/a.mp3", "audios/a.wav", "audios/a.mp4"):
+        touch(tmp_path / name)
+    (clip,) = find_clips(settings_in(tmp_path).data)
+    assert clip.audio == tmp_path / "audios/a.wav"
+
+
+def test_a_video_is_not_the_audio_of_itself(tmp_path):
+    touch(tmp_path / "both" / "a.mp4")
+    settings = settings_in(tmp_path, video_dir=tmp_path / "both", audio_dir=tmp_path / "both").data
+    assert [clip.audio for clip in find_clips(settings)] == [None]
+
+
+def test_files_that_belong_to_no_clip_are_listed(tmp_path):
+    for name in ("videos/a.mp4", "videos/notes.txt", "videos/anna/b.lrv", "videos/.hidden",
+                 "audios/a.wav", "audios/other.wav", "audios/a.srt"):  # fmt: skip
+        touch(tmp_path / name)
+    settings = settings_in(tmp_path).data
+    unused = {
+        Path(name).relative_to(tmp_path).as_posix(): reason
+        for name, reason in find_unused(settings, find_clips(settings))
+    }
+    assert unused == {
+        "videos/notes.txt": "not the name of a video file",
+        "videos/anna/b.lrv": "not the name of a video file",
+        "audios/other.wav": "no video has this name",
+        "audios/a.srt": "not the name of an audio file",
+    }
 
 
 def test_no_video_says_what_to_put_where(tmp_path, caplog):

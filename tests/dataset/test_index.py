@@ -128,16 +128,31 @@ def test_every_truncation_is_rejected(tmp_path):
         ({"version": 99, "settings": {}, "samples": []}, "99"),
         ({"version": 1, "settings": {}, "samples": [record()]}, "version 1, not 2"),
         ({"settings": {}, "samples": []}, "None"),
+        ({"version": VERSION, "samples": []}, "no settings"),
+        ({"version": VERSION, "samples": [], "settings": None}, "no settings"),
         ({"version": VERSION}, "no list of samples"),
         ({"version": VERSION, "samples": {}}, "no list of samples"),
         ([1, 2], "no list of samples"),
-        ({"version": VERSION, "samples": [3]}, "incomplete"),
-        ({"version": VERSION, "samples": [{}]}, "incomplete"),
-        ({"version": VERSION, "samples": [record(n_frames="40")]}, "incomplete"),
-        ({"version": VERSION, "samples": [record(file="../outside.npy")]}, "outside"),
-        ({"version": VERSION, "samples": [record(file="samples/../../x.npy")]}, "outside"),
-        ({"version": VERSION, "samples": [record(file="a/b/../../../processed/x")]}, "outside"),
-        ({"version": VERSION, "samples": [record(file="/etc/passwd")]}, "outside"),
+        ({"version": VERSION, "settings": {}, "samples": [3]}, "incomplete"),
+        ({"version": VERSION, "settings": {}, "samples": [{}]}, "incomplete"),
+        ({"version": VERSION, "settings": {}, "samples": [record(n_frames="40")]}, "incomplete"),
+        (
+            {"version": VERSION, "settings": {}, "samples": [record(file="../outside.npy")]},
+            "outside",
+        ),
+        (
+            {"version": VERSION, "settings": {}, "samples": [record(file="samples/../../x.npy")]},
+            "outside",
+        ),
+        (
+            {
+                "version": VERSION,
+                "settings": {},
+                "samples": [record(file="a/b/../../../processed/x")],
+            },
+            "outside",
+        ),
+        ({"version": VERSION, "settings": {}, "samples": [record(file="/etc/passwd")]}, "outside"),
     ],
 )
 def test_invalid_indexes_are_rejected(tmp_path, index, reason):
@@ -146,6 +161,46 @@ def test_invalid_indexes_are_rejected(tmp_path, index, reason):
     with pytest.raises(DatasetError, match=reason) as caught:
         read_index(path)
     assert "data_processing.py" in str(caught.value), "says what to do"
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("name", "value", "shown"), [
+    ("offset_ms", NAN, "nan"), ("offset_ms", float("inf"), "inf"), ("offset_ms", -1e6, "-1000000"),
+    ("offset_ms", 10**30, "1e.30"), ("offset_ms", "12", "12"), ("n_frames", 10**30, "1e.30"),
+    ("n_frames", -3, "-3"), ("first_frame", NAN, "nan"), ("first_frame", 10**400, "1e.400"),
+    ("fps", NAN, "nan"), ("face_share", None, "None"), ("notes", "text", "text"),
+    ("notes", [1], "1"), ("offset_known", "no", "no"), ("video_sha256", [], "\\[\\]"),
+    ("file", "samples/a\0.npy", r"\\x00"), ("file", "samples/" + "é" * 200 + ".npy", "éé"),
+])  # fmt: skip
+def test_values_that_no_sample_has_are_rejected_by_name(tmp_path, name, value, shown):
+    path = tmp_path / "index.pkl"
+    write_index(path, {}, [record(**{name: value})])
+    with pytest.raises(
+        DatasetError, match=rf"index\.pkl .*{name} of the sample anna/a\.mp4#0 is .*{shown}"
+    ):
+        read_index(path)
+
+
+def test_an_index_that_contains_itself_is_rejected_at_once(tmp_path):
+    """A small file that stands for 2 ** 60 lists."""
+    value: list = []
+    for _ in range(60):
+        value = [value, value]
+    cyclic: dict = {"version": VERSION, "settings": {}, "samples": [record(id="a", notes=value)]}
+    for index in (cyclic, cyclic | {"version": value}, cyclic | {"samples": [record(file=value)]},
+                  cyclic | {"samples": [record(fps=value)]}):  # fmt: skip
+        path = tmp_path / "index.pkl"
+        path.write_bytes(pickle.dumps(index))
+        assert path.stat().st_size < 2000
+        with pytest.raises(DatasetError) as caught:
+            read_index(path)
+        assert len(str(caught.value)) < 1000
+    write_index(path, {"input_size": value}, [])
+    with pytest.raises(DatasetError) as caught:
+        load_index_to_extend(path, sample_settings(DataConfig()))
+    assert len(str(caught.value)) < 1000
 
 
 def test_samples_may_lie_on_another_disk(tmp_path):
@@ -280,6 +335,18 @@ def test_files_of_unreferenced_samples_are_removed(tmp_path):
     (tmp_path / "dataset_index.shard-0-of-2.pkl").write_text("not an index")
     remove_unreferenced_samples(tmp_path, old_records, [])
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"b.npy", "c.npy"}
+
+
+def test_only_samples_are_removed(tmp_path):
+    """An index that came from elsewhere may name any file of the folder."""
+    mine = ["notes.txt", "samples/notes.txt", "samples/deeper/x.npy", "other.npy", INDEX_NAME]
+    write_clip_index(tmp_path, "an index from elsewhere", *mine, "samples/a.npy")
+    write_index(tmp_path / INDEX_NAME, {}, [])
+    remove_unreferenced_samples(
+        tmp_path, {"a.mp4": [record(file=name) for name in [*mine, "samples/a.npy"]]}, []
+    )
+    assert all((tmp_path / name).is_file() for name in mine)
+    assert not (tmp_path / "samples" / "a.npy").exists()
 
 
 def test_sha256_of_a_file(tmp_path):

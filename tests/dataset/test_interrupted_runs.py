@@ -17,6 +17,7 @@ from src.core.workers import Crashed
 from src.dataset import build
 from src.dataset.index import INDEX_NAME
 from src.preprocessing import sample_file
+from tests.support.limits import HANG_S
 from tests.support.processing_helpers import (
     ROOT,
     arguments,
@@ -108,7 +109,7 @@ def test_a_real_full_disk_ends_the_run_in_one_line(clip_folder, short_clip, tmp_
                                command=" ".join(arguments))  # fmt: skip
     shell = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True,
-        text=True, check=False, timeout=120,
+        text=True, check=False, timeout=HANG_S,
     )  # fmt: skip
     if not (clip_folder / "status").exists():
         pytest.skip(f"no disk can be mounted here: {shell.stderr}")
@@ -188,7 +189,7 @@ def test_a_run_killed_at_any_moment_leaves_a_complete_index(tmp_path, short_clip
             script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         ) as process:  # fmt: skip
-            before, deadline = set(samples.glob("*.npy")), time.monotonic() + 60
+            before, deadline = set(samples.glob("*.npy")), time.monotonic() + HANG_S
             while set(samples.glob("*.npy")) == before and process.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -211,7 +212,8 @@ def test_a_run_killed_at_any_moment_leaves_a_complete_index(tmp_path, short_clip
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
-def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip):
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip, signal_name):
     (tmp_path / "videos").mkdir()
     for number in range(20):
         shutil.copy(short_clip, tmp_path / "videos" / f"{number:02}.mp4")
@@ -219,12 +221,13 @@ def test_ctrl_c_keeps_finished_samples(tmp_path, short_clip):
         command(tmp_path, num_workers=2), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         encoding="utf-8", start_new_session=True,
     ) as process:  # fmt: skip
-        samples, deadline = tmp_path / "processed" / "samples", time.monotonic() + 60
+        samples, deadline = tmp_path / "processed" / "samples", time.monotonic() + HANG_S
         while len(list(samples.glob("[!.]*.npy"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+        # As a terminal and a machine that shuts down do: to the workers, too.
+        os.killpg(process.pid, getattr(signal, signal_name))
         start = time.monotonic()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors
     message = "stopped; finished work is saved: run the same command to continue"
     assert "Traceback" not in errors and errors.rstrip().endswith(message)

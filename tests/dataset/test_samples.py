@@ -72,6 +72,44 @@ def test_fewer_than_three_clips_are_rejected(clips):
         split_samples(samples_of(clips, tracks=4), training())
 
 
+@pytest.mark.parametrize(("lengths", "shift_ms"), [
+    ([1500], 0), ([1500], 130), ([1500], -130), ([400, 300, 500, 300], 0), ([30] * 60, 0),
+])  # fmt: skip
+def test_one_long_video_is_split_by_stretches_with_a_gap(caplog, lengths, shift_ms):
+    first_frames = np.cumsum([0, *lengths[:-1]])
+    samples = [
+        Sample(
+            f"{number}", "me.mp4", "", "me", Path(), length, shift_ms, True, f"{number}", int(first)
+        )
+        for number, (length, first) in enumerate(zip(lengths, first_frames, strict=True))
+    ]
+    with caplog.at_level("INFO"):
+        parts = split_samples(samples[::-1], training())
+    assert "stretches of the video, 2 s apart" in caplog.text
+    spans = [
+        [(s.clip_frame + s.first_frame, s.clip_frame + s.first_frame + s.n_frames) for s in part]
+        for part in parts
+    ]
+    train, val, test = ([min(b for b, _ in s), max(e for _, e in s)] for s in spans)
+    assert val[0] - train[1] >= 50 and test[0] - val[1] >= 50
+    total = sum(lengths)
+    assert train[0] <= 4 and abs(val[0] - 0.8 * total) <= 4 and abs(test[0] - 0.9 * total) <= 4
+    assert total - test[1] <= 4
+    groups = [{sample.group for sample in part} for part in parts]
+    assert all(len(group) == 1 for group in groups) and len(set.union(*groups)) == 3
+    ids = [sample.fingerprint for part in parts for sample in part]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_part_of_a_sample_reads_its_own_frames(tmp_path, data):
+    (sample,) = load_samples(write_set(tmp_path, [100]), data)
+    part, whole = sample.part(40, 70, "me 1").read(), sample.read()
+    assert len(part.crop) == 30 and len(part.mfcc) == 120
+    assert np.array_equal(part.crop, whole.crop[40:70])
+    assert np.array_equal(part.mfcc, whole.mfcc[160:280])
+    assert np.array_equal(part.speech, whole.speech[40:70])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_copy_of_a_clip_is_never_in_another_split(tmp_path, data, seed):
     digests = [f"{number % 4}" for number in range(12)]
@@ -126,6 +164,39 @@ def test_a_missing_sample_is_named(tmp_path, data):
     samples[1].path.unlink()
     with pytest.raises(DatasetError, match=r"1\.npy"):
         list(SegmentSampler(samples, 10, 2).iter_evenly())
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf])
+def test_a_sample_with_numbers_that_are_none_is_named(tmp_path, data, damage):
+    samples = load_samples(write_set(tmp_path, [10] * 3), data)
+    records = np.load(samples[1].path)
+    records["mfcc"][7, 2, 5] = damage
+    np.save(samples[1].path, records)
+    with pytest.raises(DatasetError, match=r"1\.npy is damaged \(mfcc that are not numbers\)"):
+        samples[1].read()
+    assert samples[1].read(0, 7).mfcc.shape == (28, 40), "what is not read is not checked"
+
+
+def test_a_sample_that_is_not_as_the_index_says_is_named(tmp_path, data):
+    samples = load_samples(write_set(tmp_path, [10] * 3), data)
+    np.save(samples[1].path, np.load(samples[1].path)[:6])
+    with pytest.raises(DatasetError, match=r"1\.npy is damaged \(6 frames instead of 10\)"):
+        samples[1].read()
+    records = np.load(samples[2].path)
+    size = (48, 48)
+    for dtype in (
+        [("crop", "f4", size), ("mfcc", "f4", (4, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", (48,)), ("mfcc", "f4", (4, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", size), ("mfcc", "f4", (5, 40)), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1", size), ("mfcc", "f4"), ("speech", "?"), ("box", "f4", (4,))],
+        [("crop", "u1"), ("mfcc", "u1"), ("speech", "u1"), ("box", "u1")],
+    ):
+        np.save(samples[2].path, np.zeros(len(records), dtype))
+        with pytest.raises(DatasetError, match=r"cannot read the sample .*2\.npy"):
+            samples[2].read()
+    np.save(samples[2].path, records[:, None])
+    with pytest.raises(DatasetError, match=r"cannot read the sample .*2\.npy"):
+        samples[2].read()
 
 
 def test_a_split_by_speaker_needs_speakers(tmp_path, data):

@@ -339,6 +339,20 @@ def test_a_shard_without_one_of_its_samples_is_rejected(tmp_path, rejected):
     assert "shard-1-of-2.pkl lists samples/c.mp4.npy, which is missing: copy the folder" in line
 
 
+def test_a_shard_may_not_replace_other_files_of_the_folder(tmp_path, rejected):
+    write_samples(tmp_path / "merged", INDEX_NAME, "a.mp4")
+    (tmp_path / "merged" / "processed" / "notes.txt").write_text("mine")
+    (tmp_path / "first" / "processed").mkdir(parents=True)
+    (tmp_path / "first" / "processed" / "notes.txt").write_text("a stranger's")
+    record = {"id": "b#0", "file": "notes.txt", "clip": "b.mp4", "speaker": "", "n_frames": 9}
+    write_index(
+        tmp_path / "first" / "processed" / shard_index_name(0, 1), sample_settings(DataConfig()),
+        [record],
+    )  # fmt: skip
+    line = rejected(tmp_path / "merged", "--merge", str(tmp_path / "first" / "processed"))
+    assert "shard-0-of-1.pkl lists notes.txt, which is not a sample in samples" in line
+
+
 @pytest.mark.parametrize("content", [b"", b"no index", b"cos\nsystem\n(S'touch ran'\ntR."])
 def test_a_damaged_shard_is_rejected(tmp_path, rejected, monkeypatch, content):
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,9 @@ import shutil
 import cv2
 import pytest
 
+from benchmarks import scoring
 from src import evaluate
+from src.core.errors import ConfigError
 from src.dataset.index import INDEX_NAME, read_index, write_index
 from src.evaluation import summary as summary_module
 from tests.support.training_helpers import assert_one_line, run_script
@@ -30,6 +32,19 @@ def evaluated(monkeypatch, capsys):
 @pytest.fixture(autouse=True)
 def _few_bootstrap_samples(monkeypatch):
     monkeypatch.setattr(summary_module, "BOOTSTRAP_SAMPLES", 20)
+
+
+@pytest.mark.parametrize(
+    ("script", "key"),
+    [(evaluate, "data.detect_every=1"), (evaluate, "inference.max_offset_frames=20"),
+     (scoring, "training.num_epochs=2")],
+)  # fmt: skip
+def test_a_setting_without_effect_is_refused(monkeypatch, script, key):
+    """Before the checkpoint and the index are read."""
+    options = ["--index", "none.pkl"] if script is evaluate else []
+    monkeypatch.setattr("sys.argv", ["command", *options, "--set", key])
+    with pytest.raises(ConfigError, match=rf"--set {key.partition('=')[0]}: has no effect here"):
+        script.main()
 
 
 def test_metrics_of_a_model_on_its_training_clips(evaluated, corpus, trained, tmp_path):

@@ -13,6 +13,7 @@ from babel.messages.mofile import write_mo
 
 from src.core.background import BackgroundTask
 from src.i18n import messages
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = ("LIPSYNC_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -211,7 +212,7 @@ def test_a_language_is_used_inside_its_block_only(speak):
 def test_threads_have_languages_of_their_own(speak):
     speak(LIPSYNC_LANG="en")
     names = ["en", "zh_CN"] * 2
-    all_inside = Barrier(len(names), timeout=10)
+    all_inside = Barrier(len(names), timeout=HANG_S)
 
     def translate(name: str) -> str:
         with messages.use_language(name):
@@ -269,7 +270,7 @@ run(main)
 """
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True,
-        encoding="utf-8", check=False, timeout=60,
+        encoding="utf-8", check=False, timeout=HANG_S,
         env={"LIPSYNC_LANG": language, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100"},
     )  # fmt: skip
 

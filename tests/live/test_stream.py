@@ -152,6 +152,28 @@ def from_file(engine, frames, speech):
     return measured
 
 
+def stereo(kind: str, speech: np.ndarray) -> np.ndarray:
+    """float32 [n, 2]: the voice left, and right what hides it in the mean of both."""
+    noise = np.random.default_rng(0).normal(0, 0.5, len(speech))
+    return np.stack([speech, -speech if kind == "inverted" else noise], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["inverted", "noise"])
+def test_the_channel_with_the_speech_is_used(engine, frames, speech, from_file, kind):
+    _, results = play(engine, events(frames, stereo(kind, speech)), channels=2)
+    estimate, (score, probability) = results[-1].so_far, from_file()
+    assert results[-1].audio_channel == 1
+    assert estimate.score == pytest.approx(score, abs=2e-4)
+    assert estimate.probability == pytest.approx(probability, abs=2e-4)
+
+
+def test_two_equal_channels_are_averaged(engine, frames, speech, from_file):
+    both = np.stack([speech, speech], 1)
+    _, results = play(engine, events(frames, both), channels=2)
+    assert results[-1].audio_channel is None
+    assert results[-1].so_far.score == pytest.approx(from_file()[0], abs=2e-4)
+
+
 def shift_by_1_s(frames, audio):
     return frames, np.roll(audio, SAMPLE_RATE)
 
@@ -301,7 +323,7 @@ def test_time_that_goes_backwards_is_rejected_and_changes_nothing(engine, frames
 
 
 FRAMES = "frames must be uint8 BGR [n, height, width, 3], not "
-AUDIO = "audio must be finite float32 mono samples [n], not "
+AUDIO = "audio must be finite float32 samples, mono [n] or [n, 1], not "
 
 
 @pytest.mark.parametrize(
@@ -339,7 +361,7 @@ def test_invalid_frames_and_audio_are_rejected(engine, method, data, t, message)
 @pytest.mark.parametrize(
     "settings",
     [{"sample_rate": 0}, {"sample_rate": 44100.5}, {"window_s": 0.5}, {"every_s": -1},
-     {"lead_s": float("nan")}],
+     {"lead_s": float("nan")}, {"channels": 0}, {"channels": 17}],
 )  # fmt: skip
 def test_settings_out_of_range_are_rejected(engine, settings):
     with pytest.raises(StreamError):

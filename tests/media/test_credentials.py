@@ -28,6 +28,7 @@ from src.media.credentials import (
     sign_remade,
 )
 from src.media.signing_certificate import load_certificate
+from src.media.source_note import append_note, read_note
 from src.media.writer import write_clip, write_wav
 from tests.support.certificates import make_chain, write_pair
 from tests.support.media_files import code_image, ffmpeg
@@ -97,6 +98,16 @@ def manifest_of(path: Path, kind="video/mp4") -> tuple[dict, dict]:
 
 
 # ------------------------------------------------------------------------ what it says
+
+
+@pytest.mark.parametrize("name", ["remade.mp4", "remade.mov"])
+def test_the_note_on_the_source_survives_signing(folder, sources, tmp_path, name):
+    """It is written before, and covered by the signature."""
+    note = "0123456789abcdef" * 2
+    path = Path(shutil.copy(folder / name, tmp_path))
+    append_note(path, note)
+    sign_remade(path, path, sources, load_certificate())
+    assert read_note(path) == note and read_remade(path).is_intact
 
 
 def test_what_is_written_is_read(folder, sources, signed):

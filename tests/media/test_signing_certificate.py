@@ -16,6 +16,7 @@ from src.core.errors import ConfigError, OutputError
 from src.media import signing_certificate
 from src.media.signing_certificate import config_folder, load_certificate
 from tests.support.certificates import make_chain, write_key, write_pair
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +111,7 @@ def test_processes_that_begin_together_get_one_certificate(tmp_path, config):
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     go.touch()
-    digests = {process.communicate(timeout=60)[0] for process in processes}
+    digests = {process.communicate(timeout=HANG_S)[0] for process in processes}
     assert len(digests) == 1 and digests != {""}
     assert [path.name for path in config.iterdir()] == ["credentials"]
 

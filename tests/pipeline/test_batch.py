@@ -37,7 +37,7 @@ class Scripted:
 # --- which audio belongs to a video
 
 
-def test_best_match_comes_first():
+def test_best_match_comes_first(capsys):
     judge = Scripted({
         "poor.wav": (0.1, 0.1), "sure.wav": (0.9991, 0.4), "surer.wav": (0.9989, 0.6),
         "none.wav": MissingFileError("none.wav is missing"), "nobody.wav": (None, None),
@@ -48,6 +48,9 @@ def test_best_match_comes_first():
     messages = {result["audio"]: result["message"] for result in found}
     assert messages["none.wav"] == "none.wav is missing"
     assert messages["odd.wav"] == "ZeroDivisionError: x"
+    err = capsys.readouterr().err  # a bug of the program is told with its place, and nothing else
+    assert err.startswith("unexpected error with v.mp4; please report it:\nTraceback")
+    assert err.count("Traceback") == 1 and "in compute_sync_score" in err
     assert not any(result["success"] for result in found if result["audio"] in messages.keys() - {
         "poor.wav", "sure.wav", "surer.wav", "nobody.wav"})  # fmt: skip
 
@@ -60,6 +63,31 @@ def test_a_list_with_a_header(tmp_path, encoding):
     path = tmp_path / "list.csv"
     path.write_text("name,Audio,Video\n一,甲.wav,甲.mp4\n\n二,,乙 乙.mp4\n", encoding=encoding)
     assert read_list(path) == [("甲.mp4", "甲.wav"), ("乙 乙.mp4", None)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["video{0}audio\r\n", "sep={0}\r\nvideo{0}audio\r\n", ""])
+def test_a_list_as_spreadsheets_write_it(tmp_path, encoding, delimiter, header):
+    if header.startswith("sep") and delimiter == "\t":
+        header = header.partition("\n")[2]  # written for commas and semicolons only
+    path = tmp_path / "list.csv"
+    text = header.format(delimiter) + delimiter.join(["é.mp4", "é.wav"]) + "\r\n乙.mp4"
+    path.write_bytes((text + delimiter + "\r\n").encode(encoding))
+    assert read_list(path) == [("é.mp4", "é.wav"), ("乙.mp4", None)]
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("cp1252", "Müller"), ("gb18030", "王芳")])
+def test_the_encoding_and_separator_in_which_the_files_exist_are_right(tmp_path, encoding, name):
+    """Both encodings can read the names of the other one."""
+    path = tmp_path / "list.csv"
+    for file in (f"{name}; one, two.mp4", f"{name}.wav", "other.mp4"):
+        (tmp_path / file).write_bytes(b"")
+    path.write_bytes(f'"{name}; one, two.mp4";{name}.wav\r\nother.mp4;\r\n'.encode(encoding))
+    assert read_list(path) == [
+        (str(tmp_path / f"{name}; one, two.mp4"), str(tmp_path / f"{name}.wav")),
+        (str(tmp_path / "other.mp4"), None),
+    ]
 
 
 def test_a_list_without_a_header_next_to_its_files(tmp_path, monkeypatch):
@@ -79,7 +107,7 @@ def test_invalid_lists(tmp_path):
         read_list(path)
     for content, why in (
         (b"", "is empty"), (b"\n\n", "is empty"), (b"video,audio\n,a.wav\n", "no video"),
-        (b"\xff\xfe\xff\x00", "is not a CSV table"),
+        (b"\xff\xfe\xff", "is not a CSV table"),
     ):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(DatasetError, match=why):

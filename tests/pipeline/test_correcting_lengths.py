@@ -77,7 +77,7 @@ def test_what_was_not_kept_is_said(judge, tmp_path):
     ffmpeg("-i", plain, "-i", write_audio(tmp_path / "room.wav"), "-map", 0, "-map", 1, "-c:v",
            "copy", tmp_path / "film.mp4")  # fmt: skip
     _, message = judge.sync_video_audio(tmp_path / "film.mp4", None, tmp_path / "out.mp4")
-    assert message.endswith("→ 0.90; audio track 2 (aac) shifted with the first audio track")
+    assert message.endswith("→ 0.90; audio track 2 (aac) shifted with the corrected audio track")
 
 
 def test_other_fits_are_refused_before_anything_is_read(judge, tmp_path):

@@ -4,10 +4,13 @@ import av
 import numpy as np
 import pytest
 
+from src.core.config import load_config
 from src.media.container import Reading
 from src.media.frame import VideoFrame
 from src.media.reader import read_frames
+from src.media.stream_choice import StreamChoice
 from src.media.writer import write_wav
+from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
 from src.scoring.perception import perceived
@@ -20,9 +23,59 @@ from tests.support.inference_helpers import (
     write_sound,
 )
 from tests.support.made_details import made_result
+from tests.support.media_files import ffmpeg
 from tools import synthetic_talker
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
+
+
+# --- the settings
+
+
+def test_the_device_may_be_set_with_spaces(trained, monkeypatch):
+    """As the settings themselves: the key is what is before the equals sign."""
+    asked = []
+    choose = engine.choose_device
+    monkeypatch.setattr(engine, "choose_device", lambda name: asked.append(name) or choose("cpu"))
+    LipSyncInference(trained, overrides=["training.device = cuda"])
+    LipSyncInference(trained)
+    assert asked == ["cpu", "cuda", "cpu", "auto"]  # weights are loaded on the CPU first
+
+
+def test_changed_settings_of_the_config_that_do_not_count_are_said(trained, capsys):
+    changed = load_config(overrides=["data.min_face_size=60", "data.video_dir=elsewhere"])
+    inference = LipSyncInference(trained, "cpu", changed)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "the setting data.min_face_size = 60 is not used: the model has its own, 20; "
+        "--set data.min_face_size=60 overrides it"
+    ]
+    assert inference.config.data.min_face_size == 20
+    inference = LipSyncInference(trained, "cpu", changed, ["data.min_face_size=60"])
+    assert inference.config.data.min_face_size == 60
+    assert capsys.readouterr().err == ""
+
+
+# --- several tracks
+
+
+def test_scored_and_corrected_is_the_track_that_was_asked_for(judge, clips, tmp_path):
+    """The first track is another clip's; the second one lags by 200 ms."""
+    other, own = write_sound(tmp_path / "o.wav", SEED + 2), write_sound(tmp_path / "w.wav", SEED)
+    both, target = tmp_path / "both.mkv", tmp_path / "target.mkv"
+    ffmpeg("-i", clips(), "-i", other, "-itsoffset", "0.2", "-i", own, "-map", "0:v",
+           "-map", "1:a", "-map", "2:a", "-c:v", "copy", "-c:a", "pcm_s16le",
+           "-disposition:a:0", "default", "-disposition:a:1", "0", both)  # fmt: skip
+    streams = StreamChoice(audio=2)
+    score, details = judge.compute_sync_score(both, streams=streams)
+    check_details(score, details)
+    assert details["offset_ms"] == pytest.approx(-200, abs=20)
+    assert (details["video_stream"], details["audio_stream"]) == (1, 2)
+    success, message, measured = judge.correct_sync(both, None, target, streams=streams)
+    assert success, message
+    assert measured["applied_ms"] == pytest.approx(-200, abs=20)
+    _, details = judge.compute_sync_score(target)  # the corrected track is the default one
+    assert details["offset_ms"] == pytest.approx(0, abs=20) and details["audio_stream"] == 1
 
 
 # --- the score and its details

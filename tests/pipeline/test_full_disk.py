@@ -65,7 +65,7 @@ def test_what_is_written_in_the_middle(made, tmp_path, name):
     target = tmp_path / OUTPUTS[name]
     target.write_bytes(b"of an earlier run")
     most = (made / OUTPUTS[name]).stat().st_size // 2
-    only = [] if name == "--output" else ["--score-only"]
+    only = ["--overwrite"] if name == "--output" else ["--score-only"]
     done = inference(most, "--video", made / "film.mp4", *only, *options(tmp_path, name))
     # File too large, or, where ffmpeg was ended by it, file size limit exceeded.
     assert_one_line(done, f"cannot write {target}: ", "File ")
@@ -82,8 +82,8 @@ def test_what_is_printed_into_a_file(made, tmp_path):
 
 @pytest.mark.parametrize(("most", "least"), [(1500, 1), (200, 0)])
 def test_the_table_of_many(tmp_path, most, least):
-    """It is written anew after each pair, and the last one that had room stays. The pairs are
-    none, which is quickly found out; their lines fill the table."""
+    """It grows with each pair, and the lines that had room stay. The pairs are none, which is
+    quickly found out; their lines fill the table."""
     lists, summary = tmp_path / "list.csv", tmp_path / "summary.csv"
     pairs = [f"{tmp_path / 'none'}{n}.mp4" for n in range(12)]
     lists.write_text("\n".join(pairs))
@@ -99,7 +99,9 @@ def test_the_table_of_many(tmp_path, most, least):
         head, *rows = csv.reader(file)
     assert tuple(head) == COLUMNS and {len(row) for row in rows} == {len(COLUMNS)}
     if least:
-        assert least <= len(rows) < 12 and {row[0] for row in rows} < set(pairs)
+        earlier, *new = (row[0] for row in rows)
+        assert earlier == "of an earlier run"
+        assert least <= len(new) < 12 and new == pairs[: len(new)]
     else:
         assert summary.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"list.csv", "summary.csv"}

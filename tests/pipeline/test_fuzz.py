@@ -22,9 +22,10 @@ from src.core.config import DEFAULT_CONFIG, DataConfig
 from src.dataset.build import process_clip
 from src.dataset.clips import Clip
 from src.dataset.index import INDEX_NAME, read_index
-from src.media.container import AUDIO_SUFFIXES
+from src.media.suffixes import AUDIO_SUFFIXES
 from src.media.writer import write_clip
 from tests.support import bad_clips
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg
 from tools.synthetic_talker import SAMPLE_RATE
 
@@ -227,7 +228,7 @@ def test_the_command_survives_damaged_files(tmp_path):
     for key, folder in {"video": "videos", "audio": "audios", "processed": "processed"}.items():
         command += ["--set", f"data.{key}_dir={tmp_path / folder}"]
     done = subprocess.run(
-        command, cwd=DEFAULT_CONFIG.parent, capture_output=True, encoding="utf-8", timeout=900
+        command, cwd=DEFAULT_CONFIG.parent, capture_output=True, encoding="utf-8", timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr
     assert "Timeout (" not in done.stderr, f"a file hangs:\n{done.stderr}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,13 +63,13 @@ def test_nothing_stays(minute, tmp_path, script, folder, begun):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(ROOT)},
     ) as running:  # fmt: skip
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HANG_S
         while not list((tmp_path / folder).glob(begun)):
             assert running.poll() is None and time.monotonic() < deadline, running.communicate()
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does: ffmpeg gets it, too
         pressed = time.monotonic()
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=HANG_S)
     assert running.returncode == 130 and out == "" and err.strip().endswith("stopped")
     assert "Traceback" not in err and "error" not in err
     assert time.monotonic() - pressed < 20
@@ -92,12 +93,12 @@ def test_nothing_stays_of_a_batch(minute, tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
     ) as running:  # fmt: skip
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + HANG_S
         while not list((tmp_path / "temporary").rglob("*.rows")):
             assert running.poll() is None and time.monotonic() < deadline, running.communicate()
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=HANG_S)
     assert running.returncode == 130 and err.strip().endswith("stopped")
     assert "Traceback" not in out + err
     assert left_in(tmp_path) == set()

@@ -15,6 +15,7 @@ import soxr
 from src.core.config import Config
 from src.core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
 from src.media.reader import read_audio, read_frames
+from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
 from src.pipeline import engine
 from src.pipeline.engine import LipSyncInference
@@ -67,6 +68,7 @@ def known(video: Path, audio: Path | None, *_, **__) -> SimpleNamespace:
     heard[: len(found)] = found
     track = SimpleNamespace(shot=0, shot_begin=0, first_frame=0, boxes=np.zeros((n_frames, 4)))
     return SimpleNamespace(
+        streams=StreamChoice(1, 1),
         tracks=[track], n_frames=n_frames, duration_s=n_frames / FPS, face_share=1.0, n_faces=1,
         notes=[], seen=steps, heard=heard,
     )  # fmt: skip

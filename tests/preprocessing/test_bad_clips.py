@@ -25,6 +25,7 @@ from src.media.reader import read_audio, read_frames, stream_audio
 from src.preprocessing.extract import ExtractOptions, extract_clip
 from tests.support import bad_clips
 from tests.support.bad_clips import FACE_SPAN, FRAMES, ODD_NAMES, name_of
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg, write_audio
 
 DAMAGED = rf"\d+ of {FRAMES} frames of .* are damaged: export or download it again"
@@ -110,7 +111,7 @@ def run_command(folder: Path, language: str = "en", workers: int = 0) -> Run:
         command += ["--set", f"data.{key}={path}"]
     before = bad_clips.contents(*folders[:2])
     process = subprocess.run(
-        command, capture_output=True, encoding="utf-8", timeout=600,
+        command, capture_output=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": language, "PYTHONUTF8": "1"},
     )  # fmt: skip
     return Run(*folders, process, before, bad_clips.contents(*folders[:2]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from src.dataset.index import INDEX_NAME, read_index
+from tests.support.limits import HANG_S
 from tests.support.media_files import ffmpeg
 from tools.synthetic_talker import make_clip
 
@@ -41,7 +42,7 @@ def measure_peaks_mib(small: Path, folder: Path, minutes: int) -> tuple[float, f
     overrides = [*SETTINGS, *folders, f"data.processed_dir={folder / 'processed'}"]
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *(p for o in overrides for p in ("--set", o))],
-        capture_output=True, encoding="utf-8", timeout=560,
+        capture_output=True, encoding="utf-8", timeout=HANG_S,
         cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

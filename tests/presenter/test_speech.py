@@ -23,7 +23,7 @@ from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel
 from src.presenter.speech import CLOSE_AFTER, OPEN_BEFORE, Speech, read_speech
 from src.presenter.sync_tools import SyncTools
-from tests.support.media_files import make_video
+from tests.support.media_files import ffmpeg, make_video
 from tools.synthetic_talker import SAMPLE_RATE as VOICE_RATE
 from tools.synthetic_talker import clip_parts
 
@@ -140,3 +140,12 @@ def test_audio_that_cannot_be_spoken(tmp_path, tools):
     assert "nobody speaks" in error_of(tmp_path / "tone.wav", tools, PresenterError)
     error_of(tmp_path / "missing.wav", tools, MissingFileError)
     error_of(make_video(tmp_path / "mute.mp4", options=("-an",)), tools, NoAudioError)
+
+
+def test_speech_that_the_other_channel_cancels_is_heard(tools, voice, tmp_path):
+    """As of a microphone with one wire swapped."""
+    write_wav(tmp_path / "mono.wav", voice, VOICE_RATE)
+    ffmpeg("-i", tmp_path / "mono.wav", "-af", "pan=stereo|c0=c0|c1=-1*c0", tmp_path / "two.wav")
+    alone, inverted = (read_speech(tmp_path / name, tools) for name in ("mono.wav", "two.wav"))
+    assert np.array_equal(inverted.has_speech, alone.has_speech) and alone.has_speech.any()
+    assert np.allclose(inverted.embedding, alone.embedding, atol=1e-3)

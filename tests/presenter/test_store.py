@@ -181,7 +181,7 @@ def test_a_presenter_without_clips(folder):
     b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b"{}" * 1000,
     b'{"format": "other"}',
     b'{"format": "lipsync-presenter", "version": 3, "model": {"file": "a", "sha256": "b"}}',
-    b'{"model": {"file": "a", "sha256": "b"}, "more": 1}',
+    b'{"model": {"file": "a", "sha256": "b"}, "more": 1}', b'{"version": ' + b"1" * 5000 + b"}",
 ])  # fmt: skip
 def test_a_damaged_presenter_record(folder, text):
     (folder / "presenter.json").write_bytes(text)
@@ -190,6 +190,7 @@ def test_a_damaged_presenter_record(folder, text):
 
 @pytest.mark.parametrize("change", [
     {"fps": 0}, {"fps": "fast"}, {"crop_side": -4}, {"name": None}, {"unknown": 1},
+    {"offset_ms": float("nan")}, {"speech_s": float("inf")}, {"blurred_share": float("nan")},
 ])  # fmt: skip
 def test_a_damaged_clip_record(folder, change):
     path = folder / "clips" / "a" / "clip.json"

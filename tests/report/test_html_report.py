@@ -262,6 +262,14 @@ def test_command_can_be_typed_as_it_is(result):
         "python", "src/inference.py", "--checkpoint", "my own.pth",
         "--video", "my clips/it's.mp4", "--audio", "a b.wav",
     ]  # fmt: skip
+    options = ["--set", "inference.max_offset_frames=25", "--face", "2"]
+    assert shlex.split(correction_command(result, options))[-4:] == options
+
+
+def test_the_page_shows_the_command_with_its_options(tmp_path, details):
+    write_report(0.02, details, tmp_path / "report.html", options=["--face", "2"])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "src/inference.py" in page and "--face 2<" in page
 
 
 @pytest.mark.parametrize(

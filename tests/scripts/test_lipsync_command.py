@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from src import __main__ as command
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,7 +92,7 @@ def lipsync(*arguments, language="en"):
     import os
 
     return subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "src", *arguments], cwd=ROOT, timeout=60,
+        [sys.executable, "-X", "importtime", "-m", "src", *arguments], cwd=ROOT, timeout=HANG_S,
         capture_output=True, text=True, encoding="utf-8",
         env=os.environ | {"LIPSYNC_LANG": language, "COLUMNS": "90", "PYTHONUTF8": "1"},
     )  # fmt: skip

@@ -20,7 +20,8 @@ DETAILS = {
     "per_second": list, "offsets": list, "timeline": dict, "tracks": list, "voice_over": list,
     "face_share": float, "duration_s": float, "faces": int, "notes": list, "undetermined": bool,
     "reason": dict,
-    "video": str, "audio": str, "model": dict,
+    "video": str, "audio": str, "video_stream": int, "audio_stream": int, "audio_channel": int,
+    "model": dict,
 }  # fmt: skip
 NEVER_NONE = (
     "status",
@@ -37,6 +38,8 @@ NEVER_NONE = (
     "notes",
     "video",
     "audio",
+    "video_stream",
+    "audio_stream",
     "model",
 )
 

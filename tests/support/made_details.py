@@ -30,8 +30,8 @@ def made_result(
         offsets=[{"time_s": seconds / 2, "offset_ms": offset_ms + 3, "probability": 0.9}],
         timeline=made_timeline("constant", (0.0, seconds, offset_ms, offset_ms)),
         tracks=[
-            {"number": 0, "chosen": True, "boxes": moving, **track},
-            {"number": 1, "chosen": False, "boxes": still, **track},
+            {"number": 0, "chosen": True, "speaks": [[0.0, seconds]], "boxes": moving, **track},
+            {"number": 1, "chosen": False, "speaks": [], "boxes": still, **track},
         ],
         voice_over=[], face_share=1.0, duration_s=seconds, faces=2, notes=[], video=str(video),
         audio=str(audio), model={"file": "best_model.pth", "sha256": "0" * 64},

@@ -14,6 +14,7 @@ from src.dataset import build
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index
 from src.preprocessing.sample_file import read_sample
+from tests.support.limits import HANG_S
 
 SCRIPT = Path(data_processing.__file__)
 ROOT = SCRIPT.parents[1]
@@ -47,7 +48,7 @@ def command(folder: Path, *options: str, **changes) -> list[str]:
 def run_command(folder: Path, *options: str, **changes) -> subprocess.CompletedProcess:
     """As a user would, in a process of its own."""
     return subprocess.run(
-        command(folder, *options, **changes), capture_output=True, encoding="utf-8", timeout=120,
+        command(folder, *options, **changes), capture_output=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import torch
 
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config
+from tests.support.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 # A small network on small crops learns one drawn talker in seconds.
@@ -64,7 +65,7 @@ def run_script(script: str, *arguments, language: str = "en", **options):
     return subprocess.run(
         [sys.executable, str(ROOT / script), *map(str, arguments)],
         capture_output=True, text=True, encoding="utf-8", env=environment, cwd=ROOT,
-        timeout=280, **options,
+        timeout=HANG_S, **options,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import sys
 import av
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.training_helpers import ROOT, run_script
 
 
@@ -21,7 +22,7 @@ def test_demo_measures_and_corrects_the_injected_offset(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     done = subprocess.run(
         [sys.executable, "tools/demo.py", "--clips", "16", "--epochs", "24"],
-        cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=1800,
+        cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": "en", "OMP_WAIT_POLICY": "passive"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def test_the_files_and_the_table(exported):
         *(f"{encoder}{end}" for encoder in encoders
           for end in (".pth", ".onnx", ".int8.onnx", ".torchscript.pt")),
         "training_head.pth", "model_config.json", "normalization_params.json",
-        "inference_example.py",
+        "inference_example.py", "example_sample.npy",
     }  # fmt: skip
     for name in names:
         assert name in stdout
@@ -89,6 +89,20 @@ def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tm
         assert result["score"] == pytest.approx(expected.score, abs=1e-4)
         assert result["offset_ms"] == pytest.approx(expected.offset_ms, abs=0.1)
         assert result["offset_probability"] == pytest.approx(expected.offset_probability, abs=1e-3)
+
+
+def test_the_example_runs_as_the_guide_says(exported, tmp_path):
+    """Without arguments, in a folder that was copied elsewhere: it scores the sample beside it."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(exported[0], folder)
+    done = subprocess.run(
+        [sys.executable, "-I", str(folder / "inference_example.py")], cwd=tmp_path, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert 0 <= result["score"] <= 1 and abs(result["offset_ms"]) <= 600
+    assert len(np.load(folder / "example_sample.npy")) == 50
 
 
 def test_training_heads_can_be_omitted(trained, tmp_path):

@@ -19,6 +19,7 @@ from src.checkpoints.checkpoint import load_checkpoint
 from src.core.errors import CheckpointError, MissingFileError
 from src.dataset.index import INDEX_NAME, read_index, write_index
 from src.training import loop
+from tests.support.limits import HANG_S
 from tests.support.training_helpers import ROOT, differences, losses
 
 pytest_plugins = ("tests.support.training_fixtures",)
@@ -211,7 +212,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(arguments, trainer, tmp_path,
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stdout.read()
-        assert process.wait(60) == 130
+        assert process.wait(HANG_S) == 130
     assert "Traceback" not in rest
     hint = re.search(r"stopped after epoch (\d+).*python src/train.py (.*) --resume (\S+)", rest)
     # The command can be used as it is: it repeats the settings of this run.
@@ -252,7 +253,7 @@ def test_resuming_after_ctrl_c_gives_the_weights_of_an_uninterrupted_run(
                     process.send_signal(signal.SIGINT)
                     break
             process.stdout.read()
-        stops += process.wait(60) == 130
+        stops += process.wait(HANG_S) == 130
     assert stops >= 2
     trainer(*again, "--resume", "auto")
     assert differences(load_checkpoint(tmp_path / "checkpoints" / "last.pth"),

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from src.checkpoints.checkpoint import load_checkpoint_or_weights, save_checkpoint
-from src.core.config import load_config
+from src.core.config import Config, load_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, MissingFileError
+from src.training.loop import save_periodic
 from src.training.optim import make_ema, make_schedule
 from src.training.resume import init_checkpoint, load_pretrained, resume_state
 from src.training.state import AverageMeter, new_model, new_state
@@ -80,6 +81,90 @@ def test_resuming_keeps_the_fingerprints_of_earlier_runs(tmp_path):
     state = fresh(["b", "c"])
     resume_state(state, load_checkpoint_or_weights(path))
     assert state.trained_on == ["a", "b", "c"]
+
+
+def test_a_resumed_training_deletes_only_checkpoints_of_its_folder(tmp_path):
+    """The file names those that are deleted next: one from elsewhere may name anything."""
+    folder, outside = tmp_path / "checkpoints", tmp_path / "victim.txt"
+    own = ["checkpoint_epoch_1.pth", "checkpoint_epoch_1_step_5.pth"]
+    others = ["best_model.pth", "checkpoint_epoch_x.pth", "checkpoint_epoch_3.pth.txt"]
+    folder.mkdir()
+    for path in (outside, *(folder / name for name in [*own, *others])):
+        path.write_text("mine")
+    (folder / "checkpoint_epoch_2.pth").mkdir()  # cannot be deleted: no reason to end a training
+    named = ["../victim.txt", str(outside), *others, "../checkpoints/best_model.pth", None, 3,
+             "checkpoint_epoch_2.pth", *own]  # fmt: skip
+    config = load_config(None, ["model.hidden_dim=16", "training.keep_checkpoint_max=1"])
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    path = folder / "last.pth"
+    save_checkpoint(path, state.checkpoint() | {"periodic": named})
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    resume_state(state, load_checkpoint_or_weights(path))
+    assert state.periodic == ["checkpoint_epoch_2.pth", *own]
+    save_periodic(state, folder / "checkpoint_epoch_4.pth")
+    assert outside.read_text() == "mine"
+    assert sorted(each.name for each in folder.iterdir()) == sorted(
+        [*others, "checkpoint_epoch_2.pth", "checkpoint_epoch_4.pth", "last.pth"]
+    )
+
+
+def set_in(tree: dict, path: str, value) -> dict:
+    """A copy of nested dicts with one value replaced."""
+    key, _, rest = path.partition("/")
+    key = int(key) if key.isdigit() else key
+    return tree | {key: set_in(tree[key], rest, value) if rest else value}
+
+
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory) -> tuple[Config, dict]:
+    """Settings, and what a checkpoint of a training with them holds after a step."""
+    config = load_config(None, ["model.hidden_dim=16"])
+    model = new_model(config, torch.device("cpu"))
+    state = new_state(config, model, [], [])
+    model.log_scale.sum().backward()
+    state.optimizer.step()
+    return config, state.checkpoint()
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("epoch", 10**30, "epoch = 1e+30"), ("epoch", -1, "epoch = -1"), ("epoch", True, "epoch"),
+    ("step", 10**20, "step = 1e+20"), ("sampler/batch", None, "batch = None"),
+    ("sampler/tally/loss", NAN, "loss = nan"), ("sampler/tally", [], "training state"),
+    ("val_loss", NAN, "val_loss = nan"), ("best_value", "0", "best_value = 0"),
+    ("zero_ms", NAN, "zero_ms = nan"), ("periodic", 3, "training state"),
+    ("trained_on", [[1]], "training state"), ("random_states/numpy", [1, 2], "training state"),
+    ("random_states/python", None, "training state"),
+    ("optimizer_state_dict/state/0/exp_avg", torch.zeros(7), "exp_avg of the optimizer"),
+    ("optimizer_state_dict/state/0/exp_avg_sq", torch.tensor(NAN), "exp_avg_sq of the optimizer"),
+    ("optimizer_state_dict/state/0", {}, "training state"),
+    ("optimizer_state_dict/param_groups", [], "training state"),
+    ("calibration/peak/bias", NAN, "the calibration of peak is invalid"),
+])  # fmt: skip
+def test_numbers_that_are_none_do_not_resume(resumable, tmp_path, key, value, words):
+    config, checkpoint = resumable
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    save_checkpoint(tmp_path / "last.pth", set_in(checkpoint, key, value))
+    with pytest.raises(CheckpointError) as caught:
+        resume_state(state, load_checkpoint_or_weights(tmp_path / "last.pth"))
+    line = str(caught.value)
+    assert words in line and "last.pth" in line and "\n" not in line
+
+
+def test_how_steps_are_made_is_not_read_from_a_checkpoint(resumable, tmp_path):
+    config, checkpoint = resumable
+    (group,) = checkpoint["optimizer_state_dict"]["param_groups"]
+    changed = [group | {"eps": NAN, "betas": (NAN, NAN), "amsgrad": True}]
+    save_checkpoint(
+        tmp_path / "last.pth", set_in(checkpoint, "optimizer_state_dict/param_groups", changed)
+    )
+    state = new_state(config, new_model(config, torch.device("cpu")), [], [])
+    resume_state(state, load_checkpoint_or_weights(tmp_path / "last.pth"))
+    (restored,) = state.optimizer.param_groups
+    assert (restored["eps"], restored["betas"], restored["amsgrad"]) == (1e-8, (0.9, 0.999), False)
+    assert state.optimizer.state[state.model.log_scale]["step"] == 1
 
 
 def test_averages_are_weighted_by_the_number_of_choices():
