@@ -77,7 +77,8 @@ def test_a_clip_whose_offset_is_not_known_is_named():
 
 def choice_of(similarity: np.ndarray) -> Choice:
     n_frames = len(similarity)
-    return Choice(np.zeros(n_frames, int), np.asarray(similarity, np.float32), np.isnan(similarity))
+    nowhere = np.zeros(n_frames, bool)
+    return Choice(np.zeros(n_frames, int), np.float32(similarity), np.isnan(similarity), nowhere)
 
 
 def test_stretches_without_good_frames_are_found():
