@@ -77,13 +77,11 @@ def foreign_speech(
         PresenterError: nobody speaks in it.
         LipSyncError: speech cannot be synthesised.
     """
+    recorded = [read_speech(path, tools) for path in recordings]  # errors first
     speeches = []
     for voice, text in progress(SPOKEN, tr("listening to other voices"), len(SPOKEN)):
         spoken = synthesise_text(text, voice)
         samples = torch.from_numpy(spoken.samples)
         samples = resample(samples, spoken.sample_rate, SAMPLE_RATE).numpy()
         speeches.append(HeardSpeech(*hear(samples, tools)))
-    for path in recordings:
-        speech = read_speech(path, tools)
-        speeches.append(HeardSpeech(speech.embedding, speech.has_speech))
-    return speeches
+    return speeches + [HeardSpeech(speech.embedding, speech.has_speech) for speech in recorded]
