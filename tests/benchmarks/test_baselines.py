@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,10 +12,12 @@ from benchmarks.baselines import PairLoss, TimeBudget, make_loss, train_for
 from benchmarks.networks import contrastive_loss, syncnet
 from src.core.config import load_config
 from src.core.errors import ConfigError
+from src.dataset.samples import load_samples
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel
 from src.training import loop
 from src.training.state import sync_loss
+from tests.support.dataset_helpers import write_set
 from tests.support.training_helpers import settings_for
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.dataset_fixtures")
@@ -111,6 +114,19 @@ def test_the_time_budget_sets_the_learning_rate(monkeypatch):
     assert factors[3] == pytest.approx(0.5) and factors[4] < 1e-3
     clock["now"] = 161
     assert budget.is_used_up() and budget.share == 1
+
+
+@pytest.fixture
+def samples(tmp_path, data):
+    """Samples of noise: the numbers of the usual ones are no values that can be learned from."""
+    index = write_set(tmp_path, [100, 70, 64, 20, 7])
+    rng = np.random.default_rng(0)
+    for path in tmp_path.glob("*.npy"):
+        records = np.load(path)
+        records["mfcc"] = rng.normal(0, 10, records["mfcc"].shape)
+        records["crop"] = rng.integers(0, 256, records["crop"].shape)
+        np.save(path, records)
+    return load_samples(index, data)
 
 
 @pytest.mark.parametrize("make", [SyncModel, lambda spec: syncnet(spec, 0.1)])

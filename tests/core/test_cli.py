@@ -46,7 +46,9 @@ def test_ctrl_c_is_status_130(capsys):
 
 # Saves at its end what it has done, as the commands do, and prints even then.
 SAVING = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may themselves run under nohup
 from src.core.cli import run, uninterrupted
 def main():
     folder = pathlib.Path(sys.argv[1])

@@ -54,7 +54,7 @@ UNUSABLE = {
     "too small": "pixels wide",
     "audio is empty": r"empty\.wav: the file is empty",
     "audio is text": r"cannot read .*text\.wav",
-    "audio is an image": r"image\.wav has no audio",
+    "audio is an image": r"cannot read .*image\.wav: unrecognised content",
     "audio is short": r"short\.wav is only 100 ms long; at least 200 ms required",
     "audio is a silent video": r"video\.wav has no audio",
 }
