@@ -58,7 +58,7 @@ def results(cached_results, pair, command, tmp_path) -> dict:
         runs = {
             "score only": ("--score-only",), "corrected": output,
             "undetermined": ("--audio", noise, "--score-only"),
-            "failed": ("--audio", noise, *output),
+            "failed": ("--audio", noise, "--output", tmp_path / "not.mp4"),
         }  # fmt: skip
         for kind, more in runs.items():
             status, out, err = command(*options, *more)
