@@ -113,7 +113,9 @@ class SummaryTable:
                 ) from None
 
     def finish(self, rows: list[dict]) -> None:
-        """Replace the lines of these pairs by these, in this order."""
+        """Replace the lines of these pairs by these, in order; without any, no table is made."""
+        if not rows:
+            return
         pairs = {_pair_of(row) for row in rows}
         with self._locked():
             result, waiting = [], list(rows)

@@ -23,11 +23,11 @@ LONG = "x" * 300 + ".mp4"
 class Reader:
     """Does with a pair what comes before it is decoded."""
 
-    def compute_sync_score(self, video, audio=None, face="speaking"):
+    def compute_sync_score(self, video, audio=None, **_):
         check_file(video)
         return 0.5, {"undetermined": False, "verdict": "=a verdict", "status": "ok"}
 
-    def correct_sync(self, video, audio, output, face="speaking", fit="pad"):
+    def correct_sync(self, video, audio, output, **_):
         check_output_path(output, [video, audio], {".mp4"})
         score, details = self.compute_sync_score(video)
         Path(output).write_bytes(b"corrected")

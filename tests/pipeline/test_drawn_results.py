@@ -155,7 +155,7 @@ DRAWN = (
 def test_a_drawing_that_fails_costs_no_result(
     judged, known, tmp_path, monkeypatch, option, name, draw, as_json
 ):
-    def fails(*_):
+    def fails(*_, **__):
         raise OutputError("cannot write it: No space left on device")
 
     monkeypatch.setattr(pipeline_command, draw, fails)
@@ -172,7 +172,7 @@ def test_a_drawing_that_fails_costs_no_result(
 def test_interrupted_drawing_names_the_corrected_video(
     command, known, talking_clip, tmp_path, monkeypatch, option, name, draw
 ):
-    def stopped(*_):
+    def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline_command, draw, stopped)

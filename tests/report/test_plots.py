@@ -115,7 +115,7 @@ def test_a_missing_folder_is_a_readable_error(tmp_path, details):
 def test_long_audio_is_read_only_as_far_as_it_is_drawn(details, monkeypatch):
     n_read = 0
 
-    def long_audio(path):
+    def long_audio(path, streams):
         nonlocal n_read
         for _ in range(2000):
             n_read += 1
