@@ -86,7 +86,7 @@ def test_other_files_are_refused(trained, tmp_path):
     assert (done.returncode, "is truncated" in done.stdout) == (1, True)
     for foreign, status, words in (
         ({"state_dict": {}}, 2, "not a checkpoint of this project"),
-        ({"a.weight": torch.zeros(2)}, 2, "bare weights"),
+        ({"a.weight": torch.zeros(2)}, 2, "weights of another network"),
         ({**torch.load(trained, weights_only=True), "format_version": 1}, 1, "format version 1"),
     ):
         torch.save(foreign, path)
