@@ -1,4 +1,4 @@
-"""Locks: one run at a time, and the second one is told who holds them."""
+"""Locks: one run at a time, and a message to the second one names who holds them."""
 
 import errno
 import os

@@ -1,6 +1,5 @@
 """Values from files in messages: short, in one line, and without commands to a terminal."""
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -49,10 +48,9 @@ def test_long_values_are_cut():
         assert len(tr("{value}", value=value)) < 5100
 
 
-def test_a_value_survives_a_pickle():
-    """Messages come from other processes."""
-    text = tr("{value}", value=endless())
-    assert type(text) is str and pickle.loads(pickle.dumps(text)) == text
+def test_a_message_is_a_plain_text():
+    """Messages come from other processes: what is pickled must not hold the value."""
+    assert type(tr("{value}", value=endless())) is str
 
 
 def test_lines_and_tabs_of_a_text_for_the_console_stay():

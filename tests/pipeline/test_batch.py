@@ -48,7 +48,7 @@ def test_best_match_comes_first(capsys):
     messages = {result["audio"]: result["message"] for result in found}
     assert messages["none.wav"] == "none.wav is missing"
     assert messages["odd.wav"] == "ZeroDivisionError: x"
-    err = capsys.readouterr().err  # a bug of the program is told with its place, and nothing else
+    err = capsys.readouterr().err  # a bug of the program is logged with its place, and nothing else
     assert err.startswith("unexpected error with v.mp4; please report it:\nTraceback")
     assert err.count("Traceback") == 1 and "in compute_sync_score" in err
     assert not any(result["success"] for result in found if result["audio"] in messages.keys() - {
