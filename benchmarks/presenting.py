@@ -309,7 +309,7 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("recordings of other people to train with, beside synthesised speech"),
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=int, default=STEPS, help=tr("of the training (default: 2000)")
+        "--steps", type=int, default=STEPS, help=tr("of the training (default: 1200)")
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/presenting"), metavar="FOLDER",

@@ -24,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         "--speech", nargs="+", type=Path, default=[], metavar="AUDIO",
         help=tr("recordings of other people to train with, beside synthesised speech"),
     )  # fmt: skip
-    parser.add_argument("--steps", type=int, help=tr("of the training (default: 2000)"))
+    parser.add_argument("--steps", type=int, help=tr("of the training (default: 1200)"))
     parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
     args = parser.parse_args()
     if args.steps is not None and args.steps < 1:

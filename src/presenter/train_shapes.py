@@ -33,7 +33,7 @@ from .store import FootageClip, Presenter
 from .sync_regions import region_matrix, sync_region
 from .sync_tools import SyncTools
 
-STEPS = 2000
+STEPS = 1200
 ROWS = 256  # frames of the footage in a step
 SEQUENCES, SEQUENCE_FRAMES = 3, 24  # drawn for the speech of others, in every second step
 MIN_SEQUENCE_FRAMES = 8

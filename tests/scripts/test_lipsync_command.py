@@ -58,6 +58,7 @@ def started(monkeypatch):
         ("present --batch list.csv --output out", "present", "--batch list.csv --output out"),
         ("learn-presenter --footage v.mp4 w.mp4 --output me", "learn_presenter",
          "--footage v.mp4 w.mp4 --output me"),
+        ("train-presenter presenters/me", "train_presenter", "presenters/me"),
         ("process --overwrite", "data_processing", "--overwrite"),
         ("clean-offsets", "clean_offsets", ""),
         ("train --resume auto", "train", "--resume auto"),
@@ -74,7 +75,7 @@ def test_an_unknown_command_ends_in_one_line(started, capsys):
     assert capsys.readouterr() == (
         "",
         "error: unknown command scor: choose from score, correct, present, learn-presenter, "
-        "process, clean-offsets, train, evaluate\n",
+        "train-presenter, process, clean-offsets, train, evaluate\n",
     )
 
 
