@@ -34,6 +34,7 @@ from src.media.reader import read_audio, source_frames
 from src.models.spec import ModelSpec
 from src.presenter.base import BasePlan, BaseVideo
 from src.presenter.choice import Choice, choose_mouths
+from src.presenter.close_lips import LipCloser
 from src.presenter.footage import Footage
 from src.presenter.judge import Judge, JudgeFigures
 from src.presenter.mouth_shapes import MouthShapes
@@ -118,7 +119,7 @@ def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool)
 
 def _without_choice(frames: np.ndarray) -> Choice:
     nowhere = np.zeros(len(frames), bool)
-    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere)
+    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere, nowhere)
 
 
 def with_old_mouth(base: BaseVideo) -> BaseVideo:
@@ -191,7 +192,8 @@ def measure_made(
             subject.shapes, subject.presenter, subject.footage, trial.recording.speech, choice,
             subject.spec,
         )  # fmt: skip
-    mouths = MouthTrack(subject.presenter, subject.footage, choice.frames, reshaper)
+    closer = LipCloser(choice, subject.footage.closed_below)
+    mouths = MouthTrack(subject.presenter, subject.footage, choice.frames, reshaper, closer)
     shown = with_old_mouth(base) if stage == "base_with_new_audio" else base
     render(shown, plan, mouths, audio, output)
     frames_per_s = len(plan.numbers) / (time.perf_counter() - start_s)

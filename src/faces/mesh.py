@@ -17,6 +17,10 @@ WEIGHTS = Path(__file__).parent / "data" / "face_mesh.onnx"
 # Numbers of landmarks; left and right are those of the image.
 UPPER_LIP, LOWER_LIP = (82, 13, 312), (87, 14, 317)  # inner edges, the middle of each
 MOUTH_CORNERS = (61, 291)
+INNER_LIPS = (  # edges of the upper and the lower lip, from corner to corner
+    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
+    (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
+)
 CHIN = 152
 JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 LEFT_EYE, RIGHT_EYE = (33, 133, 159, 145), (263, 362, 386, 374)  # outer, inner, top, bottom

@@ -23,12 +23,15 @@ class Choice:
         frames: int64 [T], numbers of footage frames.
         similarity: float32 [T], cosine of the audio with the chosen frame's mouth; NaN in silence.
         silent: bool [T], frames in which the lips must be shut.
-        shut: bool [T], frames chosen with shut lips for a sound (b, p, m) that shuts them.
+        closure: bool [T], the middle of each sound (b, p, m) that shuts the lips, as far as they
+            are known.
+        shut: bool [T], those of them for which a frame with shut lips was chosen.
     """
 
     frames: np.ndarray
     similarity: np.ndarray
     silent: np.ndarray
+    closure: np.ndarray
     shut: np.ndarray
 
 
@@ -60,7 +63,8 @@ def choose_mouths(
     frames = choose_frames(footage.frames, asked, weights)
     similarity = (embedding * footage.frames.embedding[frames]).sum(1)
     similarity[silent] = np.nan
-    return Choice(frames, similarity, silent, closure & footage.frames.closed[frames])
+    shut = closure & footage.frames.closed[frames]
+    return Choice(frames, similarity, silent, closure, shut)
 
 
 def _base_pose(base: BaseVideo, plan: BasePlan, n_frames: int) -> np.ndarray:

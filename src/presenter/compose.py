@@ -37,10 +37,13 @@ class Mouth:
     Attributes:
         crop: uint8 [3/2 S, S], planar 4:2:0, limited range (``crops.cut_crop``).
         jaw: float32 [17, 2], contour of its jaw, template units.
+        lips: float32 [2, 11, 2], inner edges of the upper and the lower lip from corner to corner,
+            template units.
     """
 
     crop: np.ndarray
     jaw: np.ndarray
+    lips: np.ndarray
 
 
 def jaw_line(jaw: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..faces.mesh import (
     CHIN,
+    INNER_LIPS,
     JAW,
     LEFT_EYE,
     LOWER_LIP,
@@ -100,6 +101,7 @@ class FaceShape:
         width: float32 [N], distance of the mouth corners.
         eyes: float32 [N], gap of the eyelids, mean of both eyes.
         jaw: float32 [N, 17, 2], the contour of the jaw from ear to ear.
+        lips: float32 [N, 2, 11, 2], inner edges of the upper and the lower lip.
     """
 
     pose: np.ndarray
@@ -107,6 +109,7 @@ class FaceShape:
     width: np.ndarray
     eyes: np.ndarray
     jaw: np.ndarray
+    lips: np.ndarray
 
     @property
     def chin(self) -> np.ndarray:
@@ -134,4 +137,5 @@ def measure_shapes(landmarks: np.ndarray, placement: FacePlacement, fps: float) 
         width=np.linalg.norm(corners, axis=-1),
         eyes=np.mean([np.linalg.norm(gap, axis=-1) for gap in lids], axis=0),
         jaw=gaussian_filter1d(placed[:, JAW], sigma / 2, axis=0, mode="nearest"),
+        lips=placed[:, INNER_LIPS],
     )

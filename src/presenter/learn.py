@@ -202,7 +202,7 @@ def _frame_records(frames: FaceFrames, runs: list[_Run]) -> np.ndarray:
         part["run"], part["number"] = number, np.arange(run.first, run.stop)
         part["time"] = frames.times[run.first : run.stop]
         part["opening"], part["width"] = run.shape.opening, run.shape.width
-        part["jaw"] = run.shape.jaw
+        part["jaw"], part["lips"] = run.shape.jaw, run.shape.lips
         row += len(part)
     return records
 
@@ -237,11 +237,11 @@ def _grid_records(
     """What frames are chosen by, on the 25 fps grid: records [N]."""
     speech = clip.speech
     dtype = grid_dtype(tools.model.spec.output_dim)
+    embedded = {n: embed_video(tools.model, tracks[n].crops) for n in {run.track for run in runs}}
     parts, row = [], 0
     for number, run in enumerate(runs):
         track = tracks[run.track]
-        crops = track.crops
-        embeddings = embed_video(tools.model, crops)
+        crops, embeddings = track.crops, embedded[run.track]
         times = frames.times[run.first : run.stop]
         middle = track.first_frame + WINDOW_FRAMES // 2 + np.arange(len(embeddings))
         is_inside = (middle / FPS >= times[0]) & (middle / FPS <= times[-1])

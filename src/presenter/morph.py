@@ -1,5 +1,7 @@
 """Joins between two pieces of footage: for a few frames one mouth is morphed into the other."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -20,7 +22,7 @@ def morph(first: Mouth, second: Mouth, weight: float) -> Mouth:
         weight: 0 … 1, of the second.
     """
     if second.crop.shape != first.crop.shape:  # of another footage file
-        second = Mouth(_resize(second.crop, first.crop.shape[1]), second.jaw)
+        second = replace(second, crop=_resize(second.crop, first.crop.shape[1]))
     lumas = [split_planes(mouth.crop)[0] for mouth in (first, second)]
     small = [
         cv2.resize(luma, (FLOW_SIDE, FLOW_SIDE), interpolation=cv2.INTER_AREA) for luma in lumas
@@ -46,7 +48,11 @@ def morph(first: Mouth, second: Mouth, weight: float) -> Mouth:
         ]
         share = cv2.resize(mix, (size, size))
         target[:] = np.clip(np.rint(parts[0] + share * (parts[1] - parts[0])), 0, 255)
-    return Mouth(crop, ((1 - weight) * first.jaw + weight * second.jaw).astype(np.float32))
+    jaw, lips = (
+        ((1 - weight) * a + weight * b).astype(np.float32)
+        for a, b in ((first.jaw, second.jaw), (first.lips, second.lips))
+    )
+    return Mouth(crop, jaw, lips)
 
 
 def _resize(crop: np.ndarray, side: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.constants import FPS
+from .close_lips import LipCloser
 from .compose import Mouth
 from .footage import Footage, FrameRows
 from .morph import morph
@@ -80,13 +81,14 @@ class MouthTrack:
         footage: its frames.
         chosen: int64 [T], the footage frame for each output frame on the 25 fps grid.
         reshaper: warps the mouths into the shapes of the speech; None: they stay as they are.
+        closer: shuts the lips where the speech asks for it; None: nothing does.
     """
 
     def __init__(
         self, presenter: Presenter, footage: Footage, chosen: np.ndarray,
-        reshaper: Reshaper | None = None,
+        reshaper: Reshaper | None = None, closer: LipCloser | None = None,
     ):  # fmt: skip
-        self._reshaper = reshaper
+        self._reshaper, self._closer = reshaper, closer
         self._presenter, self._footage = presenter, footage
         self._follows = footage.frames.follows
         self._n_frames = len(chosen)
@@ -99,7 +101,9 @@ class MouthTrack:
         """The mouth at a time in seconds after the beginning of the speech."""
         frame = min(max(time_s * FPS, 0.0), self._n_frames - 1.0)
         mouth = self._chosen(frame)
-        return mouth if self._reshaper is None else self._reshaper.reshape(mouth, frame)
+        if self._reshaper is not None:
+            mouth = self._reshaper.reshape(mouth, frame)
+        return mouth if self._closer is None else self._closer.close(mouth, frame)
 
     def _chosen(self, frame: float) -> Mouth:
         """The mouth as the footage shows it, morphed at the joins."""
@@ -131,7 +135,8 @@ class MouthTrack:
 
     def _mouth(self, row: tuple[int, int]) -> Mouth:
         clip = self._presenter.clips[row[0]]
-        return Mouth(np.asarray(clip.crops[row[1]]), clip.frames["jaw"][row[1]])
+        frame = clip.frames[row[1]]
+        return Mouth(np.asarray(clip.crops[row[1]]), frame["jaw"], frame["lips"])
 
     def _morph(self, first: tuple[int, int], second: tuple[int, int], weight: float) -> Mouth:
         return morph(self._mouth(first), self._mouth(second), weight)

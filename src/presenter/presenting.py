@@ -14,6 +14,7 @@ from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
 from .base import locate_base, plan_base
 from .choice import Choice, choose_mouths
+from .close_lips import LipCloser
 from .footage import gather_footage, has_piece, speech_seconds
 from .judge import Judge, JudgeFigures
 from .learn import check_same_model
@@ -210,7 +211,8 @@ def present(
     reshaper = None
     if shapes is not None:
         reshaper = make_reshaper(shapes, presenter, footage, speech, choice, tools.model.spec)
-    mouths = MouthTrack(presenter, footage, choice.frames, reshaper)
+    closer = LipCloser(choice, footage.closed_below)
+    mouths = MouthTrack(presenter, footage, choice.frames, reshaper, closer)
     render(base, plan, mouths, audio_path, output_path, progress, options.decorate)
     judged = None
     if judge is not None:

@@ -1,6 +1,7 @@
 """The output: base frames with the new mouth, streamed to a file with the new audio."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,6 +76,6 @@ def compose_frame(
     if base.has_face[number]:
         laid = mouth()
         if frame.colour_tags.is_full_range:
-            laid = Mouth(to_full_range(laid.crop), laid.jaw)
+            laid = replace(laid, crop=to_full_range(laid.crop))
         compose(planes, base.to_frame[number], base.jaw[number], laid)
     return planes

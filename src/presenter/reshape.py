@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_erosion, uniform_filter1d
 
-from ..media.frame import split_planes
 from ..models.spec import ModelSpec
 from .choice import Choice
 from .compose import Mouth
@@ -17,6 +16,7 @@ from .crops import window_matrix
 from .footage import Footage
 from .geometry import CENTRE_X
 from .mouth_shapes import MouthShapes
+from .mouth_warp import warp_crop
 from .speech import Speech
 from .store import Presenter
 from .sync_regions import region_matrix, sync_region
@@ -117,22 +117,19 @@ def warp_mouth(mouth: Mouth, flow: np.ndarray, to_units: np.ndarray) -> Mouth:
     to_crop = np.linalg.inv(window_matrix(side)) @ to_units
     field = cv2.warpAffine(flow, to_crop[:2], (side, side), flags=cv2.INTER_LINEAR)
     field *= np.float32(to_crop[0, 0])
-    crop = np.empty_like(mouth.crop)
-    for plane, target in zip(split_planes(mouth.crop), split_planes(crop), strict=True):
-        moved = field
-        if len(plane) != side:
-            moved = cv2.resize(field, plane.shape[::-1], interpolation=cv2.INTER_AREA) / 2
-        rows, columns = np.indices(plane.shape, np.float32)
-        target[:] = cv2.remap(
-            plane, columns + moved[..., 0], rows + moved[..., 1], cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-    at = (np.linalg.inv(to_units) @ np.c_[mouth.jaw, np.ones(len(mouth.jaw))].T)[:2]
+    jaw, lips = (_move(points, flow, to_units) for points in (mouth.jaw, mouth.lips))
+    return Mouth(warp_crop(mouth.crop, field), jaw, lips)
+
+
+def _move(points: np.ndarray, flow: np.ndarray, to_units: np.ndarray) -> np.ndarray:
+    """Points [..., 2] in template units, moved with the pixels of ``warp_mouth``."""
+    flat = points.reshape(-1, 2)
+    at = (np.linalg.inv(to_units) @ np.c_[flat, np.ones(len(flat))].T)[:2]
     shift = cv2.remap(
         flow, at[0].astype(np.float32), at[1].astype(np.float32), cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
     )[:, 0]  # fmt: skip
-    return Mouth(crop, (mouth.jaw - shift * to_units[0, 0]).astype(np.float32))
+    return (flat - shift * to_units[0, 0]).astype(np.float32).reshape(points.shape)
 
 
 def _flow_weight(to_units: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

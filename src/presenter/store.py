@@ -31,18 +31,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import MissingFileError, OutputError, PresenterError
 from ..core.files import ensure_folder, written_atomically
-from ..faces.mesh import JAW
+from ..faces.mesh import INNER_LIPS, JAW
 from ..i18n.messages import tr
 from .geometry import POSE_POINTS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PRESENTER_FILE, CLIP_FILE, CLIPS_FOLDER = "presenter.json", "clip.json", "clips"
 MOUTH_SIDE = 20  # px: the mouth as frames are compared by it
 POSE_VALUES = 2 * len(POSE_POINTS)
 
 FRAME_DTYPE = np.dtype([
     ("run", "<i4"), ("number", "<i4"), ("time", "<f8"), ("opening", "<f4"), ("width", "<f4"),
-    ("jaw", "<f4", (len(JAW), 2)),
+    ("jaw", "<f4", (len(JAW), 2)), ("lips", "<f4", (2, len(INNER_LIPS[0]), 2)),
 ])  # fmt: skip
 
 
@@ -86,7 +86,7 @@ class PresenterRecord(_Plain):
     """``presenter.json``."""
 
     format: Literal["lipsync-presenter"] = "lipsync-presenter"
-    version: Literal[2] = FORMAT_VERSION
+    version: Literal[3] = FORMAT_VERSION
     model: ModelRecord
     consent: Consent | None = None
 
@@ -306,7 +306,8 @@ def _read_json(path: Path, kind: type, presenter: str | Path):
     try:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         content = json.loads(text)
-        if isinstance(content, dict) and content.get("version", FORMAT_VERSION) == 1:
+        version = content.get("version") if isinstance(content, dict) else None
+        if isinstance(version, int) and 1 <= version < FORMAT_VERSION:
             raise PresenterError(
                 tr("the presenter {path} was made by an earlier version of this program: make it "
                    "again in a new folder with python src/learn_presenter.py", path=presenter)

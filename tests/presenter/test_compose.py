@@ -24,6 +24,7 @@ from src.presenter.crops import WINDOW_LEFT, WINDOW_SIDE, WINDOW_TOP, cut_crop
 from tests.support.made_presenters import (
     frame_of,
     jaw_points,
+    lip_points,
     make_planes,
     psnr,
     similarity_matrix,
@@ -55,7 +56,7 @@ def composed(planes, to_frame, mouth: Mouth, base_jaw=JAW) -> list[np.ndarray]:
 
 
 def mouth_of(planes, to_frame, side=240, jaw=JAW) -> Mouth:
-    return Mouth(cut_crop(frame_of(planes), to_frame, side), jaw)
+    return Mouth(cut_crop(frame_of(planes), to_frame, side), jaw, lip_points())
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -6,7 +6,7 @@ import pytest
 
 from src.presenter.compose import Mouth
 from src.presenter.morph import morph
-from tests.support.made_presenters import jaw_points, make_planes, psnr
+from tests.support.made_presenters import jaw_points, lip_points, make_planes, psnr
 
 
 def mouth(seed: int, side: int = 128, chin: float = 80.0, right: float = 0.0) -> Mouth:
@@ -19,7 +19,7 @@ def mouth(seed: int, side: int = 128, chin: float = 80.0, right: float = 0.0) ->
         parts.append(cv2.warpAffine(
             plane, matrix, (size, size), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         ).ravel())  # fmt: skip
-    return Mouth(np.concatenate(parts).reshape(side * 3 // 2, side), jaw_points(chin))
+    return Mouth(np.concatenate(parts).reshape(side * 3 // 2, side), jaw_points(chin), lip_points())
 
 
 def luma(mouth_: Mouth) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_what_does_not_match_is_not_shown_twice(weight, shown):
         image = np.full((128, 128), 120, np.uint8)
         cv2.circle(image, (64, 64), 24, value, -1)
         crops.append(np.concatenate([image, np.full((64, 128), 128, np.uint8)]))
-    first, second = (Mouth(crop, jaw_points()) for crop in crops)
+    first, second = (Mouth(crop, jaw_points(), lip_points()) for crop in crops)
     between = luma(morph(first, second, weight))
     assert np.abs(between[56:72, 56:72].astype(int) - shown).max() < 8
     assert np.abs(between[:20].astype(int) - 120).max() < 3
@@ -83,8 +83,12 @@ def test_what_does_not_match_is_not_shown_twice(weight, shown):
 
 def test_mouths_of_two_files_have_the_size_of_the_first():
     for first_side, second_side in ((128, 160), (160, 128)):
-        first = Mouth(np.full((first_side * 3 // 2, first_side), 100, np.uint8), jaw_points())
-        second = Mouth(np.full((second_side * 3 // 2, second_side), 110, np.uint8), jaw_points())
+        first = Mouth(
+            np.full((first_side * 3 // 2, first_side), 100, np.uint8), jaw_points(), lip_points()
+        )
+        second = Mouth(
+            np.full((second_side * 3 // 2, second_side), 110, np.uint8), jaw_points(), lip_points()
+        )
         between = morph(first, second, 0.5)
         assert between.crop.shape == first.crop.shape and between.crop.dtype == np.uint8
         assert np.abs(between.crop.astype(int) - 105).max() <= 1

@@ -122,7 +122,7 @@ def morphed(monkeypatch):
         crop = np.zeros_like(first.crop)
         crop[0, :3] = first.crop[0, 0], second.crop[0, 0], round(100 * weight)
         crop[1, :] = 1
-        return Mouth(crop, first.jaw)
+        return Mouth(crop, first.jaw, first.lips)
 
     monkeypatch.setattr(mouth_track, "morph", record)
 

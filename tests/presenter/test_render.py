@@ -15,6 +15,7 @@ from tests.support.made_presenters import (
     base_video,
     frame_of,
     jaw_points,
+    lip_points,
     make_planes,
     psnr,
     similarity_matrix,
@@ -36,7 +37,7 @@ class Mouths:
         self.times.append(time_s)
         crop = np.full((96, 64), 128, np.uint8)
         crop[:64] = self.value
-        return Mouth(crop, jaw_points())
+        return Mouth(crop, jaw_points(), lip_points())
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from tests.support.made_presenters import (
     footage_clip,
     footage_of,
     jaw_points,
+    lip_points,
     presenter_of,
 )
 
@@ -38,6 +39,10 @@ def face(lip_y: float) -> np.ndarray:
     crop = np.full((SIDE * 3 // 2, SIDE), 128, np.uint8)
     crop[:SIDE] = np.clip(luma, 0, 255)
     return crop
+
+
+def a_mouth() -> Mouth:
+    return Mouth(face(60.0), jaw_points(), lip_points())
 
 
 def lips(crop: np.ndarray) -> float:
@@ -77,25 +82,25 @@ def reshaper_to(shapes, heights, strength=1.0) -> Reshaper:
 
 @pytest.mark.parametrize("wanted", [57.0, 60.0, 63.0])
 def test_the_mouth_moves_to_where_it_is_asked_for(shapes, wanted):
-    made = reshaper_to(shapes, [wanted]).reshape(Mouth(face(60.0), jaw_points()), 0.0)
+    made = reshaper_to(shapes, [wanted]).reshape(a_mouth(), 0.0)
     assert abs(lips(made.crop) - wanted) <= 1.0
     assert lips(made.crop) - 60 == pytest.approx(wanted - 60, abs=1.0)
 
 
 def test_between_two_frames_the_shape_is_between(shapes):
     reshaper = reshaper_to(shapes, [58.0, 58.0, 62.0, 62.0])
-    heights = [lips(reshaper.reshape(Mouth(face(60.0), jaw_points()), t).crop) for t in (1, 2)]
-    middle = lips(reshaper.reshape(Mouth(face(60.0), jaw_points()), 1.5).crop)
+    heights = [lips(reshaper.reshape(a_mouth(), t).crop) for t in (1, 2)]
+    middle = lips(reshaper.reshape(a_mouth(), 1.5).crop)
     assert heights[0] < middle < heights[1]
 
 
 def test_without_strength_nothing_changes(shapes):
-    mouth = Mouth(face(60.0), jaw_points())
+    mouth = a_mouth()
     assert reshaper_to(shapes, [64.0], strength=0.0).reshape(mouth, 0.0) is mouth
 
 
 def test_pixels_stay_as_sharp_and_those_around_stay_in_place(shapes):
-    mouth = Mouth(face(60.0), jaw_points())
+    mouth = a_mouth()
     made = reshaper_to(shapes, [63.0]).reshape(mouth, 0.0)
     above = slice(0, int((TOP - WINDOW_TOP) * 2) - 2)
     below = slice(int((BOTTOM - WINDOW_TOP) * 2) + 4, SIDE)
@@ -109,7 +114,7 @@ def test_the_jaw_moves_with_its_pixels():
     """A flow that takes everything from two units higher moves the chin down by two units."""
     flow = np.zeros((*SHAPE, 2), np.float32)
     flow[..., 1] = -2.0
-    mouth = Mouth(face(60.0), jaw_points())
+    mouth = a_mouth()
     made = warp_mouth(mouth, flow, region_matrix(SPEC))
     chin = JAW.index(CHIN)
     assert made.jaw[chin, 1] - mouth.jaw[chin, 1] == pytest.approx(2.0, abs=0.1)
@@ -124,7 +129,7 @@ def test_what_is_chosen_with_shut_lips_stays_as_it_is():
     silent, shut = np.zeros((2, 40), bool)
     silent[25:] = True
     shut[10] = True
-    choice = Choice(np.arange(40), np.zeros(40, np.float32), silent, shut)
+    choice = Choice(np.arange(40), np.zeros(40, np.float32), silent, shut, shut)
     speech = Speech(Path("a.wav"), 1.6, np.zeros((40, DIM), np.float32), ~silent)
 
     class Shapes:

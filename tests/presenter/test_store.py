@@ -180,7 +180,7 @@ def test_a_presenter_without_clips(folder):
 @pytest.mark.parametrize("text", [
     b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b"{}" * 1000,
     b'{"format": "other"}',
-    b'{"format": "lipsync-presenter", "version": 3, "model": {"file": "a", "sha256": "b"}}',
+    b'{"format": "lipsync-presenter", "version": 4, "model": {"file": "a", "sha256": "b"}}',
     b'{"model": {"file": "a", "sha256": "b"}, "more": 1}', b'{"version": ' + b"1" * 5000 + b"}",
 ])  # fmt: skip
 def test_a_damaged_presenter_record(folder, text):
@@ -246,9 +246,10 @@ def test_audio_that_is_no_numbers(folder):
     assert "not finite" in error_of(folder)
 
 
-def test_a_presenter_of_an_earlier_version_is_made_again(folder):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_presenter_of_an_earlier_version_is_made_again(folder, version):
     path = folder / "presenter.json"
-    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    path.write_text(path.read_text().replace('"version": 3', f'"version": {version}'))
     message = error_of(folder)
     assert "earlier version" in message and "learn_presenter.py" in message
 

@@ -82,6 +82,14 @@ def jaw_points(chin: float = 80.0, half_width: float = 38.0) -> np.ndarray:
     return np.stack([x, y], 1).astype(np.float32)
 
 
+def lip_points(gap: float = 0.0, middle: float = 60.0) -> np.ndarray:
+    """float32 [2, 11, 2], inner edges of lips around (48, ``middle``), ``gap`` apart in the middle
+    and together at the corners, template units."""
+    x = np.linspace(34, 62, 11)
+    half = gap / 2 * (1 - ((x - 48) / 14) ** 2)
+    return np.stack([np.stack([x, middle - half], 1), np.stack([x, middle + half], 1)]).astype("f4")
+
+
 # ---------------------------------------------------------------------------- presenters
 
 
@@ -117,7 +125,8 @@ def footage_clip(
         grid["speech"] = grid["usable"] = True
         rows = np.zeros(round((end - begin) * fps), FRAME_DTYPE)
         rows["run"], rows["number"] = number, round(begin * fps) + np.arange(len(rows))
-        rows["time"], rows["jaw"] = rows["number"] / fps, jaw_points()
+        rows["time"] = rows["number"] / fps
+        rows["jaw"], rows["lips"] = jaw_points(), lip_points()
         grids.append(grid)
         frames.append(rows)
     grid, rows = np.concatenate(grids), np.concatenate(frames)
