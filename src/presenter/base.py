@@ -14,9 +14,9 @@ from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import score_clip
 from ..scoring.speakers import choose_largest
-from .face_frames import FaceTrackBoxes, locate_face
+from .face_frames import FaceFrames, FaceTrackBoxes, locate_face
 from .geometry import measure_shapes, place_faces
-from .store import POSE_VALUES
+from .store import BASE_DTYPE, FootageClip
 from .sync_tools import SyncTools
 
 TURN_SEARCH_S = 2.0  # near the ends, the base turns round where the head is stillest
@@ -86,23 +86,50 @@ def locate_base(
     with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as work:
         tracks = _choose_tracks(path, speech_path, Path(work), tools, face, progress)
     frames = locate_face(path, tracks, progress, info.n_source_frames)
-    n_frames = len(frames.times)
-    base = BaseVideo(
-        path, info, frames.times, np.zeros(n_frames, bool), np.zeros((n_frames, 3, 3)),
-        np.zeros((n_frames, 17, 2), np.float32), np.full((n_frames, POSE_VALUES), np.nan, "f4"),
-        np.full(n_frames, np.nan, np.float32), np.full(n_frames, np.nan, np.float32),
-        np.full((n_frames, 2), np.nan, np.float32),
-    )  # fmt: skip
+    return _base_of(path, info, base_records(frames, info.fps or FPS))
+
+
+def base_of_footage(clip: FootageClip, path: str | Path) -> BaseVideo:
+    """A base that is footage of the presenter: its face was found when it was learned.
+
+    Args:
+        clip: the footage.
+        path: where its file is now.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    return _base_of(Path(path), probe(path), clip.base)
+
+
+def base_records(frames: FaceFrames, fps: float) -> np.ndarray:
+    """What is needed to lay a mouth onto each frame: records [N] of ``BASE_DTYPE``.
+
+    Args:
+        frames: the face in each of them.
+        fps: of the file.
+    """
+    records = np.zeros(len(frames.times), BASE_DTYPE)
+    records["time"] = frames.times
+    for name in ("pose", "opening", "eyes", "look"):
+        records[name] = np.nan
     for first, stop in frames.runs():
-        rows = slice(first, stop)
-        placement = place_faces(frames.landmarks[rows], base.fps)
-        shape = measure_shapes(frames.landmarks[rows], placement, base.fps)
-        base.has_face[rows] = True
-        base.to_frame[rows] = [placement.to_frame(index) for index in range(stop - first)]
-        base.jaw[rows], base.pose[rows] = shape.jaw, shape.pose
-        base.opening[rows], base.eyes[rows] = shape.opening, shape.eyes
-        base.look[rows] = np.median(frames.look[rows], axis=0)
-    return base
+        part = records[first:stop]
+        landmarks = frames.landmarks[first:stop]
+        placement = place_faces(landmarks, fps)
+        shape = measure_shapes(landmarks, placement, fps)
+        part["has_face"] = True
+        part["to_frame"] = [placement.to_frame(index) for index in range(stop - first)]
+        part["jaw"], part["pose"] = shape.jaw, shape.pose
+        part["opening"], part["eyes"] = shape.opening, shape.eyes
+        part["look"] = np.median(frames.look[first:stop], axis=0)
+    return records
+
+
+def _base_of(path: Path, info: MediaInfo, records: np.ndarray) -> BaseVideo:
+    """The base of its records."""
+    names = ("time", "has_face", "to_frame", "jaw", "pose", "opening", "eyes", "look")
+    return BaseVideo(path, info, *(np.ascontiguousarray(records[name]) for name in names))
 
 
 def _choose_tracks(

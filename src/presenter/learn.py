@@ -18,6 +18,7 @@ from ..preprocessing.clip_features import ClipFeatures, TrackFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import ScoredClip, score_clip
+from .base import base_records
 from .crops import crop_side, cut_crop
 from .face_frames import FaceFrames, FaceTrackBoxes, locate_face
 from .geometry import FacePlacement, FaceShape, measure_shapes, place_faces
@@ -41,6 +42,7 @@ from .store import (
 from .sync_tools import SyncTools
 
 MIN_RUN_FRAMES = 8  # frames of the file in a row that are of use
+MIN_TRACK_FRAMES = 2 * WINDOW_FRAMES  # likewise, of a face track
 # The mouth in a crop of the sync model, as a share of its side: rows, columns.
 MOUTH_ROWS, MOUTH_COLUMNS = (0.31, 0.90), (0.17, 0.83)
 
@@ -140,10 +142,13 @@ def index_clip(
         evidence = compute_clip_evidence(tools.model, clip, tools.max_offset_hops, progress)
         scored = score_clip(clip, evidence, face, tools.calibration, tools.min_probability)
         numbers = [chosen.number for chosen in scored.speakers.chosen]
-        tracks = [clip.tracks[n] for n in numbers if clip.tracks[n].n_frames >= 2 * WINDOW_FRAMES]
+        tracks = [clip.tracks[n] for n in numbers if clip.tracks[n].n_frames >= WINDOW_FRAMES]
         boxes = [FaceTrackBoxes(track.first_frame, track.boxes) for track in tracks]
         frames = locate_face(path, boxes, progress, clip.info.n_source_frames)
-        runs = _find_runs(frames, clip.info.fps)
+        runs = [
+            run for run in _find_runs(frames, clip.info.fps)
+            if tracks[run.track].n_frames >= MIN_TRACK_FRAMES
+        ]  # fmt: skip
         if not runs:
             raise PresenterError(
                 tr("{path}: the face is visible in no stretch that could be used", path=path)
@@ -160,6 +165,8 @@ def index_clip(
         np.save(folder / "grid.npy", grid, allow_pickle=False)
         audio = embed_audio(tools.model, clip.mfcc, clip.speech).astype(np.float16)
         np.save(folder / "audio.npy", audio, allow_pickle=False)
+        base = base_records(frames, clip.info.fps or FPS)
+        np.save(folder / "base.npy", base, allow_pickle=False)
         record = _clip_record(path, sha256, face, clip, scored, boxes, grid, quality, side)
         return _judge_clip(clip, record, face, judge, progress)
 

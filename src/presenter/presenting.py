@@ -12,7 +12,7 @@ from ..core.errors import PresenterError
 from ..core.files import file_sha256
 from ..core.progress import Progress, no_progress
 from ..i18n.messages import tr
-from .base import locate_base, plan_base
+from .base import base_of_footage, locate_base, plan_base
 from .choice import Choice, choose_mouths
 from .close_lips import LipCloser
 from .footage import gather_footage, has_piece, speech_seconds
@@ -204,9 +204,13 @@ def present(
     if why_not is not None:
         warnings.append(why_not)
     speech = read_speech(audio_path, tools)
-    base = locate_base(base_path, audio_path, tools, options.face, progress)
-    plan = plan_base(base, speech.duration_s)
     own_clip = find_own_clip(presenter, base_path)
+    own = None if own_clip is None else presenter.clips[own_clip]
+    if own is not None and own.record.face == str(options.face):
+        base = base_of_footage(own, base_path)
+    else:
+        base = locate_base(base_path, audio_path, tools, options.face, progress)
+    plan = plan_base(base, speech.duration_s)
     choice = choose_mouths(footage, speech, base, plan, options.closures_s, own_clip)
     reshaper = None
     if shapes is not None:

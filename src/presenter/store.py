@@ -9,6 +9,7 @@
             grid.npy                25 records a second: what a frame is chosen by
             frames.npy              a record for each frame of the file that shows the face
             crops.npy               its lower face, in the colours of the video
+            base.npy                a record for every frame: where a mouth would be laid onto it
             audio.npy               what the sync model hears every 10 ms
         shapes.npz                  the mouth's shapes for speech, once they were trained
 
@@ -43,6 +44,11 @@ POSE_VALUES = 2 * len(POSE_POINTS)
 FRAME_DTYPE = np.dtype([
     ("run", "<i4"), ("number", "<i4"), ("time", "<f8"), ("opening", "<f4"), ("width", "<f4"),
     ("jaw", "<f4", (len(JAW), 2)), ("lips", "<f4", (2, len(INNER_LIPS[0]), 2)),
+])  # fmt: skip
+
+BASE_DTYPE = np.dtype([
+    ("time", "<f8"), ("has_face", "?"), ("to_frame", "<f8", (3, 3)), ("jaw", "<f4", (len(JAW), 2)),
+    ("pose", "<f4", (POSE_VALUES,)), ("opening", "<f4"), ("eyes", "<f4"), ("look", "<f4", (2,)),
 ])  # fmt: skip
 
 
@@ -142,6 +148,7 @@ class FootageClip:
         audio: float16 [H, D], embeddings of the clip's audio every 10 ms, of its own clock
             (``record.offset_ms`` is not taken out), memory-mapped likewise; the first is that of
             the window around frame ``WINDOW_FRAMES // 2``.
+        base: records of ``BASE_DTYPE``, of every frame of the file (``base.base_of_footage``).
     """
 
     record: ClipRecord
@@ -149,6 +156,7 @@ class FootageClip:
     frames: np.ndarray
     crops: np.ndarray
     audio: np.ndarray
+    base: np.ndarray
 
     @property
     def key(self) -> str:
@@ -260,9 +268,9 @@ def load_clip(folder: Path) -> FootageClip:
     """One clip of a presenter. Raises PresenterError: it is damaged."""
     record = read_clip_record(folder)
     try:
-        grid, frames, crops, audio = (
+        grid, frames, crops, audio, base = (
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("grid", "frames", "crops", "audio")
+            for name in ("grid", "frames", "crops", "audio", "base")
         )
         side = record.crop_side
         dimension = grid.dtype["embedding"].shape[0]
@@ -272,16 +280,23 @@ def load_clip(folder: Path) -> FootageClip:
             raise ValueError("other shapes")
         if audio.dtype != np.float16 or audio.shape[1:] != (dimension,):
             raise ValueError("other shapes")
-        if grid.ndim != 1 or frames.ndim != 1:
+        if base.dtype != BASE_DTYPE:
+            raise ValueError("other fields")
+        if not grid.ndim == frames.ndim == base.ndim == 1:
             raise ValueError("other shapes")
-        if not (len(grid) and len(frames) and len(audio)):
+        if not (len(grid) and len(frames) and len(audio) and len(base)):
             raise ValueError("empty")
-        grid, frames = np.array(grid), np.array(frames)
+        grid, frames, base = np.array(grid), np.array(frames), np.array(base)
         for name in ("opening", "width", "pose", "look", "embedding", "time"):
             if not np.isfinite(grid[name]).all():
                 raise ValueError(f"{name}: not finite")
-        if not (np.isfinite(frames["time"]).all() and np.isfinite(frames["jaw"]).all()):
+        if not all(np.isfinite(frames[name]).all() for name in ("time", "jaw", "lips")):
             raise ValueError("frames: not finite")
+        of_faces = base[base["has_face"]]
+        if not all(np.isfinite(of_faces[name]).all() for name in BASE_DTYPE.names):
+            raise ValueError("base: not finite")
+        if not (np.isfinite(base["time"]).all() and (np.diff(base["time"]) >= 0).all()):
+            raise ValueError("base: other times")
         if not np.isfinite(audio).all():
             raise ValueError("audio: not finite")
         if not np.isin(grid["run"], frames["run"]).all():
@@ -292,7 +307,7 @@ def load_clip(folder: Path) -> FootageClip:
             tr("the presenter {path} is damaged ({why}): run python src/learn_presenter.py again",
                path=folder.parents[1], why=str(error)[:200])
         ) from None  # fmt: skip
-    return FootageClip(record, grid, frames, crops, audio)
+    return FootageClip(record, grid, frames, crops, audio, base)
 
 
 def _write_json(path: Path, record: BaseModel) -> None:

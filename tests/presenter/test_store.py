@@ -32,7 +32,7 @@ RECORD = PresenterRecord(
 
 def write_clip(folder: Path, name: str, clip: FootageClip) -> Path:
     with clip_written(folder, name) as temporary:
-        for part in ("grid", "frames", "crops", "audio"):
+        for part in ("grid", "frames", "crops", "audio", "base"):
             np.save(temporary / f"{part}.npy", getattr(clip, part), allow_pickle=False)
         write_clip_record(temporary, clip.record)
     return folder / "clips" / name
@@ -66,7 +66,7 @@ def test_what_is_written_is_read(folder):
     assert [clip.record.name for clip in presenter.clips] == ["a.mp4", "b.mp4"], "sorted"
     first = footage_clip(((0.0, 1.0), (2.0, 3.0)), seed=1, name="a.mp4")
     assert presenter.clips[0].record == first.record
-    for part in ("grid", "frames", "crops", "audio"):
+    for part in ("grid", "frames", "crops", "audio", "base"):
         loaded, made = getattr(presenter.clips[0], part), getattr(first, part)
         assert loaded.dtype == made.dtype and np.array_equal(loaded, made)
     assert presenter.clips[1].record.offset_ms is None
@@ -205,7 +205,7 @@ def test_a_clip_without_its_record(folder):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["grid", "frames", "crops", "audio"])
+@pytest.mark.parametrize("name", ["grid", "frames", "crops", "audio", "base"])
 @pytest.mark.parametrize("damage", [
     "missing", "empty", "text", "short", "cut", "other type", "other shape", "header",
 ])  # fmt: skip
@@ -228,7 +228,7 @@ def test_a_damaged_array(folder, name, damage):
 
 @pytest.mark.parametrize(("name", "field"), [
     ("grid", "opening"), ("grid", "pose"), ("grid", "embedding"), ("grid", "time"),
-    ("frames", "jaw"), ("frames", "time"),
+    ("frames", "jaw"), ("frames", "lips"), ("frames", "time"), ("base", "to_frame"),
 ])  # fmt: skip
 def test_values_that_are_no_numbers(folder, name, field):
     path = folder / "clips" / "b" / f"{name}.npy"
@@ -236,6 +236,16 @@ def test_values_that_are_no_numbers(folder, name, field):
     records[field][3] = np.nan
     np.save(path, records)
     assert "not finite" in error_of(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0])
+def test_times_of_a_base_that_do_not_rise(folder, value):
+    path = folder / "clips" / "b" / "base.npy"
+    records = np.load(path)
+    records["has_face"] = False
+    records["time"][3] = value
+    np.save(path, records)
+    assert "base: other times" in error_of(folder)
 
 
 def test_audio_that_is_no_numbers(folder):

@@ -5,6 +5,7 @@ Needs ``../shared/data`` (see its README). About a minute on two free cores.
 
 import shutil
 import tracemalloc
+from dataclasses import fields
 from pathlib import Path
 
 import av
@@ -25,8 +26,10 @@ from src.pipeline.new_speech import (
     learn,
     make_new_speech,
     new_consent,
+    sync_tools,
     train,
 )
+from src.presenter.base import BaseVideo, base_of_footage, locate_base
 from src.presenter.footage import gather_footage
 from src.presenter.selection import SpeechFrames, choose_frames
 from src.presenter.store import load_presenter
@@ -83,13 +86,26 @@ def test_lips_follow_the_new_speech(engine, presenter, tmp_path):
     assert figures["judged"]["confidence"] == made.confidence
     assert abs(made.offset_ms) <= 40
     assert made.confidence > 0.15
-    # Of seventeen windows of 1 s; one in ten is within a frame by chance.
-    assert made.in_sync >= 0.8
+    # Of 34 windows of 1 s; one in ten is within a frame by chance.
+    assert made.in_sync >= 0.75
     assert before.in_sync <= 0.3 and old.in_sync <= 0.3
     remade = read_remade(output)
     assert remade.is_intact and remade.base_video.name == FOOTAGE.name
     notes = engine.compute_sync_score(output)[1]["notes"]
     assert notes[0]["code"] == "remade_lips"
+
+
+def test_a_base_that_is_footage_is_not_located_again(engine, presenter):
+    """What learning stored is what locating its face finds."""
+    folder, _ = presenter
+    stored = base_of_footage(load_presenter(folder).clips[0], FOOTAGE)
+    located = locate_base(FOOTAGE, STRANGER, sync_tools(engine))
+    for field in fields(BaseVideo):
+        first, second = getattr(stored, field.name), getattr(located, field.name)
+        if isinstance(first, np.ndarray):
+            assert np.array_equal(first, second, equal_nan=first.dtype != bool), field.name
+        else:
+            assert first == second
 
 
 def test_nobody_agreed(engine, tmp_path):

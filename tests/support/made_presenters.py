@@ -12,6 +12,7 @@ from src.presenter.base import BaseVideo
 from src.presenter.footage import Footage
 from src.presenter.selection import FootageFrames
 from src.presenter.store import (
+    BASE_DTYPE,
     FRAME_DTYPE,
     POSE_VALUES,
     ClipRecord,
@@ -139,7 +140,11 @@ def footage_clip(
     crops = np.full((len(rows), side * 3 // 2, side), 128, np.uint8)
     crops[:, :side] = (np.arange(len(rows)) % 256)[:, None, None]
     audio = rng.normal(0, 1, (4 * len(grid), DIM)).astype(np.float16)
-    return FootageClip(clip_record(fps=fps, crop_side=side, **changes), grid, rows, crops, audio)
+    base = np.zeros(len(rows), BASE_DTYPE)
+    base["time"], base["has_face"], base["jaw"] = rows["time"], True, rows["jaw"]
+    base["to_frame"], base["eyes"], base["look"] = np.eye(3), 6, 140
+    record = clip_record(fps=fps, crop_side=side, **changes)
+    return FootageClip(record, grid, rows, crops, audio, base)
 
 
 def presenter_of(*clips: FootageClip, sha256: str = SHA256, folder: Path = Path("me")) -> Presenter:
