@@ -119,7 +119,7 @@ def choose(stage: str, subject: Subject, trial: Trial, hand_over_closures: bool)
 
 def _without_choice(frames: np.ndarray) -> Choice:
     nowhere = np.zeros(len(frames), bool)
-    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere, nowhere)
+    return Choice(frames, np.zeros(len(frames), np.float32), nowhere, nowhere)
 
 
 def with_old_mouth(base: BaseVideo) -> BaseVideo:

@@ -25,14 +25,12 @@ class Choice:
         silent: bool [T], frames in which the lips must be shut.
         closure: bool [T], the middle of each sound (b, p, m) that shuts the lips, as far as they
             are known.
-        shut: bool [T], those of them for which a frame with shut lips was chosen.
     """
 
     frames: np.ndarray
     similarity: np.ndarray
     silent: np.ndarray
     closure: np.ndarray
-    shut: np.ndarray
 
 
 def choose_mouths(
@@ -63,8 +61,7 @@ def choose_mouths(
     frames = choose_frames(footage.frames, asked, weights)
     similarity = (embedding * footage.frames.embedding[frames]).sum(1)
     similarity[silent] = np.nan
-    shut = closure & footage.frames.closed[frames]
-    return Choice(frames, similarity, silent, closure, shut)
+    return Choice(frames, similarity, silent, closure)
 
 
 def _base_pose(base: BaseVideo, plan: BasePlan, n_frames: int) -> np.ndarray:

@@ -21,8 +21,10 @@ from ..i18n.messages import tr
 from ..media.frame import VideoFrame
 from ..media.reader import source_frames
 from .geometry import ANCHORS
+from .shot_borders import changes, settle_borders, thumbnail
 
 BATCH = 16  # frames whose landmarks are found at a time
+MARGIN = 1.5  # frames of the grid around a track in which its face is looked for, too
 MAX_STEP, MAX_GROWTH = 0.45, 0.12  # of a face from frame to frame: shares of its anchors' size
 LIP_OUTLINE = (0, 17, *MOUTH_CORNERS)  # Face Mesh: above the upper lip, below the lower one
 MIN_MESH_SCORE = 0.5  # probability of a face below which landmarks do not count
@@ -40,11 +42,16 @@ class FaceTrackBoxes:
     first_frame: int
     boxes: np.ndarray
 
-    def box_at(self, time_s: float) -> np.ndarray | None:
-        """The box at a time after the first frame of the video, or None outside the track."""
+    def box_at(self, time_s: float, margin: float = 0.0) -> np.ndarray | None:
+        """The box at a time after the first frame of the video, or None outside the track.
+
+        Args:
+            margin: frames of the grid before and after the track in which its outermost box is
+                given.
+        """
         position = time_s * FPS - self.first_frame
         last = len(self.boxes) - 1
-        if not -0.5 <= position < last + 0.5:
+        if not -0.5 - margin <= position < last + 0.5 + margin:
             return None
         position = min(max(position, 0.0), last)
         index = int(position)
@@ -68,6 +75,16 @@ class FaceFrames:
     track: np.ndarray
     landmarks: np.ndarray
     look: np.ndarray
+
+    @classmethod
+    def empty(cls, times: np.ndarray) -> "FaceFrames":
+        """Without any face."""
+        n_frames = len(times)
+        return cls(
+            times, np.full(n_frames, -1, np.int32),
+            np.full((n_frames, MESH_POINTS, 2), np.nan, np.float32),
+            np.full((n_frames, 2), np.nan, np.float32),
+        )  # fmt: skip
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """First and last + 1 frame of each stretch with a face of one track that does not jump.
@@ -107,46 +124,66 @@ def locate_face(
     Raises:
         MediaError: the video cannot be read.
     """
-    times, numbers, landmarks, looks = [], [], [], []
+    times, small = [], []
+    faces: dict[tuple[int, int], _Face] = {}  # by track and frame
     frames = iter(progress(source_frames(path), tr("locating the face"), n_expected))
     while batch := list(islice(frames, BATCH)):
+        faces |= _locate_batch([(t, frame) for t, frame, _ in batch], tracks, len(times))
         times += [time_s for time_s, _, _ in batch]
-        tracked, points, look = _locate_batch([(t, frame) for t, frame, _ in batch], tracks)
-        numbers.append(tracked)
-        landmarks.append(points)
-        looks.append(look)
-    return FaceFrames(np.array(times), *map(np.concatenate, (numbers, landmarks, looks)))
+        small += [thumbnail(frame) for _, frame, _ in batch]
+    located = FaceFrames.empty(np.array(times))
+    change = changes(np.stack(small))
+    fps = (len(times) - 1) / max(times[-1] - times[0], 1e-6) if len(times) > 1 else FPS
+    for number, track in enumerate(tracks):
+        in_track = np.array([track.box_at(time_s) is not None for time_s in times])
+        if not in_track.any():
+            continue
+        for frame in range(*settle_borders(in_track, change, fps)):
+            face = faces.get((number, frame))
+            if face is not None:
+                located.track[frame] = number
+                located.landmarks[frame], located.look[frame] = face.landmarks, face.look
+    return located
+
+
+@dataclass(frozen=True)
+class _Face:
+    """Landmarks, float32 [468, 2], and look, float32 [2], of a face in one frame."""
+
+    landmarks: np.ndarray
+    look: np.ndarray
 
 
 def _locate_batch(
-    frames: list[tuple[float, VideoFrame]], tracks: list[FaceTrackBoxes]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Track number, int32 [n], landmarks, float32 [n, 468, 2], and look, float32 [n, 2], of some
-    frames."""
-    numbers = np.full(len(frames), -1, np.int32)
-    points = np.full((len(frames), MESH_POINTS, 2), np.nan, np.float32)
-    look = np.full((len(frames), 2), np.nan, np.float32)
-    rows, windows, images = [], [], []
-    for row, (time_s, frame) in enumerate(frames):
-        for number, track in enumerate(tracks):
-            box = track.box_at(time_s)
+    frames: list[tuple[float, VideoFrame]], tracks: list[FaceTrackBoxes], first: int
+) -> dict[tuple[int, int], _Face]:
+    """The faces of some frames by track and frame, in those around the tracks, too.
+
+    Args:
+        first: number of the first frame.
+    """
+    keys, windows, images = [], [], []
+    for number, (time_s, frame) in enumerate(frames, first):
+        for track_number, track in enumerate(tracks):
+            box = track.box_at(time_s, MARGIN)
             if box is not None:
                 window = mesh_window(box)
                 halvings = max(0, int(np.log2(max(window[0, 0], 1))))
-                rows.append(row)
+                keys.append((track_number, number))
                 windows.append(window)
                 images.append(frame.crop_square(window, MESH_SIZE, halvings))
-                numbers[row] = number
-                break
-    if rows:
-        found, scores = find_landmarks(np.stack(images))
-        window = np.stack(windows)
-        placed = found[..., :2] * window[:, [0, 1], [0, 1]][:, None] + window[:, None, :, 2]
-        points[rows] = placed
-        look[rows] = [_mouth_look(*pair) for pair in zip(images, found, strict=True)]
-        is_lost = np.array(rows)[scores < MIN_MESH_SCORE]
-        numbers[is_lost], points[is_lost], look[is_lost] = -1, np.nan, np.nan
-    return numbers, points, look
+    if not keys:
+        return {}
+    found, scores = find_landmarks(np.stack(images))
+    window = np.stack(windows)
+    placed = found[..., :2] * window[:, [0, 1], [0, 1]][:, None] + window[:, None, :, 2]
+    return {
+        key: _Face(points, _mouth_look(image, in_image))
+        for key, points, image, in_image, score in zip(
+            keys, placed, images, found, scores, strict=True
+        )
+        if score >= MIN_MESH_SCORE
+    }
 
 
 def _mouth_look(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

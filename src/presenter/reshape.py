@@ -48,10 +48,10 @@ def make_reshaper(
     # The heads of two pieces differ a little; over the join they are morphed, and so is the pose.
     pose = uniform_filter1d(footage.frames.pose[chosen], POSE_FRAMES, axis=0, mode="nearest")
     components = shapes.shape(speech.embedding, pose, clip)
-    # What is chosen with shut lips for a pause or a sound that shuts them stays as it is.
-    spoken = binary_erosion(~choice.silent, border_value=True) & ~choice.shut
+    # What is chosen for a pause or a sound that shuts the lips stays as it is (``close_lips``).
+    spoken = binary_erosion(~choice.silent, border_value=True) & ~choice.closure
     strength = uniform_filter1d(spoken.astype(np.float32), 3, mode="nearest")
-    strength[choice.shut] = 0
+    strength[choice.closure] = 0
     return Reshaper(shapes, spec, components, clip, strength)
 
 

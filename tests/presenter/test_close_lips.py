@@ -95,7 +95,7 @@ def test_edges_that_cross_are_left_alone():
 
 
 def make_closer(silent=(), closure=(), n_frames=40, closed_below=2.0) -> LipCloser:
-    marks = np.zeros((3, n_frames), bool)
+    marks = np.zeros((2, n_frames), bool)
     marks[0, list(silent)], marks[1, list(closure)] = True, True
     choice = Choice(np.zeros(n_frames, int), np.zeros(n_frames, np.float32), *marks)
     return LipCloser(choice, closed_below)

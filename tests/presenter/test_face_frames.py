@@ -126,3 +126,22 @@ def test_the_look_is_the_colour_of_the_lips(video):
     look = found.look[:N_FRAMES]
     assert (look.std(0) < 2).all(), "the same lips"
     assert (look[:, 0] > 135).all() and (look[:, 1] < 125).all()
+
+
+@pytest.mark.parametrize("stop", [10, 11, 12])
+def test_at_a_cut_each_frame_has_the_face_of_its_shot(tmp_path, stop):
+    """The tracks meet somewhere near the cut; no frame gets the place of the other face."""
+    path, cut, n_frames = tmp_path / "cut.mp4", 22, 44
+    mouth = np.array([0.3, 0.5, 0, 0.3, 0])
+    left, right = (draw_face(Look(), mouth, Pose(x=x)) for x in (-55, 55))
+    write_clip(path, [left] * cut + [255 - right // 2] * (n_frames - cut), FPS, None)
+    boxes = [np.array([box_at(x)], np.float32) for x in (-55, 55)]
+    tracks = [
+        FaceTrackBoxes(0, np.repeat(boxes[0], stop, 0)),
+        FaceTrackBoxes(stop, np.repeat(boxes[1], 22 - stop, 0)),
+    ]
+    found = locate_face(path, tracks)
+    assert found.track[:cut].tolist() == [0] * cut
+    assert set(found.track[cut:]) <= {1, -1}
+    lips = found.landmarks[:cut, [*UPPER_LIP, *LOWER_LIP]].mean(1)
+    assert np.abs(lips[:, 0] - (SIZE / 2 - 55)).max() < 6

@@ -78,9 +78,7 @@ def test_a_clip_whose_offset_is_not_known_is_named():
 def choice_of(similarity: np.ndarray) -> Choice:
     n_frames = len(similarity)
     nowhere = np.zeros(n_frames, bool)
-    return Choice(
-        np.zeros(n_frames, int), np.float32(similarity), np.isnan(similarity), nowhere, nowhere
-    )
+    return Choice(np.zeros(n_frames, int), np.float32(similarity), np.isnan(similarity), nowhere)
 
 
 def test_stretches_without_good_frames_are_found():

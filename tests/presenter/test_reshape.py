@@ -122,14 +122,14 @@ def test_the_jaw_moves_with_its_pixels():
     assert lips(made.crop) == pytest.approx(62.0, abs=0.6)
 
 
-def test_what_is_chosen_with_shut_lips_stays_as_it_is():
+def test_what_is_chosen_for_shut_lips_stays_as_it_is():
     """In pauses, and for the sounds that shut the lips; around them the warp fades."""
     presenter = presenter_of(footage_clip(((0.0, 2.0),)))
     footage = footage_of(presenter)
-    silent, shut = np.zeros((2, 40), bool)
+    silent, closure = np.zeros((2, 40), bool)
     silent[25:] = True
-    shut[10] = True
-    choice = Choice(np.arange(40), np.zeros(40, np.float32), silent, shut, shut)
+    closure[10] = True
+    choice = Choice(np.arange(40), np.zeros(40, np.float32), silent, closure)
     speech = Speech(Path("a.wav"), 1.6, np.zeros((40, DIM), np.float32), ~silent)
 
     class Shapes:
