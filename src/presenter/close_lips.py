@@ -17,8 +17,10 @@ from .mouth_warp import warp_crop
 
 UPPER_SHARE = 1 / 3  # of the gap that the upper lip closes
 REACH_UP, REACH_DOWN = 11.0, 16.0  # template units: nose and chin stay where they are
-MAX_GAP = 7.0  # template units: a mouth open wider would look squeezed
-SHUT_SHARE = 0.25  # of the gap that counts as shut in this footage, which is left
+MAX_GAP = 9.0  # template units: a mouth open wider would look squeezed
+SHUT_SHARE = 0.1  # of the gap that counts as shut in this footage, which is left
+# The lips meet for two frames around the middle of a sound, and are parted so far from it.
+SOUND_FRAMES = 2.0
 MIN_MOVE = 0.1  # template units: less is not visible
 
 
@@ -32,14 +34,16 @@ class LipCloser:
 
     def __init__(self, choice: Choice, closed_below: float):
         self._target = SHUT_SHARE * closed_below
-        # A sound that shuts the lips takes two or three frames; a pause begins within three.
-        pause = uniform_filter1d(choice.silent.astype(np.float32), 3, mode="nearest")
-        sound = np.convolve(choice.closure.astype(np.float32), [0.5, 1, 0.5])[1:-1]
-        self._strength = np.minimum(np.maximum(pause, sound), 1)
+        self._frames = np.arange(len(choice.silent))
+        self._pause = uniform_filter1d(choice.silent.astype(np.float32), 3, mode="nearest")
+        self._sounds = np.flatnonzero(choice.closure)
 
     def close(self, mouth: Mouth, frame: float) -> Mouth:
         """The mouth for an output frame, which may lie between two of the 25 fps grid."""
-        strength = float(np.interp(frame, np.arange(len(self._strength)), self._strength))
+        strength = float(np.interp(frame, self._frames, self._pause))
+        if len(self._sounds):
+            distance = float(np.abs(self._sounds - frame).min())
+            strength = max(strength, min(SOUND_FRAMES - distance, 1.0))
         return close_lips(mouth, strength, self._target) if strength > 0 else mouth
 
 
