@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LipSyncInference"]
 
+MANY_SETTINGS = ("data.clip_timeout_s",)  # that only runs of many pairs use
 MAX_NAMED = 5  # so many of a long list of files are named
 
 
@@ -157,8 +158,9 @@ def main() -> int:
     """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
     undetermined or not corrected."""
     args = parse_arguments()
-    config = settings_of(args, SCORING_SETTINGS)
-    if args.batch or args.video_dir:
+    many = bool(args.batch or args.video_dir)
+    config = settings_of(args, (*SCORING_SETTINGS, *MANY_SETTINGS) if many else SCORING_SETTINGS)
+    if many:
         return run_many(args, config)
     if args.find_audio or args.find_video:
         return run_ranking(args, config)

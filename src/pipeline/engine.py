@@ -508,7 +508,8 @@ class LipSyncInference:
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
                 one for each core, on a GPU as many as its free memory holds. Each loads the same
-                model again from its file, and a file on which a decoder crashes costs only itself.
+                model again from its file, and a file on which a decoder crashes, or hangs for
+                longer than ``data.clip_timeout_s``, costs only itself.
                 Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
             summary: a table (.csv) as ``--summary`` of the command writes it, which grows with each

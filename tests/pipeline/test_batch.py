@@ -9,6 +9,7 @@ import pytest
 from src.checkpoints.checkpoint import PRETRAINED
 from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
+from src.core.workers import TimedOut
 from src.pipeline import batch
 from src.pipeline.batch import process_pair, ranked, run_batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
@@ -162,7 +163,7 @@ def folders(tmp_path, monkeypatch):
     return make
 
 
-def scripted_results(work, context, jobs, workers):
+def scripted_results(work, context, jobs, *_):
     for job in jobs:
         yield job, {"video": job[1].video, "audio": job[1].audio, "success": True, "output": None,
                     "score": 0.75, "message": "a verdict", "details": {"status": "ok"}}  # fmt: skip
@@ -257,7 +258,7 @@ def test_a_pair_is_processed_again_with_other_settings(tmp_path, monkeypatch):
     """Also where they are changed in config.yaml, which nobody names."""
     worked, settings = [], [Config()]
 
-    def results(work, judge, jobs, workers):
+    def results(work, judge, jobs, *_):
         for job in jobs:
             worked.append(job[1].video)
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
@@ -286,11 +287,43 @@ def test_a_pair_is_processed_again_with_other_settings(tmp_path, monkeypatch):
     assert again()
 
 
+def test_a_pair_that_takes_too_long_fails_alone_and_is_tried_again(tmp_path, monkeypatch):
+    """With more time, while what was done stays so."""
+    worked = []
+
+    def results(work, judge, jobs, _workers, timeout_s):
+        for job in jobs:
+            worked.append((Path(job[1].video).name, timeout_s))
+            result = TimedOut(timeout_s)
+            if timeout_s > 100 or job[1].video == "v.mp4":
+                result = {"video": job[1].video, "audio": None, "success": True, "output": None,
+                          "score": 0.5, "message": "", "details": {"status": "ok"}}  # fmt: skip
+            yield job, result
+
+    monkeypatch.setattr(batch, "map_in_processes", results)
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    pairs, table = with_outputs([("v.mp4", None), ("long.mp4", None)], None), tmp_path / "t.csv"
+    config = load_config(None, ["data.clip_timeout_s=60"])
+
+    def run(config: Config | None = None, *overrides: str) -> list[dict]:
+        worked.clear()
+        spec = EngineSpec(tmp_path / "model.pth", "cpu", config, overrides)
+        return run_batch(spec, pairs, table, workers=1)
+
+    rows = run(config)
+    assert worked == [("v.mp4", 60), ("long.mp4", 60)]
+    assert [row["success"] for row in rows] == [True, False] and rows[1]["score"] is None
+    assert "stopped after 60 s on long.mp4" in rows[1]["message"]
+    assert all(row["success"] for row in run(config, "data.clip_timeout_s=200"))
+    assert worked == [("long.mp4", 200)]
+    assert all(row["success"] for row in run()) and worked[0] == ("v.mp4", 7200)
+
+
 def test_names_and_texts_are_the_same_in_a_resumed_run(tmp_path, monkeypatch):
     """Line breaks of other kinds, and names that are no text; alike pairs count each."""
     names = ["a\u2028b.mp4", "a\x0bb.mp4", "b\udc80.mp4", "c.mp4", "c.mp4"]
 
-    def results(work, judge, jobs, workers):
+    def results(work, judge, jobs, *_):
         for job in jobs:
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
                         "score": 0.5, "message": "v\nw", "details": {"status": "ok"}}  # fmt: skip

@@ -161,7 +161,7 @@ def scripted(monkeypatch, tmp_path):
             for number, name in enumerate(("anna", "bob"))]  # fmt: skip
 
 
-def in_this_process(work, context, jobs, workers):
+def in_this_process(work, context, jobs, *_):
     for job in jobs:
         yield job, batch.process_pair(context[0].build(), job[1])
 
