@@ -80,7 +80,8 @@ class OutputNames:
         self._taken = {_real_path(path) for path in reserved if path is not None}
         self._overwrite, self._recorded = overwrite, recorded or {}
         self._numbers: dict[Path, int] = {}  # the next one to try, by unnumbered path
-        self._existing: dict[Path, dict[str, list[Path]]] = {}  # by folder and unnumbered name
+        # By folder, unnumbered name, and name.
+        self._existing: dict[Path, dict[str, dict[str, Path]]] = {}
         self._noted: dict[Path, dict[str, list[Path]]] = {}  # by unnumbered path and note
 
     def choose(self, plain: Path, source: Source) -> tuple[Path, bool]:
@@ -103,12 +104,12 @@ class OutputNames:
             return None
         recorded = {path.name for path in self._recorded.get(source.owner, [])
                     if _real_path(path.parent) == _real_path(plain.parent)}  # fmt: skip
-        for path in existing:
-            if path.name in recorded and _real_path(path) not in self._taken:
-                return path, True
+        for name in sorted(recorded & existing.keys()):
+            if _real_path(existing[name]) not in self._taken:
+                return existing[name], True
         if plain not in self._noted:
             self._noted[plain] = {}
-            for path in existing:
+            for path in existing.values():
                 if note := read_note(path):
                     self._noted[plain].setdefault(note, []).append(path)
         if self._noted[plain] and source.note:
@@ -117,18 +118,18 @@ class OutputNames:
                     return path, self._overwrite
         return None
 
-    def _existing_outputs(self, plain: Path) -> list[Path]:
-        """The files of this name, numbered or not."""
+    def _existing_outputs(self, plain: Path) -> dict[str, Path]:
+        """The files of this name, numbered or not, by their own names."""
         folder = plain.parent
         if folder not in self._existing:
-            by_name: dict[str, list[Path]] = {}
+            by_name: dict[str, dict[str, Path]] = {}
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 path = folder / name
                 unnumbered = re.sub(r"_\d+$", "", path.stem) + path.suffix
                 for key in {name, unnumbered}:
-                    by_name.setdefault(key, []).append(path)
+                    by_name.setdefault(key, {})[name] = path
             self._existing[folder] = by_name
-        return self._existing[folder].get(plain.name, [])
+        return self._existing[folder].get(plain.name, {})
 
     def _free(self, plain: Path) -> Path:
         number = self._numbers.get(plain, 1)
