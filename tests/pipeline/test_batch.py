@@ -15,6 +15,7 @@ from src.pipeline.batch import process_pair, ranked, run_batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
 from src.pipeline.pairs import pairs_in, read_list, with_outputs
 from src.pipeline.summary_table import COLUMNS, read_summary, values_of
+from src.preprocessing import extract
 from tests.support.inference_helpers import SEED, sha256, write_sound
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -243,6 +244,25 @@ def test_matching_audio_is_found(judge, command, trained, clips, tmp_path):
     found = judge.rank_videos(sounds[1], videos)
     assert found[0]["video"] == str(video)
     assert found[0]["details"]["offset_ms"] == pytest.approx(80, abs=20)
+
+
+def test_the_faces_of_a_video_are_found_once_for_all_audio_files(
+    talking_clip, tmp_path, monkeypatch
+):
+    """With the results of a measurement of each pair."""
+    engine = LipSyncInference(PRETRAINED, device="cpu")
+    audios = [write_sound(tmp_path / f"{seed}.wav", seed, 80) for seed in (1, 2)]
+    audios += [talking_clip, tmp_path / "none.wav"]
+    expected = {str(audio): engine.compute_sync_score(talking_clip, audio) for audio in audios[:3]}
+    readings, real = [], extract.read_frames
+    monkeypatch.setattr(
+        extract, "read_frames", lambda path, *rest: readings.append(path) or real(path, *rest)
+    )
+    found = engine.rank_audio(talking_clip, audios)
+    assert readings == [talking_clip]
+    results = {result["audio"]: (result["score"], result["details"]) for result in found}
+    assert results.pop(str(audios[3])) == (None, None) and "none.wav" in found[3]["message"]
+    assert results == expected and found[0]["audio"] == str(talking_clip)
 
 
 def test_another_table_is_not_overwritten(trained, tmp_path):
