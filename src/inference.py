@@ -202,7 +202,7 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
         )
     else:
         output = args.output or default_output(
-            config, args.video, args.audio, reserved, args.overwrite
+            config, args.video, args.audio, reserved, args.overwrite, _streams(args)
         )
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,

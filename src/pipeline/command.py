@@ -90,12 +90,13 @@ class Views:
 
 def default_output(
     config: Config, video: str | Path, audio: str | Path | None, reserved: list[str | Path],
-    overwrite: bool = False,
+    overwrite: bool = False, streams: StreamChoice = DEFAULT_STREAMS,
 ) -> Path:  # fmt: skip
     """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is in use (see
     ``OutputNames``)."""
     plain = synced_path(Path(config.paths.output_dir), video)
-    return OutputNames([*reserved, audio], overwrite).choose(plain, Source(video, audio))[0]
+    names = OutputNames([*reserved, audio], overwrite)
+    return names.choose(plain, Source(video, audio, streams))[0]
 
 
 def score_pair(

@@ -388,7 +388,7 @@ class LipSyncInference:
 
         Args:
             overwrite: replace a file that has the name of the output. False: only one that was
-                made from the same video and audio, as a note in it says.
+                made from the same tracks of the same video and audio, as a note in it says.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
@@ -398,7 +398,7 @@ class LipSyncInference:
         """
         check_fit(fit)
         output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
-        source = Source(video_path, audio_path)
+        source = Source(video_path, audio_path, streams)
         if not overwrite:
             check_not_foreign(output, source)
         before = self.measure(video_path, audio_path, face, progress, streams)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..core.errors import OutputError
+from ..core.errors import ConfigError, MediaError, OutputError
 from ..core.files import real_path
 from ..i18n.messages import tr
 from ..media.container import check_file
-from ..media.source_note import read_note, source_note
+from ..media.source_note import chosen_tracks, noted_tracks, read_note, source_note
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 
 Owner = tuple[str, str]  # video and audio as a table of results names them; "" where it names none
 
@@ -22,15 +23,27 @@ class Source:
 
     Attributes:
         video, audio: audio None: the video's own.
+        streams: which of their tracks.
     """
 
     video: str | Path
     audio: str | Path | None
+    streams: StreamChoice = DEFAULT_STREAMS
 
     @cached_property
     def note(self) -> str | None:
         """``source_note``; reads the files when it is first asked for."""
-        return source_note(self.video, self.audio)
+        return source_note(self.video, self.audio, self.streams)
+
+    def may_replace(self, output: Path) -> bool:
+        """Whether a file that a table says to be of this video and audio is not of other tracks of
+        theirs. Its note says it; that of other versions of the same files is no obstacle."""
+        try:
+            tracks = chosen_tracks(self.video, self.audio, self.streams)
+        except (MediaError, ConfigError):  # there will be no output
+            return False
+        note = read_note(output)
+        return note is None or noted_tracks(note) == tracks
 
     @property
     def owner(self) -> Owner:
@@ -41,7 +54,8 @@ class Source:
 
 
 def check_not_foreign(output: Path, source: Source) -> None:
-    """Refuse a name that a file has which was not made from this source.
+    """Refuse a name that a file has which was not made from this source, or from other tracks of
+    it.
 
     Raises:
         OutputError: it has.
@@ -105,8 +119,9 @@ class OutputNames:
         recorded = {path.name for path in self._recorded.get(source.owner, [])
                     if _real_path(path.parent) == _real_path(plain.parent)}  # fmt: skip
         for name in sorted(recorded & existing.keys()):
-            if _real_path(existing[name]) not in self._taken:
-                return existing[name], True
+            path = existing[name]
+            if _real_path(path) not in self._taken and source.may_replace(path):
+                return path, True
         if plain not in self._noted:
             self._noted[plain] = {}
             for path in existing.values():
