@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=tr("replace existing output videos, also those made from another input"),
+        help=tr("replace existing outputs, also those made from another input"),
     )  # fmt: skip
     parser.add_argument(
         "--summary",
@@ -140,8 +140,11 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
-    if (args.fit or args.overwrite) and (args.score_only or ranking):
-        parser.error(tr("--fit, --overwrite: only when a video is written"))
+    if args.fit and (args.score_only or ranking):
+        parser.error(tr("--fit: only when a video is written"))
+    has_output = not (args.score_only or ranking) or args.plot or args.report or args.annotate
+    if args.overwrite and not has_output:
+        parser.error(tr("--overwrite: only when a file is written"))
     for name, number in (("--video-stream", args.video_stream),
                          ("--audio-stream", args.audio_stream)):  # fmt: skip
         if number is not None and number < 1:
@@ -191,9 +194,11 @@ def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
 def run_pair(args: argparse.Namespace, config: Config) -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
+    from .pipeline.output_names import Source
 
     options = [*_repeated_options(args), *_stream_options(args)]
-    views = Views(args.plot, args.report, args.annotate, options)
+    source = Source(args.video, args.audio, _streams(args))
+    views = Views(args.plot, args.report, args.annotate, options, source, args.overwrite)
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:

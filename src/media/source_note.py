@@ -3,7 +3,7 @@
 It is a hash of the content of its sources, and tells nothing about them; where others than the
 default tracks were chosen, it ends with their numbers. mp4 and mov get it in a box of its own at
 the end of the file, as their tags belong to the user; other containers as a tag. ts and mpg hold
-none.
+none. Images (.png) and pages (.html) hold it as a comment.
 """
 
 import re
@@ -17,6 +17,8 @@ from .stream_choice import DEFAULT_STREAMS, StreamChoice
 
 TAG_BY_SUFFIX = {".mkv": "LIPSYNC_SOURCE", ".webm": "LIPSYNC_SOURCE", ".flv": "LIPSYNC_SOURCE",
                  ".wmv": "LIPSYNC_SOURCE", ".avi": "ISRC"}  # fmt: skip
+COMMENT_SUFFIXES = {".png", ".html", ".htm"}
+COMMENT_BYTES = 4096  # the comment is within so much of the beginning or the end of the file
 TEXT = "lipsync-source:"
 NOTE_LENGTH = 32  # hexadecimal digits
 # A choice of tracks, at the end of a note: a mark that a hash hardly ever has there, and numbers.
@@ -77,6 +79,17 @@ def noted_tracks(note: str) -> str:
     return end if end.startswith(TRACKS_MARK) else ""
 
 
+def view_note(note: str, kind: str) -> str:
+    """The note for a view of a kind (a plot, a report, …) of what has a note: no view is taken for
+    another one, nor for a corrected video."""
+    return sha256(f"{note} {kind}".encode()).hexdigest()[:NOTE_LENGTH]
+
+
+def note_comment(note: str) -> str:
+    """The comment that holds a note in an image or a page."""
+    return f"{TEXT}{note}"
+
+
 def note_tag(suffix: str, note: str) -> str | None:
     """The tag ``name=value`` that holds a note in a container; None: it has none for it."""
     name = TAG_BY_SUFFIX.get(suffix.lower())
@@ -105,14 +118,26 @@ def read_note(path: Path) -> str | None:
                 file.seek(max(0, file.seek(0, 2) - length))
                 box = file.read(length)
                 return box[len(BOX_HEADER) :].decode("latin-1") if _is_note(box) else None
-        if path.suffix.lower() not in TAG_BY_SUFFIX:
+        suffix = path.suffix.lower()
+        if suffix in COMMENT_SUFFIXES:
+            texts = _ends_of(path)
+        elif suffix in TAG_BY_SUFFIX:
+            with open_media(path) as container:
+                texts = " ".join(container.metadata.values())
+        else:
             return None
-        with open_media(path) as container:
-            texts = " ".join(container.metadata.values())
     except (OSError, MediaError):
         return None
     found = re.search(rf"{TEXT}([0-9a-f]{{{NOTE_LENGTH}}})", texts)
     return found[1] if found else None
+
+
+def _ends_of(path: Path) -> str:
+    """Where an image or a page holds its comment: in its beginning or its end."""
+    with open(path, "rb") as file:
+        start = file.read(COMMENT_BYTES)
+        file.seek(max(len(start), file.seek(0, 2) - COMMENT_BYTES))
+        return (start + file.read()).decode("latin-1")
 
 
 def _has_boxes(start: bytes) -> bool:

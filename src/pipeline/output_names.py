@@ -11,7 +11,13 @@ from ..core.errors import ConfigError, MediaError, OutputError
 from ..core.files import real_path
 from ..i18n.messages import tr
 from ..media.container import check_file
-from ..media.source_note import chosen_tracks, noted_tracks, read_note, source_note
+from ..media.source_note import (
+    chosen_tracks,
+    noted_tracks,
+    read_note,
+    source_note,
+    view_note,
+)
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 
 Owner = tuple[str, str]  # video and audio as a table of results names them; "" where it names none
@@ -35,6 +41,10 @@ class Source:
         """``source_note``; reads the files when it is first asked for."""
         return source_note(self.video, self.audio, self.streams)
 
+    def note_of(self, view: str | None) -> str | None:
+        """The note of a view of the kind; None: of a corrected video."""
+        return self.note and (self.note if view is None else view_note(self.note, view))
+
     def may_replace(self, output: Path) -> bool:
         """Whether a file that a table says to be of this video and audio is not of other tracks of
         theirs. Its note says it; that of other versions of the same files is no obstacle."""
@@ -53,9 +63,12 @@ class Source:
         return video, audio
 
 
-def check_not_foreign(output: Path, source: Source) -> None:
+def check_not_foreign(output: Path, source: Source, view: str | None = None) -> None:
     """Refuse a name that a file has which was not made from this source, or from other tracks of
     it.
+
+    Args:
+        view: which kind of view of the source the output is; None: a corrected video.
 
     Raises:
         OutputError: it has.
@@ -67,7 +80,7 @@ def check_not_foreign(output: Path, source: Source) -> None:
         for path in (source.video, source.audio):
             if path is not None:
                 check_file(path)
-    if source.note is None or read_note(output) != source.note:
+    if source.note is None or read_note(output) != source.note_of(view):
         raise OutputError(
             tr("{path} exists and was not made from this input: choose another name, or replace it "
                "with --overwrite", path=output)

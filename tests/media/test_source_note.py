@@ -78,6 +78,18 @@ def test_a_note_depends_on_the_chosen_tracks(video, tmp_path):
     assert read_note(output) == found[1]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_images_and_pages_hold_a_note_as_a_comment(tmp_path, suffix):
+    path = tmp_path / f"view{suffix}"
+    for before, after in ((0, 0), (9, 10_000), (10_000, 9), (3000, 3000)):
+        path.write_bytes(b"x" * before + notes.note_comment(NOTE).encode() + b"y" * after)
+        assert read_note(path) == NOTE
+    path.write_bytes(b"x" * 20_000)
+    assert read_note(path) is None
+    views = {notes.view_note(note, kind) for note in (NOTE, NOTE[::-1]) for kind in ("plot", "a")}
+    assert len(views) == 4 and NOTE not in views
+
+
 def test_the_error_of_a_full_disk_is_the_usual_one(video, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")

@@ -10,10 +10,11 @@ from src.core.errors import MissingFileError, OutputError
 from src.media.source_note import append_note, read_note, source_note
 from src.pipeline import batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
-from src.pipeline.new_speech_views import batch_outputs
+from src.pipeline.new_speech_views import REPORT_NOTE, batch_outputs, check_report
 from src.pipeline.output_names import OutputNames, Source, check_not_foreign
 from src.pipeline.pairs import with_outputs
 from src.pipeline.summary_table import read_summary
+from src.report.presented_report import write_presented_report
 from tests.support.made_details import made_result
 from tests.support.media_files import ffmpeg, make_video
 from tests.support.processing_helpers import write_variant
@@ -139,6 +140,22 @@ def test_new_speeches_keep_their_names(tmp_path):
     listed.write_text(f"video,audio\n{video},{other}\n{video},{one}\n")
     names = [output.name for _, _, output, _ in batch_outputs(listed, tmp_path / "out")]
     assert names == ["say_presented_2.mp4", "say_presented.mp4"]
+
+
+def test_only_a_report_of_its_kind_is_replaced(tmp_path):
+    page = tmp_path / "page.html"
+    check_report(page, [], overwrite=False)
+    page.write_text("<p>of the user</p>")
+    with pytest.raises(OutputError, match=r"page\.html exists and is not such a report"):
+        check_report(page, [], overwrite=False)
+    check_report(page, [], overwrite=True)
+    presented = {
+        "output": "a.mp4", "duration_s": 50.0, "frames": 1250, "joins_per_s": 1.3, "judged": None,
+        "real_confidence": 0.5, "weak_spans": [], "warnings": [], "closeness": None,
+        "model": "m.pth",
+    }  # fmt: skip
+    write_presented_report(presented, page, note=REPORT_NOTE)
+    check_report(page, [], overwrite=False)
 
 
 # --- the command
