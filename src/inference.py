@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LipSyncInference"]
 
+MANY_SETTINGS = ("data.clip_timeout_s",)  # that only runs of many pairs use
 MAX_NAMED = 5  # so many of a long list of files are named
 
 
@@ -74,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=tr("replace existing output videos, also those made from another input"),
+        help=tr("replace existing outputs, also those made from another input"),
     )  # fmt: skip
     parser.add_argument(
         "--summary",
@@ -139,8 +140,11 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
-    if (args.fit or args.overwrite) and (args.score_only or ranking):
-        parser.error(tr("--fit, --overwrite: only when a video is written"))
+    if args.fit and (args.score_only or ranking):
+        parser.error(tr("--fit: only when a video is written"))
+    has_output = not (args.score_only or ranking) or args.plot or args.report or args.annotate
+    if args.overwrite and not has_output:
+        parser.error(tr("--overwrite: only when a file is written"))
     for name, number in (("--video-stream", args.video_stream),
                          ("--audio-stream", args.audio_stream)):  # fmt: skip
         if number is not None and number < 1:
@@ -157,8 +161,9 @@ def main() -> int:
     """Run the command: status 0, or 1 where a video was not corrected, or one of many pairs is
     undetermined or not corrected."""
     args = parse_arguments()
-    config = settings_of(args, SCORING_SETTINGS)
-    if args.batch or args.video_dir:
+    many = bool(args.batch or args.video_dir)
+    config = settings_of(args, (*SCORING_SETTINGS, *MANY_SETTINGS) if many else SCORING_SETTINGS)
+    if many:
         return run_many(args, config)
     if args.find_audio or args.find_video:
         return run_ranking(args, config)
@@ -189,9 +194,11 @@ def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
 def run_pair(args: argparse.Namespace, config: Config) -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
+    from .pipeline.output_names import Source
 
     options = [*_repeated_options(args), *_stream_options(args)]
-    views = Views(args.plot, args.report, args.annotate, options)
+    source = Source(args.video, args.audio, _streams(args))
+    views = Views(args.plot, args.report, args.annotate, options, source, args.overwrite)
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
     engine = _engine(args, config)
     if args.score_only:
@@ -200,7 +207,7 @@ def run_pair(args: argparse.Namespace, config: Config) -> int:
         )
     else:
         output = args.output or default_output(
-            config, args.video, args.audio, reserved, args.overwrite
+            config, args.video, args.audio, reserved, args.overwrite, _streams(args)
         )
         result = correct_pair(
             engine, args.video, args.audio, output, face=args.face, fit=args.fit,

@@ -68,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help=tr("the new video"))
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=tr("replace existing output videos, also those made from another input"),
+        help=tr("replace existing outputs, also those made from another input"),
     )  # fmt: skip
     add_person(parser)
     parser.add_argument(
@@ -121,7 +121,7 @@ def main() -> int | None:
     from .pipeline.new_speech_views import check_report
 
     if args.report:
-        check_report(args.report, [args.video, args.audio, args.output])
+        check_report(args.report, [args.video, args.audio, args.output], args.overwrite)
     if not args.consent and stored_consent(args.presenter) is None:
         args.consent = ask_consent(consent_statement())
     engine = LipSyncInference(args.checkpoint, args.device, config, args.overrides)

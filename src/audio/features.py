@@ -4,8 +4,10 @@ Hops are 10 ms, four to a frame of 40 ms. Hop ``j`` is computed from 25 ms of au
 ``10 j`` ms, so hops ``4t … 4t+3`` lie under frame ``t``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -56,21 +58,48 @@ def band_centres_hz() -> np.ndarray:
     return mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
 
 
+def _transformed(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+
+
+_limiting_threads = Lock()
+
+
+def _on_one_thread(compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Call a function while torch computes with one thread only.
+
+    That number is the process's, and every thread of Python keeps the one it began with. So two
+    streams that set it and put it back at once would leave the process at 1: they take turns. And
+    it is read and set in a new thread, which sees what holds for the process, and is gone with what
+    it keeps.
+    """
+    import torch
+
+    def run() -> np.ndarray:
+        n_threads = torch.get_num_threads()
+        if n_threads == 1:
+            return compute()
+        torch.set_num_threads(1)
+        try:
+            return compute()
+        finally:
+            torch.set_num_threads(n_threads)
+
+    with _limiting_threads, ThreadPoolExecutor(1) as executor:
+        return executor.submit(run).result()
+
+
 def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
     """MFCC of whole frames: float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc].
 
     Args:
         samples: 16 kHz, with ``LOOK_AHEAD`` samples before the first frame and after the last.
     """
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more would split sums: the last bits would depend on the machine
-    try:
-        with torch.inference_mode():
-            hops = _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
-    finally:
-        torch.set_num_threads(n_threads)
+    # More threads would split sums: the last bits would depend on the machine.
+    hops = _on_one_thread(lambda: _transformed(samples, n_mfcc))
     n_frames = (len(samples) - N_FFT) // SAMPLES_PER_FRAME
     hops = np.ascontiguousarray(hops[: n_frames * HOPS_PER_FRAME])
     return hops.reshape(n_frames, HOPS_PER_FRAME, n_mfcc)

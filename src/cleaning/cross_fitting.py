@@ -195,6 +195,7 @@ def _run_round(
     clip_offsets: list[ClipOffset] = []
     for task in tasks:
         measurable = _select_long_enough(task.held_out)
+        measurable_ids = {sample.id for sample in measurable}
         if not task.table_path.exists():
             logger.info(
                 tr("round {n}, fold {fold} of {folds}: training on {train} samples, then measuring "
@@ -208,7 +209,7 @@ def _run_round(
         clip_offsets += damp_fold_shift(measured, measurable, len(tasks))
         clip_offsets += [
             ClipOffset(sample.id, None, 0.0) for sample in task.held_out
-            if sample not in measurable
+            if sample.id not in measurable_ids
         ]  # fmt: skip
     return clip_offsets
 

@@ -62,6 +62,7 @@ class DataConfig(Section):
     max_lost_frames: int = Field(10, ge=0, le=50)
     min_frames: int = Field(15, ge=12, le=MAX_COUNT)
     num_workers: int = Field(0, ge=0, le=256)
+    clip_timeout_s: float = Field(7200.0, ge=0, le=604800)
 
 
 class ModelConfig(Section):

@@ -1,21 +1,22 @@
-"""Jobs in several processes: one that crashes its process fails alone, and what ends the main
-process (Ctrl+C, SIGTERM, SIGHUP) ends them all."""
+"""Jobs in several processes: one that crashes its process, or hangs, fails alone, and what ends the
+main process (Ctrl+C, SIGTERM, SIGHUP) ends them all."""
 
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from ..i18n.messages import language, use_language
+from ..i18n.messages import language, tr, use_language
 from .console import console_logging, is_console_logging
 
-MAX_WORKERS = 61  # what Windows allows
+MAX_WORKERS = 61  # what Windows can wait for
 GRACE_S = 5  # how long processes may take to clean up when they are asked to end
 
 
@@ -23,8 +24,23 @@ class Crashed:
     """The result of a job that crashed its process twice."""
 
 
+@dataclass(frozen=True)
+class TimedOut:
+    """The result of a job that was stopped because it took longer than ``limit_s``."""
+
+    limit_s: float
+
+
+def timeout_text(path: str | Path, result: TimedOut) -> str:
+    """Why a job on a file has no result."""
+    return tr(
+        "stopped after {limit:g} s on {path}: the decoder hangs on this file, or it needs more "
+        "time (raise data.clip_timeout_s)", limit=result.limit_s, path=path,
+    )  # fmt: skip
+
+
 def map_in_processes(
-    work: Callable[[Any, Any], Any], context: Any, jobs: list, n_workers: int
+    work: Callable[[Any, Any], Any], context: Any, jobs: list, n_workers: int, timeout_s: float = 0
 ) -> Iterator[tuple[Any, Any]]:
     """(job, its result) in the order of completion.
 
@@ -34,37 +50,23 @@ def map_in_processes(
         context: sent to each process once.
         jobs: the second arguments, picklable.
         n_workers: processes; 0: one per core.
+        timeout_s: how long a job may take; 0: as long as it likes.
 
-    A job that crashes its process is tried once more alone; then its result is ``Crashed``.
-    Where the caller stops early (an error, Ctrl+C), the processes are interrupted by an exception,
-    so that they can remove unfinished files; on Windows, and where they do not end in time, they
-    are killed, and removing those files is up to the caller.
+    A job that crashes its process is tried once more alone; then its result is ``Crashed``. One
+    that takes too long is stopped with its process, and its result is ``TimedOut``; the others go
+    on. Where the caller stops early (an error, Ctrl+C), the processes are interrupted by an
+    exception, so that they can remove unfinished files. On Windows, and where they do not end in
+    time, they are killed, and removing those files is up to the caller.
     """
     workers = max(1, min(n_workers or cores(), len(jobs), MAX_WORKERS))
-    waiting, suspects = jobs[::-1], []
-    while waiting:
-        with _pool(work, context, workers) as pool:
-            running: dict[Future, Any] = {}
-            try:
-                while waiting or running:
-                    while waiting and len(running) < 2 * workers:
-                        running[_submit(pool, waiting[-1])] = waiting[-1]
-                        waiting.pop()
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in [future for future in running if future in finished]:
-                        result = future.result()
-                        yield running.pop(future), result
-            except BrokenProcessPool:
-                # One of the running jobs crashed its process, and the pool with it.
-                suspects += running.values()
-    while suspects:
-        with _pool(work, context, 1) as pool:
-            try:
-                while suspects:
-                    result = _submit(pool, suspects[-1]).result()
-                    yield suspects.pop(), result
-            except BrokenProcessPool:
-                yield suspects.pop(), Crashed()
+    setup = (work, context, is_console_logging(), language())
+    suspects = []
+    for job, result in _results(setup, jobs, workers, timeout_s):
+        if isinstance(result, Crashed):
+            suspects.append(job)  # it may have been short of memory for a moment
+        else:
+            yield job, result
+    yield from _results(setup, suspects, 1, timeout_s)
 
 
 def cores() -> int:
@@ -74,20 +76,109 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@contextmanager
-def _pool(work: Callable, context: Any, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes for jobs; on an early exit they are stopped in the middle of their jobs."""
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker,
-        initargs=(work, context, is_console_logging(), language()),
-    )  # fmt: skip
+def _results(
+    setup: tuple, jobs: list, n_workers: int, timeout_s: float
+) -> Iterator[tuple[Any, Any]]:
+    """``map_in_processes`` with each job tried once; on an early exit the processes are stopped in
+    the middle of their jobs."""
+    waiting, workers = jobs[::-1], []
     try:
-        yield pool
+        while waiting or workers:
+            while waiting and len(workers) < n_workers:
+                workers.append(_Worker(setup, waiting.pop()))
+            seconds = [worker.seconds_left(timeout_s) for worker in workers]
+            connection.wait(
+                [worker.connection for worker in workers],
+                min((left for left in seconds if left is not None), default=None),
+            )
+            for worker in list(workers):
+                is_late = worker.seconds_left(timeout_s) == 0
+                if worker.connection.poll():
+                    if worker.is_starting and worker.finish_start():
+                        continue
+                    job, result = worker.job, worker.receive()
+                elif is_late:
+                    job, result = worker.job, TimedOut(timeout_s)
+                    _end([worker.process])
+                else:
+                    continue
+                is_gone = isinstance(result, Crashed | TimedOut)
+                if waiting and not is_gone:
+                    worker.send(waiting.pop())
+                else:
+                    workers.remove(worker)
+                    worker.close()
+                yield job, result
     except BaseException:
-        _end(list((pool._processes or {}).values()))
+        _end([worker.process for worker in workers])
         raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Worker:
+    """A process, and the job that it is doing.
+
+    Attributes:
+        connection: gets a message when it is ready, and one after each job; closed by its end.
+        is_starting: it has not said that it is ready.
+    """
+
+    def __init__(self, setup: tuple, job: Any):
+        spawn = get_context("spawn")
+        self.connection, others_end = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(others_end, *setup), daemon=True)
+        with _interrupts_blocked():
+            self.process.start()
+        others_end.close()
+        self.is_starting = True
+        self.send(job)
+
+    def send(self, job: Any) -> None:
+        """Let it do a job."""
+        self.job, self._started_at = job, monotonic()
+        with suppress(BrokenPipeError):  # it has crashed: ``receive`` says so
+            self.connection.send(job)
+
+    def seconds_left(self, timeout_s: float) -> float | None:
+        """How much longer its job may take, 0 at least; None: there is no limit, or it has not
+        begun."""
+        if not timeout_s or self.is_starting:
+            return None
+        return max(0.0, self._started_at + timeout_s - monotonic())
+
+    def finish_start(self) -> bool:
+        """Take the message that it is ready; False: it ended before."""
+        self.is_starting, self._started_at = False, monotonic()
+        return self._next_message() is not None
+
+    def receive(self) -> Any:
+        """The result of its job; what the job raised is raised."""
+        message = self._next_message()
+        if message is None:
+            return Crashed()
+        result, error, trace = message
+        if error is not None:
+            raise error from _InProcess(trace)
+        return result
+
+    def _next_message(self) -> tuple | None:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):  # the end of the process
+            return None
+
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        self.connection.close()
+        self.process.join(GRACE_S)
+        if self.process.is_alive():
+            _end([self.process])
+
+
+class _InProcess(Exception):
+    """Where in its process a job raised an error."""
+
+    def __str__(self) -> str:
+        return "\n\n" + self.args[0]
 
 
 def _end(processes: list) -> None:
@@ -98,26 +189,52 @@ def _end(processes: list) -> None:
         process.join(max(0.0, deadline - monotonic()))
         if process.is_alive():
             process.kill()
+            process.join()
 
 
-def _submit(pool: ProcessPoolExecutor, job: Any) -> Future:
-    """Submit a job; Ctrl+C and SIGHUP are blocked meanwhile, because the pool may start a process
-    for it, which inherits that: so they never interrupt a process that is still starting."""
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl+C and SIGHUP; a process that is started inside inherits that: so they never
+    interrupt one that is still starting."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
-        return pool.submit(_do, job)
+        yield
+        return
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
-        return pool.submit(_do, job)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-_worker: dict = {}
+# ---------------------------------------------------------------------------- in the process
 
 
-def _start_worker(work: Callable, context: Any, log_to_console: bool, language_name: str) -> None:
-    """Set a process up: one thread, since there is a process per core, and the parent's log and
-    language."""
+def _serve(
+    parent: connection.Connection, work: Callable, context: Any, log_to_console: bool,
+    language_name: str,
+) -> None:  # fmt: skip
+    """Do jobs until the main process closes the connection."""
+    try:
+        _prepare()
+        logging = console_logging if log_to_console else nullcontext
+        parent.send(())
+        while True:
+            try:
+                job = parent.recv()
+            except (EOFError, OSError):
+                return
+            try:
+                with logging(), use_language(language_name):
+                    message = work(context, job), None, ""
+                parent.send(message)
+            except Exception as error:
+                parent.send((None, error, traceback.format_exc()))
+    except _Stopped:
+        os._exit(1)  # at once: the job has cleaned up
+
+
+def _prepare() -> None:
+    """Set a process up: one thread, since there is a process per core, and its ways to end."""
     import cv2
 
     # Ctrl+C and a closed terminal are the main process's to handle.
@@ -128,8 +245,6 @@ def _start_worker(work: Callable, context: Any, log_to_console: bool, language_n
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
-    logging = console_logging if log_to_console else nullcontext
-    _worker.update(work=work, context=context, logging=logging, language=language_name)
 
 
 def _end_with_parent() -> None:
@@ -145,11 +260,3 @@ class _Stopped(SystemExit):
 def _stop(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once only: the job is cleaning up
     raise _Stopped(1)
-
-
-def _do(job: Any) -> Any:
-    try:
-        with _worker["logging"](), use_language(_worker["language"]):
-            return _worker["work"](_worker["context"], job)
-    except _Stopped:
-        os._exit(1)  # the pool would take it for the job's result, and start the next one

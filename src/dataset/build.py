@@ -19,7 +19,7 @@ from ..core.files import ensure_folder, file_sha256, written_atomically
 from ..core.notes import note_text
 from ..core.progress import Progress, no_progress
 from ..core.table_cells import cell
-from ..core.workers import Crashed, map_in_processes
+from ..core.workers import Crashed, TimedOut, map_in_processes, timeout_text
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
 from ..media.container import check_file
@@ -183,16 +183,19 @@ def _process_clips(
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
     report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
+    data = config.data
     try:
         with (
             closing(
-                map_in_processes(process_clip, config.data, jobs, config.data.num_workers)
+                map_in_processes(process_clip, data, jobs, data.num_workers, data.clip_timeout_s)
             ) as results,
             closing(progress(results, tr("processing videos"), len(clips))) as reported_results,
         ):
             for (clip, _), result in reported_results:
                 if isinstance(result, Crashed):
                     result = tr("unreadable: the decoder crashed on {path}", path=clip.video)
+                if isinstance(result, TimedOut):
+                    result = timeout_text(clip.video, result)
                 report.add(clip, result)
                 index.set_result(clip, result)
                 index.save_if_due()

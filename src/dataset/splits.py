@@ -110,15 +110,21 @@ def other_speaker_partners(samples: list[Sample]) -> list[Sample]:
     # Clips of equal length are shuffled by a hash: in order, all clips of one speaker would get
     # the same partner.
     by_length = sorted(samples, key=lambda sample: (sample.n_frames, crc32(sample.id.encode())))
-    rank_by_id = {sample.id: rank for rank, sample in enumerate(by_length)}
-    partners = []
+    longer, shorter = _last_of_other_speaker(by_length[::-1]), _last_of_other_speaker(by_length)
+    return [longer.get(sample.id) or shorter.get(sample.id) or sample for sample in samples]
+
+
+def _last_of_other_speaker(samples: list[Sample]) -> dict[str, Sample]:
+    """For each sample, by its id, the nearest one before it that is of another speaker, if any."""
+    nearest: dict[str, Sample] = {}
+    previous: Sample | None = None
     for sample in samples:
-        rank = rank_by_id[sample.id]
-        candidates = by_length[rank + 1 :] + by_length[:rank][::-1]
-        partners.append(
-            next((c for c in candidates if c.speaker_id != sample.speaker_id), sample)
-        )  # fmt: skip
-    return partners
+        if previous is not None and previous.speaker_id != sample.speaker_id:
+            nearest[sample.id] = previous
+        elif previous is not None and previous.id in nearest:
+            nearest[sample.id] = nearest[previous.id]
+        previous = sample
+    return nearest
 
 
 def other_clip_partners(samples: list[Sample]) -> list[Sample]:

@@ -154,6 +154,7 @@ def open_video_writer(
     output_path: str | Path,
     audio_path: str | Path,
     streams: StreamChoice = DEFAULT_STREAMS,
+    tag: str | None = None,
 ):
     """A ``VideoWriter`` of H.264 and AAC; the file is complete when the block ends without error.
 
@@ -165,6 +166,7 @@ def open_video_writer(
         output_path: the name of the output, for messages.
         audio_path: any file with audio.
         streams: which of its streams.
+        tag: ``name=value``, of the file.
 
     Raises:
         MediaError: the audio cannot be read.
@@ -172,6 +174,8 @@ def open_video_writer(
     """
     try:
         with av.open(str(path), "w") as container:
+            if tag:
+                name, _, container.metadata[name] = tag.partition("=")
             yield VideoWriter(container, audio_path, streams)
     except av.error.FFmpegError as error:
         reason = error.strerror or str(error)

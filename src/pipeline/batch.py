@@ -11,20 +11,23 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from ..core.config import Config, load_config
+from ..core.config import Config, load_config, override_key, with_overrides
 from ..core.errors import CheckpointError, LipSyncError
 from ..core.files import file_sha256
-from ..core.workers import Crashed, map_in_processes
+from ..core.workers import Crashed, TimedOut, map_in_processes, timeout_text
 from ..i18n.messages import tr
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
 from .summary_table import SummaryTable, fingerprint, is_valid, to_row, values_of
 
 logger = logging.getLogger(__name__)
+
+TIMEOUT_KEY = "data.clip_timeout_s"
 
 
 class Engine(Protocol):
@@ -111,7 +114,7 @@ def run_batch(
         spec: what processes build their engine from.
         pairs: what to do.
         summary: the table (CSV); None: none is kept, and all pairs are processed.
-        workers: processes; 0: one for each core.
+        workers: processes; 0: one for each core. In them, a pair may take ``data.clip_timeout_s``.
         progress: called after each pair.
         engine: built from the ``spec``, to process the pairs here, one after the other, whatever
             ``workers`` is; None: processes build their own.
@@ -142,20 +145,24 @@ def run_batch(
         for name in rows:
             _advance(progress, n_pairs[name])
         if engine is None:
-            results = map_in_processes(_process_job, (spec, folder), waiting, workers)
+            limit_s = _timeout_s(spec)
+            results = map_in_processes(_process_job, (spec, folder), waiting, workers, limit_s)
         else:
             results = ((job, process_pair(engine, job[1])) for job in waiting)
         try:
-            for (name, pair), result in results:
-                if isinstance(result, Crashed):
-                    text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
-                    result = _result(pair, text)
-                rows[name] = to_row(result, name)
-                if details:
-                    kept_details[name] = result["details"]
-                if table is not None:
-                    table.append([rows[name]])
-                _advance(progress, n_pairs[name])
+            with closing(results):  # the processes end before their folder goes
+                for (name, pair), result in results:
+                    if isinstance(result, Crashed):
+                        text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
+                        result = _result(pair, text)
+                    if isinstance(result, TimedOut):
+                        result = _result(pair, timeout_text(pair.video, result))
+                    rows[name] = to_row(result, name)
+                    if details:
+                        kept_details[name] = result["details"]
+                    if table is not None:
+                        table.append([rows[name]])
+                    _advance(progress, n_pairs[name])
         finally:
             if table is not None:
                 table.finish([rows[name] for name in names if name in rows])
@@ -203,11 +210,20 @@ def check_same_model(path: Path, expected_sha256: str | None, sha256: str) -> No
 
 
 def _settings(spec: EngineSpec) -> list:
-    """All that a result depends on beside its pair."""
-    given = spec.config.model_dump_json() if spec.config else None
+    """All that a result depends on beside its pair; not how long it may take."""
+    given = (
+        spec.config.model_dump_json(exclude={"data": {"clip_timeout_s"}}) if spec.config else None
+    )
     # Without a config of its own, inference follows the usual one.
     inference = (spec.config or load_config()).inference.model_dump_json()
-    return [spec.sha256, list(spec.overrides), given, inference]
+    overrides = [text for text in spec.overrides if override_key(text) != TIMEOUT_KEY]
+    return [spec.sha256, overrides, given, inference]
+
+
+def _timeout_s(spec: EngineSpec) -> float:
+    """How long a pair may take; 0: there is no limit. It is not the checkpoint's to say."""
+    overrides = [text for text in spec.overrides if override_key(text) == TIMEOUT_KEY]
+    return with_overrides(spec.config or load_config(), overrides, "--set").data.clip_timeout_s
 
 
 def _advance(progress: Callable[[], object], n_pairs: int) -> None:

@@ -16,11 +16,12 @@ from ..report.annotated_video import annotate
 from ..report.html_report import write_report
 from ..report.plots import plot_result
 from .engine import EngineSpec, LipSyncInference
-from .output_names import OutputNames, Source
+from .output_names import OutputNames, Source, check_not_foreign
 from .pairs import Pair, synced_path, with_outputs
 from .summary_table import recorded_outputs
 
 SUMMARY_NAME = "summary.csv"
+VIEW_SUFFIXES = {"plot": {".png"}, "report": {".html", ".htm"}, "annotate": SUFFIXES}
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class Views:
         report: a page (.html).
         annotate: a copy of the video with the result drawn into it.
         options: more arguments of the command in the report.
+        source: what they are made from, noted in them; None: nothing is noted.
+        overwrite: replace files that have these names. False: only views of the same source.
     """
 
     plot: str | None = None
     report: str | None = None
     annotate: str | None = None
     options: Sequence[str] = ()
+    source: Source | None = None
+    overwrite: bool = True
 
     def check(self, reserved: list[str | Path | None]) -> list[str | Path]:
         """Refuse what cannot be written, before anything is scored.
@@ -49,15 +54,22 @@ class Views:
             ``reserved`` and these files, without None.
 
         Raises:
-            OutputError: a file cannot be written, or has one of those names.
+            OutputError: a file cannot be written, or has one of those names, or that of a file
+                which must not be replaced.
+            MediaError: it has, and the source cannot be read.
         """
-        suffixes = {".png"}, {".html", ".htm"}, SUFFIXES
         paths = [path for path in reserved if path]
-        for path, allowed in zip((self.plot, self.report, self.annotate), suffixes, strict=True):
+        for name, allowed in VIEW_SUFFIXES.items():
+            path = getattr(self, name)
             if path:
                 check_output_path(path, paths, allowed)
+                self._check_not_foreign(name)
                 paths.append(path)
         return paths
+
+    def _check_not_foreign(self, name: str) -> None:
+        if self.source is not None and not self.overwrite:
+            check_not_foreign(Path(getattr(self, name)), self.source, name)
 
     def write(
         self, score: float | None, details: dict, progress: Progress = no_progress
@@ -73,29 +85,33 @@ class Views:
             OutputError: a file cannot be written.
         """
         video, audio = details["video"], details["audio"]
-        writers: dict[str, Callable[[str], None]] = {
-            "plot": lambda path: plot_result(score, details, path),
-            "report": lambda path: write_report(score, details, path, options=self.options),
-            "annotate": lambda path: annotate(
-                video, None if audio == video else audio, details, path, progress
+        writers: dict[str, Callable[[str, str | None], None]] = {
+            "plot": lambda path, note: plot_result(score, details, path, note),
+            "report": lambda path, note: write_report(
+                score, details, path, options=self.options, note=note
+            ),
+            "annotate": lambda path, note: annotate(
+                video, None if audio == video else audio, details, path, progress, note
             ),
         }
         for name, write in writers.items():
             path = getattr(self, name)
             if path:
+                self._check_not_foreign(name)  # another run may have written it meanwhile
                 with folder_created(Path(path).parent):
-                    write(path)
+                    write(path, self.source and self.source.note_of(name))
                 yield name, path
 
 
 def default_output(
     config: Config, video: str | Path, audio: str | Path | None, reserved: list[str | Path],
-    overwrite: bool = False,
+    overwrite: bool = False, streams: StreamChoice = DEFAULT_STREAMS,
 ) -> Path:  # fmt: skip
     """``<video name>_synced<suffix>`` in ``paths.output_dir``, numbered where that is in use (see
     ``OutputNames``)."""
     plain = synced_path(Path(config.paths.output_dir), video)
-    return OutputNames([*reserved, audio], overwrite).choose(plain, Source(video, audio))[0]
+    names = OutputNames([*reserved, audio], overwrite)
+    return names.choose(plain, Source(video, audio, streams))[0]
 
 
 def score_pair(

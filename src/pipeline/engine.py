@@ -38,7 +38,7 @@ from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.suffixes import OUTPUT_SUFFIXES
 from ..models.spec import ModelSpec
 from ..preprocessing.clip_features import ClipFeatures
-from ..preprocessing.extract import ExtractOptions, extract_clip
+from ..preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import ScoredClip, score_clip
 from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
@@ -172,25 +172,40 @@ class LipSyncInference:
             MediaError: one of its kinds says what is wrong with which file.
             ConfigError: there is no such face.
         """
-        max_offset_hops = self.config.inference.max_offset_frames * HOPS_PER_FRAME
-        min_probability = self.config.inference.min_offset_probability
-        calibration = self.trained.calibration
         with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
             clip = extract_clip(
                 video_path, audio_path, self.config.data, self.detector, Path(folder),
                 ExtractOptions(threads=0, all_faces=True, streams=streams), progress,
             )  # fmt: skip
-            evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
-            scored = score_clip(clip, evidence, face, calibration, min_probability)
-            offset_result = scored.result
-            tracks = describe_tracks(scored.faces, scored.speakers, calibration)
-            far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
-            if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
-                far, centre = self._search_far(clip, scored, face, far_hops, progress)
-                if far is not None:
-                    offset_result = join_far(offset_result, far.result, centre)
-                    far_tracks = describe_tracks(far.faces, far.speakers, calibration)
-                    tracks, scored = join_tracks(tracks, far_tracks, centre), far
+            return self.measure_clip(clip, video_path, audio_path, face, progress)
+
+    def measure_clip(
+        self,
+        clip: ClipFeatures,
+        video_path: str | Path,
+        audio_path: str | Path | None,
+        face: str | int = "speaking",
+        progress: Progress = no_progress,
+    ) -> SyncResult:
+        """``measure`` for a clip that was extracted from these files with all faces.
+
+        Raises:
+            ConfigError: there is no such face.
+        """
+        max_offset_hops = self.config.inference.max_offset_frames * HOPS_PER_FRAME
+        min_probability = self.config.inference.min_offset_probability
+        calibration = self.trained.calibration
+        evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
+        scored = score_clip(clip, evidence, face, calibration, min_probability)
+        offset_result = scored.result
+        tracks = describe_tracks(scored.faces, scored.speakers, calibration)
+        far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
+        if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
+            far, centre = self._search_far(clip, scored, face, far_hops, progress)
+            if far is not None:
+                offset_result = join_far(offset_result, far.result, centre)
+                far_tracks = describe_tracks(far.faces, far.speakers, calibration)
+                tracks, scored = join_tracks(tracks, far_tracks, centre), far
         faces, speakers = scored.faces, scored.speakers
         notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
                  *offset_result.notes]  # fmt: skip
@@ -373,7 +388,7 @@ class LipSyncInference:
 
         Args:
             overwrite: replace a file that has the name of the output. False: only one that was
-                made from the same video and audio, as a note in it says.
+                made from the same tracks of the same video and audio, as a note in it says.
 
         Returns:
             ``(success, message, measured)``; ``measured`` holds ``score_before`` and ``details``
@@ -383,7 +398,7 @@ class LipSyncInference:
         """
         check_fit(fit)
         output = check_output_path(output_path, [video_path, audio_path], OUTPUT_SUFFIXES)
-        source = Source(video_path, audio_path)
+        source = Source(video_path, audio_path, streams)
         if not overwrite:
             check_not_foreign(output, source)
         before = self.measure(video_path, audio_path, face, progress, streams)
@@ -508,7 +523,8 @@ class LipSyncInference:
                 each is done.
             workers: 1: in this process, with the model that is loaded. More: so many processes; 0:
                 one for each core, on a GPU as many as its free memory holds. Each loads the same
-                model again from its file, and a file on which a decoder crashes costs only itself.
+                model again from its file, and a file on which a decoder crashes, or hangs for
+                longer than ``data.clip_timeout_s``, costs only itself.
                 Call it then from a script below
                 ``if __name__ == "__main__":``, which the processes import.
             summary: a table (.csv) as ``--summary`` of the command writes it, which grows with each
@@ -563,14 +579,18 @@ class LipSyncInference:
         face: str | int = "speaking",
         streams: StreamChoice = DEFAULT_STREAMS,
     ) -> list[dict]:
-        """Which of several audio files belongs to a video, in sync or not: best match first.
+        """Which of several audio files belongs to a video, in sync or not: best match first. The
+        frames of the video are read once.
 
         Returns:
             a dict an audio file, as those of ``batch_process``: first by ``offset_probability`` in
             percent, then by ``confidence`` (LSE-C). What cannot be read comes last.
         """
         pairs = [(video_path, audio_path) for audio_path in audio_paths]
-        return ranked(self, pairs, face, streams)
+        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+            options = ExtractOptions(threads=0, all_faces=True, streams=streams)
+            video = SharedVideo(video_path, self.config.data, self.detector, Path(folder), options)
+            return ranked(_OneVideo(self, video), pairs, face, streams)
 
     rank_sounds = rank_audio  # the name of earlier versions
 
@@ -584,6 +604,22 @@ class LipSyncInference:
         """Which of several videos an audio file belongs to, as ``rank_audio``."""
         pairs = [(video_path, audio_path) for video_path in video_paths]
         return ranked(self, pairs, face, streams)
+
+
+class _OneVideo:
+    """What scores pairs of one video, whose faces are found once."""
+
+    def __init__(self, engine: LipSyncInference, video: SharedVideo):
+        self._engine, self._video = engine, video
+
+    def compute_sync_score(
+        self, video_path: str, audio_path: str, face: str | int = "speaking", **_streams
+    ) -> tuple[float | None, dict]:
+        """As ``LipSyncInference.compute_sync_score``, of the video and its streams."""
+        with TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+            clip = self._video.with_audio(audio_path, Path(folder))
+            result = self._engine.measure_clip(clip, video_path, audio_path, face)
+        return result.score, result.to_dict()
 
 
 def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> torch.device:

@@ -1,13 +1,15 @@
 """A new speech in words and as a page; the files of many of them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import DatasetError
+from ..core.errors import DatasetError, OutputError
 from ..core.files import check_output_path
 from ..i18n.messages import tr
 from ..media.reader import source_frames
+from ..media.source_note import read_note, view_note
 from ..presenter.presenting import Presented, WeakSpan
 from ..report.presented_report import write_presented_report
 from .output_names import OutputNames, Source
@@ -15,6 +17,7 @@ from .pairs import read_list
 
 REPORT_FRAMES = 8
 REPORT_FRAME_HEIGHT = 270  # px
+REPORT_NOTE = view_note("", "presented")  # of all such reports: the speech may be a text
 
 
 def describe(made: Presented) -> list[str]:
@@ -52,9 +55,22 @@ def _describe_weak(span: WeakSpan) -> str:
     return tr("{first:.1f}–{last:.1f} s: the footage holds no frames that fit well", **times)
 
 
-def check_report(path: str | Path, reserved: list[Path | None]) -> None:
-    """Refuse a report that cannot be written, before the work. Raises OutputError."""
-    check_output_path(path, [other for other in reserved if other], {".html", ".htm"})
+def check_report(path: str | Path, reserved: list[Path | None], overwrite: bool = True) -> None:
+    """Refuse a report that cannot be written, before the work.
+
+    Args:
+        reserved: inputs and other outputs.
+        overwrite: replace a file that has its name. False: only such a report.
+
+    Raises:
+        OutputError.
+    """
+    output = check_output_path(path, [other for other in reserved if other], {".html", ".htm"})
+    if not overwrite and os.path.lexists(output) and read_note(output) != REPORT_NOTE:
+        raise OutputError(
+            tr("{path} exists and is not such a report: choose another name, or replace it with "
+               "--overwrite", path=path)
+        )  # fmt: skip
 
 
 def write_report(made: Presented, model: str, path: str | Path) -> None:
@@ -65,7 +81,7 @@ def write_report(made: Presented, model: str, path: str | Path) -> None:
         OutputError: the page cannot be written.
     """
     result = made.model_dump() | {"closeness": made.closeness, "model": model}
-    write_presented_report(result, path, _sample_frames(made))
+    write_presented_report(result, path, _sample_frames(made), REPORT_NOTE)
 
 
 def _sample_frames(made: Presented) -> list[np.ndarray]:

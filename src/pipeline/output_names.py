@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..core.errors import OutputError
+from ..core.errors import ConfigError, MediaError, OutputError
 from ..core.files import real_path
 from ..i18n.messages import tr
 from ..media.container import check_file
-from ..media.source_note import read_note, source_note
+from ..media.source_note import (
+    chosen_tracks,
+    noted_tracks,
+    read_note,
+    source_note,
+    view_note,
+)
+from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 
 Owner = tuple[str, str]  # video and audio as a table of results names them; "" where it names none
 
@@ -22,15 +29,31 @@ class Source:
 
     Attributes:
         video, audio: audio None: the video's own.
+        streams: which of their tracks.
     """
 
     video: str | Path
     audio: str | Path | None
+    streams: StreamChoice = DEFAULT_STREAMS
 
     @cached_property
     def note(self) -> str | None:
         """``source_note``; reads the files when it is first asked for."""
-        return source_note(self.video, self.audio)
+        return source_note(self.video, self.audio, self.streams)
+
+    def note_of(self, view: str | None) -> str | None:
+        """The note of a view of the kind; None: of a corrected video."""
+        return self.note and (self.note if view is None else view_note(self.note, view))
+
+    def may_replace(self, output: Path) -> bool:
+        """Whether a file that a table says to be of this video and audio is not of other tracks of
+        theirs. Its note says it; that of other versions of the same files is no obstacle."""
+        try:
+            tracks = chosen_tracks(self.video, self.audio, self.streams)
+        except (MediaError, ConfigError):  # there will be no output
+            return False
+        note = read_note(output)
+        return note is None or noted_tracks(note) == tracks
 
     @property
     def owner(self) -> Owner:
@@ -40,8 +63,12 @@ class Source:
         return video, audio
 
 
-def check_not_foreign(output: Path, source: Source) -> None:
-    """Refuse a name that a file has which was not made from this source.
+def check_not_foreign(output: Path, source: Source, view: str | None = None) -> None:
+    """Refuse a name that a file has which was not made from this source, or from other tracks of
+    it.
+
+    Args:
+        view: which kind of view of the source the output is; None: a corrected video.
 
     Raises:
         OutputError: it has.
@@ -53,7 +80,7 @@ def check_not_foreign(output: Path, source: Source) -> None:
         for path in (source.video, source.audio):
             if path is not None:
                 check_file(path)
-    if source.note is None or read_note(output) != source.note:
+    if source.note is None or read_note(output) != source.note_of(view):
         raise OutputError(
             tr("{path} exists and was not made from this input: choose another name, or replace it "
                "with --overwrite", path=output)
@@ -80,7 +107,8 @@ class OutputNames:
         self._taken = {_real_path(path) for path in reserved if path is not None}
         self._overwrite, self._recorded = overwrite, recorded or {}
         self._numbers: dict[Path, int] = {}  # the next one to try, by unnumbered path
-        self._existing: dict[Path, dict[str, list[Path]]] = {}  # by folder and unnumbered name
+        # By folder, unnumbered name, and name.
+        self._existing: dict[Path, dict[str, dict[str, Path]]] = {}
         self._noted: dict[Path, dict[str, list[Path]]] = {}  # by unnumbered path and note
 
     def choose(self, plain: Path, source: Source) -> tuple[Path, bool]:
@@ -103,12 +131,13 @@ class OutputNames:
             return None
         recorded = {path.name for path in self._recorded.get(source.owner, [])
                     if _real_path(path.parent) == _real_path(plain.parent)}  # fmt: skip
-        for path in existing:
-            if path.name in recorded and _real_path(path) not in self._taken:
+        for name in sorted(recorded & existing.keys()):
+            path = existing[name]
+            if _real_path(path) not in self._taken and source.may_replace(path):
                 return path, True
         if plain not in self._noted:
             self._noted[plain] = {}
-            for path in existing:
+            for path in existing.values():
                 if note := read_note(path):
                     self._noted[plain].setdefault(note, []).append(path)
         if self._noted[plain] and source.note:
@@ -117,18 +146,18 @@ class OutputNames:
                     return path, self._overwrite
         return None
 
-    def _existing_outputs(self, plain: Path) -> list[Path]:
-        """The files of this name, numbered or not."""
+    def _existing_outputs(self, plain: Path) -> dict[str, Path]:
+        """The files of this name, numbered or not, by their own names."""
         folder = plain.parent
         if folder not in self._existing:
-            by_name: dict[str, list[Path]] = {}
+            by_name: dict[str, dict[str, Path]] = {}
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 path = folder / name
                 unnumbered = re.sub(r"_\d+$", "", path.stem) + path.suffix
                 for key in {name, unnumbered}:
-                    by_name.setdefault(key, []).append(path)
+                    by_name.setdefault(key, {})[name] = path
             self._existing[folder] = by_name
-        return self._existing[folder].get(plain.name, [])
+        return self._existing[folder].get(plain.name, {})
 
     def _free(self, plain: Path) -> Path:
         number = self._numbers.get(plain, 1)

@@ -59,13 +59,14 @@ def with_outputs(
     """
     pairs = list(pairs)
     options = {name: value for name, value in options.items() if value != DEFAULT_STREAMS}
+    streams = options.get("streams", DEFAULT_STREAMS)
     names = OutputNames((path for pair in pairs for path in pair), overwrite, recorded)
     result = []
     for video, audio in pairs:
         output, is_replaceable = None, False
         if folder is not None:
             plain = synced_path(folder, video)
-            output, is_replaceable = names.choose(plain, Source(video, audio))
+            output, is_replaceable = names.choose(plain, Source(video, audio, streams))
         texts = str(video), None if audio is None else str(audio)
         result.append(Pair(*texts, output, tuple(options.items()), is_replaceable))
     return result

@@ -26,8 +26,8 @@ def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)):
     return figure, list(axes[:, 0])
 
 
-def save_figure(figure, path: str | Path) -> None:
-    """Write a figure as a PNG and close it.
+def save_figure(figure, path: str | Path, comment: str | None = None) -> None:
+    """Write a figure as a PNG, with a comment in it, and close it.
 
     Raises:
         OutputError: the file cannot be written.
@@ -36,7 +36,8 @@ def save_figure(figure, path: str | Path) -> None:
 
     try:
         with written_atomically(path) as temporary_path:
-            figure.savefig(temporary_path, dpi=110, format="png")
+            metadata = {"Comment": comment} if comment else None
+            figure.savefig(temporary_path, dpi=110, format="png", metadata=metadata)
     finally:
         plt.close(figure)
 

@@ -1,5 +1,6 @@
 """A clip -> its face tracks and audio features: the one path of training and inference."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from ..core.background import BackgroundTask
 from ..core.config import DataConfig
 from ..core.constants import FPS, SAMPLE_RATE, WINDOW_FRAMES
-from ..core.errors import ClipTooShortError, NoFaceError, UnreadableMediaError
+from ..core.errors import ClipTooShortError, MediaError, NoFaceError, UnreadableMediaError
 from ..core.notes import (
     AudioEndsEarly,
     AudioEndsLate,
@@ -88,11 +89,102 @@ def extract_clip(
         OutputError: the folder cannot be written.
     """
     options = options or ExtractOptions()
-    audio_source = video_path if audio_path is None else audio_path
     embedded = audio_path is None
     streams = options.streams if embedded else options.streams.of_video()
     info = probe(video_path, streams)
-    expected_frames = (info.video_s or info.duration_s) * FPS
+    with BackgroundTask(
+        lambda passing: extract_audio(
+            video_path if embedded else audio_path,
+            streams if embedded else options.streams.of_audio(),
+            folder,
+            settings.n_mfcc,
+            passing,
+        )
+    ) as audio_task:
+
+        def reported(frames: Iterable, stage: str, total: float) -> Iterable:
+            return progress(audio_task.watched(frames), stage, total)
+
+        faces = _find_faces(
+            video_path, info, settings, detector, folder, options, streams, reported
+        )
+        audio = audio_task.result()
+    return _join(faces, audio, audio_path, settings, options, folder)
+
+
+class SharedVideo:
+    """A video for several audio files, whose frames are read once.
+
+    Args:
+        path, settings, detector, options: as of ``extract_clip``.
+        folder: an existing, empty folder, for as long as the video is used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        settings: DataConfig,
+        detector: Detector,
+        folder: Path,
+        options: ExtractOptions,
+    ):
+        self._path, self._settings, self._detector = path, settings, detector
+        self._folder, self._options = folder, options
+        self._faces: _VideoFaces | MediaError | None = None
+
+    def with_audio(self, audio_path: str | Path, folder: Path) -> ClipFeatures:
+        """What ``extract_clip`` gives for the video with an audio file.
+
+        Args:
+            folder: an existing, empty folder; the result lives as long as it does.
+
+        Raises:
+            MediaError, OutputError: as ``extract_clip``.
+        """
+        settings, options = self._settings, self._options
+        info = probe(self._path, options.streams.of_video())
+        streams = options.streams.of_audio()
+        audio = extract_audio(audio_path, streams, folder, settings.n_mfcc, iter)
+        faces = self._find_faces(info)
+        return _join(faces, audio, audio_path, settings, options, folder, keep_crops=True)
+
+    def _find_faces(self, info: MediaInfo) -> "_VideoFaces":
+        if self._faces is None:
+            try:
+                self._faces = _find_faces(
+                    self._path, info, self._settings, self._detector, self._folder, self._options,
+                    self._options.streams.of_video(), no_progress,
+                )  # fmt: skip
+            except MediaError as error:
+                self._faces = error  # nor is what cannot be read tried again
+        if isinstance(self._faces, MediaError):
+            raise self._faces
+        return self._faces
+
+
+@dataclass(frozen=True)
+class _VideoFaces:
+    """The face tracks of a video, on disk.
+
+    Attributes:
+        path, info: the file and its header.
+        tracks: those that are used.
+        stats: of all.
+        report: damage met.
+    """
+
+    path: str | Path
+    info: MediaInfo
+    tracks: list[FaceTrack]
+    stats: TrackingStats
+    report: ReadReport
+
+
+def _find_faces(
+    path: str | Path, info: MediaInfo, settings: DataConfig, detector: Detector, folder: Path,
+    options: ExtractOptions, streams: StreamChoice, progress: Progress,
+) -> _VideoFaces:  # fmt: skip
+    """Track the faces of a video, and crop them into files in a folder."""
     numbers = count()
     tracker = FaceTracker(
         detector,
@@ -101,50 +193,54 @@ def extract_clip(
         options.min_frames,
         options.all_faces,
     )
-    with BackgroundTask(
-        lambda passing: extract_audio(
-            audio_source,
-            streams if embedded else options.streams.of_audio(),
-            folder,
-            settings.n_mfcc,
-            passing,
-        )
-    ) as audio_task:
-        video = read_frames(video_path, options.threads, streams)
-        frames = progress(audio_task.watched(video), tr("detecting faces"), expected_frames)
-        tracks = list(tracker.track(frames))
-        audio = audio_task.result()
-    n_frames = tracker.stats.n_frames
+    video = read_frames(path, options.threads, streams)
+    expected_frames = (info.video_s or info.duration_s) * FPS
+    tracks = list(tracker.track(progress(video, tr("detecting faces"), expected_frames)))
+    return _VideoFaces(path, info, tracks, tracker.stats, video.report)
+
+
+def _join(
+    faces: _VideoFaces, audio: ExtractedAudio, audio_path: str | Path | None,
+    settings: DataConfig, options: ExtractOptions, folder: Path, keep_crops: bool = False,
+) -> ClipFeatures:  # fmt: skip
+    """The features of a clip, from those of its video and of its audio.
+
+    Args:
+        audio_path: None: the video's own audio.
+        folder: for the joined tracks.
+        keep_crops: those of the video stay, to be joined with other audio.
+    """
+    info, n_frames = faces.info, faces.stats.n_frames
     if n_frames < WINDOW_FRAMES:
         raise ClipTooShortError(
             tr("{path} has only {n} of the {least} frames required",
-               path=video_path, n=n_frames, least=WINDOW_FRAMES)
+               path=faces.path, n=n_frames, least=WINDOW_FRAMES)
         )  # fmt: skip
-    embedded_audio_s = audio.n_samples / SAMPLE_RATE if embedded else None
-    _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video.report)
-    if not tracks:
-        raise _unusable_video(info, tracker.stats, video.report, settings, options.min_frames)
+    embedded_audio_s = audio.n_samples / SAMPLE_RATE if audio_path is None else None
+    _check_not_truncated(info, n_frames / FPS, embedded_audio_s, faces.report)
+    if not faces.tracks:
+        raise _unusable_video(info, faces.stats, faces.report, settings, options.min_frames)
+    tracks = []
+    for number, track in enumerate(faces.tracks):
+        tracks.append(_write_track(folder / f"track-{number}.npy", track, audio.features))
+        if not keep_crops:
+            track.sink.discard()
     clip = ClipFeatures(
-        [
-            _write_track(folder / f"track-{n}.npy", track, audio.features)
-            for n, track in enumerate(tracks)
-        ],
-        audio.features, n_frames, _face_share(tracks, n_frames), tracker.stats.n_tracks, info,
+        tracks, audio.features, n_frames, _face_share(faces.tracks, n_frames),
+        faces.stats.n_tracks, info,
         StreamChoice(info.video_stream, audio.info.audio_stream, audio.channel),
     )  # fmt: skip
     clip.notes = [
-        *_joined_notes(video_path, audio_path),
+        *_joined_notes(faces.path, audio_path),
         *_stream_notes(info, audio, options.streams),
-        *_notes(clip, video.report, audio.report, audio.n_samples, settings),
+        *_notes(clip, faces.report, audio.report, audio.n_samples, settings),
     ]
     return clip
 
 
 def _write_track(path: Path, track: FaceTrack, audio: AudioFeatures) -> TrackFeatures:
     """Join the crops of a track with the audio features under them, in one file."""
-    crops = track.sink.records
-    write_sample(path, crops, audio, track.first_frame)
-    crops.discard()
+    write_sample(path, track.sink.records, audio, track.first_frame)
     n_speech_frames = int(audio.read_speech(track.first_frame, track.stop).sum())
     return TrackFeatures(
         path, track.first_frame, track.n_frames, n_speech_frames, track.shot,

@@ -43,7 +43,8 @@ def make_reshaper(
         spec: of the sync model.
     """
     chosen = choice.frames
-    codes = np.array([shapes.header.clips.index(clip.key) for clip in presenter.clips])
+    code_by_key = {key: code for code, key in enumerate(shapes.header.clips)}
+    codes = np.array([code_by_key[clip.key] for clip in presenter.clips])
     clip = codes[footage.clip[chosen]]
     # The heads of two pieces differ a little; over the join they are morphed, and so is the pose.
     pose = uniform_filter1d(footage.frames.pose[chosen], POSE_FRAMES, axis=0, mode="nearest")

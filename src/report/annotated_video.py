@@ -17,6 +17,7 @@ from ..i18n.messages import tr
 from ..media.container import probe
 from ..media.frame import BT2020, ColourTags, VideoFrame
 from ..media.reader import source_frames
+from ..media.source_note import append_note, note_tag
 from ..media.stream_choice import StreamChoice
 from ..media.writer import SUFFIXES, VideoWriter, open_video_writer
 from ..plotting.fonts import Colour, plot_tr, render_text_cached
@@ -39,6 +40,7 @@ def annotate(
     details: dict,
     output_path: str | Path,
     progress: Progress = no_progress,
+    note: str | None = None,
 ) -> None:
     """Write a copy of the pair with the result drawn into it.
 
@@ -54,6 +56,7 @@ def annotate(
         details: what ``LipSyncInference.compute_sync_score`` returned.
         output_path: .mp4, .mov or .mkv (H.264 and AAC).
         progress: reports the frames.
+        note: says in it what it was made from (``media.source_note``).
 
     Raises:
         MediaError: an input cannot be used.
@@ -69,13 +72,16 @@ def annotate(
     info = probe(video_path, video_streams)
     fps = info.fps or FPS
     n_expected = info.n_source_frames or (info.video_s or info.duration_s) * fps
-    with (
-        written_atomically(output_path) as temporary_path,
-        open_video_writer(temporary_path, output_path, audio_source, audio_streams) as writer,
-    ):
-        frames = source_frames(video_path, streams=video_streams)
-        frames = progress(frames, tr("annotating the video"), n_expected)
-        _annotate_frames(frames, details, audio_source, writer, fps)
+    tag = note and note_tag(Path(output_path).suffix, note)
+    with written_atomically(output_path) as temporary_path:
+        with open_video_writer(
+            temporary_path, output_path, audio_source, audio_streams, tag
+        ) as writer:
+            frames = source_frames(video_path, streams=video_streams)
+            frames = progress(frames, tr("annotating the video"), n_expected)
+            _annotate_frames(frames, details, audio_source, writer, fps)
+        if note:
+            append_note(temporary_path, note)
 
 
 def _annotate_frames(

@@ -12,6 +12,7 @@ from ..core.files import written_atomically
 from ..faces.boxes import BoxPath
 from ..i18n.messages import language, tr, use_language
 from ..media.reader import read_frames
+from ..media.source_note import note_comment
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..plotting.figures import GOOD, POOR, QUIET, new_figure, render_svg
 from ..scoring.perception import format_score
@@ -33,6 +34,7 @@ def write_report(
     path: str | Path,
     language: str | None = None,
     options: Sequence[str] = (),
+    note: str | None = None,
 ) -> None:
     """Write a result as one HTML file that needs nothing else: no network, no other file.
 
@@ -43,6 +45,7 @@ def write_report(
         language: of the page, such as ``"zh_CN"``; None: the user's.
         options: more arguments of the command that corrects the pair, such as those with which it
             was scored: ``["--face", "2"]``.
+        note: says in it what it was made from (``media.source_note``).
 
     Raises:
         MediaError: the video or the audio can no longer be read.
@@ -51,6 +54,8 @@ def write_report(
     result = SyncResult.from_dict(score, details)
     with use_language(language):
         page = _render(result, details, options)
+    if note:
+        page += f"\n<!-- {note_comment(note)} -->\n"
     with written_atomically(path) as temporary_path:
         temporary_path.write_text(page, encoding="utf-8", errors="backslashreplace")
 

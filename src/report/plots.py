@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.constants import SAMPLE_RATE
 from ..media.reader import stream_audio
+from ..media.source_note import note_comment
 from ..media.stream_choice import StreamChoice
 from ..plotting.figures import GOOD, INK, POOR, QUIET, new_figure, save_figure
 from ..plotting.fonts import can_draw_language, plot_tr
@@ -20,12 +21,15 @@ WAVEFORM_COLUMNS = 1200
 MIN_DURATION_S = 0.2  # of a time axis
 
 
-def plot_result(score: float | None, details: dict, path: str | Path) -> None:
+def plot_result(
+    score: float | None, details: dict, path: str | Path, note: str | None = None
+) -> None:
     """Write all plots of a result as one PNG.
 
     Args:
         score, details: what ``LipSyncInference.compute_sync_score`` returned.
         path: the image to write.
+        note: says in it what it was made from (``media.source_note``).
 
     Raises:
         OutputError: the file cannot be written.
@@ -41,7 +45,7 @@ def plot_result(score: float | None, details: dict, path: str | Path) -> None:
     draw_waveform(waveform_axis, details)
     for axis in (offset_axis, score_axis):
         axis.set_xlabel("")
-    save_figure(figure, path)
+    save_figure(figure, path, note and note_comment(note))
 
 
 def draw_similarity(axis, details: dict) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.constants import FPS, FRAME_MS
 from ..core.files import written_atomically
 from ..i18n.messages import language, tr
+from ..media.source_note import note_comment
 from ..plotting.figures import GOOD, POOR, QUIET
 from ..scoring.perception import IN_SYNC_MS
 from .annotation_panel import clock
@@ -23,7 +24,7 @@ BAR_WIDTH, MIN_SPAN_WIDTH = 1000, 4  # units of the bar of weak spots; a narrowe
 
 
 def write_presented_report(
-    result: dict, path: str | Path, frames: Sequence[np.ndarray] = ()
+    result: dict, path: str | Path, frames: Sequence[np.ndarray] = (), note: str | None = None
 ) -> None:
     """Write a page that needs nothing else, no network and no other file, in the user's language.
 
@@ -37,11 +38,14 @@ def write_presented_report(
         path: the page to write.
         frames: uint8 BGR [H, W, 3] each, of the output in their order; of more than 8, 8 at
             regular distances are used.
+        note: says in it what it is (``media.source_note``).
 
     Raises:
         OutputError: the page cannot be written.
     """
     page = _render(result, frames)
+    if note:
+        page += f"\n<!-- {note_comment(note)} -->\n"
     with written_atomically(path) as temporary_path:
         temporary_path.write_text(page, encoding="utf-8", errors="backslashreplace")
 

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 
 from src.cleaning import cross_fitting
-from src.cleaning.clip_offsets import ClipOffset, median_over_speakers, read_clip_offsets
+from src.cleaning.clip_offsets import (
+    ClipOffset,
+    known_offsets,
+    median_over_speakers,
+    read_clip_offsets,
+    write_clip_offsets,
+)
 from src.core.errors import DatasetError
 from src.dataset.build import process_clips
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index, write_index
-from src.dataset.samples import load_samples
+from src.dataset.samples import Sample, load_samples
 from tests.support.training_helpers import (
     assert_one_line,
     call_script,
@@ -199,3 +205,19 @@ def test_without_measured_offsets_the_index_is_unchanged(copied, monkeypatch):
 def test_too_few_speakers_are_reported_in_one_line(talkers):
     done = call_script("src/clean_offsets.py", *settings_for(talkers, **{"cleaning.folds": 4}))
     assert_one_line(done, "3 speakers")
+
+
+def test_too_short_samples_are_told_by_their_ids(tmp_path, monkeypatch):
+    """Not by comparing every sample with every other, which takes minutes for thousands."""
+    samples = [
+        Sample(f"{n}", f"{n}.mp4", "", f"{n}", tmp_path / "s.npy", 100 if n % 2 else 3)
+        for n in range(400)
+    ]
+    measured = [ClipOffset(sample.id, 10.0, 5.0) for sample in samples[1::2]]
+    write_clip_offsets(tmp_path / "t.csv", measured)
+    task = cross_fitting.FoldTask(0, [], samples, tmp_path / "t.csv", tmp_path / "w.pth", None)
+    compared = []
+    monkeypatch.setattr(Sample, "__eq__", lambda self, other: compared.append(1) or self is other)
+    result = cross_fitting._run_round(None, None, 1, [task])
+    assert known_offsets(result).keys() == {sample.id for sample in samples[1::2]}
+    assert len(result) == len(samples) and len(compared) <= len(samples)

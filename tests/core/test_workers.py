@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from src.core import workers as workers_module
 from src.core.errors import OutputError
-from src.core.workers import Crashed, cores, map_in_processes
+from src.core.workers import Crashed, TimedOut, cores, map_in_processes
 from src.i18n.messages import tr, use_language
 from tests.support.limits import HANG_S
 
@@ -54,6 +55,24 @@ def lasting(folder: Path, job: int) -> int:
             (folder / f"at {job}").touch()
             time.sleep(0.05)
     return job
+
+
+def hanging(folder: Path, job: str) -> str:
+    """Hangs for ever: with ``deaf``, also when it is asked to end, as a decoder does; otherwise it
+    removes its unfinished file."""
+    while job.startswith("deaf"):
+        (folder / f"{os.getpid()}").touch()
+        with suppress(BaseException):
+            time.sleep(HANG_S)
+    if job.startswith("hanging"):
+        unfinished = folder / f"half-done {job}"
+        unfinished.touch()
+        (folder / f"{os.getpid()}").touch()
+        try:
+            time.sleep(HANG_S)
+        finally:
+            unfinished.unlink()
+    return job.upper()
 
 
 def tidying(folder: Path, job: int) -> int:
@@ -191,6 +210,45 @@ def test_interrupted_jobs_remove_their_unfinished_files(tmp_path):
         wait_for(lambda: len(list(tmp_path.glob("half-done *"))) == 2)
     assert list(tmp_path.glob("half-done *")) == []
     assert not any(alive(pid) for pid in workers_in(tmp_path))
+
+
+# ---------------------------------------------------------------------------- time limit
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("workers", "jobs"), [(1, ["a", "hanging 1", "b"]), (2, ["a", "deaf 1", "b", "hanging 2", "c"])]
+)
+def test_a_job_that_hangs_is_given_up_and_the_others_go_on(tmp_path, monkeypatch, workers, jobs):
+    monkeypatch.setattr(workers_module, "GRACE_S", 0.5)
+    start = time.monotonic()
+    results = dict(map_in_processes(hanging, tmp_path, jobs, workers, 2))
+    assert time.monotonic() - start < HANG_S / 2
+    assert sorted(results) == sorted(jobs)
+    for job, result in results.items():
+        assert result == (TimedOut(2) if " " in job else job.upper())
+    pids = workers_in(tmp_path)
+    assert len(pids) == workers and not any(alive(pid) for pid in pids)
+    assert list(tmp_path.glob("half-done *")) == []
+
+
+def test_only_the_time_of_a_job_itself_counts(tmp_path):
+    """Not that of the start of its process, which may import large libraries."""
+    assert list(map_in_processes(slow_in_starting, Slow(4), ["a"], 1, 3)) == [("a", "A")]
+
+
+class Slow:
+    """A context that takes so many seconds to be read."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __setstate__(self, state: dict) -> None:
+        time.sleep(state["seconds"])
+
+
+def slow_in_starting(_context: Slow, job: str) -> str:
+    return job.upper()
 
 
 # ---------------------------------------------------------------------------- the main process

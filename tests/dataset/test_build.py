@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from src.core.workers import Crashed
+from src.core.workers import Crashed, TimedOut
 from src.dataset import build
 from src.dataset.build import process_clip, process_clips
 from src.dataset.clips import Clip, find_clips
@@ -229,10 +229,24 @@ def test_names_that_are_not_unicode_are_listed_too(tmp_path, in_process):
 def test_a_clip_that_crashes_its_process_is_listed(tmp_path, monkeypatch):
     touch(tmp_path / "videos" / "crash.mp4")
     monkeypatch.setattr(
-        build, "map_in_processes", lambda _w, _c, jobs, _n: ((job, Crashed()) for job in jobs)
+        build, "map_in_processes", lambda _w, _c, jobs, *_: ((job, Crashed()) for job in jobs)
     )
     ((name, reason),) = process_folder(tmp_path).skipped
     assert name == "crash.mp4" and "the decoder crashed on" in reason and name in reason
+
+
+def test_a_clip_that_takes_too_long_is_listed(tmp_path, monkeypatch):
+    touch(tmp_path / "videos" / "hangs.mp4")
+
+    def give_up(_work, _context, jobs, _n_workers, timeout_s):
+        for job in jobs:
+            yield job, TimedOut(timeout_s)
+
+    monkeypatch.setattr(build, "map_in_processes", give_up)
+    ((name, reason),) = process_folder(tmp_path, clip_timeout_s=90).skipped
+    assert name == "hangs.mp4" and "stopped after 90 s" in reason
+    assert "hangs.mp4" in reason and "data.clip_timeout_s" in reason
+    assert read_rows(tmp_path / "processed" / "skipped.csv") == [[name, reason]]
 
 
 def test_any_error_of_a_decoder_is_a_reason(two_clips, tmp_path, monkeypatch):

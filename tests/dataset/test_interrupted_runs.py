@@ -151,7 +151,7 @@ def test_unfinished_files_of_a_crashed_process_are_removed(clip_folder, monkeypa
         samples / f".{build._file_stem(name)}" for name in ("1.mp4", "x.mp4")
     )
 
-    def crash(_work, _context, jobs, _n_workers):
+    def crash(_work, _context, jobs, *_):
         touch(own_folder / "0.rows")
         touch(other_folder / "0.rows")
         if end:

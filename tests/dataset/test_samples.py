@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -311,6 +312,25 @@ def test_partners_vary_among_clips_of_equal_length():
         (s.speaker_id, partner.speaker_id) for s, partner in zip(samples, partners, strict=True)
     }
     assert len(pairs) == 12, "every speaker with every other"
+
+
+@pytest.mark.parametrize("n_speakers", [1, 2, 7])
+def test_partners_are_found_in_a_time_that_grows_with_the_number_of_clips(monkeypatch, n_speakers):
+    """Also where nearly all are of one speaker, in whose clips others were searched for."""
+    speakers = [f"s{n % n_speakers}" if n % 97 == 5 else "s0" for n in range(1000)]
+    samples = [sample_of(n, speaker, 30 + n % 11) for n, speaker in enumerate(speakers)]
+    in_order = sorted(samples, key=lambda sample: (sample.n_frames, crc32(sample.id.encode())))
+    expected = []
+    for sample in samples:
+        rank = in_order.index(sample)
+        nearest = in_order[rank + 1 :] + in_order[:rank][::-1]
+        expected.append(next((s for s in nearest if s.speaker != sample.speaker), sample))
+    asked = []
+    monkeypatch.setattr(
+        Sample, "speaker_id", property(lambda self: asked.append(self.id) or self.speaker)
+    )
+    assert other_speaker_partners(samples) == expected
+    assert len(asked) <= 4 * len(samples)
 
 
 def test_partners_are_other_clips_where_there_is_one_speaker():

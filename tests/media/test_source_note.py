@@ -7,9 +7,10 @@ from src.correction import remux
 from src.correction.remux import retime_audio, shift_audio
 from src.media import source_note as notes
 from src.media.source_note import append_note, read_note, source_note
+from src.media.stream_choice import StreamChoice
 from src.media.streams import read_source
 from src.scoring.timeline import Segment, Timeline
-from tests.support.media_files import make_video
+from tests.support.media_files import ffmpeg, make_video
 
 NOTE = "0123456789abcdef" * 2
 DELAY = Timeline("constant", (Segment(0.0, float("inf"), 40.0),))
@@ -58,6 +59,35 @@ def test_a_note_depends_on_the_content_of_video_and_audio(tmp_path):
     assert len(source_note(a, sound)) == notes.NOTE_LENGTH
     for missing in (tmp_path / "none.mp4", "a\0b.mp4", tmp_path / ("n" * 300)):
         assert source_note(missing, None) is None
+
+
+def test_a_note_depends_on_the_chosen_tracks(video, tmp_path):
+    two = tmp_path / "two.mkv"
+    ffmpeg("-i", video, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", two)
+    choices = [StreamChoice(), StreamChoice(audio=2), StreamChoice(channel=1)]
+    found = [source_note(two, None, choice) for choice in choices]
+    assert len(set(found)) == 3 and {len(note) for note in found} == {notes.NOTE_LENGTH}
+    assert [notes.noted_tracks(note) for note in found] == ["", "0000010200", "0000010101"]
+    assert source_note(two, None, StreamChoice(video=1, audio=1)) == found[0], "the default ones"
+    assert source_note(two, None, StreamChoice(audio=3)) is None
+    apart = [source_note(video, two, choice) for choice in choices]
+    assert len({*apart, *found}) == 6
+    assert notes.noted_tracks(source_note(video, two, choices[1])) == "0000010200"
+    output = tmp_path / "out.mp4"
+    retime_audio(two, None, output, DELAY, source_note=found[1])
+    assert read_note(output) == found[1]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_images_and_pages_hold_a_note_as_a_comment(tmp_path, suffix):
+    path = tmp_path / f"view{suffix}"
+    for before, after in ((0, 0), (9, 10_000), (10_000, 9), (3000, 3000)):
+        path.write_bytes(b"x" * before + notes.note_comment(NOTE).encode() + b"y" * after)
+        assert read_note(path) == NOTE
+    path.write_bytes(b"x" * 20_000)
+    assert read_note(path) is None
+    views = {notes.view_note(note, kind) for note in (NOTE, NOTE[::-1]) for kind in ("plot", "a")}
+    assert len(views) == 4 and NOTE not in views
 
 
 def test_the_error_of_a_full_disk_is_the_usual_one(video, tmp_path, monkeypatch):

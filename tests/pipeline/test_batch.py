@@ -9,11 +9,13 @@ import pytest
 from src.checkpoints.checkpoint import PRETRAINED
 from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
+from src.core.workers import TimedOut
 from src.pipeline import batch
 from src.pipeline.batch import process_pair, ranked, run_batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
 from src.pipeline.pairs import pairs_in, read_list, with_outputs
 from src.pipeline.summary_table import COLUMNS, read_summary, values_of
+from src.preprocessing import extract
 from tests.support.inference_helpers import SEED, sha256, write_sound
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -162,7 +164,7 @@ def folders(tmp_path, monkeypatch):
     return make
 
 
-def scripted_results(work, context, jobs, workers):
+def scripted_results(work, context, jobs, *_):
     for job in jobs:
         yield job, {"video": job[1].video, "audio": job[1].audio, "success": True, "output": None,
                     "score": 0.75, "message": "a verdict", "details": {"status": "ok"}}  # fmt: skip
@@ -244,6 +246,25 @@ def test_matching_audio_is_found(judge, command, trained, clips, tmp_path):
     assert found[0]["details"]["offset_ms"] == pytest.approx(80, abs=20)
 
 
+def test_the_faces_of_a_video_are_found_once_for_all_audio_files(
+    talking_clip, tmp_path, monkeypatch
+):
+    """With the results of a measurement of each pair."""
+    engine = LipSyncInference(PRETRAINED, device="cpu")
+    audios = [write_sound(tmp_path / f"{seed}.wav", seed, 80) for seed in (1, 2)]
+    audios += [talking_clip, tmp_path / "none.wav"]
+    expected = {str(audio): engine.compute_sync_score(talking_clip, audio) for audio in audios[:3]}
+    readings, real = [], extract.read_frames
+    monkeypatch.setattr(
+        extract, "read_frames", lambda path, *rest: readings.append(path) or real(path, *rest)
+    )
+    found = engine.rank_audio(talking_clip, audios)
+    assert readings == [talking_clip]
+    results = {result["audio"]: (result["score"], result["details"]) for result in found}
+    assert results.pop(str(audios[3])) == (None, None) and "none.wav" in found[3]["message"]
+    assert results == expected and found[0]["audio"] == str(talking_clip)
+
+
 def test_another_table_is_not_overwritten(trained, tmp_path):
     table = tmp_path / "summary.csv"
     table.write_text("my,own,table\n1,2,3\n")
@@ -257,7 +278,7 @@ def test_a_pair_is_processed_again_with_other_settings(tmp_path, monkeypatch):
     """Also where they are changed in config.yaml, which nobody names."""
     worked, settings = [], [Config()]
 
-    def results(work, judge, jobs, workers):
+    def results(work, judge, jobs, *_):
         for job in jobs:
             worked.append(job[1].video)
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
@@ -286,11 +307,43 @@ def test_a_pair_is_processed_again_with_other_settings(tmp_path, monkeypatch):
     assert again()
 
 
+def test_a_pair_that_takes_too_long_fails_alone_and_is_tried_again(tmp_path, monkeypatch):
+    """With more time, while what was done stays so."""
+    worked = []
+
+    def results(work, judge, jobs, _workers, timeout_s):
+        for job in jobs:
+            worked.append((Path(job[1].video).name, timeout_s))
+            result = TimedOut(timeout_s)
+            if timeout_s > 100 or job[1].video == "v.mp4":
+                result = {"video": job[1].video, "audio": None, "success": True, "output": None,
+                          "score": 0.5, "message": "", "details": {"status": "ok"}}  # fmt: skip
+            yield job, result
+
+    monkeypatch.setattr(batch, "map_in_processes", results)
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    pairs, table = with_outputs([("v.mp4", None), ("long.mp4", None)], None), tmp_path / "t.csv"
+    config = load_config(None, ["data.clip_timeout_s=60"])
+
+    def run(config: Config | None = None, *overrides: str) -> list[dict]:
+        worked.clear()
+        spec = EngineSpec(tmp_path / "model.pth", "cpu", config, overrides)
+        return run_batch(spec, pairs, table, workers=1)
+
+    rows = run(config)
+    assert worked == [("v.mp4", 60), ("long.mp4", 60)]
+    assert [row["success"] for row in rows] == [True, False] and rows[1]["score"] is None
+    assert "stopped after 60 s on long.mp4" in rows[1]["message"]
+    assert all(row["success"] for row in run(config, "data.clip_timeout_s=200"))
+    assert worked == [("long.mp4", 200)]
+    assert all(row["success"] for row in run()) and worked[0] == ("v.mp4", 7200)
+
+
 def test_names_and_texts_are_the_same_in_a_resumed_run(tmp_path, monkeypatch):
     """Line breaks of other kinds, and names that are no text; alike pairs count each."""
     names = ["a\u2028b.mp4", "a\x0bb.mp4", "b\udc80.mp4", "c.mp4", "c.mp4"]
 
-    def results(work, judge, jobs, workers):
+    def results(work, judge, jobs, *_):
         for job in jobs:
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
                         "score": 0.5, "message": "v\nw", "details": {"status": "ok"}}  # fmt: skip

@@ -12,7 +12,9 @@ from src.checkpoints.checkpoint import PRETRAINED
 from src.core.errors import OutputError
 from src.pipeline import command as pipeline_command
 from src.pipeline.engine import LipSyncInference
+from src.pipeline.output_names import Source, check_not_foreign
 from tests.support.made_details import made_details
+from tests.support.processing_helpers import write_variant
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
 
@@ -45,6 +47,34 @@ def test_report_picture_and_copy(judged, talking_clip, tmp_path):
         assert copy.streams.video[0].frames == source.streams.video[0].frames
     status, out, _ = judged("--json", "--report", paths["report"])
     assert status == 0 and set(json.loads(out)) == {"score", "details"}
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--plot", "p.png"), ("--report", "p.html"), ("--annotate", "p.mp4"), ("--annotate", "p.mkv")],
+)  # fmt: skip
+def test_only_a_view_of_the_same_input_is_replaced(
+    command, known, talking_clip, tmp_path, monkeypatch, option, name
+):
+    monkeypatch.setattr(LipSyncInference, "__init__", lambda *_: None)  # takes seconds
+    path, other = tmp_path / name, write_variant(talking_clip, tmp_path / "other.mp4", 1)
+    given = ("--checkpoint", PRETRAINED, "--device", "cpu", "--score-only", option, path)
+    path.write_bytes(b"of the user")
+    for video in (talking_clip, other):
+        status, out, err = command("--video", video, *given)
+        assert (status, out) == (2, "") and err.splitlines() == [
+            f"error: {path} exists and was not made from this input: choose another name, or "
+            "replace it with --overwrite"
+        ]
+        assert path.read_bytes() == b"of the user"
+    for options in (("--overwrite",), ()):
+        assert command("--video", talking_clip, *given, *options)[0] == 0
+        content = path.read_bytes()
+        assert content != b"of the user"
+    assert command("--video", other, *given)[0] == 2 and path.read_bytes() == content
+    # Nor is a view of the same input taken for its corrected video.
+    with pytest.raises(OutputError, match="was not made from this input"):
+        check_not_foreign(path, Source(talking_clip, None))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from src.core.errors import MissingFileError, OutputError
 from src.media.source_note import append_note, read_note, source_note
 from src.pipeline import batch
 from src.pipeline.engine import EngineSpec, LipSyncInference
-from src.pipeline.new_speech_views import batch_outputs
+from src.pipeline.new_speech_views import REPORT_NOTE, batch_outputs, check_report
 from src.pipeline.output_names import OutputNames, Source, check_not_foreign
 from src.pipeline.pairs import with_outputs
 from src.pipeline.summary_table import read_summary
+from src.report.presented_report import write_presented_report
 from tests.support.made_details import made_result
-from tests.support.media_files import make_video
+from tests.support.media_files import ffmpeg, make_video
 from tests.support.processing_helpers import write_variant
 
 pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fixtures")
@@ -141,6 +142,22 @@ def test_new_speeches_keep_their_names(tmp_path):
     assert names == ["say_presented_2.mp4", "say_presented.mp4"]
 
 
+def test_only_a_report_of_its_kind_is_replaced(tmp_path):
+    page = tmp_path / "page.html"
+    check_report(page, [], overwrite=False)
+    page.write_text("<p>of the user</p>")
+    with pytest.raises(OutputError, match=r"page\.html exists and is not such a report"):
+        check_report(page, [], overwrite=False)
+    check_report(page, [], overwrite=True)
+    presented = {
+        "output": "a.mp4", "duration_s": 50.0, "frames": 1250, "joins_per_s": 1.3, "judged": None,
+        "real_confidence": 0.5, "weak_spans": [], "warnings": [], "closeness": None,
+        "model": "m.pth",
+    }  # fmt: skip
+    write_presented_report(presented, page, note=REPORT_NOTE)
+    check_report(page, [], overwrite=False)
+
+
 # --- the command
 
 
@@ -161,7 +178,7 @@ def scripted(monkeypatch, tmp_path):
             for number, name in enumerate(("anna", "bob"))]  # fmt: skip
 
 
-def in_this_process(work, context, jobs, workers):
+def in_this_process(work, context, jobs, *_):
     for job in jobs:
         yield job, batch.process_pair(context[0].build(), job[1])
 
@@ -180,6 +197,47 @@ def test_one_file_at_a_time(scripted, command, tmp_path):
         outputs.append(Path(json.loads(out)["output"]).name)
     assert outputs == ["one_synced.mp4", "one_synced_2.mp4", "one_synced_2.mp4", "one_synced.mp4"]
     assert set(files_in(tmp_path / "out")) == {"one_synced.mp4", "one_synced_2.mp4"}
+
+
+@pytest.fixture
+def two_tracks(scripted, tmp_path) -> Path:
+    """A video with two audio tracks."""
+    path = tmp_path / "two.mp4"
+    ffmpeg("-i", scripted[0], "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", path)
+    return path
+
+
+def test_outputs_of_other_tracks_stay(two_tracks, command, tmp_path):
+    folder = ("--set", f"paths.output_dir={tmp_path / 'out'}")
+    outputs = []
+    for track in ((), ("--audio-stream", 2), ("--audio-stream", 1), ("--audio-stream", 2)):
+        status, out, _ = command("--video", two_tracks, "--json", *track, *folder)
+        assert status == 0
+        outputs.append(Path(json.loads(out)["output"]).name)
+    assert outputs == ["two_synced.mp4", "two_synced_2.mp4"] * 2
+    named = ("--video", two_tracks, "--output", tmp_path / "out" / "two_synced.mp4")
+    status, _, err = command(*named, "--audio-stream", 2)
+    assert status == 2 and "--overwrite" in err and len(err.splitlines()) == 1
+    assert command(*named)[0] == 0
+
+
+def test_a_batch_of_other_tracks_leaves_the_outputs_of_the_first(two_tracks, command, tmp_path):
+    """Though the table says that they are of the same pair."""
+    listed, out = tmp_path / "list.csv", tmp_path / "out"
+    listed.write_text(f"video\n{two_tracks}\n")
+    arguments = ("--batch", listed, "--output", out, "--checkpoint", "pretrained/best_model.pth")
+    outputs = []
+    for track in ((), ("--audio-stream", 2), ("--audio-stream", 2), (), ("--audio-stream", 1)):
+        assert command(*arguments, *track)[0] == 0
+        (row,) = read_summary(out / "summary.csv")
+        outputs.append(Path(row["output"]).name)
+    assert outputs == [
+        "two_synced.mp4", "two_synced_2.mp4", "two_synced_2.mp4", "two_synced.mp4", "two_synced.mp4"
+    ]  # fmt: skip
+    # A new version of the video replaces its output, as before.
+    write_variant(two_tracks, two_tracks, 7)
+    assert command(*arguments)[0] == 0
+    assert {path.name for path in out.glob("*.mp4")} == {"two_synced.mp4", "two_synced_2.mp4"}
 
 
 def test_a_named_output_of_another_input_is_refused(scripted, command, tmp_path):

@@ -34,7 +34,7 @@ def videos_in(path: Path) -> list[str]:
 def score(tmp_path, monkeypatch):
     """``score(*names)``: a batch of these videos, with the table ``t.csv``; scoring is scripted."""
 
-    def results(work, context, jobs, workers):
+    def results(work, context, jobs, *_):
         for job in jobs:
             yield job, {"video": job[1].video, "audio": None, "success": True, "output": None,
                         "score": 0.5, "message": "v\nw", "details": {"status": "ok"}}  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_batch_uses_one_model_to_its_end(tmp_path, monkeypatch):
     model.write_bytes(b"weights 0")
     digest, used = file_sha256(model), []
 
-    def results(work, context, jobs, workers):
+    def results(work, context, jobs, *_):
         for number, job in enumerate(jobs, 1):
             spec, _ = context
             used.append((spec.sha256, file_sha256(spec.copy), spec.checkpoint))

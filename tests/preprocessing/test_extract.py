@@ -27,8 +27,9 @@ from src.faces.detection import FaceDetection
 from src.media.reader import read_audio
 from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
+from src.preprocessing import extract
 from src.preprocessing.clip_features import ClipFeatures
-from src.preprocessing.extract import ExtractOptions, extract_clip
+from src.preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from src.preprocessing.sample_file import read_sample
 from tests.support.media_files import ffmpeg
 
@@ -179,6 +180,58 @@ def test_a_separate_audio_file_is_used(tmp_path, talking_clip, retinaface, extra
     loudness, delayed_loudness = embedded.mfcc[:, 0], delayed.mfcc[:, 0]
     loud = loudness[:180] > np.median(loudness)  # quiet hops hold the noise of 16 bits
     assert np.allclose(delayed_loudness[10:190][loud], loudness[:180][loud], atol=5)
+
+
+@pytest.fixture
+def n_readings(monkeypatch) -> list:
+    """Grows with each reading of the frames of a video."""
+    readings, real = [], extract.read_frames
+    monkeypatch.setattr(
+        extract, "read_frames", lambda path, *rest: readings.append(path) or real(path, *rest)
+    )
+    return readings
+
+
+def test_a_video_with_several_audio_files_is_read_once(tmp_path, extracted, n_readings):
+    rng = np.random.default_rng(0)
+    video = make_clip(tmp_path / "v.mp4", 40)
+    audios = [tmp_path / "one.wav", tmp_path / "two.wav", tmp_path / "short.wav"]
+    for audio, seconds in zip(audios, (2, 1.6, 0.1), strict=True):
+        write_wav(audio, rng.normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32))
+    expected = [extracted(video, audio) for audio in audios[:2]]
+    n_readings.clear()
+    (tmp_path / "video").mkdir()
+    shared = SharedVideo(video, SETTINGS, SquareDetector(), tmp_path / "video", ExtractOptions())
+    for n, audio in enumerate(audios[:2] * 2):
+        folder = tmp_path / f"with {n}"
+        folder.mkdir()
+        clip = shared.with_audio(audio, folder)
+        assert spans(clip) == spans(expected[n % 2]) and len(clip.tracks) == 1
+        for track, other in zip(clip.tracks, expected[n % 2].tracks, strict=True):
+            assert track.path.read_bytes() == other.path.read_bytes()
+        assert np.array_equal(clip.mfcc, expected[n % 2].mfcc)
+        assert (clip.notes, clip.streams, clip.info) == (
+            expected[n % 2].notes, expected[n % 2].streams, expected[n % 2].info
+        )  # fmt: skip
+    with pytest.raises(ClipTooShortError, match=r"short\.wav"):
+        shared.with_audio(audios[2], tmp_path / "with 0")
+    assert n_readings == [video]
+
+
+def test_a_video_without_a_face_is_read_once(tmp_path, extracted, n_readings):
+    video = make_clip(tmp_path / "v.mp4", 40, faces=lambda number: [])
+    audio = make_clip(tmp_path / "a.mp4", 40)
+    with pytest.raises(NoFaceError) as expected:
+        extracted(video, audio)
+    n_readings.clear()
+    shared = SharedVideo(video, SETTINGS, SquareDetector(), tmp_path, ExtractOptions())
+    for _ in range(2):
+        with pytest.raises(NoFaceError) as found:
+            shared.with_audio(audio, tmp_path)
+        assert str(found.value) == str(expected.value)
+    with pytest.raises(MissingFileError, match=r"none\.wav"):
+        shared.with_audio(tmp_path / "none.wav", tmp_path)
+    assert n_readings == [video]
 
 
 def test_tracks_have_the_audio_of_their_frames(tmp_path, extracted):

@@ -66,7 +66,7 @@ def run_in_process(
     raise AssertionError("a command ends with a status")
 
 
-def map_in_this_process(work, context, jobs, _n_workers):
+def map_in_this_process(work, context, jobs, _n_workers, _timeout_s):
     """Replaces ``map_in_processes``: processes take seconds to start."""
     for job in jobs:
         yield job, work(context, job)
