@@ -13,6 +13,8 @@ from .speech import Speech
 # The base's own mouth of the moment, and so long before and after it, is not chosen: it would move
 # with the old speech.
 OWN_S = 0.8
+# Where in a sound that shuts the lips they are shut, as a share of it: before the burst.
+CLOSURE_AT = 0.25
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,7 @@ class Choice:
         frames: int64 [T], numbers of footage frames.
         similarity: float32 [T], cosine of the audio with the chosen frame's mouth; NaN in silence.
         silent: bool [T], frames in which the lips must be shut.
-        closure: bool [T], the middle of each sound (b, p, m) that shuts the lips, as far as they
-            are known.
+        closure: bool [T], where a sound (b, p, m) shuts the lips, as far as they are known.
     """
 
     frames: np.ndarray
@@ -88,9 +89,10 @@ def _own_frames(footage: Footage, own_clip: int, base_times: np.ndarray) -> np.n
 
 
 def _closure_frames(closures_s: np.ndarray | None, n_frames: int) -> np.ndarray:
-    """bool [T]: the frame in the middle of each sound that shuts the lips."""
+    """bool [T]: the frame in which each sound has shut the lips."""
     frames = np.zeros(n_frames, bool)
     if closures_s is not None and len(closures_s):
-        middle = np.rint(np.mean(closures_s, axis=1) * FPS).astype(int)
-        frames[middle[(middle >= 0) & (middle < n_frames)]] = True
+        begin, end = np.transpose(closures_s)
+        shut = np.rint((begin + CLOSURE_AT * (end - begin)) * FPS).astype(int)
+        frames[shut[(shut >= 0) & (shut < n_frames)]] = True
     return frames
