@@ -19,8 +19,8 @@ UPPER_SHARE = 1 / 3  # of the gap that the upper lip closes
 REACH_UP, REACH_DOWN = 11.0, 16.0  # template units: nose and chin stay where they are
 MAX_GAP = 9.0  # template units: a mouth open wider would look squeezed
 SHUT_SHARE = 0.1  # of the gap that counts as shut in this footage, which is left
-# So far from the frame of a sound that shuts them, the lips are as they were: wider, the mouth would
-# fall out of sync.
+# So far from the frame of a sound that shuts them, the lips are as they were: with more, the mouth
+# falls out of sync.
 SOUND_FRAMES = 1.2
 MIN_MOVE = 0.1  # template units: less is not visible
 
