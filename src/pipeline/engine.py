@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from ..audio.reverberation import MAX_LATE_MS, is_reverberant
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
 from ..core.config import (
     DEFAULT_CONFIG,
@@ -27,7 +28,7 @@ from ..core.files import (
     folder_created,
     written_atomically,
 )
-from ..core.notes import RemadeLips
+from ..core.notes import RemadeLips, Reverberant
 from ..core.progress import Progress, no_progress
 from ..correction.duration import check_fit
 from ..correction.remux import retime_audio
@@ -182,7 +183,7 @@ class LipSyncInference:
             )  # fmt: skip
             evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
             scored = score_clip(clip, evidence, face, calibration, min_probability)
-            offset_result = scored.result
+            offset_result, reverberation = scored.result, _reverberation_notes(clip)
             tracks = describe_tracks(scored.faces, scored.speakers, calibration)
             far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
             if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
@@ -192,8 +193,8 @@ class LipSyncInference:
                     far_tracks = describe_tracks(far.faces, far.speakers, calibration)
                     tracks, scored = join_tracks(tracks, far_tracks, centre), far
         faces, speakers = scored.faces, scored.speakers
-        notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
-                 *offset_result.notes]  # fmt: skip
+        notes = [*_remade_notes(video_path), *clip.notes, *reverberation,
+                 *voice_over_notes(faces, speakers), *offset_result.notes]  # fmt: skip
         return SyncResult(
             **dict(offset_result) | {"notes": notes},
             tracks=tracks,
@@ -615,6 +616,13 @@ def _remade_notes(video_path: str | Path) -> list[RemadeLips]:
     return [
         RemadeLips(software=info.software, signer=info.signer or None, is_intact=info.is_intact)
     ]
+
+
+def _reverberation_notes(clip: ClipFeatures) -> list[Reverberant]:
+    """A note where the audio is so reverberant that it seems late."""
+    if not is_reverberant(clip.audio.blocks(clip.n_frames)):
+        return []
+    return [Reverberant(max_late_ms=MAX_LATE_MS)]
 
 
 class _NotCorrectedError(Exception):
