@@ -125,6 +125,13 @@ class OneChannel(Coded):
     channels: int = Field(ge=1, description="How many there are.")
 
 
+class Reverberant(Coded):
+    """The audio is reverberant: its offset is measured too late, and more often not at all."""
+
+    code: Literal["reverberant"] = "reverberant"
+    max_late_ms: int = Field(gt=0, description="By how many ms the audio can seem late, at most.")
+
+
 class VoiceOver(Coded):
     """A shot that is skipped: its speaker is off screen."""
 
@@ -158,7 +165,8 @@ ClipNote = (
     | JoinedRecordings | OtherStreams | SpeechInOtherAudio | OneChannel
 )  # fmt: skip
 Note = Annotated[
-    RemadeLips | ClipNote | VoiceOver | MismatchedSpan | LocalOutlier, Field(discriminator="code")
+    RemadeLips | ClipNote | Reverberant | VoiceOver | MismatchedSpan | LocalOutlier,
+    Field(discriminator="code"),
 ]
 
 
@@ -208,6 +216,9 @@ def _text(note: Note) -> str:
         case OneChannel():
             return tr("only channel {channel} of {n} is used: the others cancel or cover its "
                       "speech", channel=note.channel, n=note.channels)  # fmt: skip
+        case Reverberant():
+            return tr("the audio is reverberant: it can seem up to {ms} ms later than it is, "
+                      "and an offset is found less often", ms=note.max_late_ms)  # fmt: skip
         case VoiceOver():
             return tr("shot {number} ({first:.1f}–{last:.1f} s) skipped: voice-over, the speaker "
                       "is off screen",

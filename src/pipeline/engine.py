@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from ..audio.reverberation import MAX_LATE_MS, is_reverberant
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
 from ..core.config import (
     DEFAULT_CONFIG,
@@ -25,7 +26,7 @@ from ..core.files import (
     check_output_path,
     ensure_folder,
 )
-from ..core.notes import RemadeLips
+from ..core.notes import RemadeLips, Reverberant
 from ..core.progress import Progress, no_progress
 from ..correction.duration import check_fit
 from ..faces.detection import make_detector
@@ -188,7 +189,7 @@ class LipSyncInference:
         calibration = self.trained.calibration
         evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
         scored = score_clip(clip, evidence, face, calibration, min_probability)
-        offset_result = scored.result
+        offset_result, reverberation = scored.result, _reverberation_notes(clip)
         tracks = describe_tracks(scored.faces, scored.speakers, calibration)
         far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
         if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
@@ -198,8 +199,8 @@ class LipSyncInference:
                 far_tracks = describe_tracks(far.faces, far.speakers, calibration)
                 tracks, scored = join_tracks(tracks, far_tracks, centre), far
         faces, speakers = scored.faces, scored.speakers
-        notes = [*_remade_notes(video_path), *clip.notes, *voice_over_notes(faces, speakers),
-                 *offset_result.notes]  # fmt: skip
+        notes = [*_remade_notes(video_path), *clip.notes, *reverberation,
+                 *voice_over_notes(faces, speakers), *offset_result.notes]  # fmt: skip
         return SyncResult(
             **dict(offset_result) | {"notes": notes},
             tracks=tracks,
@@ -580,6 +581,13 @@ def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
                    "--set data.{name}={value} overrides it",
                    name=name, value=value, own=getattr(used, name))
             )  # fmt: skip
+
+
+def _reverberation_notes(clip: ClipFeatures) -> list[Reverberant]:
+    """A note where the audio is so reverberant that it seems late."""
+    if not is_reverberant(clip.audio.blocks(clip.n_frames)):
+        return []
+    return [Reverberant(max_late_ms=MAX_LATE_MS)]
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

@@ -1,5 +1,6 @@
 """video + audio -> what the network sees: the one path for training and inference."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ..core.notes import ClipNote
 from ..media.container import MediaInfo
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .sample_file import CHUNK_FRAMES, RecordFile, read_sample
+
+BLOCK_FRAMES = 60 * FPS  # of audio features that are read at a time
 
 
 @dataclass
@@ -93,6 +96,12 @@ class AudioFeatures:
         padded["mfcc"][len(records) :] = silent_mfcc(self.dtype["mfcc"].shape[1])
         padded["speech"][len(records) :] = False
         return padded
+
+    def blocks(self, n_frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """MFCC, float32 [4 F, n_mfcc], and speech, bool [F], of ``BLOCK_FRAMES`` each."""
+        for start in range(0, n_frames, BLOCK_FRAMES):
+            records = self[start : min(start + BLOCK_FRAMES, n_frames)]
+            yield records["mfcc"].reshape(-1, records["mfcc"].shape[-1]), records["speech"]
 
     def read_speech(self, first: int, stop: int) -> np.ndarray:
         """Whether someone speaks in the frames ``first … stop − 1``: bool [n]."""

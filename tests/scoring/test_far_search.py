@@ -5,8 +5,14 @@ import pytest
 
 from src.core.constants import FPS
 from src.scoring import far_search
-from src.scoring.evidence import compare
-from src.scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
+from src.scoring.evidence import compare, mean_curve
+from src.scoring.far_search import (
+    far_candidate,
+    find_far_offset,
+    is_reliable,
+    join_far,
+    join_tracks,
+)
 from src.scoring.result_types import Weak
 from tests.support.made_details import made_result, undetermined_result
 from tests.support.simulated_evidence import REACH, embeddings
@@ -97,5 +103,23 @@ def test_the_result_tells_the_whole_offset_and_the_score_as_given(tmp_path):
 def test_a_far_offset_has_to_be_certain(tmp_path):
     found = made_result(tmp_path / "v.mp4", tmp_path / "a.wav", 6.0)
     assert is_reliable(found)
-    assert not is_reliable(found.model_copy(update={"offset_probability": 0.6}))
+    assert is_reliable(found.model_copy(update={"offset_probability": 0.6})), "as one nearby"
+    # even where inference.min_offset_probability is lower:
+    assert not is_reliable(found.model_copy(update={"offset_probability": 0.4}))
     assert not is_reliable(undetermined_result(found, Weak(), "weak"))
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.3, 160), (0.1, None)])
+def test_it_has_to_lead_over_all_offsets_as_chance_does_not(
+    monkeypatch, calibration, faces, probability, expected
+):
+    clip = faces(1600)
+    monkeypatch.setattr(far_search, "peak_probability", lambda curve, calibration: probability)
+    assert find_far_offset(None, clip, FAR, calibration) == expected
+
+
+def test_too_little_speech_gives_no_candidate(calibration):
+    video, audio, speech = embeddings(70, 200)
+    for n_windows, expected in ((60, 20), (45, 0)):
+        curve = mean_curve([compare(video[:n_windows], audio, speech, 100)])
+        assert far_candidate(curve, calibration)[1] == expected
