@@ -22,9 +22,11 @@ from ..core.notes import (
     OtherFaces,
     OtherStreams,
     SpeechInOtherAudio,
+    TurnedVideo,
 )
 from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
+from ..faces.orientation import OrientationWatch
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
@@ -71,7 +73,8 @@ def extract_clip(
 ) -> ClipFeatures:
     """Decode a clip, track its faces, crop them and compute the MFCC under them.
 
-    Everything that grows with the clip goes to files; memory stays the same.
+    Everything that grows with the clip goes to files; memory stays the same. A video that lies on
+    its side or is upside down is tracked again, turned; boxes are of its frames as they are.
 
     Args:
         video_path: the video file.
@@ -93,14 +96,19 @@ def extract_clip(
     streams = options.streams if embedded else options.streams.of_video()
     info = probe(video_path, streams)
     expected_frames = (info.video_s or info.duration_s) * FPS
+    orientation = OrientationWatch(detector)
     numbers = count()
-    tracker = FaceTracker(
-        detector,
-        settings,
-        lambda: CropFile(folder / f"{next(numbers)}.rows", settings.input_size),
-        options.min_frames,
-        options.all_faces,
-    )
+
+    def new_tracker() -> FaceTracker:
+        return FaceTracker(
+            orientation,
+            settings,
+            lambda: CropFile(folder / f"{next(numbers)}.rows", settings.input_size),
+            options.min_frames,
+            options.all_faces,
+        )
+
+    tracker = new_tracker()
     with BackgroundTask(
         lambda passing: extract_audio(
             audio_source,
@@ -122,6 +130,18 @@ def extract_clip(
         )  # fmt: skip
     embedded_audio_s = audio.n_samples / SAMPLE_RATE if embedded else None
     _check_not_truncated(info, n_frames / FPS, embedded_audio_s, video.report)
+    turn = orientation.find_turn()
+    if turn:
+        turned_video = read_frames(video_path, options.threads, streams, turn)
+        frames = progress(turned_video, tr("detecting faces"), expected_frames)
+        turned_tracker = new_tracker()
+        turned_tracks = list(turned_tracker.track(frames))
+        if turned_tracks:
+            for track in tracks:
+                track.sink.discard()
+            tracks, tracker = turned_tracks, turned_tracker
+        else:
+            turn = 0
     if not tracks:
         raise _unusable_video(info, tracker.stats, video.report, settings, options.min_frames)
     clip = ClipFeatures(
@@ -133,6 +153,7 @@ def extract_clip(
         StreamChoice(info.video_stream, audio.info.audio_stream, audio.channel),
     )  # fmt: skip
     clip.notes = [
+        *([TurnedVideo(degrees=turn)] if turn else []),
         *_joined_notes(video_path, audio_path),
         *_stream_notes(info, audio, options.streams),
         *_notes(clip, video.report, audio.report, audio.n_samples, settings),
