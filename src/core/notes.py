@@ -132,6 +132,15 @@ class Reverberant(Coded):
     max_late_ms: int = Field(gt=0, description="By how many ms the audio can seem late, at most.")
 
 
+class TurnedVideo(Coded):
+    """The video lies on its side or is upside down, and its metadata do not say so."""
+
+    code: Literal["turned_video"] = "turned_video"
+    degrees: Literal[90, 180, 270] = Field(
+        description="By how many degrees it was turned clockwise to be processed."
+    )
+
+
 class VoiceOver(Coded):
     """A shot that is skipped: its speaker is off screen."""
 
@@ -162,7 +171,7 @@ class LocalOutlier(Coded):
 
 ClipNote = (
     FramesWithoutFace | OtherFaces | DamagedFrames | DamagedAudio | AudioEndsEarly | AudioEndsLate
-    | JoinedRecordings | OtherStreams | SpeechInOtherAudio | OneChannel
+    | JoinedRecordings | OtherStreams | SpeechInOtherAudio | OneChannel | TurnedVideo
 )  # fmt: skip
 Note = Annotated[
     RemadeLips | ClipNote | Reverberant | VoiceOver | MismatchedSpan | LocalOutlier,
@@ -219,6 +228,22 @@ def _text(note: Note) -> str:
         case Reverberant():
             return tr("the audio is reverberant: it can seem up to {ms} ms later than it is, "
                       "and an offset is found less often", ms=note.max_late_ms)  # fmt: skip
+        case TurnedVideo(degrees=180):
+            return tr(
+                "the video is upside down, without rotation metadata: it was processed "
+                "turned by 180° (a corrected copy keeps its frames as they are)"
+            )
+        case TurnedVideo(degrees=90):
+            return tr(
+                "the video lies on its side, without rotation metadata: it was processed "
+                "turned by 90° clockwise (a corrected copy keeps its frames as they are)"
+            )
+        case TurnedVideo():
+            return tr(
+                "the video lies on its side, without rotation metadata: it was processed "
+                "turned by 90° counterclockwise (a corrected copy keeps its frames as they "
+                "are)"
+            )
         case VoiceOver():
             return tr("shot {number} ({first:.1f}–{last:.1f} s) skipped: voice-over, the speaker "
                       "is off screen",

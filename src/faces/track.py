@@ -29,7 +29,8 @@ class CropSink(Protocol):
     """Receives the crops of one track in order."""
 
     def append(self, crop: np.ndarray, box: np.ndarray) -> None:
-        """One frame: uint8 [size, size] and float32 [4], x0 y0 x1 y1 in pixels."""
+        """One frame: uint8 [size, size] and float32 [4], x0 y0 x1 y1 in pixels of the displayed
+        frame."""
 
     def close(self) -> None:
         """The track is complete."""
@@ -194,7 +195,7 @@ class OpenTrack:
             frame, box = self._located.pop(0)
             smoothed = np.tensordot(SMOOTHING, points, 1)
             crop = frame.to_full_range(align(frame.luma, smoothed, self._settings.input_size))
-            track.sink.append(crop, box.astype(np.float32))
+            track.sink.append(crop, frame.box_before_turn(box.astype(np.float32)))
             track.n_frames += 1
             track.area += float(np.prod(box[2:] - box[:2]))
         n_unneeded = max(0, track.n_frames - SMOOTHING_RADIUS - self._n_dropped_points)

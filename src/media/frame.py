@@ -89,11 +89,19 @@ class VideoFrame:
         frame: of the decoder.
         aspect: pixel aspect ratio, width over height; None: square.
         scaler: shared by the frames of a file.
+        turn: degrees by which the displayed image is turned clockwise: 0, 90, 180 or 270.
     """
 
-    def __init__(self, frame: av.VideoFrame, aspect: Fraction | None, scaler: Scaler | None = None):
+    def __init__(
+        self,
+        frame: av.VideoFrame,
+        aspect: Fraction | None,
+        scaler: Scaler | None = None,
+        turn: int = 0,
+    ):
         self._frame, self._scaler = frame, scaler or Scaler()
-        self._quarter_turns = round((frame.rotation or 0) / 90) % 4
+        self._turn = turn
+        self._quarter_turns = (round((frame.rotation or 0) / 90) - turn // 90) % 4
         is_plausible = aspect and 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT
         width = max(2, round(frame.width * (float(aspect) if is_plausible else 1.0)))
         self._size = (width, frame.height)
@@ -107,6 +115,19 @@ class VideoFrame:
         if not self._quarter_turns:
             return pixels
         return np.ascontiguousarray(np.rot90(pixels, self._quarter_turns))
+
+    def box_before_turn(self, box: np.ndarray) -> np.ndarray:
+        """A box in this image, float32 [4], x0 y0 x1 y1, as one in the displayed image."""
+        if not self._turn:
+            return box
+        x0, y0, x1, y1 = box
+        right, bottom = self.width - 1, self.height - 1
+        turned_back = {
+            90: (y0, right - x1, y1, right - x0),
+            180: (right - x1, bottom - y1, right - x0, bottom - y0),
+            270: (bottom - y1, x0, bottom - y0, x1),
+        }[self._turn]
+        return np.array(turned_back, box.dtype)
 
     @cached_property
     def luma(self) -> np.ndarray:

@@ -78,7 +78,7 @@ def _timed_frames(container, stream, report: ReadReport) -> Iterator[tuple[float
 
 
 def read_frames(
-    path: str | Path, threads: int = 0, streams: StreamChoice = DEFAULT_STREAMS
+    path: str | Path, threads: int = 0, streams: StreamChoice = DEFAULT_STREAMS, turn: int = 0
 ) -> Reading[VideoFrame]:
     """Frames at 25 fps, streamed.
 
@@ -90,16 +90,17 @@ def read_frames(
         path: a video file.
         threads: decoder threads; 0 lets the decoder choose.
         streams: which of several video streams.
+        turn: degrees by which each frame is turned clockwise: 0, 90, 180 or 270.
 
     Raises:
         MissingFileError, UnreadableMediaError, NoVideoError.
         ConfigError: a stream of ``streams`` does not exist.
     """
-    return Reading(lambda report: _read_frames(path, threads, streams, report))
+    return Reading(lambda report: _read_frames(path, threads, streams, turn, report))
 
 
 def _read_frames(
-    path: str | Path, threads: int, streams: StreamChoice, report: ReadReport
+    path: str | Path, threads: int, streams: StreamChoice, turn: int, report: ReadReport
 ) -> Iterator[VideoFrame]:
     with _open_video(path, threads, streams) as (container, stream, aspect):
         scaler, grid = Scaler(), FrameGrid()
@@ -107,7 +108,7 @@ def _read_frames(
             if grid.latest_s is not None and time_s - grid.latest_s > MAX_VIDEO_GAP_S:
                 gap_s = time_s - grid.latest_s
                 raise timestamp_jump_error(path, gap_s, grid.latest_s - grid.first_s)
-            yield from grid.add(time_s, VideoFrame(frame, aspect, scaler))
+            yield from grid.add(time_s, VideoFrame(frame, aspect, scaler, turn))
         if grid.first_s is None:
             raise UnreadableMediaError(
                 tr("cannot read {path}: {why}; is it a complete media file?",

@@ -38,6 +38,7 @@ from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import ScoredClip, score_clip
+from ..scoring.far_jumps import find_far_jumps, join_jumps, may_jump_far
 from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
 from ..scoring.result import ModelFile, SyncResult
 from ..scoring.result_builder import describe_tracks
@@ -198,6 +199,17 @@ class LipSyncInference:
                 offset_result = join_far(offset_result, far.result, centre)
                 far_tracks = describe_tracks(far.faces, far.speakers, calibration)
                 tracks, scored = join_tracks(tracks, far_tracks, centre), far
+        if far_hops > max_offset_hops and may_jump_far(
+            offset_result, scored.speakers, clip.duration_s
+        ):
+            wide = find_far_jumps(
+                self.trained.model, clip, offset_result, face, (max_offset_hops, far_hops),
+                calibration, min_probability, progress,
+            )  # fmt: skip
+            if wide is not None:
+                offset_result = join_jumps(offset_result, wide.result)
+                wide_tracks = describe_tracks(wide.faces, wide.speakers, calibration)
+                tracks, scored = join_tracks(tracks, wide_tracks, 0), wide
         faces, speakers = scored.faces, scored.speakers
         notes = [*_remade_notes(video_path), *clip.notes, *reverberation,
                  *voice_over_notes(faces, speakers), *offset_result.notes]  # fmt: skip

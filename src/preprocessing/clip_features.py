@@ -8,7 +8,7 @@ import numpy as np
 
 from ..audio.features import silent_mfcc
 from ..core.constants import FPS, HOPS_PER_FRAME
-from ..core.notes import ClipNote
+from ..core.notes import ClipNote, TurnedVideo
 from ..media.container import MediaInfo
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .sample_file import CHUNK_FRAMES, RecordFile, read_sample
@@ -139,6 +139,11 @@ class ClipFeatures:
     @property
     def duration_s(self) -> float:
         return self.n_frames / FPS
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the video lies on its side or is upside down, and was turned to be tracked."""
+        return any(isinstance(note, TurnedVideo) for note in self.notes)
 
     @property
     def mfcc(self) -> np.ndarray:

@@ -23,9 +23,11 @@ from ..core.notes import (
     OtherFaces,
     OtherStreams,
     SpeechInOtherAudio,
+    TurnedVideo,
 )
 from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
+from ..faces.orientation import OrientationWatch
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
@@ -72,7 +74,8 @@ def extract_clip(
 ) -> ClipFeatures:
     """Decode a clip, track its faces, crop them and compute the MFCC under them.
 
-    Everything that grows with the clip goes to files; memory stays the same.
+    Everything that grows with the clip goes to files; memory stays the same. A video that lies on
+    its side or is upside down is tracked again, turned; boxes are of its frames as they are.
 
     Args:
         video_path: the video file.
@@ -171,6 +174,7 @@ class _VideoFaces:
         tracks: those that are used.
         stats: of all.
         report: damage met.
+        turn: degrees clockwise by which it was turned to be upright.
     """
 
     path: str | Path
@@ -178,6 +182,7 @@ class _VideoFaces:
     tracks: list[FaceTrack]
     stats: TrackingStats
     report: ReadReport
+    turn: int
 
 
 def _find_faces(
@@ -186,17 +191,32 @@ def _find_faces(
 ) -> _VideoFaces:  # fmt: skip
     """Track the faces of a video, and crop them into files in a folder."""
     numbers = count()
-    tracker = FaceTracker(
-        detector,
-        settings,
-        lambda: CropFile(folder / f"{next(numbers)}.rows", settings.input_size),
-        options.min_frames,
-        options.all_faces,
-    )
-    video = read_frames(path, options.threads, streams)
+    orientation = OrientationWatch(detector)
     expected_frames = (info.video_s or info.duration_s) * FPS
-    tracks = list(tracker.track(progress(video, tr("detecting faces"), expected_frames)))
-    return _VideoFaces(path, info, tracks, tracker.stats, video.report)
+
+    def track_faces(video: Iterable) -> tuple[list[FaceTrack], TrackingStats]:
+        tracker = FaceTracker(
+            orientation,
+            settings,
+            lambda: CropFile(folder / f"{next(numbers)}.rows", settings.input_size),
+            options.min_frames,
+            options.all_faces,
+        )
+        frames = progress(video, tr("detecting faces"), expected_frames)
+        return list(tracker.track(frames)), tracker.stats
+
+    video = read_frames(path, options.threads, streams)
+    tracks, stats = track_faces(video)
+    turn = orientation.find_turn()
+    if turn:
+        turned_tracks, turned_stats = track_faces(read_frames(path, options.threads, streams, turn))
+        if turned_tracks:
+            for track in tracks:
+                track.sink.discard()
+            tracks, stats = turned_tracks, turned_stats
+        else:
+            turn = 0
+    return _VideoFaces(path, info, tracks, stats, video.report, turn)
 
 
 def _join(
@@ -231,6 +251,7 @@ def _join(
         StreamChoice(info.video_stream, audio.info.audio_stream, audio.channel),
     )  # fmt: skip
     clip.notes = [
+        *([TurnedVideo(degrees=faces.turn)] if faces.turn else []),
         *_joined_notes(faces.path, audio_path),
         *_stream_notes(info, audio, options.streams),
         *_notes(clip, faces.report, audio.report, audio.n_samples, settings),

@@ -14,7 +14,7 @@ from ..preprocessing.extract import ExtractOptions, extract_clip
 from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import score_clip
 from ..scoring.speakers import choose_largest
-from .face_frames import FaceFrames, FaceTrackBoxes, locate_face
+from .face_frames import FaceFrames, FaceTrackBoxes, check_upright, locate_face
 from .geometry import measure_shapes, place_faces
 from .store import BASE_DTYPE, FootageClip
 from .sync_tools import SyncTools
@@ -79,6 +79,7 @@ def locate_base(
 
     Raises:
         MediaError: the video cannot be read, or shows no face.
+        PresenterError: it lies on its side or is upside down.
         ConfigError: there is no such face.
     """
     path = Path(path)
@@ -147,6 +148,7 @@ def _choose_tracks(
         clip = extract_clip(
             path, speech_path, tools.data, tools.detector, second, options, progress
         )
+    check_upright(path, clip)
     evidence = compute_clip_evidence(tools.model, clip, tools.max_offset_hops, progress)
     scored = score_clip(clip, evidence, face, tools.calibration, tools.min_probability)
     chosen = scored.speakers.chosen

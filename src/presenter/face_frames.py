@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..core.constants import FPS
+from ..core.errors import PresenterError
 from ..core.progress import Progress, no_progress
 from ..faces.mesh import (
     MESH_POINTS,
@@ -20,6 +21,7 @@ from ..faces.mesh import (
 from ..i18n.messages import tr
 from ..media.frame import VideoFrame
 from ..media.reader import source_frames
+from ..preprocessing.clip_features import ClipFeatures
 from .geometry import ANCHORS
 from .shot_borders import changes, settle_borders, thumbnail
 
@@ -106,6 +108,19 @@ class FaceFrames:
             moved = np.linalg.norm(np.diff(centre, axis=0), axis=1) > MAX_STEP * size[1:]
             grown = np.abs(np.diff(np.log(np.maximum(size, 1e-6)))) > MAX_GROWTH
         return moved | grown
+
+
+def check_upright(path: str | Path, clip: ClipFeatures) -> None:
+    """A mouth can be re-made only where the face is upright.
+
+    Raises:
+        PresenterError: the video lies on its side or is upside down.
+    """
+    if clip.is_turned:
+        raise PresenterError(
+            tr("{path} lies on its side or is upside down: turn it upright in a video editor first",
+               path=path)
+        )  # fmt: skip
 
 
 def locate_face(

@@ -20,7 +20,7 @@ from ..scoring.clip_evidence import compute_clip_evidence
 from ..scoring.clip_scoring import ScoredClip, score_clip
 from .base import base_records
 from .crops import crop_side, cut_crop
-from .face_frames import FaceFrames, FaceTrackBoxes, locate_face
+from .face_frames import FaceFrames, FaceTrackBoxes, check_upright, locate_face
 from .geometry import FacePlacement, FaceShape, measure_shapes, place_faces
 from .judge import Judge
 from .quality import Quality, closed_threshold, measure_quality
@@ -139,6 +139,7 @@ def index_clip(
             path, None, tools.data, tools.detector, Path(work),
             ExtractOptions(threads=0, all_faces=True), progress,
         )  # fmt: skip
+        check_upright(path, clip)
         evidence = compute_clip_evidence(tools.model, clip, tools.max_offset_hops, progress)
         scored = score_clip(clip, evidence, face, tools.calibration, tools.min_probability)
         numbers = [chosen.number for chosen in scored.speakers.chosen]

@@ -177,7 +177,8 @@ def _advice_undetermined(result: SyncResult) -> str:
                         "audio is given."),
         "too_short": tr("Use a longer clip: a few seconds of speech with the face visible."),
         "weak": tr("Check that the audio is from this take (dubbing and voice-over have no "
-                   "offset), or use a longer clip."),
+                   "offset), or use a longer clip. If the audio may be many seconds off, search "
+                   "further: --set inference.far_offset_s=15"),
     }[result.status]  # fmt: skip
 
 

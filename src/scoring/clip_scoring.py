@@ -7,6 +7,7 @@ from .evidence import Evidence
 from .result_builder import build_result
 from .result_types import OffsetResult
 from .speakers import FaceEvidence, SpeakerChoice, choose_faces, cuts_between
+from .timeline_fit import MIN_GAIN
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def score_clip(
     face: str | int,
     calibration: dict,
     min_probability: float,
+    min_jump_gain: float = MIN_GAIN,
 ) -> ScoredClip:
     """Choose the faces that speak, and read their offset off the evidence.
 
@@ -39,6 +41,7 @@ def score_clip(
         face: as in ``speakers.choose_faces``.
         calibration: of the checkpoint.
         min_probability: an offset less likely correct is undetermined.
+        min_jump_gain: as of ``timeline_fit.fit_timeline``.
 
     Raises:
         ConfigError: there is no such face.
@@ -52,5 +55,6 @@ def score_clip(
     result = build_result(
         [part for _, part in scored], clip.n_frames, calibration, min_probability,
         cuts_between(faces), [number for number, _ in scored] if speakers.turns else None,
+        min_jump_gain,
     )  # fmt: skip
     return ScoredClip(faces, speakers, result)

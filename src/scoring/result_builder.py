@@ -40,7 +40,7 @@ from .result_types import (
 from .speaker_offsets import prefer_speakers, speaker_timeline
 from .speakers import FaceEvidence, SpeakerChoice
 from .timeline import Timeline, drift_compensated, evidence_by_second, refine_jumps
-from .timeline_fit import exceeds_max_drift, fit_timeline
+from .timeline_fit import MIN_GAIN, exceeds_max_drift, fit_timeline
 
 SPAN_S, SPAN_EVERY_S = 4, 2  # the local offsets are measured in spans so long, so far apart
 # Spans so long, with so much speech, are mismatched if they are in sync with less probability.
@@ -56,6 +56,7 @@ def build_result(
     min_probability: float,
     cuts: Sequence[float] = (),
     turns: Sequence[int] | None = None,
+    min_jump_gain: float = MIN_GAIN,
 ) -> OffsetResult:
     """Score, offset and status of a clip.
 
@@ -67,8 +68,10 @@ def build_result(
         cuts: seconds at which the video is cut: there the offset may jump.
         turns: the number of the speaker of each of ``tracks``, where people take turns; None: they
             do not. Each may have an offset of their own.
+        min_jump_gain: as of ``timeline_fit.fit_timeline``.
     """
-    return _ResultBuilder(tracks, n_frames, calibration, turns).build(min_probability, cuts)
+    builder = _ResultBuilder(tracks, n_frames, calibration, turns)
+    return builder.build(min_probability, cuts, min_jump_gain)
 
 
 def status_of(
@@ -110,11 +113,13 @@ class _ResultBuilder:
         self._length_s = n_frames / FPS
         self._limit_ms = tracks[0].reach * HOP_MS
 
-    def build(self, min_probability: float, cuts: Sequence[float]) -> OffsetResult:
+    def build(
+        self, min_probability: float, cuts: Sequence[float], min_jump_gain: float = MIN_GAIN
+    ) -> OffsetResult:
         curve = mean_curve(self._tracks)
         score = sync_probability(curve, self._calibration)
         seconds = evidence_by_second(self._tracks, self._n_frames)
-        timeline = fit_timeline(seconds, self._length_s, cuts)
+        timeline = fit_timeline(seconds, self._length_s, cuts, min_jump_gain)
         mismatched, share = [], 0.0
         if timeline is not None:
             timeline = refine_jumps(timeline, self._tracks, cuts)

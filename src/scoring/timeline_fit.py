@@ -27,7 +27,10 @@ Fit = Callable[[EvidenceBySecond, np.ndarray, float], tuple[Segment, ...]]
 
 
 def fit_timeline(
-    seconds: EvidenceBySecond, length_s: float, cuts: Sequence[float] = ()
+    seconds: EvidenceBySecond,
+    length_s: float,
+    cuts: Sequence[float] = (),
+    min_jump_gain: float = MIN_GAIN,
 ) -> Timeline | None:
     """The simplest model that the evidence does not contradict; None without any speech.
 
@@ -35,6 +38,7 @@ def fit_timeline(
         seconds: the evidence by second.
         length_s: of the video.
         cuts: seconds at which the video is cut, rising.
+        min_jump_gain: standard errors by which jumps must predict better than a constant offset.
     """
     if not seconds.has_speech.any():
         return None
@@ -51,9 +55,11 @@ def fit_timeline(
         score = _cross_validate(
             lambda *arguments: fit_between(jumps_s, *arguments), seconds, length_s
         )
-    for kind, fit in (("drift", fit_drift), ("jumps", search_jumps)):
+    for kind, fit, least in (
+        ("drift", fit_drift, MIN_GAIN), ("jumps", search_jumps, min_jump_gain)
+    ):  # fmt: skip
         candidate_score = _cross_validate(fit, seconds, length_s)
-        if not _predicts_better(candidate_score, constant_score):
+        if not _predicts_better(candidate_score, constant_score, least):
             continue
         min_gain = MIN_GAIN if timeline.kind == "drift" else MIN_GAIN_BETWEEN
         if timeline.kind != "constant" and not _predicts_better(candidate_score, score, min_gain):

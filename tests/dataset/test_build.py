@@ -182,6 +182,17 @@ def test_joined_recordings_are_used_as_a_whole_and_listed(tmp_path, in_process, 
     assert sum(record["n_frames"] for record in report.samples) == 100
 
 
+def test_a_video_on_its_side_is_processed_upright_and_listed(tmp_path, in_process, talking_clip):
+    (tmp_path / "videos").mkdir()
+    ffmpeg("-i", talking_clip, "-vf", "transpose=2", "-c:a", "copy", tmp_path / "videos/a.mp4")
+    (record,) = process_folder(tmp_path).samples
+    (row,) = read_rows(tmp_path / "processed" / "used_in_part.csv")
+    assert row == ["a.mp4", "the video lies on its side, without rotation metadata: it was "
+                   "processed turned by 90° clockwise (a corrected copy keeps its frames as they "
+                   "are)"]  # fmt: skip
+    assert record["n_frames"] == 50
+
+
 def test_clips_used_in_part_are_listed(tmp_path, in_process, talking_clip):
     """A clip with a slide in between, one whose audio continues, and one that is fully used."""
     videos, audios = tmp_path / "videos", tmp_path / "audios"

@@ -170,6 +170,30 @@ def test_rotated_videos_are_upright(tmp_path, turn, expected, aspect):
     assert corners(cv2.imread(str(upright), cv2.IMREAD_GRAYSCALE)) == corners(frame.gray)
 
 
+@pytest.mark.parametrize("mark", [0, 90])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_frames_are_turned_clockwise_as_asked(tmp_path, turn, mark):
+    """On top of rotation metadata; boxes are given back in the frame as displayed."""
+    image, plain, path = corner_image(), tmp_path / "plain.mp4", tmp_path / "marked.mp4"
+    image[20:30, 100:140] = 235
+    writer.write_clip(plain, [image] * 3, 25, None)
+    ffmpeg("-display_rotation", mark, "-i", plain, "-c", "copy", path)
+    displayed = next(reader.read_frames(path))
+    frame = next(reader.read_frames(path, turn=turn))
+    assert np.array_equal(frame.bgr, np.rot90(displayed.bgr, -turn // 90))
+    assert np.array_equal(frame.luma, np.rot90(displayed.luma, -turn // 90))
+    assert (frame.height, frame.width) == frame.luma.shape
+
+    def bar(gray: np.ndarray) -> np.ndarray:
+        """Box of the bright bar, which is outside of the bright corner."""
+        labels = cv2.connectedComponentsWithStats((gray > 128).astype(np.uint8))[2][1:]
+        x, y, width, height, _ = min(labels, key=lambda label: label[cv2.CC_STAT_AREA])
+        return np.float32([x, y, x + width - 1, y + height - 1])
+
+    box = frame.box_before_turn(bar(frame.gray))
+    assert box.dtype == np.float32 and np.array_equal(box, bar(displayed.gray))
+
+
 @pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
 def test_non_square_pixels_are_scaled(tmp_path, aspect):
     path = tmp_path / "wide.mp4"

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
+from src.core.config import DataConfig
+from src.core.errors import PresenterError
 from src.faces.mesh import LOWER_LIP, UPPER_LIP
 from src.media.writer import write_clip
+from src.presenter.base import locate_base
 from src.presenter.face_frames import FaceFrames, FaceTrackBoxes, locate_face
+from src.presenter.learn import index_clip
+from src.presenter.sync_tools import SyncTools
+from tests.support.media_files import ffmpeg
 from tools.drawn_face import IMAGE_UNIT, MOUTH_Y, Look, Pose, draw_face
 
 SIZE, FPS, N_FRAMES = 320, 50, 36
@@ -145,3 +151,20 @@ def test_at_a_cut_each_frame_has_the_face_of_its_shot(tmp_path, stop):
     assert set(found.track[cut:]) <= {1, -1}
     lips = found.landmarks[:cut, [*UPPER_LIP, *LOWER_LIP]].mean(1)
     assert np.abs(lips[:, 0] - (SIZE / 2 - 55)).max() < 6
+
+
+@pytest.mark.parametrize("entry", ["footage", "base"])
+def test_a_video_on_its_side_is_refused(talking_clip, retinaface, tmp_path, entry):
+    """Before anything is computed of it."""
+    path, folder = tmp_path / "side.mp4", tmp_path / "presenter"
+    ffmpeg("-i", talking_clip, "-vf", "transpose=1", "-c:a", "copy", path)
+    folder.mkdir()
+    tools = SyncTools(None, {}, DataConfig(), retinaface, 60, 0.5, "model.pth", "0" * 64)
+    with pytest.raises(PresenterError) as error:
+        if entry == "footage":
+            index_clip(path, "0" * 64, folder, tools, "speaking")
+        else:
+            locate_base(path, talking_clip, tools)
+    assert str(error.value) == (
+        f"{path} lies on its side or is upside down: turn it upright in a video editor first"
+    )

@@ -186,7 +186,8 @@ def test_faces_at_the_edge_and_outside_of_the_frame(details):
          "Use a longer clip: a few seconds of speech with the face visible."),
         (Weak(), "No clear correlation between lips and audio.",
          "Check that the audio is from this take (dubbing and voice-over have no offset), or use a "
-         "longer clip."),
+         "longer clip. If the audio may be many seconds off, search further: "
+         "--set inference.far_offset_s=15"),
         (Edge(limit_ms=600), "The offset may be outside the search range (±600 ms): "
          "increase inference.max_offset_frames.",
          "Widen the search range: --set inference.max_offset_frames=30"),

@@ -61,6 +61,13 @@ def test_an_offset_of_seconds_is_found(calibration, faces, lead_ms):
     assert find_far_offset(None, clip, FAR, calibration, numbers=[0]) is None
 
 
+@pytest.mark.parametrize("lead_ms", [5000, -5000])
+def test_an_offset_beyond_the_range_is_found_in_a_wider_one(calibration, faces, lead_ms):
+    clip = faces(lead_ms)  # more than half of it has audio at that offset
+    assert find_far_offset(None, clip, FAR, calibration) is None
+    assert find_far_offset(None, clip, 1000, calibration) == lead_ms / 10
+
+
 def test_foreign_audio_has_no_offset(calibration, faces):
     assert find_far_offset(None, faces(None, None), FAR, calibration) is None
 
