@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ..audio.reverberation import MAX_LATE_MS, is_reverberant
 from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
 from ..core.config import (
     DEFAULT_CONFIG,
@@ -19,14 +18,13 @@ from ..core.config import (
     override_key,
     with_overrides,
 )
-from ..core.constants import HOP_MS, HOPS_PER_FRAME
 from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError
 from ..core.files import (
     check_output_path,
     ensure_folder,
 )
-from ..core.notes import RemadeLips, Reverberant
+from ..core.notes import RemadeLips
 from ..core.progress import Progress, no_progress
 from ..correction.duration import check_fit
 from ..faces.detection import make_detector
@@ -36,16 +34,11 @@ from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..models.spec import ModelSpec
 from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
-from ..scoring.clip_evidence import compute_clip_evidence
-from ..scoring.clip_scoring import ScoredClip, score_clip
-from ..scoring.far_jumps import find_far_jumps, join_jumps, may_jump_far
-from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
 from ..scoring.result import ModelFile, SyncResult
-from ..scoring.result_builder import describe_tracks
-from ..scoring.result_types import Edge, Weak
 from ..scoring.speakers import voice_over_notes
 from .batch import check_same_model, ranked, run_batch
 from .correct_pair import correct_pair
+from .measure_offset import measure_offset, reverberation_notes
 from .new_speech import Credentials, NewSpeech, make_new_speech
 from .new_speech_views import describe
 from .pairs import with_outputs
@@ -185,38 +178,14 @@ class LipSyncInference:
         Raises:
             ConfigError: there is no such face.
         """
-        max_offset_hops = self.config.inference.max_offset_frames * HOPS_PER_FRAME
-        min_probability = self.config.inference.min_offset_probability
-        calibration = self.trained.calibration
-        evidence = compute_clip_evidence(self.trained.model, clip, max_offset_hops, progress)
-        scored = score_clip(clip, evidence, face, calibration, min_probability)
-        offset_result, reverberation = scored.result, _reverberation_notes(clip)
-        tracks = describe_tracks(scored.faces, scored.speakers, calibration)
-        far_hops = round(self.config.inference.far_offset_s * 1000 / HOP_MS)
-        if isinstance(offset_result.reason, Weak | Edge) and far_hops > max_offset_hops:
-            far, centre = self._search_far(clip, scored, face, far_hops, progress)
-            if far is not None:
-                offset_result = join_far(offset_result, far.result, centre)
-                far_tracks = describe_tracks(far.faces, far.speakers, calibration)
-                tracks, scored = join_tracks(tracks, far_tracks, centre), far
-        if far_hops > max_offset_hops and may_jump_far(
-            offset_result, scored.speakers, clip.duration_s
-        ):
-            wide = find_far_jumps(
-                self.trained.model, clip, offset_result, face, (max_offset_hops, far_hops),
-                calibration, min_probability, progress,
-            )  # fmt: skip
-            if wide is not None:
-                offset_result = join_jumps(offset_result, wide.result)
-                wide_tracks = describe_tracks(wide.faces, wide.speakers, calibration)
-                tracks, scored = join_tracks(tracks, wide_tracks, 0), wide
-        faces, speakers = scored.faces, scored.speakers
-        notes = [*_remade_notes(video_path), *clip.notes, *reverberation,
-                 *voice_over_notes(faces, speakers), *offset_result.notes]  # fmt: skip
+        measured = measure_offset(self.trained, self.config.inference, clip, face, progress)
+        notes = [*_remade_notes(video_path), *clip.notes, *reverberation_notes(clip),
+                 *voice_over_notes(measured.scored.faces, measured.scored.speakers),
+                 *measured.result.notes]  # fmt: skip
         return SyncResult(
-            **dict(offset_result) | {"notes": notes},
-            tracks=tracks,
-            voice_over=speakers.voice_over,
+            **dict(measured.result) | {"notes": notes},
+            tracks=measured.tracks,
+            voice_over=measured.scored.speakers.voice_over,
             face_share=round(clip.face_share, 4),
             duration_s=round(clip.duration_s, 3),
             faces=clip.n_faces,
@@ -227,26 +196,6 @@ class LipSyncInference:
             audio_channel=clip.streams.channel,
             model=self.model_file,
         )
-
-    def _search_far(
-        self, clip: ClipFeatures, near: ScoredClip, face: str | int, far_hops: int,
-        progress: Progress,
-    ) -> tuple[ScoredClip | None, int]:  # fmt: skip
-        """Look for an offset of seconds, within ``±far_hops``, where the search range shows none:
-        the clip scored around it, or None, and that offset in hops."""
-        model, calibration = self.trained.model, self.trained.calibration
-        numbers = None
-        if face != "speaking":
-            numbers = [chosen.number for chosen in near.speakers.chosen]
-        centre = find_far_offset(model, clip, far_hops, calibration, progress, numbers)
-        if centre is None:
-            return None, 0
-        reach = self.config.inference.max_offset_frames * HOPS_PER_FRAME
-        evidence = compute_clip_evidence(model, clip, reach, progress, centre)
-        far = score_clip(
-            clip, evidence, face, calibration, self.config.inference.min_offset_probability
-        )
-        return (far if is_reliable(far.result) else None), centre
 
     def compute_sync_score(
         self,
@@ -593,13 +542,6 @@ def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
                    "--set data.{name}={value} overrides it",
                    name=name, value=value, own=getattr(used, name))
             )  # fmt: skip
-
-
-def _reverberation_notes(clip: ClipFeatures) -> list[Reverberant]:
-    """A note where the audio is so reverberant that it seems late."""
-    if not is_reverberant(clip.audio.blocks(clip.n_frames)):
-        return []
-    return [Reverberant(max_late_ms=MAX_LATE_MS)]
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

@@ -17,7 +17,7 @@ from src.core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
 from src.media.reader import read_audio, read_frames
 from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
-from src.pipeline import engine
+from src.pipeline import engine, measure_offset
 from src.pipeline.engine import LipSyncInference
 from src.scoring.evidence import Evidence, compare
 from src.scoring.result import ModelFile
@@ -87,7 +87,8 @@ def evidence(_, clip: SimpleNamespace, reach: int, *__) -> list[Evidence]:
 @pytest.fixture
 def judge(calibration, monkeypatch) -> LipSyncInference:
     monkeypatch.setattr(engine, "extract_clip", known)
-    monkeypatch.setattr(engine, "compute_clip_evidence", evidence)
+    monkeypatch.setattr(engine, "reverberation_notes", lambda _: [])
+    monkeypatch.setattr(measure_offset, "compute_clip_evidence", evidence)
     judge = object.__new__(LipSyncInference)
     judge.trained = SimpleNamespace(model=None, calibration=calibration)
     judge.config, judge.detector = Config(), None
