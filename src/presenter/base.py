@@ -37,7 +37,8 @@ class BaseVideo:
         pose: float32 [N, P]; NaN without a face.
         opening: float32 [N], gap of the lips, template units; NaN without a face.
         eyes: float32 [N], gap of the eyelids; NaN without a face.
-        look: float32 [N, 2], Cr and Cb of the mouth, medians of each shot; NaN without a face.
+        look: float32 [N, 3], Cr, Cb and luma of the mouth, medians of each shot; NaN without a
+            face.
     """
 
     path: Path

@@ -69,7 +69,7 @@ class FaceFrames:
         times: float64 [N], seconds after the first frame.
         track: int32 [N], the number of the track that the frame belongs to; −1: no face.
         landmarks: float32 [N, 468, 2], pixels; NaN without a face.
-        look: float32 [N, 2], mean Cr and Cb of the lips and the skin around them, 0…255; NaN
+        look: float32 [N, 3], mean Cr, Cb and luma of the lips and the skin around them, 0…255; NaN
             without a face.
     """
 
@@ -85,7 +85,7 @@ class FaceFrames:
         return cls(
             times, np.full(n_frames, -1, np.int32),
             np.full((n_frames, MESH_POINTS, 2), np.nan, np.float32),
-            np.full((n_frames, 2), np.nan, np.float32),
+            np.full((n_frames, 3), np.nan, np.float32),
         )  # fmt: skip
 
     def runs(self) -> Iterator[tuple[int, int]]:
@@ -163,7 +163,7 @@ def locate_face(
 
 @dataclass(frozen=True)
 class _Face:
-    """Landmarks, float32 [468, 2], and look, float32 [2], of a face in one frame."""
+    """Landmarks, float32 [468, 2], and look, float32 [3], of a face in one frame."""
 
     landmarks: np.ndarray
     look: np.ndarray
@@ -202,7 +202,7 @@ def _locate_batch(
 
 
 def _mouth_look(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Mean Cr and Cb in the box around the lips: float32 [2].
+    """Mean Cr, Cb and luma in the box around the lips: float32 [3].
 
     Args:
         image: uint8 BGR [MESH_SIZE, MESH_SIZE, 3].
@@ -212,4 +212,5 @@ def _mouth_look(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     first = np.clip(np.floor(lips.min(0)), 0, MESH_SIZE - 2).astype(int)
     last = np.clip(np.ceil(lips.max(0)), first + 1, MESH_SIZE - 1).astype(int)
     box = np.ascontiguousarray(image[first[1] : last[1] + 1, first[0] : last[0] + 1])
-    return cv2.cvtColor(box, cv2.COLOR_BGR2YCrCb).reshape(-1, 3).mean(0)[1:].astype(np.float32)
+    luma, red, blue = cv2.cvtColor(box, cv2.COLOR_BGR2YCrCb).reshape(-1, 3).mean(0)
+    return np.float32([red, blue, luma])

@@ -17,6 +17,7 @@ N_SOURCES, N_TARGETS = 150, 250  # frames between which joins are tried, for eac
 BLOCK, LOOK_AHEAD = 1500, 75  # output frames decided at a time, and looked at beyond
 POSE_FREE = 2.0  # template units that a head may be turned differently without being seen
 LOOK_FREE = 3.0  # levels of chroma that two shots may differ by without being seen
+LUMA_FREE = 40.0  # likewise of luma: more is another light, with other shadows
 _NEVER = np.float32(1e9)
 
 
@@ -27,6 +28,7 @@ class SelectionWeights:
     Attributes:
         look: a level of Cr or Cb by which the mouth's colour differs from the base's by more than
             ``LOOK_FREE``: another lipstick, another light.
+        luma: a level of luma by which it differs by more than ``LUMA_FREE``.
         pose: the square of the template units by which the head differs from the base's by more
             than ``POSE_FREE``.
         join: any join; ``join_distance``: in addition, a unit of ``FootageFrames.mouth``.
@@ -36,6 +38,7 @@ class SelectionWeights:
     """
 
     look: float = 0.04
+    luma: float = 0.02
     pose: float = 0.05
     join: float = 0.4
     join_distance: float = 0.02
@@ -55,7 +58,7 @@ class FootageFrames:
         opening: float32 [N], template units.
         mouth: float32 [N, K], the look of the mouth; distances are compared.
         closed: bool [N], whether the lips are shut.
-        look: float32 [N, 2], colour of the mouth in this shot, Cr and Cb.
+        look: float32 [N, 3], colour of the mouth in this shot: Cr, Cb and luma.
     """
 
     embedding: np.ndarray
@@ -79,7 +82,7 @@ class SpeechFrames:
         closure: bool [T], whether they should be, for a sound (b, p, m).
         own: int [T, 2], first and last + 1 footage frame that shows the base's own mouth of that
             moment: it moves with the old speech; None: the base is not of the footage.
-        look: float32 [T, 2], colour of the base's mouth; NaN where it has no face; None: it does
+        look: float32 [T, 3], colour of the base's mouth; NaN where it has no face; None: it does
             not count.
     """
 
@@ -130,8 +133,10 @@ def _frame_costs(footage, speech, weights, first, stop):
         pose = np.nan_to_num(_pose_distance(speech.pose[rows], footage.pose))
         cost += weights.pose * np.maximum(pose - POSE_FREE, 0) ** 2
         if speech.look is not None:
-            apart = np.linalg.norm(speech.look[rows][:, None] - footage.look, axis=2)
-            cost += weights.look * np.maximum(np.nan_to_num(apart) - LOOK_FREE, 0)
+            apart = np.nan_to_num(speech.look[rows][:, None] - footage.look)
+            chroma, luma = np.linalg.norm(apart[..., :2], axis=2), np.abs(apart[..., 2])
+            cost += weights.look * np.maximum(chroma - LOOK_FREE, 0)
+            cost += weights.luma * np.maximum(luma - LUMA_FREE, 0)
         cost[speech.closure[rows]] += np.where(footage.closed, 0, weights.closure)
         must_close = speech.closed[rows]
         cost[must_close] += np.where(footage.closed, 0.1, 0.2) * footage.opening + ~footage.closed

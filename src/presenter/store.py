@@ -48,7 +48,7 @@ FRAME_DTYPE = np.dtype([
 
 BASE_DTYPE = np.dtype([
     ("time", "<f8"), ("has_face", "?"), ("to_frame", "<f8", (3, 3)), ("jaw", "<f4", (len(JAW), 2)),
-    ("pose", "<f4", (POSE_VALUES,)), ("opening", "<f4"), ("eyes", "<f4"), ("look", "<f4", (2,)),
+    ("pose", "<f4", (POSE_VALUES,)), ("opening", "<f4"), ("eyes", "<f4"), ("look", "<f4", (3,)),
 ])  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def grid_dtype(embedding_dim: int) -> np.dtype:
     return np.dtype([
         ("run", "<i4"), ("number", "<i4"), ("time", "<f8"), ("speech", "?"), ("usable", "?"),
         ("opening", "<f4"), ("width", "<f4"), ("pose", "<f4", (POSE_VALUES,)),
-        ("look", "<f4", (2,)),
+        ("look", "<f4", (3,)),
         ("embedding", "<f2", (embedding_dim,)),
         ("mouth", "u1", (MOUTH_SIDE, MOUTH_SIDE)),
     ])  # fmt: skip

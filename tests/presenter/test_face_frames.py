@@ -66,16 +66,16 @@ def test_runs_end_where_the_face_jumps():
     landmarks += np.arange(12)[:, None, None] * 8  # moves by a tenth of its size: no jump
     landmarks[4:] += 90
     landmarks[9:] = 200 + 1.3 * (landmarks[9:] - 200)
-    frames = FaceFrames(np.arange(12) / 25, np.zeros(12, int), landmarks, np.zeros((12, 2)))
+    frames = FaceFrames(np.arange(12) / 25, np.zeros(12, int), landmarks, np.zeros((12, 3)))
     assert list(frames.runs()) == [(0, 4), (4, 9), (9, 12)]
 
 
 def test_runs_end_where_the_track_changes_or_is_lost():
     numbers = np.array([-1, 0, 0, -1, -1, 0, 1, 1, 1, -1], np.int32)
-    frames = FaceFrames(np.arange(10) / 25, numbers, still(10), np.zeros((10, 2)))
+    frames = FaceFrames(np.arange(10) / 25, numbers, still(10), np.zeros((10, 3)))
     assert list(frames.runs()) == [(1, 3), (5, 6), (6, 9)]
     for value in (-1, 2):
-        whole = FaceFrames(np.arange(4) / 25, np.full(4, value), still(4), np.zeros((4, 2)))
+        whole = FaceFrames(np.arange(4) / 25, np.full(4, value), still(4), np.zeros((4, 3)))
         assert list(whole.runs()) == ([(0, 4)] if value >= 0 else [])
 
 
@@ -132,6 +132,7 @@ def test_the_look_is_the_colour_of_the_lips(video):
     look = found.look[:N_FRAMES]
     assert (look.std(0) < 2).all(), "the same lips"
     assert (look[:, 0] > 135).all() and (look[:, 1] < 125).all()
+    assert ((look[:, 2] > 60) & (look[:, 2] < 220)).all()
 
 
 @pytest.mark.parametrize("stop", [10, 11, 12])

@@ -36,7 +36,7 @@ def make_footage(runs: list[int], seed: int = 0, dim: int = 12, smooth: bool = F
         opening=opening,
         mouth=rng.normal(0, 6, (n_frames, 5)).astype(np.float32),
         closed=opening < 3,
-        look=rng.uniform(120, 150, (n_frames, 2)).astype(np.float32),
+        look=rng.uniform(120, 150, (n_frames, 3)).astype(np.float32),
     )
 
 
@@ -330,16 +330,17 @@ def test_the_shortest_footage_is_enough():
     assert len(path) == 20 and set(path) <= {0, 1, 2}
 
 
-def test_a_mouth_of_another_colour_is_not_chosen_where_another_one_does_as_well():
-    """Two shots with the same frames; one has the lipstick of the base."""
+@pytest.mark.parametrize(("channels", "step"), [(slice(0, 2), 12), (slice(2, 3), 60)])
+def test_a_mouth_of_another_colour_is_not_chosen_where_another_one_does_as_well(channels, step):
+    """Two shots with the same frames; one has the lipstick, or the light, of the base."""
     footage = make_footage((30,))
     twice = {name: np.concatenate([value, value]) for name, value in vars(footage).items()}
-    look = np.zeros((60, 2), np.float32) + 140
-    look[30:] = 152
+    look = np.zeros((60, 3), np.float32) + 140
+    look[30:, channels] += step
     twice = FootageFrames(**twice | {"look": look})
     asked = speech_of(footage, np.arange(5, 25))
-    for base_look, first in ((151.0, 35), (141.0, 5)):
-        speech = replace(asked, look=np.full((20, 2), base_look, np.float32))
+    for base, first in ((59, 35), (0, 5)):
+        speech = replace(asked, look=np.repeat(look[base : base + 1] + 1, 20, 0))
         assert choose_frames(twice, speech).tolist() == list(range(first, first + 20))
-    unknown = replace(asked, look=np.full((20, 2), np.nan, np.float32))
+    unknown = replace(asked, look=np.full((20, 3), np.nan, np.float32))
     assert (choose_frames(twice, unknown) % 30).tolist() == list(range(5, 25))

@@ -189,7 +189,7 @@ def base_video(
         "pose": np.full((n_frames, POSE_VALUES), 48, np.float32),
         "opening": np.zeros(n_frames, np.float32),
         "eyes": np.full(n_frames, 6, np.float32),
-        "look": np.full((n_frames, 2), 140, np.float32),
+        "look": np.full((n_frames, 3), 140, np.float32),
     } | changes
     info = MediaInfo(path, True, False, fps=float(1 / step))
     return BaseVideo(path, info, np.asarray(times, float), **values)
