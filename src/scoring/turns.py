@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.constants import FPS, HOPS_PER_FRAME, WINDOW_FRAMES
 from .calibration import peak_probability
-from .evidence import Evidence, mean_curve
+from .evidence import Evidence, best_offset, mean_curve
 
 HALF_WINDOW = WINDOW_FRAMES // 2  # frames from the beginning of a window to its middle
 CHUNK_FRAMES = 20 * FPS  # a face's offset is measured in chunks: it may drift or jump
@@ -177,7 +177,7 @@ def _offset_of(chunk: Evidence, calibration: dict, min_probability: float) -> in
     curve = mean_curve([Evidence(chunk.similarity[rows], chunk.usable[rows])])
     if (peak_probability(curve, calibration) or 0) < min_probability:
         return None
-    return int(curve.offsets[np.nanargmax(curve.similarity)])
+    return best_offset(curve)
 
 
 def _turns(speakers: dict[int, _SpeakerEvidence]) -> list[Turn]:

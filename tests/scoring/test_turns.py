@@ -144,3 +144,11 @@ def test_speech_has_pauses():
     shown = evidence(lambda s: 0, 12)
     shown.usable[3 * FPS : 4 * FPS] = shown.usable[6 * FPS : 10 * FPS] = False
     assert speech_spans(shown) == [(0, 6 * FPS + 22), (10 * FPS - 18, 12 * FPS)]
+
+
+def test_a_face_without_usable_evidence_has_no_likely_offset(calibration):
+    """Also where any certainty will do, as for the judge of a presenter."""
+    nothing = Evidence(np.zeros((200, 61), np.float32), np.zeros((200, 61), bool))
+    assert likely_offsets(nothing, calibration, 0.0) == [None] * len(
+        likely_offsets(nothing, calibration, 0.5)
+    )
