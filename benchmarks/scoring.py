@@ -34,7 +34,7 @@ from src.faces.shot_boundary import CutDetector
 from src.faces.track import OpenTrack
 from src.i18n.messages import tr
 from src.media.container import Reading, probe
-from src.pipeline import engine
+from src.pipeline import measure_offset
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import audio, extract
 from src.scoring import clip_evidence, clip_scoring
@@ -117,7 +117,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("compare", clip_evidence, "compare"),
         ("score", clip_scoring, "choose_faces"),
         ("score", clip_scoring, "build_result"),
-        ("score", engine, "describe_tracks"),
+        ("score", measure_offset, "describe_tracks"),
     ]
     stack = ExitStack()
     for stage, owner, name in functions:

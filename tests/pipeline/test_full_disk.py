@@ -65,8 +65,10 @@ def test_what_is_written_in_the_middle(made, tmp_path, name):
     target = tmp_path / OUTPUTS[name]
     target.write_bytes(b"of an earlier run")
     most = (made / OUTPUTS[name]).stat().st_size // 2
-    only = ["--overwrite"] if name == "--output" else ["--score-only"]
-    done = inference(most, "--video", made / "film.mp4", *only, *options(tmp_path, name))
+    only = [] if name == "--output" else ["--score-only"]
+    done = inference(
+        most, "--video", made / "film.mp4", "--overwrite", *only, *options(tmp_path, name)
+    )
     # File too large, or, where ffmpeg was ended by it, file size limit exceeded.
     assert_one_line(done, f"cannot write {target}: ", "File ")
     assert target.read_bytes() == b"of an earlier run"
