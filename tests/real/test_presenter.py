@@ -37,6 +37,7 @@ from tests.support.media_files import ffmpeg
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOOTAGE = DATA / "presenters" / "wth_angie_sq.mp4"  # a studio, shots of up to 4 s
+OTHER_FOOTAGE = DATA / "presenters" / "wth_angie_ang.mp4"
 STRANGER = DATA / "test" / "webspokes" / "websitetalkingheads__Joey.mp4"
 SPEECH_S = 4
 
@@ -235,7 +236,9 @@ def test_stopping_leaves_what_was_there(engine, presenter, speech, tmp_path, sta
                 raise KeyboardInterrupt
             yield item
 
-    job = without_judge(FOOTAGE, speech, output, folder)
+    # The face in the footage itself is not located again.
+    base = OTHER_FOOTAGE if stage == "locating" else FOOTAGE
+    job = without_judge(base, speech, output, folder)
     with pytest.raises(KeyboardInterrupt):
         make_new_speech(engine, job, stop)
     assert output.read_bytes() == b"earlier"
