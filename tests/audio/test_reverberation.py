@@ -1,4 +1,4 @@
-"""Reverberant speech is told from dry speech, from noisy speech, and from too little of it."""
+"""Reverberant speech is detected; dry speech, noisy speech and too little of it are not."""
 
 import numpy as np
 import pytest
