@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,21 @@ def apply_reference(samples: list[Sample], table: Path) -> list[Sample]:
     rows_by_clip = {clip: rows.matching(clip) for clip in {sample.clip for sample in samples}}
     _check_not_shared(rows_by_clip, table)
     return [_apply_rows(sample, rows_by_clip[sample.clip], table) for sample in samples]
+
+
+def offsets_of_clips(clips: Iterable[str], table: Path) -> dict[str, float | None]:
+    """The clip offset in ms of each clip that has a row in a table, None where it is empty.
+
+    Args:
+        clips: paths relative to the video folder; matched as in ``apply_reference``.
+
+    Raises:
+        MissingFileError, DatasetError: the table is missing or has other columns.
+    """
+    rows = _Rows(read_table(table, "offset_ms"))
+    matching = {clip: rows.matching(clip) for clip in dict.fromkeys(clips)}
+    _check_not_shared(matching, table)
+    return {clip: _parse_offset(found[0], table) for clip, found in matching.items() if found}
 
 
 class _Rows:

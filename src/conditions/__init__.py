@@ -1,0 +1,1 @@
+"""Copies of clips as phones, webcams, chat apps and rooms would have made them."""
