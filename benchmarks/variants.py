@@ -1,13 +1,12 @@
 """Variants of our network with other inputs and temporal blocks, one training for each row.
 
-ablations.yaml varies what can be set; this varies what cannot: the face region, the audio features,
-and the temporal block that combines the frames of a window. Every row is trained for the same time
+ablations.yaml varies what can be set; this varies the temporal block, and what cannot be set: the
+face region and the audio features. Every row is trained for the same time
 on the training samples of ``data.processed_dir`` and measured on the validation samples; with
 ``training.split_by=speaker`` these are held-out speakers. A finished row is not trained again.
 """
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import astuple, replace
@@ -24,15 +23,13 @@ from benchmarks.ablations import COLUMNS, check_settings, format_row
 from benchmarks.baselines import measure_network, parse_comparison, train_for
 from benchmarks.networks import SYNCNET_MFCC
 from src.core.cli import make_parser, run
-from src.core.constants import N_MELS, WINDOW_FRAMES
+from src.core.constants import N_MELS
 from src.core.device import choose_device
 from src.core.files import ensure_folder, written_atomically
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
-from src.models.sync_model import FRONT_FRAMES, AudioEncoder, SyncModel, count_parameters
+from src.models.sync_model import AudioEncoder, SyncModel, count_parameters
 from src.training.reproducibility import seed_all
-
-N_JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # outputs of the front end in a window
 
 
 class WholeCropSpec(ModelSpec):
@@ -70,57 +67,6 @@ class DeltaAudioEncoder(AudioEncoder):
         return super().hop_features(torch.cat([bands, 3 * slope], 2))
 
 
-class _WindowBlock(nn.Module):
-    """A temporal block for single windows: [B, channels, T − 2] -> [B, embedding_dim, T − 4]."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        batch, channels = x.shape[:2]
-        windows = x.unfold(2, N_JOINED, 1).permute(0, 2, 3, 1).reshape(-1, N_JOINED, channels)
-        return self.join(windows).reshape(batch, -1, self.dim).transpose(1, 2)
-
-
-class LinearBlock(_WindowBlock):
-    """One linear layer from the three outputs of the front end to the embedding."""
-
-    def __init__(self, channels: int, spec: ModelSpec):
-        super().__init__()
-        self.dim = spec.embedding_dim
-        self.join = nn.Sequential(
-            nn.Flatten(), nn.Dropout(spec.dropout), nn.Linear(N_JOINED * channels, self.dim)
-        )
-
-
-class GruBlock(_WindowBlock):
-    """A bidirectional GRU."""
-
-    def __init__(self, channels: int, spec: ModelSpec):
-        super().__init__()
-        self.dim = spec.embedding_dim
-        self.gru = nn.GRU(channels, spec.hidden_dim // 2, batch_first=True, bidirectional=True)
-        self.drop = nn.Dropout(spec.dropout)
-        self.out = nn.Linear(spec.hidden_dim, self.dim)
-
-    def join(self, windows: torch.Tensor) -> torch.Tensor:
-        return self.out(self.drop(self.gru(self.drop(windows))[0].mean(1)))
-
-
-class AttentionBlock(_WindowBlock):
-    """A transformer layer with learned positions."""
-
-    def __init__(self, channels: int, spec: ModelSpec):
-        super().__init__()
-        self.dim = width = spec.embedding_dim
-        self.enter = nn.Linear(channels, width)
-        self.position = nn.Parameter(torch.randn(N_JOINED, width) / math.sqrt(width))
-        self.layer = nn.TransformerEncoderLayer(
-            width, 4, spec.hidden_dim, spec.dropout / 2, batch_first=True, norm_first=True
-        )
-        self.out = nn.Linear(N_JOINED * width, self.dim)
-
-    def join(self, windows: torch.Tensor) -> torch.Tensor:
-        return self.out(self.layer(self.enter(windows) + self.position).flatten(1))
-
-
 def with_region(kind: type[ModelSpec]) -> Callable[[ModelSpec], SyncModel]:
     """Makes our network with another face region."""
     return lambda spec: SyncModel(kind(*astuple(replace(spec, view="lower_face"))))
@@ -137,16 +83,9 @@ def with_audio_encoder(kind: type[AudioEncoder]) -> Callable[[ModelSpec], SyncMo
     return make
 
 
-def with_temporal_block(kind: type[nn.Module]) -> Callable[[ModelSpec], SyncModel]:
-    """Makes our network with another temporal block in both encoders."""
-
-    def make(spec: ModelSpec) -> SyncModel:
-        model = SyncModel(spec)
-        model.video.temporal = kind(model.video.FRAME_FEATURES, spec)
-        model.audio.temporal = kind(model.audio.CHANNELS[-1], spec)
-        return model
-
-    return make
+def with_temporal_block(name: str) -> Callable[[ModelSpec], SyncModel]:
+    """Makes our network with another ``model.temporal``."""
+    return lambda spec: SyncModel(replace(spec, temporal=name))
 
 
 VARIANTS: dict[str, Callable[[ModelSpec], SyncModel]] = {
@@ -155,9 +94,9 @@ VARIANTS: dict[str, Callable[[ModelSpec], SyncModel]] = {
     "the whole crop": with_region(WholeCropSpec),
     "13 MFCC": with_audio_encoder(MfccAudioEncoder),
     "with deltas": with_audio_encoder(DeltaAudioEncoder),
-    "no temporal part": with_temporal_block(LinearBlock),
-    "GRU": with_temporal_block(GruBlock),
-    "transformer": with_temporal_block(AttentionBlock),
+    "no temporal part": with_temporal_block("none"),
+    "GRU": with_temporal_block("gru"),
+    "transformer": with_temporal_block("transformer"),
 }
 
 

@@ -4,7 +4,7 @@ What an effect does is drawn from ``rng`` once for a clip. The offset does not c
 of zero or minimum phase, a room is aligned to its direct sound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import numpy as np
@@ -15,8 +15,27 @@ from ..i18n.messages import tr
 
 SURROUNDING_DB = (3.0, 18.0)  # of the speech above noise, babble or music
 FFT = 512  # samples, 32 ms
+MIN_SAMPLES = SAMPLE_RATE // 10  # shorter audio has nothing to filter
 
 AudioEffect = Callable[[np.ndarray, np.random.Generator, list[np.ndarray]], np.ndarray]
+
+
+def change_audio(
+    samples: np.ndarray,
+    effects: Sequence[AudioEffect],
+    rng: np.random.Generator,
+    others: list[np.ndarray],
+) -> np.ndarray:
+    """Apply effects one after the other; audio shorter than ``MIN_SAMPLES`` stays as it is.
+
+    Args:
+        others: float32 [n] each, voices for the background.
+    """
+    if len(samples) < MIN_SAMPLES:
+        return samples
+    for effect in effects:
+        samples = effect(samples, rng, others)
+    return samples
 
 
 def device(samples: np.ndarray, rng: np.random.Generator, others: list[np.ndarray]) -> np.ndarray:
@@ -71,8 +90,8 @@ def noise(samples: np.ndarray, rng: np.random.Generator, others: list[np.ndarray
     """A street: coloured noise whose level changes as vehicles pass."""
     from scipy.ndimage import gaussian_filter1d
 
-    passing = gaussian_filter1d(rng.standard_normal(len(samples) // 160 + 2), 80)
-    passing = 10 ** (passing / max(1e-6, passing.std()) * 4 / 20)
+    passing = gaussian_filter1d(rng.standard_normal(len(samples) // 160 + 1000), 80)
+    passing = 10 ** (passing / passing.std() * 4 / 20)
     level = np.interp(np.arange(len(samples)) / 160, np.arange(len(passing)), passing)
     return _mixed(samples, _coloured_noise(len(samples), rng) * level, rng.uniform(*SURROUNDING_DB))
 
@@ -164,13 +183,13 @@ def _mixed(samples: np.ndarray, surrounding: np.ndarray, ratio_db: float) -> np.
 def _spectrum(samples: np.ndarray) -> np.ndarray:
     from scipy.signal import stft
 
-    return stft(samples, SAMPLE_RATE, nperseg=min(FFT, max(8, len(samples))))[2]
+    return stft(samples, SAMPLE_RATE, nperseg=FFT)[2]
 
 
 def _inverse(spectrum: np.ndarray, n_samples: int) -> np.ndarray:
     from scipy.signal import istft
 
-    samples = istft(spectrum, SAMPLE_RATE, nperseg=2 * (spectrum.shape[0] - 1))[1]
+    samples = istft(spectrum, SAMPLE_RATE, nperseg=FFT)[1]
     return np.pad(samples, (0, max(0, n_samples - len(samples))))[:n_samples]
 
 

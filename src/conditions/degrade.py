@@ -16,7 +16,7 @@ from ..core.files import ensure_folder, written_atomically
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
 from ..media.reader import read_audio, read_frames
-from .audio_effects import babble
+from .audio_effects import babble, change_audio
 from .catalog import draw_condition
 from .codecs import NEARLY_LOSSLESS, draw_video_coding, write_degraded
 from .video_effects import FaceBox, TimedFrame, cap_face_width
@@ -73,8 +73,7 @@ def _write(job: DegradeJob, rng: np.random.Generator) -> None:
     condition = draw_condition(job.condition, rng)
     samples = read_audio(job.audio or job.video)
     others = [_voice(path) for path in job.babble] if babble in condition.audio else []
-    for effect in condition.audio:
-        samples = effect(samples, rng, others)
+    samples = change_audio(samples, condition.audio, rng, others)
     face = find_face(job.video)
     frames = cap_face_width(_timed(job.video), rng, face)
     for effect in condition.video:

@@ -22,7 +22,8 @@ MAX_COUNT = 2**31 - 1  # of anything: seeds, steps and frames are numbers of 64 
 
 # Random changes of training samples (``training.augmentation``).
 Change = Literal[
-    "place", "stretch", "warp", "flip", "gamma", "shade", "blur", "coarse", "patch", "grain",
+    "place", "stretch", "warp", "flip", "gamma", "exposure", "shade", "blur", "coarse", "patch",
+    "grain",
     "voice", "tilt", "hiss", "babble", "reverb", "masks",
 ]  # fmt: skip
 
@@ -74,6 +75,7 @@ class ModelConfig(Section):
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
     view: str = Field("mouth", pattern=VIEW_PATTERN)
+    temporal: Literal["none", "tcn", "gru", "transformer"] = "tcn"
 
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):

@@ -24,6 +24,7 @@ class ModelSpec:
         hidden_dim, num_layers, dropout: of the temporal blocks.
         members: networks in the ensemble.
         view: a name of ``FACE_REGIONS``, or one for each member, joined by ``+``.
+        temporal: the temporal block: ``none``, ``tcn``, ``gru`` or ``transformer``.
     """
 
     input_size: int
@@ -34,6 +35,7 @@ class ModelSpec:
     dropout: float
     members: int = 1
     view: str = INPUT_REGION
+    temporal: str = "tcn"
 
     @classmethod
     def of(cls, config: Config) -> "ModelSpec":

@@ -1,11 +1,11 @@
 """The sync model: two encoders and one similarity.
 
 Both encoders are fully convolutional in time. A clip of T frames (4 T hops of audio) gives T − 4
-embeddings, each at the centre of a window of 5 frames and the 20 hops under them: a front end
-sees 3 frames (12 hops), and the temporal block of ``num_layers`` layers, ``hidden_dim`` wide,
-widens that to the window. The objective follows SyncNet's two streams (Chung & Zisserman 2016)
-with PerfectMatch's N-way matching (Chung et al. 2019). The similarity of an ensemble (``members``)
-is the mean of its networks' (deep ensembles, Lakshminarayanan et al. 2017).
+embeddings, each at the centre of a window of 5 frames and the 20 hops under them: a front end sees
+3 frames (12 hops), and the temporal block (``model.temporal``) widens that to the window. The
+objective follows SyncNet's two streams (Chung & Zisserman 2016) with PerfectMatch's N-way matching
+(Chung et al. 2019). The similarity of an ensemble (``members``) is the mean of its networks' (deep
+ensembles, Lakshminarayanan et al. 2017).
 """
 
 import math
@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
+from ..core.constants import HOPS_PER_FRAME, N_MELS
 from .ensemble import Ensemble
 from .spec import GRID_PX, INPUT_REGION, ModelSpec
-
-FRONT_FRAMES = 3  # what a front end sees; the temporal block widens it to the window
+from .temporal_blocks import FRONT_FRAMES, conv1d, temporal_block
 
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -27,35 +26,6 @@ def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
-
-
-def _conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv1d(inputs, outputs, kernel, stride, bias=False),
-        nn.BatchNorm1d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-class TemporalBlock(nn.Module):
-    """Convolutions over time that widen 3 frames to the window of 5, then the embedding.
-
-    [B, channels, T − 2] -> [B, embedding_dim, T − 4].
-    """
-
-    def __init__(self, channels: int, spec: ModelSpec):
-        super().__init__()
-        growth = WINDOW_FRAMES - FRONT_FRAMES  # frames by which the layers still have to widen
-        layers = []
-        for n_remaining in range(spec.num_layers, 0, -1):
-            widening = math.ceil(growth / n_remaining)
-            growth -= widening
-            layers += [_conv1d(channels, spec.hidden_dim, widening + 1), nn.Dropout(spec.dropout)]
-            channels = spec.hidden_dim
-        self.layers = nn.Sequential(*layers, nn.Conv1d(channels, spec.embedding_dim, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
 
 
 class VideoEncoder(nn.Module):
@@ -84,7 +54,7 @@ class VideoEncoder(nn.Module):
             nn.BatchNorm2d(self.FRAME_FEATURES),
             nn.ReLU(inplace=True),
         )
-        self.temporal = TemporalBlock(self.FRAME_FEATURES, spec)
+        self.temporal = temporal_block(self.FRAME_FEATURES, spec)
 
     def forward(self, regions: torch.Tensor) -> torch.Tensor:
         regions = regions[..., self.rows, self.columns]
@@ -110,13 +80,13 @@ class AudioEncoder(nn.Module):
         c1, c2, c3 = self.CHANNELS
         # Kernels of 3, 3, 3, 3 and 4 see 12 hops, as the video's front end sees 3 frames.
         self.front = nn.Sequential(
-            _conv1d(N_MELS, c1, 3),
-            _conv1d(c1, c1, 3),
-            _conv1d(c1, c2, 3),
-            _conv1d(c2, c2, 3),
-            _conv1d(c2, c3, HOPS_PER_FRAME, HOPS_PER_FRAME),
+            conv1d(N_MELS, c1, 3),
+            conv1d(c1, c1, 3),
+            conv1d(c1, c2, 3),
+            conv1d(c2, c2, 3),
+            conv1d(c2, c3, HOPS_PER_FRAME, HOPS_PER_FRAME),
         )
-        self.temporal = TemporalBlock(c3, spec)
+        self.temporal = temporal_block(c3, spec)
 
     def forward(self, bands: torch.Tensor) -> torch.Tensor:
         return self.embed_hops(self.hop_features(bands))

@@ -2,7 +2,7 @@
 
 The sync score is the probability that a pair, as given, is in sync; ``peak_probability`` is the
 one that the best offset is correct. Each is a logistic regression (Platt: Probabilistic outputs for
-support vector machines, 1999) on three features of the curve, fitted to validation clips: as they
+support vector machines, 1999) on features of the curve, fitted to validation clips: as they
 are, with the audio shifted by 3 frames or more, and with other clips' audio. Between 1 and 3 frames
 these features change little, and the position of the peak decides.
 """
@@ -20,7 +20,8 @@ from .evidence import Curve, Evidence, best_offset, mean_curve, peak_ms
 
 NEAR = HOPS_PER_FRAME  # ±1 frame: in sync
 FAR = 3 * HOPS_PER_FRAME  # from 3 frames on: out of sync
-N_FEATURES = 3
+N_FEATURES = 5
+OLDER_N_FEATURES = 3  # of checkpoints from before the spread of the curve counted
 # In sync is what is within ±1 frame once rounded to frames. The peak of 1 s of video has an error
 # of this standard deviation (9 ms over 866 excerpts of 16 held-out speakers).
 SCORE_TOLERANCE_MS = 1.5 * FRAME_MS
@@ -30,11 +31,12 @@ SEED = 0
 # Differences in similarity smaller than this are noise: an untrained model gives flat curves, whose
 # ripples must not be scaled up to certainty.
 MIN_SCALE = 0.05
+MIN_SPREAD = 0.01  # the same, for the standard deviation of a curve
 EXCERPT_FRAMES = (FPS, 2 * FPS, 3 * FPS)  # of the validation clips, besides the whole clips
 
 # Without a fit: a lead of 0.1 over the other offsets suggests sync.
-_GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES, "weights": [0.0, 10.0, 1.0],
-          "bias": -1.0}  # fmt: skip
+_GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES,
+          "weights": [0.0, 10.0, 1.0, 0.0, 0.0], "bias": -1.0}  # fmt: skip
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
 LARGEST = 1e9  # of a calibration's numbers: products of three of them stay finite
@@ -55,7 +57,8 @@ def _is_fit(fit: object) -> bool:
     except (KeyError, TypeError):
         return False
     return (
-        all(len(values) == N_FEATURES for values in lists)
+        len({len(values) for values in lists}) == 1
+        and len(lists[0]) in (OLDER_N_FEATURES, N_FEATURES)
         and all(type(number) in (int, float) for number in numbers)
         and all(abs(number) <= LARGEST for number in numbers)  # false for NaN
         and all(scale >= 1 / LARGEST for scale in fit["scale"])
@@ -63,10 +66,13 @@ def _is_fit(fit: object) -> bool:
 
 
 def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:
-    """The features of the offset ``centre`` (in hops), float [3], or None without support there.
+    """The features of the offset ``centre`` (in hops), float [5], or None without support there.
 
     The best similarity within ±1 frame of it, the lead over the best one 3 frames or more away,
-    and that lead × √seconds, as means get more certain with length.
+    and that lead × √seconds, as means get more certain with length; then how far the similarity
+    and the lead stand out from the similarities 3 frames or more away, in standard deviations of
+    those, as a logarithm. A blurred face or a noisy recording lowers the peak and the ripples
+    around it alike: the last two stay.
     """
     distance = np.abs(curve.offsets - centre)
     near, far = curve.similarity[distance <= NEAR], curve.similarity[distance >= FAR]
@@ -74,7 +80,12 @@ def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:
         return None
     similarity = np.nanmax(near)
     lead = similarity - np.nanmax(far)
-    return np.array([similarity, lead, lead * np.sqrt(curve.n_windows / FPS)])
+    spread = max(float(np.nanstd(far)), MIN_SPREAD)
+    prominence = (similarity - np.nanmean(far)) / spread
+    return np.array([
+        similarity, lead, lead * np.sqrt(curve.n_windows / FPS), np.arcsinh(prominence),
+        np.arcsinh(lead / spread),
+    ])  # fmt: skip
 
 
 def sync_probability(curve: Curve, calibration: dict) -> float | None:
@@ -113,7 +124,7 @@ def peak_probability(curve: Curve, calibration: dict) -> float | None:
 def _probability(features: np.ndarray | None, fit: dict) -> float | None:
     if features is None:
         return None
-    scaled = (features - fit["mean"]) / fit["scale"]
+    scaled = (features[: len(fit["mean"])] - fit["mean"]) / fit["scale"]
     logit = float(scaled @ np.array(fit["weights"]) + fit["bias"])
     return float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 

@@ -1,5 +1,6 @@
 """Data augmentation: random changes of video and audio that leave the offset unchanged."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..audio.features import band_centres_hz
-from ..core.constants import HOP_MS, N_MELS
+from ..core.constants import FPS, HOP_MS, N_MELS
 from ..models.spec import ModelSpec
 
 
@@ -16,7 +17,8 @@ class Augmentation:
 
     Video: ``place`` (rotation, scale, shift), ``stretch`` (wider or narrower faces), ``warp``
     (a smooth distortion: faces of other shapes), ``flip``, ``gamma``, ``shade`` (uneven light),
-    ``blur``, ``coarse`` (low resolution), ``patch`` (an occlusion such as a hand or a microphone),
+    ``exposure`` (brightness that goes up and down, as where a camera's exposure hunts), ``blur``,
+    ``coarse`` (low resolution), ``patch`` (an occlusion such as a hand or a microphone),
     ``grain`` (noise). Audio: ``voice`` (a longer or shorter vocal tract: frequencies times a
     factor, VTLP, Jaitly & Hinton 2013), ``tilt`` (of the spectrum, and gain of single bands),
     ``hiss`` (steady noise), ``babble`` (another clip as background speech), ``reverb`` (an
@@ -34,6 +36,7 @@ class Augmentation:
     SHIFT = 0.05  # of the crop's side
     WARP, WARP_KNOTS = 0.04, (3, 4)  # of the crop's side, at so many points down and across
     GAMMA = 0.35
+    EXPOSURE, EXPOSURE_HZ = 0.45, (0.2, 2.0)  # of the brightness, up and down at these rates
     SHADE, SHADE_KNOTS = 0.4, (2, 3)  # of the brightness
     NOISE = 0.03
     MAX_COARSENESS = 3.0  # pixels of the face region for each pixel that is simulated
@@ -96,6 +99,9 @@ class Augmentation:
         if "shade" not in self._without:
             light = 1 + self._smooth_field(n_clips, 1, self.SHADE_KNOTS, self.SHADE)
             views = (views * light.to(device)).clamp(0, 1)
+        for row in self._draw_rows(n_clips, 0.3, "exposure"):
+            gain = self._hunting_gain(views.shape[1]).to(device)
+            views[row] = (views[row] * gain[:, None, None]).clamp(0, 1)
         for row in self._draw_rows(n_clips, 0.3, "blur"):
             sigma = 0.4 + 0.8 * float(torch.rand(1, generator=self._generator))
             views[row] = V.gaussian_blur(views[row], [5, 5], [sigma])
@@ -144,6 +150,14 @@ class Augmentation:
         −amplitude…amplitude at the knots, bicubic between them."""
         values = self._draw_signed(n_clips, channels, *knots) * amplitude
         return F.interpolate(values, self._spec.region_shape, mode="bicubic", align_corners=True)
+
+    def _hunting_gain(self, n_frames: int) -> torch.Tensor:
+        """Factors of the brightness of frames, float [T]."""
+        depth, rate_hz, phase = (
+            float(self._draw_between(low, high, 1))
+            for low, high in ((0, self.EXPOSURE), self.EXPOSURE_HZ, (0, 2 * math.pi))
+        )
+        return 1 + depth * torch.sin(2 * math.pi * rate_hz / FPS * torch.arange(n_frames) + phase)
 
     def _reduce_resolution(self, view: torch.Tensor) -> torch.Tensor:
         """float [T, height, width] as if recorded with fewer pixels."""

@@ -43,7 +43,7 @@ def init_checkpoint(settings: TrainingConfig) -> Path | None:
 
 
 def match_network(config: Config, source: LoadedFile) -> Config:
-    """Settings with the number of members and the view of the network in a file.
+    """Settings with the members, the view and the temporal block of the network in a file.
 
     Args:
         source: what the training resumes from or is initialised from.
@@ -56,7 +56,7 @@ def match_network(config: Config, source: LoadedFile) -> Config:
         stored = {"members": len(views), "view": join_views(views)}
     else:
         earlier = stored_config(source.payload, source.path).model
-        stored = {"members": earlier.members, "view": earlier.view}
+        stored = {name: getattr(earlier, name) for name in ("members", "view", "temporal")}
     changes = {key: value for key, value in stored.items() if getattr(config.model, key) != value}
     for key, value in changes.items():
         logger.info(

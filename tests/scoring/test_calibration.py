@@ -1,6 +1,9 @@
 """Calibrated probabilities, on simulated curves."""
 
 import json
+from dataclasses import replace
+from math import asinh
+from statistics import mean, pstdev
 
 import numpy as np
 import pytest
@@ -11,10 +14,11 @@ from src.scoring.calibration import (
     _fit_logistic,
     calibration_features,
     fit_calibration,
+    invalid_fits,
     peak_probability,
     sync_probability,
 )
-from src.scoring.evidence import Curve, Evidence, mean_curve
+from src.scoring.evidence import Curve, Evidence, best_offset, mean_curve
 
 REACH = 60
 
@@ -142,8 +146,34 @@ def test_the_features_of_a_curve():
     similarity = np.zeros(41)
     similarity[20 + 3], similarity[20 - 15], similarity[20 + 8] = 0.6, 0.2, 0.9
     features = calibration_features(Curve(offsets, similarity, 1 - similarity, 50))
-    # Best within ±1 frame; lead over offsets 3 frames away or more; that times √2 seconds.
-    assert features.tolist() == pytest.approx([0.6, 0.4, 0.4 * 2**0.5])
+    # Best within ±1 frame; lead over offsets 3 frames away or more; that times √2 seconds; how far
+    # both stand out from the 18 similarities 3 frames away or more, one of which is not 0.
+    far = [0.2, *[0.0] * 17]
+    spread = pstdev(far)
+    assert features.tolist() == pytest.approx(
+        [0.6, 0.4, 0.4 * 2**0.5, asinh((0.6 - mean(far)) / spread), asinh(0.4 / spread)]
+    )
+
+
+def test_what_weakens_peak_and_ripples_alike_leaves_the_last_two_features():
+    """Blur and noise do: half the similarities, and less of them."""
+    curve = mean_curve([clip(np.random.default_rng(0), 100, True)])
+    weaker = replace(curve, similarity=0.5 * curve.similarity - 0.1)
+    before, after = calibration_features(curve), calibration_features(weaker)
+    assert after[3:] == pytest.approx(before[3:]) and after[1] == pytest.approx(before[1] / 2)
+
+
+def test_checkpoints_from_before_keep_their_probabilities():
+    """Their calibration has three features."""
+    fit = {"mean": [0.1, 0.2, 0.3], "scale": [0.5, 0.5, 2.0], "weights": [1.0, 4.0, 0.5],
+           "bias": -0.3}  # fmt: skip
+    assert invalid_fits({"score": fit, "peak": fit}) == []
+    curve = mean_curve([clip(np.random.default_rng(0), 50, True)])
+    similarity, lead, lead_root = calibration_features(curve, best_offset(curve))[:3]
+    logit = (similarity - 0.1) * 2 + (lead - 0.2) * 8 + (lead_root - 0.3) / 4 - 0.3
+    assert peak_probability(curve, {"peak": fit}) == pytest.approx(1 / (1 + np.exp(-logit)))
+    four = fit | {name: [*fit[name], 1.0] for name in ("mean", "scale", "weights")}
+    assert invalid_fits({"score": fit, "peak": four}) == ["peak"]
 
 
 def test_without_support_there_is_no_probability(fitted):

@@ -21,6 +21,7 @@ class Unchanged(Augmentation):
     """No change: all ranges are 0."""
 
     ROTATION_DEG = SCALE = STRETCH = SHIFT = WARP = GAMMA = SHADE = NOISE = 0.0
+    EXPOSURE = 0.0
     VOICE = TILT_DB = BAND_DB = 0.0
     MASK_BANDS = MASK_HOPS = 0
 
@@ -61,7 +62,7 @@ def test_views_have_the_shape_and_range_of_the_network_input(seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_changes_are_drawn_once_for_all_frames_of_a_clip(seed):
     crops = make_crops(batch=4, frames=1).expand(-1, 5, -1, -1)
-    views = augmentation(seed=seed, NOISE=0.0).augment_views(crops)
+    views = augmentation(seed=seed, NOISE=0.0, EXPOSURE=0.0).augment_views(crops)
     assert torch.allclose(views, views[:, :1].expand_as(views), atol=1e-5)
     assert not torch.allclose(views[0], views[1], atol=0.05)  # each clip its own
 
@@ -214,6 +215,28 @@ def test_warp_is_smooth_and_within_its_range():
         assert 1 < np.abs(shift).max() < 1.3 * 0.04 * 96  # bicubic overshoots a little
         assert max(np.abs(np.diff(shift, axis=axis)).max() for axis in (0, 1)) < 0.5
     assert not np.allclose(moved[0], moved[1], atol=0.5)
+
+
+class AlwaysExposure(Unchanged):
+    """Nothing but the brightness of frames changes, in every clip."""
+
+    EXPOSURE = 0.4
+
+    def _draw_clips(self, batch, share, kind):
+        return torch.full((batch,), kind == "exposure")
+
+
+def test_exposure_goes_up_and_down_at_one_rate():
+    """The brightness of a constant video is a sine: its spectrum has one line, within the range."""
+    crops = torch.full((3, 250, 48, 48), 100, dtype=torch.uint8)
+    views = augmentation(AlwaysExposure, EXPOSURE_HZ=(1.2, 1.2)).augment_views(crops)
+    brightness = views.mean((2, 3)) / (100 / 255)
+    assert torch.allclose(views.std((2, 3)), torch.zeros(3, 250), atol=1e-5)  # whole frames
+    assert (brightness.mean(1) - 1).abs().max() < 0.02
+    assert 0.02 < brightness.max() - 1 <= 0.4001
+    for clip in brightness:
+        spectrum = torch.fft.rfft(clip - clip.mean()).abs()
+        assert int(spectrum.argmax()) == 12  # 1.2 Hz over 10 s
 
 
 def test_shade_changes_brightness_smoothly():
