@@ -14,7 +14,7 @@ LEVELS = (
     ("core",),
     ("media", "audio", "models", "plotting"),
     ("faces",),
-    ("preprocessing",),
+    ("preprocessing", "conditions"),
     ("dataset", "scoring"),
     ("checkpoints", "correction", "report"),
     ("presenter",),
