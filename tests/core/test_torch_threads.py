@@ -1,4 +1,4 @@
-"""Computations beside each other: in order, with one of torch's threads each, and gone in the end."""
+"""Computations beside each other: in order, with one thread of torch each, and gone in the end."""
 
 import threading
 import time
