@@ -203,7 +203,7 @@ def test_right_imports_are_let_through(module, code):
         ("src.scoring.evidence", ["av", "cv2", "torch", "onnxruntime", "matplotlib"]),
         ("src.core.constants", ["numpy", "av", "cv2", "torch"]),
         ("src.inference", ["numpy", "pydantic", "av", "cv2", "torch"]),
-        ("src.pipeline.engine", ["torchaudio", "librosa", "matplotlib", "onnx", "sklearn", "scipy"]),
+        ("src.pipeline.engine", ["torchaudio", "matplotlib", "onnx", "sklearn", "scipy"]),
     ],
 )
 def test_light_modules_load_nothing_heavy(module, heavy):
