@@ -2,8 +2,9 @@
 
 The clip is a synthetic talking head, 640×480 H.264, or one of yours. Functions of the packages are
 wrapped with clocks while ``LipSyncInference.compute_sync_score`` computes a score; what a wrapped
-function calls counts for the inner stage only. The audio is processed in a thread of its own: its
-stages overlap others, and so do the decoder's threads.
+function calls counts for the inner stage only. Stages overlap: frames are decoded and compared for
+cuts in a thread of its own, so is the audio processed, and the encoders embed chunks beside each
+other. A stage that waits for another one takes wall time, but no CPU time.
 """
 
 import os
@@ -30,15 +31,16 @@ from src.audio.vad import SpeechDetector
 from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.workers import cores
 from src.faces import tracker
-from src.faces.shot_boundary import CutDetector
 from src.faces.track import OpenTrack
 from src.i18n.messages import tr
 from src.media.container import Reading, probe
+from src.media.frame import VideoFrame
 from src.pipeline import measure_offset
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import audio, extract
 from src.scoring import clip_evidence, clip_scoring
 
+ITERATORS = {"embed_audio_chunks"}  # functions that return one
 WARM_UP_S = 3  # duration of a clip that is scored before the clocks start
 
 
@@ -99,7 +101,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     """A context in which the functions of all stages have clocks."""
     functions = [
         ("decode video", extract, "read_frames"),
-        ("detect cuts", CutDetector, "is_cut"),
+        ("detect cuts", VideoFrame, "halved_bgr"),
         ("detect faces", inference.detector, "detect"),
         ("track faces", tracker.FaceTracker, "track"),
         ("zoomed crops", tracker, "zoomed_crop"),
@@ -125,7 +127,8 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         if name in ("read_frames", "audio_blocks"):
             wrap = clocks.timed_reading
         else:
-            wrap = clocks.timed_items if isgeneratorfunction(function) else clocks.timed
+            is_iterator = isgeneratorfunction(function) or name in ITERATORS
+            wrap = clocks.timed_items if is_iterator else clocks.timed
         stack.enter_context(patch.object(owner, name, wrap(stage, function)))
     return stack
 

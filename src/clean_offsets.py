@@ -15,9 +15,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .cleaning.cross_fitting import measure_clip_offsets
 from .core.cli import make_parser, run, settings_of
-from .core.device import reuse_freed_memory
 from .i18n.messages import tr
 
 
@@ -27,6 +25,11 @@ def main() -> int:
         "python src/clean_offsets.py --set training.device=cpu",
     )
     config = settings_of(parser.parse_args())
+
+    # Imported here: --help is quick without torch.
+    from .cleaning.cross_fitting import measure_clip_offsets
+    from .core.device import reuse_freed_memory
+
     reuse_freed_memory()
     folder = measure_clip_offsets(config)
     print(tr("clip offsets written to the index; table and plot: {folder}", folder=folder))

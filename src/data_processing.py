@@ -4,20 +4,21 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
 from .core.cli import make_parser, run, settings_of
-from .core.config import Config
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
-from .dataset.build import ProcessingReport, process_clips
-from .dataset.clips import find_clips, find_unused
-from .dataset.index import INDEX_NAME, SAMPLES_FOLDER, sample_settings
-from .dataset.shards import merge_shards, shard_index_name, shard_of
 from .i18n.messages import tr
+
+# What decodes and detects is imported after the arguments have been read: --help is quick without.
+if TYPE_CHECKING:
+    from .core.config import Config
+    from .dataset.build import ProcessingReport
 
 
 def _parse() -> Namespace:
@@ -72,9 +73,10 @@ def main() -> int:
     return process(config, args)
 
 
-def draw_sheet(config: Config, target: Path) -> int:
+def draw_sheet(config: "Config", target: Path) -> int:
     """Draw the contact sheet of the index."""
     from .dataset.contact_sheet import draw_contact_sheet
+    from .dataset.index import INDEX_NAME
 
     index = Path(config.data.processed_dir) / INDEX_NAME
     n_shown, n_samples = draw_contact_sheet(index, target)
@@ -83,8 +85,11 @@ def draw_sheet(config: Config, target: Path) -> int:
     return 0
 
 
-def merge(config: Config, args: Namespace) -> int:
+def merge(config: "Config", args: Namespace) -> int:
     """Merge the indexes of shards."""
+    from .dataset.index import INDEX_NAME, SAMPLES_FOLDER, sample_settings
+    from .dataset.shards import merge_shards
+
     folder = Path(config.data.processed_dir)
     ensure_folder(folder / SAMPLES_FOLDER)
     sources = [Path(source) for source in args.merge] or [folder]
@@ -95,8 +100,13 @@ def merge(config: Config, args: Namespace) -> int:
     return 0
 
 
-def process(config: Config, args: Namespace) -> int:
+def process(config: "Config", args: Namespace) -> int:
     """Process the clips, or those of one shard."""
+    from .dataset.build import process_clips
+    from .dataset.clips import find_clips, find_unused
+    from .dataset.index import INDEX_NAME
+    from .dataset.shards import shard_index_name, shard_of
+
     folder = Path(config.data.processed_dir)
     index_name, clips = INDEX_NAME, find_clips(config.data)
     print(tr("found {n} video files", n=len(clips)))
@@ -135,7 +145,7 @@ def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:
             bar.update()
 
 
-def print_report(report: ProcessingReport, pruned: bool) -> None:
+def print_report(report: "ProcessingReport", pruned: bool) -> None:
     """Print the result of a run, but for its closing lines."""
     if report.n_embedded_audio:
         print(tr("{n} clips have no separate audio file: the video's own audio track was used",

@@ -7,15 +7,10 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .checkpoints.checkpoint import load_trained, resolve_checkpoint
 from .core.cli import add_checkpoint, make_parser, run, settings_of
 from .core.console import print_json
-from .core.device import choose_device, reuse_freed_memory
 from .core.files import ensure_folder
-from .evaluation.options import add_sample_options, load_chosen_samples
-from .evaluation.plots import plot_summary
-from .evaluation.summary import evaluate, summarise
-from .evaluation.tables import format_summary
+from .evaluation.sample_options import add_sample_options
 from .i18n.messages import tr
 
 # The test protocol is fixed: all else is that of the checkpoint.
@@ -35,6 +30,14 @@ def main() -> int:
     parser.add_argument("--device", help=tr("cpu, cuda or auto"))
     args = parser.parse_args()
     settings = settings_of(args, USED_SETTINGS)
+
+    # Imported here: --help is quick without torch.
+    from .checkpoints.checkpoint import load_trained, resolve_checkpoint
+    from .core.device import choose_device, reuse_freed_memory
+    from .evaluation.options import load_chosen_samples
+    from .evaluation.summary import evaluate, summarise
+    from .evaluation.tables import format_summary
+
     reuse_freed_memory()
     path = resolve_checkpoint(args.checkpoint, settings.paths.checkpoint_dir)
     trained = load_trained(path, choose_device(args.device or "auto"))
@@ -42,6 +45,8 @@ def main() -> int:
     clips = evaluate(trained, samples, settings.inference.min_offset_probability)
     summary = summarise(clips)
     if args.output:
+        from .evaluation.plots import plot_summary
+
         plot_summary(summary, clips, ensure_folder(args.output))
     if args.json:
         print_json(summary)

@@ -16,14 +16,14 @@ if not __package__:  # started as a script
 
 from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from .core.command_text import command_text
-from .core.config import Config
 from .core.console import print_json
 from .core.errors import ConfigError
 from .core.progress import progress_bars
-from .correction.duration import FITS
+from .correction.fits import FITS
 from .i18n.messages import tr
 
 if TYPE_CHECKING:
+    from .core.config import Config
     from .media.stream_choice import StreamChoice
     from .pipeline.engine import LipSyncInference
 
@@ -170,7 +170,7 @@ def main() -> int:
     return run_pair(args, config)
 
 
-def _own_settings(args: argparse.Namespace, config: Config) -> Config | None:
+def _own_settings(args: argparse.Namespace, config: "Config") -> "Config | None":
     """The settings that bare weights take for theirs: those of ``--config`` alone."""
     return config if args.config else None
 
@@ -181,7 +181,7 @@ def _streams(args: argparse.Namespace) -> "StreamChoice":
     return StreamChoice(args.video_stream, args.audio_stream)
 
 
-def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
+def _engine(args: argparse.Namespace, config: "Config") -> "LipSyncInference":
     from .pipeline.engine import LipSyncInference
 
     settings = _own_settings(args, config)
@@ -191,7 +191,7 @@ def _engine(args: argparse.Namespace, config: Config) -> "LipSyncInference":
 # ---------------------------------------------------------------------------- one pair
 
 
-def run_pair(args: argparse.Namespace, config: Config) -> int:
+def run_pair(args: argparse.Namespace, config: "Config") -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
     from .pipeline.output_names import Source
@@ -303,7 +303,7 @@ def _view_line(view: str, path: str) -> str:
 # ---------------------------------------------------------------------------- many pairs
 
 
-def run_many(args: argparse.Namespace, config: Config) -> int:
+def run_many(args: argparse.Namespace, config: "Config") -> int:
     """Score or correct many pairs."""
     from tqdm import tqdm
 
@@ -357,7 +357,7 @@ def _report_missing_audio(pairs: list[tuple[str, str | None]], audio_dir: str | 
 # ---------------------------------------------------------------------------- ranking
 
 
-def run_ranking(args: argparse.Namespace, config: Config) -> int:
+def run_ranking(args: argparse.Namespace, config: "Config") -> int:
     """Rank audio files for a video, or videos for an audio file."""
     engine = _engine(args, config)
     reference, *candidates = args.find_audio or args.find_video

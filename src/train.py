@@ -4,29 +4,21 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-import torch
-
-from .checkpoints.checkpoint import BEST, newest_checkpoint
 from .core.cli import make_parser, run, settings_of
 from .core.command_text import command_text
-from .core.config import Config
-from .core.device import reuse_freed_memory
 from .core.errors import OutOfMemoryError
 from .i18n.messages import tr
-from .training.loop import (
-    MIN_VAL_CLIPS,
-    prepare_training,
-    report_test,
-    save_interrupted,
-    train_model,
-)
-from .training.own_files import adopt_files, checkpoint_folder, save_state
-from .training.state import TrainingState
+
+# What needs torch is imported after the arguments have been read: --help is quick without it.
+if TYPE_CHECKING:
+    from .core.config import Config
+    from .training.state import TrainingState
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -52,12 +44,14 @@ def resume_path(args: argparse.Namespace, folder: Path) -> Path | None:
     Raises:
         MissingFileError: ``auto``, and the folder holds none.
     """
+    from .checkpoints.checkpoint import newest_checkpoint
+
     if args.resume == "auto":
         return newest_checkpoint(folder)
     return Path(args.resume) if args.resume else None
 
 
-def resume_hint(args: argparse.Namespace, state: TrainingState, checkpoint: Path) -> str:
+def resume_hint(args: argparse.Namespace, state: "TrainingState", checkpoint: Path) -> str:
     """Where an interrupted training stopped, and the command that resumes it."""
     options = ["--config", args.config] if args.config else []
     options += [part for override in args.overrides for part in ("--set", override)]
@@ -73,15 +67,25 @@ def resume_hint(args: argparse.Namespace, state: TrainingState, checkpoint: Path
 def main() -> int:
     args = parse_arguments()
     config = settings_of(args)
+
+    from .core.device import reuse_freed_memory
+    from .training.own_files import checkpoint_folder
+
     reuse_freed_memory()
     with checkpoint_folder(config.paths.checkpoint_dir) as folder:
         return train(args, config, folder)
 
 
-def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
+def train(args: argparse.Namespace, config: "Config", folder: Path) -> int:
     """Train, with the checkpoints in this folder."""
+    import torch
+
+    from .checkpoints.checkpoint import BEST
+    from .training import loop
+    from .training.own_files import adopt_files, save_state
+
     resume = resume_path(args, folder)
-    state, test = prepare_training(config, resume, args.change_rate)
+    state, test = loop.prepare_training(config, resume, args.change_rate)
     adopt_files(state, resume, folder)
     # In another folder the resumed weights are the best until an epoch is better; a training that
     # was stopped before its first validation has no best yet.
@@ -89,9 +93,9 @@ def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
     if resume and state.best_value > -math.inf and is_best_missing:
         save_state(state, folder / BEST)
     try:
-        train_model(state, folder)
+        loop.train_model(state, folder)
     except KeyboardInterrupt:
-        print("\n" + resume_hint(args, state, save_interrupted(state, folder)))
+        print("\n" + resume_hint(args, state, loop.save_interrupted(state, folder)))
         return 130
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(
@@ -100,8 +104,8 @@ def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
     if BEST in state.own_files:
-        report_test(folder, state.device, test)
-    if len(state.val_segments.samples) < MIN_VAL_CLIPS:
+        loop.report_test(folder, state.device, test)
+    if len(state.val_segments.samples) < loop.MIN_VAL_CLIPS:
         print(tr("few validation clips: the score is calibrated on them and will be unreliable"))
     return 0
 

@@ -116,6 +116,10 @@ def local_imports(code: str) -> set[str]:
     return names
 
 
+# … but for one: all commands read their arguments with it, and --help is quick without settings.
+LOCAL_PROJECT_IMPORTS = {"core.cli"}
+
+
 def test_imports_inside_functions_are_of_slow_libraries():
     wrong = {
         name: sorted(local - SLOW_LIBRARIES)
@@ -123,7 +127,7 @@ def test_imports_inside_functions_are_of_slow_libraries():
         if "." in name and (local := local_imports(path.read_text(encoding="utf-8")))
         and local - SLOW_LIBRARIES
     }  # fmt: skip
-    assert wrong == {}
+    assert wrong == {name: ["."] for name in LOCAL_PROJECT_IMPORTS}
     assert local_imports("def f():\n    from ..core import files\n    import json, torch") == {
         ".", "json", "torch",
     }  # fmt: skip
@@ -198,7 +202,8 @@ def test_right_imports_are_let_through(module, code):
     [
         ("src.scoring.evidence", ["av", "cv2", "torch", "onnxruntime", "matplotlib"]),
         ("src.core.constants", ["numpy", "av", "cv2", "torch"]),
-        ("src.inference", ["torchaudio", "librosa", "matplotlib", "onnx", "sklearn"]),
+        ("src.inference", ["numpy", "pydantic", "av", "cv2", "torch"]),
+        ("src.pipeline.engine", ["torchaudio", "matplotlib", "onnx", "sklearn", "scipy"]),
     ],
 )
 def test_light_modules_load_nothing_heavy(module, heavy):

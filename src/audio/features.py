@@ -4,10 +4,8 @@ Hops are 10 ms, four to a frame of 40 ms. Hop ``j`` is computed from 25 ms of au
 ``10 j`` ms, so hops ``4t … 4t+3`` lie under frame ``t``.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from functools import cache
-from threading import Lock
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from ..core.constants import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
 )
+from ..core.torch_threads import on_one_thread
 from .vad import SpeechDetector
 
 WINDOW = 400  # samples of an analysis frame: 25 ms
@@ -65,33 +64,6 @@ def _transformed(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
         return _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
 
 
-_limiting_threads = Lock()
-
-
-def _on_one_thread(compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """Call a function while torch computes with one thread only.
-
-    That number is the process's, and every thread of Python keeps the one it began with. So two
-    streams that set it and put it back at once would leave the process at 1: they take turns. And
-    it is read and set in a new thread, which sees what holds for the process, and is gone with what
-    it keeps.
-    """
-    import torch
-
-    def run() -> np.ndarray:
-        n_threads = torch.get_num_threads()
-        if n_threads == 1:
-            return compute()
-        torch.set_num_threads(1)
-        try:
-            return compute()
-        finally:
-            torch.set_num_threads(n_threads)
-
-    with _limiting_threads, ThreadPoolExecutor(1) as executor:
-        return executor.submit(run).result()
-
-
 def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
     """MFCC of whole frames: float32 [F · 640 + N_FFT] -> float32 [F, 4, n_mfcc].
 
@@ -99,7 +71,7 @@ def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
         samples: 16 kHz, with ``LOOK_AHEAD`` samples before the first frame and after the last.
     """
     # More threads would split sums: the last bits would depend on the machine.
-    hops = _on_one_thread(lambda: _transformed(samples, n_mfcc))
+    hops = on_one_thread(lambda: _transformed(samples, n_mfcc))
     n_frames = (len(samples) - N_FFT) // SAMPLES_PER_FRAME
     hops = np.ascontiguousarray(hops[: n_frames * HOPS_PER_FRAME])
     return hops.reshape(n_frames, HOPS_PER_FRAME, n_mfcc)

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from .errors import LipSyncError
@@ -60,3 +62,58 @@ class BackgroundTask(Generic[Result]):
 
 class _CancelledError(Exception):
     """The block has ended, and nothing waits for the task any more."""
+
+
+@contextmanager
+def made_ahead(items: Iterator[Item], n_ahead: int) -> Iterator[Iterator[Item]]:
+    """The same items in the same order, made by a thread of its own while the block uses those
+    before.
+
+    An error of the thread is raised where its item would have come. When the block ends, also
+    early, the thread does, after the item that it is making; ``items`` is closed.
+
+    Args:
+        items: an iterator; a generator is closed.
+        n_ahead: so many items at most wait for the block.
+    """
+    made, free = SimpleQueue(), threading.Semaphore(n_ahead)
+    is_stopped = threading.Event()
+
+    def make() -> None:
+        error = None
+        try:
+            while True:
+                free.acquire()
+                if is_stopped.is_set():
+                    break
+                made.put((True, next(items)))
+        except StopIteration:
+            pass
+        except BaseException as raised:  # of the block's thread to handle
+            error = raised
+        finally:
+            try:
+                getattr(items, "close", lambda: None)()
+            finally:
+                made.put((False, error))
+
+    def taken() -> Iterator[Item]:
+        while True:
+            is_item, value = made.get()
+            if is_item:
+                free.release()
+                yield value
+                continue
+            made.put((False, None))  # an iterator stays at its end
+            if value is not None:
+                raise value
+            return
+
+    thread = threading.Thread(target=copy_context().run, args=(make,), name="made-ahead")
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        is_stopped.set()
+        free.release()
+        thread.join()

@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
-from .config import Config, load_config, override_key
 from .console import console_logging, printable_console
 from .errors import ConfigError, LipSyncError
+
+if TYPE_CHECKING:
+    from .config import Config
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # By these a machine that shuts down and a terminal that is closed end a command. Windows knows
@@ -82,7 +85,7 @@ SCORING_SETTINGS = (
 )  # fmt: skip
 
 
-def settings_of(args: argparse.Namespace, used: Sequence[str] | None = None) -> Config:
+def settings_of(args: argparse.Namespace, used: Sequence[str] | None = None) -> "Config":
     """The settings that ``--config`` and ``--set`` give.
 
     Args:
@@ -92,6 +95,8 @@ def settings_of(args: argparse.Namespace, used: Sequence[str] | None = None) -> 
     Raises:
         ConfigError: they are not valid, or ``--set`` has a key that would have no effect.
     """
+    from .config import load_config, override_key  # --help is quick without pydantic
+
     config = load_config(args.config, args.overrides)
     for key in map(override_key, args.overrides):
         if used is not None and key not in used and key.partition(".")[0] not in used:

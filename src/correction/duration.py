@@ -9,10 +9,7 @@ from ..media.reader import audio_blocks
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from ..media.streams import VideoSource
 from ..scoring.timeline import Timeline
-
-# pad: the whole video; longer audio is cut at its end, shorter audio padded with silence. trim:
-# the video, too, is cut where shorter audio ends. loop: the video repeats until the audio ends.
-FITS = ("pad", "trim", "loop")
+from .fits import FITS
 
 
 @dataclass(frozen=True)

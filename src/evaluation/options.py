@@ -1,22 +1,15 @@
-"""The command-line options that name the samples to evaluate."""
+"""The command-line options that name the samples to evaluate, and those samples."""
 
 import argparse
-from pathlib import Path
 
 from ..core.config import DataConfig
 from ..core.errors import DatasetError
 from ..dataset.reference import apply_reference
 from ..dataset.samples import Sample, load_samples
 from ..i18n.messages import tr
+from .sample_options import add_sample_options
 
-
-def add_sample_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--index`` and ``--reference``."""
-    parser.add_argument("--index", type=Path, required=True, help=tr("dataset_index.pkl"))
-    parser.add_argument(
-        "--reference", type=Path, metavar="TABLE",
-        help=tr("clip offsets (and speakers) of the clips: columns path, offset_ms, speaker"),
-    )  # fmt: skip
+__all__ = ["add_sample_options", "load_chosen_samples"]
 
 
 def load_chosen_samples(args: argparse.Namespace, settings: DataConfig) -> list[Sample]:

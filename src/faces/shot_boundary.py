@@ -4,7 +4,6 @@ import cv2
 
 from ..media.frame import VideoFrame
 
-FRAME_SIZE = 128  # px: frames are compared with their longer side at this size, down to half of it
 CUT_THRESHOLD = 27.0  # mean absolute change of brightness (0…255) that makes a cut
 
 
@@ -19,8 +18,7 @@ class CutDetector:
 
     def is_cut(self, frame: VideoFrame) -> bool:
         """Whether a shot begins with this frame; always true of the first one."""
-        hsv = cv2.cvtColor(frame.halved_bgr(FRAME_SIZE), cv2.COLOR_BGR2HSV)
-        previous, self._previous = self._previous, cv2.extractChannel(hsv, 2)
+        previous, self._previous = self._previous, frame.brightness
         if previous is None or previous.shape != self._previous.shape:
             return True  # the first frame; a stream may also change its size midway
         return cv2.norm(self._previous, previous, cv2.NORM_L1) >= CUT_THRESHOLD * previous.size

@@ -386,10 +386,9 @@ def assign(
     ambiguous: where a track was lost, or another face is near. Elsewhere appearance is ignored,
     for people turn their heads.
     """
-    from scipy.optimize import linear_sum_assignment
-
     costs = assignment_costs(tracks, faces, index)
     feasible = np.isfinite(costs)
+    is_ambiguous = (feasible.sum(0) > 1).any() or (feasible.sum(1) > 1).any()
     for row, column in np.argwhere(feasible):
         track = tracks[row]
         if track.n_missed or feasible[row].sum() > 1 or feasible[:, column].sum() > 1:
@@ -398,7 +397,13 @@ def assign(
     # of one more.
     costs = np.minimum(costs, MAX_COST)
     assigned: list[TrackedDetection | None] = [None] * len(tracks)
-    for row, column in zip(*linear_sum_assignment(costs), strict=True):
+    if is_ambiguous:
+        from scipy.optimize import linear_sum_assignment  # half a second to import
+
+        pairs = zip(*linear_sum_assignment(costs), strict=True)
+    else:
+        pairs = np.argwhere(feasible)
+    for row, column in pairs:
         if costs[row, column] < MAX_COST:
             assigned[row] = faces[column]
     return assigned

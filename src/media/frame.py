@@ -15,6 +15,7 @@ LUMA_PLANE_FORMATS = {
     "gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21",
 }  # fmt: skip
 PLANAR_420_FORMATS = {"yuv420p", "yuvj420p"}  # luma, and two chroma planes of half the size
+BRIGHTNESS_SIZE = 128  # px
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
@@ -102,9 +103,11 @@ class VideoFrame:
         self._frame, self._scaler = frame, scaler or Scaler()
         self._turn = turn
         self._quarter_turns = (round((frame.rotation or 0) / 90) - turn // 90) % 4
-        is_plausible = aspect and 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT
-        width = max(2, round(frame.width * (float(aspect) if is_plausible else 1.0)))
+        ratio = float(aspect or 1)  # fractions are slow to compare
+        is_plausible = 1 / MAX_PIXEL_ASPECT <= ratio <= MAX_PIXEL_ASPECT
+        width = max(2, round(frame.width * (ratio if is_plausible else 1.0)))
         self._size = (width, frame.height)
+        self._planes: dict[int, np.ndarray] = {}
         self._pyramid: dict[int, list[tuple[np.ndarray, int]]] = {}
         self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
 
@@ -136,9 +139,11 @@ class VideoFrame:
 
     def _plane(self, number: int) -> np.ndarray:
         """uint8 [height, width], a view of the frame's memory unless rotated."""
-        plane = self._frame.planes[number]
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        return self._rotate(rows[:, : plane.width])
+        if number not in self._planes:
+            plane = self._frame.planes[number]
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            self._planes[number] = self._rotate(rows[:, : plane.width])
+        return self._planes[number]
 
     @cached_property
     def _has_luma_plane(self) -> bool:
@@ -220,6 +225,13 @@ class VideoFrame:
         planes = [plane for plane, _ in self._halve_planes(halvings)]
         height, width = np.min([plane.shape[:2] for plane in planes], axis=0)
         return self._to_bgr([plane[:height, :width] for plane in planes])
+
+    @cached_property
+    def brightness(self) -> np.ndarray:
+        """uint8 [h, w], the largest of the three colours, with the longer side at most
+        ``BRIGHTNESS_SIZE`` pixels, down to half of it."""
+        blue, green, red = cv2.split(self.halved_bgr(BRIGHTNESS_SIZE))
+        return cv2.max(cv2.max(blue, green), red)
 
     def crop_square(self, matrix: np.ndarray, side: int, halvings: int) -> np.ndarray:
         """A square crop, uint8 BGR [side, side, 3]; the edge pixels are repeated outside.

@@ -12,6 +12,7 @@ import torch
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
 from ..core.errors import CheckpointError
+from ..core.torch_threads import Mapper
 from ..i18n.messages import tr
 from .normalization import (
     Levels,
@@ -144,21 +145,26 @@ def measure_spectrum(read_bands: ReadBands, speech: np.ndarray) -> Levels:
 
 
 def embed_audio_chunks(
-    model: SyncModel, read_bands: ReadBands, n_frames: int
+    model: SyncModel, read_bands: ReadBands, n_frames: int, mapped: Mapper = map
 ) -> Iterator[np.ndarray]:
     """Audio embeddings every 10 ms, float32 [n, D] each, one chunk after the other.
 
     Args:
         read_bands: of normalised bands.
         n_frames: of the clip.
+        mapped: computes the chunks, as ``core.torch_threads.side_by_side`` does.
     """
     n_windows = n_frames - WINDOW_FRAMES + 1
-    for start in range(0, n_windows, CHUNK):
+
+    @torch.inference_mode()
+    def embed_chunk(start: int) -> np.ndarray:
         stop = min(start + CHUNK, n_windows)
         has_next = stop < n_windows  # one window more, for the hops between two chunks
         bands = read_bands(start, stop + has_next + WINDOW_FRAMES - 1)
         embeddings = embed_every_hop(model.audio, bands)[0]
-        yield _to_finite(embeddings[: (stop - start) * HOPS_PER_FRAME])
+        return _to_finite(embeddings[: (stop - start) * HOPS_PER_FRAME])
+
+    return mapped(embed_chunk, range(0, n_windows, CHUNK))
 
 
 def _to_finite(embeddings: torch.Tensor) -> np.ndarray:

@@ -1,13 +1,14 @@
 """A clip -> its face tracks and audio features: the one path of training and inference."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from ..core.background import BackgroundTask
+from ..core.background import BackgroundTask, made_ahead
 from ..core.config import DataConfig
 from ..core.constants import FPS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import ClipTooShortError, MediaError, NoFaceError, UnreadableMediaError
@@ -32,6 +33,7 @@ from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
 from ..media.container import MediaInfo, ReadReport, describe_streams, joined_clock, probe
+from ..media.frame import VideoFrame
 from ..media.reader import read_frames
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .audio import ExtractedAudio, extract_audio
@@ -42,6 +44,7 @@ from .sample_file import CropFile, write_sample
 MAX_MISSING_S, MAX_MISSING_SHARE = 0.5, 0.02
 NOTED_SHARE = 0.98  # less of a clip than this with a face, or intact audio, is noted
 SMALLEST_DETECTED = 18  # px: narrower faces are missed in the frame of data.detection_size
+FRAMES_AHEAD = 6  # that are decoded while faces are detected in the ones before
 # More damaged frames than this explain why no face is detected: most frames depend on others.
 MAX_DAMAGED_SHARE = 0.02
 
@@ -202,8 +205,10 @@ def _find_faces(
             options.min_frames,
             options.all_faces,
         )
-        frames = progress(video, tr("detecting faces"), expected_frames)
-        return list(tracker.track(frames)), tracker.stats
+        # With one thread a clip, the cores are busy with others.
+        with nullcontext(video) if options.threads == 1 else _decoded_ahead(video) as frames:
+            frames = progress(frames, tr("detecting faces"), expected_frames)
+            return list(tracker.track(frames)), tracker.stats
 
     video = read_frames(path, options.threads, streams)
     tracks, stats = track_faces(video)
@@ -217,6 +222,17 @@ def _find_faces(
         else:
             turn = 0
     return _VideoFaces(path, info, tracks, stats, video.report, turn)
+
+
+def _decoded_ahead(video: Iterable[VideoFrame]) -> AbstractContextManager[Iterator[VideoFrame]]:
+    """The frames, decoded and compared for cuts in a thread of its own."""
+
+    def prepared() -> Iterator[VideoFrame]:
+        for frame in video:
+            frame.brightness  # noqa: B018 (kept by the frame)
+            yield frame
+
+    return made_ahead(prepared(), FRAMES_AHEAD)
 
 
 def _join(

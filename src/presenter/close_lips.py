@@ -8,7 +8,6 @@ one up by the rest, and the skin around them follows less and less. Pixels stay 
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from .choice import Choice
 from .compose import Mouth
@@ -36,6 +35,8 @@ class LipCloser:
     def __init__(self, choice: Choice, closed_below: float):
         self._target = SHUT_SHARE * closed_below
         self._frames = np.arange(len(choice.silent))
+        from scipy.ndimage import uniform_filter1d
+
         self._pause = uniform_filter1d(choice.silent.astype(np.float32), 3, mode="nearest")
         self._sounds = np.flatnonzero(choice.closure)
 

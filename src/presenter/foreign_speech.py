@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchaudio.functional import resample
 
 from ..audio.speech_synthesis import synthesise_text
 from ..core.constants import SAMPLE_RATE
@@ -77,6 +76,8 @@ def foreign_speech(
         PresenterError: nobody speaks in it.
         LipSyncError: speech cannot be synthesised.
     """
+    from torchaudio.functional import resample
+
     recorded = [read_speech(path, tools) for path in recordings]  # errors first
     speeches = []
     for voice, text in progress(SPOKEN, tr("listening to other voices"), len(SPOKEN)):

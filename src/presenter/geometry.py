@@ -9,7 +9,6 @@ with speech, and a transform that followed them would carry it.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..faces.mesh import (
     CHIN,
@@ -79,6 +78,8 @@ def place_faces(landmarks: np.ndarray, fps: float) -> FacePlacement:
         landmarks: float [N, 468, 2], pixels, of consecutive frames.
         fps: their rate; they are smoothed over time, symmetrically, so without lag.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     anchors = landmarks[:, ANCHORS].astype(np.float64)
     anchors = gaussian_filter1d(anchors, max(SMOOTHING_S * fps, 1e-3), axis=0, mode="nearest")
     source = anchors[..., 0] + 1j * anchors[..., 1]
@@ -125,6 +126,8 @@ def measure_shapes(landmarks: np.ndarray, placement: FacePlacement, fps: float) 
         placement: of the same frames.
         fps: their rate; what moves slowly is smoothed over time.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     placed = placement.to_template(landmarks).astype(np.float32)
     sigma = max(SMOOTHING_S * fps, 1e-3)
     pose = placed[:, POSE_POINTS].reshape(len(placed), -1)

@@ -7,7 +7,6 @@ frame itself is then warped at its full resolution: the pixels, skin and teeth s
 
 import cv2
 import numpy as np
-from scipy.ndimage import binary_erosion, uniform_filter1d
 
 from ..models.spec import ModelSpec
 from .choice import Choice
@@ -42,6 +41,8 @@ def make_reshaper(
         choice: of the frames.
         spec: of the sync model.
     """
+    from scipy.ndimage import binary_erosion, uniform_filter1d
+
     chosen = choice.frames
     code_by_key = {key: code for code, key in enumerate(shapes.header.clips)}
     codes = np.array([code_by_key[clip.key] for clip in presenter.clips])

@@ -1,12 +1,14 @@
 """Face tracks and audio of a clip -> the evidence for every offset."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.progress import Progress, no_progress
+from ..core.torch_threads import side_by_side
 from ..i18n.messages import tr
 from ..models.embedding import (
     CHUNK,
@@ -86,26 +88,47 @@ def evidence_chunks(
         (number of the track, its first window, the evidence from there on) each.
     """
     speech = clip.speech
-    audio_chunks = embed_audio_chunks(model, _band_reader(model, clip), clip.n_frames)
-    audio = _AudioBuffer(audio_chunks, model.spec.output_dim)
-    brightness = [
-        measure_brightness(model, track.read_crops, track.n_frames) for track in clip.tracks
-    ]
     chunks = range(0, clip.n_frames, CHUNK)
-    for start in progress(chunks, tr("comparing lips and audio"), len(chunks)):
-        audio.drop_before(start * HOPS_PER_FRAME - centre - reach)
-        audio.fill_to((start + CHUNK) * HOPS_PER_FRAME - centre + reach)
-        for number, track in enumerate(clip.tracks):
-            n_windows = track.n_frames - WINDOW_FRAMES + 1
-            first = max(0, start - track.first_frame)
-            stop = min(start + CHUNK - track.first_frame, n_windows)
-            if first < stop:
-                video = embed_video_chunk(model, track.read_crops, brightness[number], first, stop)
-                part = compare(
-                    video, audio.embeddings, speech, reach,
-                    track.first_frame + first, audio.first_hop, centre,
+
+    def embed_part(part: _TrackPart) -> np.ndarray:
+        read_crops = clip.tracks[part.number].read_crops
+        return embed_video_chunk(model, read_crops, levels[part.number], part.first, part.stop)
+
+    with side_by_side(model.log_scale.device.type == "cpu") as mapped:
+        levels = mapped(
+            lambda track: measure_brightness(model, track.read_crops, track.n_frames), clip.tracks
+        )
+        read_bands = _band_reader(model, clip)
+        audio_chunks = embed_audio_chunks(model, read_bands, clip.n_frames, mapped)
+        audio, levels = _AudioBuffer(audio_chunks, model.spec.output_dim), list(levels)
+        videos = mapped(embed_part, (part for start in chunks for part in _parts(clip, start)))
+        for start in progress(chunks, tr("comparing lips and audio"), len(chunks)):
+            audio.drop_before(start * HOPS_PER_FRAME - centre - reach)
+            audio.fill_to((start + CHUNK) * HOPS_PER_FRAME - centre + reach)
+            for part in _parts(clip, start):
+                evidence = compare(
+                    next(videos), audio.embeddings, speech, reach,
+                    clip.tracks[part.number].first_frame + part.first, audio.first_hop, centre,
                 )  # fmt: skip
-                yield number, first, part
+                yield part.number, part.first, evidence
+
+
+class _TrackPart(NamedTuple):
+    """The windows ``first … stop − 1`` of the track of a number."""
+
+    number: int
+    first: int
+    stop: int
+
+
+def _parts(clip: ClipFeatures, start: int) -> Iterator[_TrackPart]:
+    """What the tracks have in the ``CHUNK`` frames from one on."""
+    for number, track in enumerate(clip.tracks):
+        n_windows = track.n_frames - WINDOW_FRAMES + 1
+        first = max(0, start - track.first_frame)
+        stop = min(start + CHUNK - track.first_frame, n_windows)
+        if first < stop:
+            yield _TrackPart(number, first, stop)
 
 
 class _AudioBuffer:

@@ -12,9 +12,9 @@ from scenedetect.detectors import ContentDetector
 
 from src.core.config import DataConfig
 from src.faces.detection import FaceDetection
-from src.faces.shot_boundary import FRAME_SIZE, CutDetector
+from src.faces.shot_boundary import CutDetector
 from src.faces.tracker import SEARCH_INTERVAL, ZOOM_SIZE, FaceTracker, zoomed_crop
-from src.media.frame import VideoFrame
+from src.media.frame import BRIGHTNESS_SIZE, VideoFrame
 from tests.support.crossing_people import RecordingSink, to_video_frame
 from tests.support.scripted_faces import (
     HEIGHT,
@@ -130,7 +130,7 @@ def test_cuts_are_those_of_pyscenedetect():
         noise = np.abs(noise + rng.choice([-1, 1], noise.shape) * rng.uniform(20, 34)) % 255
         frame = to_video_frame(np.kron(noise, np.ones((8, 8, 1))).astype(np.uint8))
         time = FrameTimecode(index, 25.0)
-        expected = bool(reference.process_frame(time, frame.halved_bgr(FRAME_SIZE)))
+        expected = bool(reference.process_frame(time, frame.halved_bgr(BRIGHTNESS_SIZE)))
         results.append((cuts.is_cut(frame), expected or index == 0))
     assert all(is_cut == expected for is_cut, expected in results)
     assert 10 < sum(expected for _, expected in results) < 50

@@ -1,5 +1,7 @@
 """A face track -> evidence: in chunks as in one pass, and the sign of the offset."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -182,3 +184,24 @@ def test_a_clip_without_speech_is_normalised_over_all_of_it(model, clip, tmp_pat
     evidence = compute_clip_evidence(model, clip, 9)[1]
     np.testing.assert_allclose(evidence.similarity, expected.similarity, atol=1e-5)
     assert not evidence.usable.any()
+
+
+@pytest.mark.parametrize("chunk", [7, 30])
+def test_chunks_beside_each_other_are_compared_as_one_after_the_other(
+    model, clip, monkeypatch, chunk
+):
+    monkeypatch.setattr(embedding, "CHUNK", chunk)
+    monkeypatch.setattr(clip_evidence, "CHUNK", chunk)
+    n_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = compute_clip_evidence(model, clip, 9)
+        torch.set_num_threads(3)
+        computed = compute_clip_evidence(model, clip, 9)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(n_threads)
+    for one, other in zip(expected, computed, strict=True):
+        np.testing.assert_array_equal(one.usable, other.usable)
+        np.testing.assert_allclose(one.similarity, other.similarity, atol=1e-5)
+    assert not [thread for thread in threading.enumerate() if "side-by-side" in thread.name]

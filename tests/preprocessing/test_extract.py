@@ -1,6 +1,7 @@
 """The one path from clip to features: what it returns, notes and rejects."""
 
 import subprocess
+import threading
 import wave
 from itertools import count
 from pathlib import Path
@@ -582,3 +583,40 @@ def test_a_missing_folder_is_named(tmp_path):
         extract_clip(
             make_clip(tmp_path / "a.mp4"), None, SETTINGS, SquareDetector(), tmp_path / "gone"
         )
+
+
+def test_frames_that_are_decoded_ahead_give_the_same_samples(tmp_path):
+    """Two shots, a face that moves, and one frame in which it is missed."""
+
+    def faces(number):
+        return [] if number == 30 else [(60 + number, 60, 60 if number < 40 else 80)]
+
+    video = make_clip(tmp_path / "v.mp4", frames=75, faces=faces)
+    samples = []
+    for threads in (1, 0):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        clip = extract_clip(
+            video, None, STRICT, SquareDetector(), folder, ExtractOptions(threads=threads)
+        )
+        samples.append([read_sample(track.path).tobytes() for track in clip.tracks])
+    assert samples[0] and samples[0] == samples[1]
+
+
+@pytest.mark.parametrize("error", [NoFaceError, KeyboardInterrupt])
+def test_an_error_while_frames_are_decoded_ahead_leaves_no_thread(tmp_path, error):
+    class Failing(SquareDetector):
+        n_calls = 0
+
+        def detect(self, images, zoomed=False):
+            self.n_calls += 1
+            if self.n_calls == 5:
+                raise error("at once")
+            return super().detect(images, zoomed)
+
+    video, folder = make_clip(tmp_path / "v.mp4", frames=50), tmp_path / "features"
+    folder.mkdir()
+    before = threading.active_count()
+    with pytest.raises(error, match="at once"):
+        extract_clip(video, None, STRICT, Failing(), folder, ExtractOptions(threads=0))
+    assert threading.active_count() == before

@@ -24,8 +24,9 @@ def training(arguments: list[str], moment_s: float) -> None:
     """
     from src import train
     from src.core import cli
+    from src.training import loop
 
-    fit = train.train_model
+    fit = loop.train_model
 
     def watched(*state):
         def kill():
@@ -37,7 +38,7 @@ def training(arguments: list[str], moment_s: float) -> None:
         threading.Thread(target=kill, daemon=True).start()
         fit(*state)
 
-    train.train_model = watched
+    loop.train_model = watched
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
     sys.argv = ["train.py", *arguments]
     cli.run(train.main)

@@ -7,7 +7,6 @@ import shutil
 import pytest
 import torch
 
-from src import train
 from src.checkpoints.checkpoint import load_checkpoint
 from src.core.errors import DatasetError, OutOfMemoryError
 from src.dataset.index import INDEX_NAME, read_index, write_index
@@ -157,7 +156,7 @@ def test_the_best_epoch_is_selected_by_the_monitored_metric(
     current = {}
     monkeypatch.setattr(loop, "validate", validate)
     monkeypatch.setattr(loop, "offset_report", report)
-    monkeypatch.setattr(train, "report_test", lambda *_: None)
+    monkeypatch.setattr(loop, "report_test", lambda *_: None)
     trainer(*arguments(training__num_epochs=3, training__monitor=monitor))
     best = load_checkpoint(tmp_path / "checkpoints" / "best_model.pth")
     assert best["epoch"] == {"val_loss": 2, "val_acc": 3, "val_offset_acc": 1}[monitor]

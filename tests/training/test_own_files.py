@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from src import train
 from src.checkpoints.checkpoint import BEST, FINAL, LAST, load_checkpoint
 from src.core.errors import DatasetError, InUseError, TrainingError
 from src.core.locks import locked
@@ -115,7 +114,7 @@ def test_a_training_that_diverges_ends_and_reports_no_other_file(
     folder = tmp_path / "checkpoints"
     earlier = earlier_training(folder, BEST)
     diverge(monkeypatch, 1, validation_only)
-    monkeypatch.setattr(train, "report_test", lambda *_: pytest.fail("of an earlier training"))
+    monkeypatch.setattr(loop, "report_test", lambda *_: pytest.fail("of an earlier training"))
     with pytest.raises(TrainingError) as caught:
         trainer(*arguments(training__num_epochs=3))
     text = str(caught.value)
