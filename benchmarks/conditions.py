@@ -1,7 +1,7 @@
 """How a model fares under the conditions of phones, webcams, chat apps and rooms, each alone.
 
 Measured on copies that ``tools/degrade_clips.py`` made (``clip~condition.mkv``), and on the
-clips themselves where they are in the index. Excerpts are the first 2 and 3 s and the whole
+clips themselves where they are in the index. Excerpts of 2 s, 3 s and the whole
 clip, as far as they hold 2 s of speech: *withheld*, the offset is correct but not reported;
 *incorrect*, another offset is reported; *mismatched*, an offset is reported for another speaker's
 audio.
@@ -36,7 +36,7 @@ from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, best_offset, m
 AS_RECORDED = "as recorded"
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "ECE")
 EXCERPTS_S = (2, 3, None)  # None: the whole clip
-MIN_SPEECH_WINDOWS = 2 * FPS - 4
+MIN_SPEECH_WINDOWS = 2 * FPS - 8  # nearly all of 2 s
 
 
 @dataclass
@@ -65,9 +65,10 @@ def excerpts(evidence: Evidence) -> Iterator[Evidence]:
     evidence = evidence.shifted(0, SEARCH_REACH)
     for seconds in EXCERPTS_S:
         n_windows = len(evidence.similarity) if seconds is None else seconds * FPS - 4
-        excerpt = evidence.part(0, n_windows).with_speech()
-        if n_windows <= len(evidence.similarity) and len(excerpt.similarity) >= MIN_SPEECH_WINDOWS:
-            yield excerpt
+        for start in range(0, len(evidence.similarity) - n_windows + 1, max(1, n_windows)):
+            excerpt = evidence.part(start, start + n_windows).with_speech()
+            if len(excerpt.similarity) >= MIN_SPEECH_WINDOWS:
+                yield excerpt
 
 
 def decide(

@@ -41,7 +41,7 @@ def combine(
     """Combine checkpoints into one, and measure each and the result.
 
     Args:
-        index_path: the index of their training.
+        index_path: the index of their training, of the first one's where they differ.
         method: ``mean`` or ``members``.
 
     Returns:
@@ -49,7 +49,7 @@ def combine(
 
     Raises:
         MissingFileError, CheckpointError, DatasetError: also where their networks differ, or they
-            were trained on other clips than each other or than the index holds.
+            were trained on validation clips of the first one, or it on others than the index holds.
     """
     from src.checkpoints.checkpoint import (
         load_checkpoint,
@@ -67,10 +67,10 @@ def combine(
     configs = [
         stored_config(checkpoint, path) for checkpoint, path in zip(checkpoints, paths, strict=True)
     ]
+    train, val, held_out = load_original_splits(checkpoints[0], configs[0], index_path)
     for path, checkpoint, config in zip(paths, checkpoints, configs, strict=True):
         check_same_network(config, configs[0], method, path)
-        check_same_clips(checkpoint, checkpoints[0], path)
-        train, val = load_original_splits(checkpoint, config, index_path)
+        check_held_out(checkpoint, checkpoints[0], [*val, *held_out], path)
     networks = [checkpoint["model_state_dict"] for checkpoint in checkpoints]
     if method == "mean":
         combined, combined_name = average_weights(networks), tr("mean")
@@ -125,13 +125,17 @@ def check_same_network(config, first_config, method: str, path: Path) -> None:
         raise CheckpointError(tr("the network in {path} differs from the first one", path=path))
 
 
-def check_same_clips(checkpoint: dict, first: dict, path: Path) -> None:
-    """Check that a checkpoint has the training and validation clips of the first one.
+def check_held_out(checkpoint: dict, first: dict, held_out: list, path: Path) -> None:
+    """Check that a checkpoint was not trained on validation or test clips of the first one: its
+    clips are those of the first one, or others of the same speakers, such as copies.
 
     Raises:
-        CheckpointError: it was trained on other clips, or they were split differently.
+        CheckpointError: it was.
     """
-    if checkpoint.get("clips") != first.get("clips"):
+    if checkpoint.get("clips") == first.get("clips"):
+        return
+    trained_on = set(checkpoint["trained_on"])
+    if not trained_on or any(sample.fingerprint in trained_on for sample in held_out):
         raise CheckpointError(
             tr("{path} was trained on other clips than the first one, or on another split of them, "
                "so that training clips would become test clips", path=path)

@@ -33,7 +33,7 @@ def measure_checkpoint(path: Path, index_path: Path) -> dict:
     if model is None:
         raise LipSyncError(inspection.problems[0])
     config = stored_config(checkpoint, path)
-    _, val = load_original_splits(checkpoint, config, index_path)
+    _, val, _ = load_original_splits(checkpoint, config, index_path)
     metrics = measure_validation(model, config, val)
     report = metrics.report
     return {

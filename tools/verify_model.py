@@ -32,7 +32,7 @@ def main() -> int:
         report, checkpoint, model = inspect_checkpoint(path)
         if args.index and model:
             config = stored_config(checkpoint, path)
-            _, val = load_original_splits(checkpoint, config, args.index)
+            _, val, _ = load_original_splits(checkpoint, config, args.index)
             metrics = measure_validation(model, config, val)
             report.problems += compare_metrics(checkpoint, metrics)
             report.facts.append((tr("measured"), tr(

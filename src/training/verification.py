@@ -161,8 +161,8 @@ class ValidationMetrics:
 
 def load_original_splits(
     checkpoint: dict, config: Config, index_path: Path
-) -> tuple[list[Sample], list[Sample]]:
-    """The training and validation samples that a checkpoint was trained with.
+) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """The training, validation and test samples that a checkpoint was trained with.
 
     Raises:
         DatasetError: the index cannot be used.
@@ -175,7 +175,7 @@ def load_original_splits(
             tr("{index} holds other clips than the training used, or splits them differently: the "
                "metrics cannot be compared", index=index_path)
         )  # fmt: skip
-    return splits[0], splits[1]
+    return splits
 
 
 def measure_validation(model: SyncModel, config: Config, val: list[Sample]) -> ValidationMetrics:

@@ -10,6 +10,7 @@ from src.checkpoints.checkpoint import load_checkpoint, load_trained, save_check
 from src.core.errors import CheckpointError
 from src.dataset.index import INDEX_NAME
 from src.models.sync_model import SyncModel, example_input
+from src.training.verification import load_original_splits
 from tests.support.training_helpers import assert_one_line, call_script, run_script
 from tools.combine_checkpoints import combine
 
@@ -100,10 +101,22 @@ def test_checkpoints_that_do_not_match_are_refused(both, index, tmp_path):
         CheckpointError, match=r"the network in .*wide\.pth differs from the first one"
     ):
         combine([both[0], tmp_path / "wide.pth"], index, "members")
-    content = load_checkpoint(both[1]) | {"clips": "others"}
-    save_checkpoint(tmp_path / "elsewhere.pth", content)
-    with pytest.raises(CheckpointError, match=r"elsewhere\.pth was trained on other clips"):
-        combine([both[0], tmp_path / "elsewhere.pth"], index, "mean")
+    content = load_checkpoint(both[1])
+    config = load_trained(both[1], CPU).config
+    val = load_original_splits(content, config, index)[1]
+    for trained_on in ([], [*content["trained_on"], val[0].fingerprint]):  # unknown; held out
+        save_checkpoint(
+            tmp_path / "elsewhere.pth", content | {"clips": "others", "trained_on": trained_on}
+        )
+        with pytest.raises(CheckpointError, match=r"elsewhere\.pth was trained on other clips"):
+            combine([both[0], tmp_path / "elsewhere.pth"], index, "mean")
+
+
+def test_a_training_on_further_clips_of_the_same_speakers_is_accepted(both, index, tmp_path):
+    """Copies of the clips, say: nothing that is held out was trained on."""
+    save_checkpoint(tmp_path / "more.pth", load_checkpoint(both[1]) | {"clips": "others"})
+    mean, _ = combine([both[0], tmp_path / "more.pth"], index, "mean")
+    assert mean["clips"] == load_checkpoint(both[0])["clips"]
 
 
 def test_inputs_are_not_overwritten(trained, index):
