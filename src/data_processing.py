@@ -9,7 +9,8 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import make_parser, run, settings_of
+from .core.cli import add_engine, make_parser, run, settings_of
+from .core.cluster import engine_opened
 from .core.config import Config
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
@@ -33,6 +34,7 @@ def _parse() -> Namespace:
         "--prune", action="store_true",
         help=tr("remove samples of clips that are no longer in data.video_dir"),
     )  # fmt: skip
+    add_engine(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--num-shards", type=int, metavar="N",
@@ -107,9 +109,11 @@ def process(config: Config, args: Namespace) -> int:
         print(tr("{n} of them are in shard {index} of {shards}", n=len(clips),
                  index=args.shard_index, shards=args.num_shards))  # fmt: skip
     try:
-        report = process_clips(
-            config, clips, index_name, args.overwrite, args.prune, clip_bar, unused
-        )
+        workers = config.data.num_workers
+        with engine_opened(args.engine, args.scheduler, workers, folder) as map_jobs:
+            report = process_clips(
+                config, clips, index_name, args.overwrite, args.prune, clip_bar, unused, map_jobs
+            )
     except KeyboardInterrupt:
         message = tr("stopped; finished work is saved: run the same command to continue")
         print("\n" + message, file=sys.stderr)
