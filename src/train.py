@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from .core.cli import make_parser, run, settings_of
 from .core.command_text import command_text
 from .core.config import Config
 from .core.device import reuse_freed_memory
-from .core.errors import OutOfMemoryError
+from .core.errors import DatasetError, LipSyncError, OutOfMemoryError
 from .i18n.messages import tr
 from .training.loop import (
     MIN_VAL_CLIPS,
@@ -27,6 +28,7 @@ from .training.loop import (
 )
 from .training.own_files import adopt_files, checkpoint_folder, save_state
 from .training.state import TrainingState
+from .training.team import Team, team_joined
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -74,14 +76,23 @@ def main() -> int:
     args = parse_arguments()
     config = settings_of(args)
     reuse_freed_memory()
-    with checkpoint_folder(config.paths.checkpoint_dir) as folder:
-        return train(args, config, folder)
+    settings = config.training
+    try:
+        with (
+            team_joined(settings.device, settings.batch_size) as team,
+            checkpoint_folder(config.paths.checkpoint_dir, team) as folder,
+        ):
+            return train(args, config, folder, team)
+    except LipSyncError:
+        if int(os.environ.get("RANK", 0)):
+            return 2  # the first process says what is wrong
+        raise
 
 
-def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
+def train(args: argparse.Namespace, config: Config, folder: Path, team: Team) -> int:
     """Train, with the checkpoints in this folder."""
     resume = resume_path(args, folder)
-    state, test = prepare_training(config, resume, args.change_rate)
+    state, test = prepare_training(config, resume, args.change_rate, team)
     adopt_files(state, resume, folder)
     # In another folder the resumed weights are the best until an epoch is better; a training that
     # was stopped before its first validation has no best yet.
@@ -91,14 +102,22 @@ def train(args: argparse.Namespace, config: Config, folder: Path) -> int:
     try:
         train_model(state, folder)
     except KeyboardInterrupt:
-        print("\n" + resume_hint(args, state, save_interrupted(state, folder)))
+        hint = resume_hint(args, state, save_interrupted(state, folder))
+        if team.is_first:
+            print("\n" + hint)
         return 130
+    except DatasetError as error:  # of a sample in this process's share
+        if not team.is_first:
+            print(tr("process {rank}: {text}", rank=team.rank, text=error), file=sys.stderr)
+        raise
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(
             tr("the GPU has too little memory: lower training.batch_size (now {batch}) or "
                "data.input_size (now {size})",
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
+    if not team.is_first:
+        return 0
     if BEST in state.own_files:
         report_test(folder, state.device, test)
     if len(state.val_segments.samples) < MIN_VAL_CLIPS:
