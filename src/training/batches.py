@@ -126,9 +126,9 @@ class SegmentSampler:
         rng.shuffle(segments)
         yield from self._read(segments[skip * self._batch_size : len(self) * self._batch_size])
 
-    def iter_evenly(self) -> Iterator[Batch]:
+    def iter_evenly(self, is_shared: bool = True) -> Iterator[Batch]:
         """Batches of evenly spaced segments of each sample in turn, always the same. Each process
-        of a team gets some of the batches."""
+        of a team gets some of the batches, if any; all of them where they are not shared."""
         segments = []
         for sample in self.samples:
             last_start = max(0, sample.n_frames - self._length)
@@ -136,13 +136,15 @@ class SegmentSampler:
             segments += [
                 (sample, round(last_start * number / max(1, count - 1))) for number in range(count)
             ]
-        yield from self._read(segments, is_random=False)
+        yield from self._read(segments, is_random=False, is_shared=is_shared)
 
-    def _read(self, segments: list[tuple[Sample, int]], is_random: bool = True) -> Iterator[Batch]:
+    def _read(
+        self, segments: list[tuple[Sample, int]], is_random: bool = True, is_shared: bool = True
+    ) -> Iterator[Batch]:
         """The batches of (sample, first frame) pairs, or this process's share of them."""
         starts = range(0, len(segments), self._batch_size)
         plan = [segments[first : first + self._batch_size] for first in starts]
-        if not is_random:  # whole batches: each is measured by itself
+        if is_shared and not is_random:  # whole batches: each is measured by itself
             plan = plan[self._team.share_of(len(plan))]
         read = partial(_read_batch, self._length, self._number_by_id, self._team, is_random)
         return read_ahead(read, plan, self._loader_workers, self._is_pinned)
