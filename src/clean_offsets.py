@@ -19,6 +19,7 @@ from .cleaning.cross_fitting import measure_clip_offsets
 from .core.cli import add_engine, make_parser, run, settings_of
 from .core.cluster import engine_opened
 from .core.device import reuse_freed_memory
+from .dataset.tar_shards import publish_samples
 from .i18n.messages import tr
 
 
@@ -34,6 +35,7 @@ def main() -> int:
     processed, n_workers = Path(config.data.processed_dir), config.cleaning.folds
     with engine_opened(args.engine, args.scheduler, n_workers, processed) as map_jobs:
         folder = measure_clip_offsets(config, map_jobs)
+    publish_samples(config.data)
     print(tr("clip offsets written to the index; table and plot: {folder}", folder=folder))
     return 0
 

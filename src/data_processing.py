@@ -18,6 +18,7 @@ from .dataset.build import ProcessingReport, process_clips
 from .dataset.clips import find_clips, find_unused
 from .dataset.index import INDEX_NAME, SAMPLES_FOLDER, sample_settings
 from .dataset.shards import merge_shards, shard_index_name, shard_of
+from .dataset.tar_shards import publish_samples, shards_place
 from .i18n.messages import tr
 
 
@@ -93,6 +94,7 @@ def merge(config: Config, args: Namespace) -> int:
     settings = sample_settings(config.data)
     n_samples = merge_shards(sources, folder, settings, args.overwrite, args.prune)
     print(tr("Done! {n} samples processed", n=n_samples))
+    publish(config)
     print(tr("index file: {path}", path=folder / INDEX_NAME))
     return 0
 
@@ -124,9 +126,19 @@ def process(config: Config, args: Namespace) -> int:
             tr("no usable clip in {folder}: see the reasons above", folder=config.data.video_dir)
         )
     print(tr("Done! {n} samples processed", n=len(report.samples)))
+    if not args.num_shards:
+        publish(config)
     print(tr("data saved in: {path}", path=folder))
     print(tr("index file: {path}", path=folder / index_name))
     return 0
+
+
+def publish(config: Config) -> None:
+    """Bring the shards up to date, where samples are kept in shards."""
+    if config.data.format == "shards":
+        n_added = publish_samples(config.data)
+        place = shards_place(config.data)
+        print(tr("{n} samples added to the shards in {place}", n=n_added, place=place))
 
 
 def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:
