@@ -24,7 +24,8 @@ STEPS = 20
 
 def settings(folder, **changes) -> Config:
     training = {"batch_size": 8, "clip_frames": 32, "device": "cpu", "augment": "false",
-                "speaker_balance": 0.0, "num_epochs": 600, "warmup_epochs": 300.0}  # fmt: skip
+                "speaker_balance": 0.0, "num_epochs": 600, "warmup_epochs": 300.0,
+                "learning_rate": 0.0003}  # fmt: skip
     return load_config(
         None,
         ["data.input_size=48", "model.hidden_dim=32", "model.embedding_dim=32", "model.dropout=0.0",

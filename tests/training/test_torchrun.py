@@ -26,9 +26,8 @@ def arguments(tmp_path):
     """Arguments of a small training on samples of noise."""
     (tmp_path / "processed").mkdir()
     write_noise(tmp_path / "processed")
-    return lambda **changes: settings_for(
-        tmp_path, training__clip_frames=32, model__dropout=0.0, training__save_interval=1, **changes
-    )
+    fixed = {"training__clip_frames": 32, "model__dropout": 0.0, "training__save_interval": 1}
+    return lambda **changes: settings_for(tmp_path, **(fixed | changes))
 
 
 def torchrun(n_processes: int, arguments: list[str]) -> subprocess.Popen:
