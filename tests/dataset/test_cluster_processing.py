@@ -102,10 +102,10 @@ def test_the_command_names_the_cluster_and_what_is_wrong_with_it(
     )
     assert status == 2 and "no Dask scheduler answers at 127.0.0.1:9" in stderr.splitlines()[-1]
     monkeypatch.setattr(
-        "src.core.cluster.environment", lambda: {"Python": "2.7", "process": str(os.getpid())}
+        "src.core.cluster.environment", lambda: {"torch": f"of process {os.getpid()}"}
     )
     status, _, stderr = run_in_process(monkeypatch, capsys, clip_folder, *options)
-    assert status == 2 and "another version of Python" in stderr.splitlines()[-1]
+    assert status == 2 and "has another version of torch (of process" in stderr.splitlines()[-1]
 
 
 @dataclass(frozen=True, eq=False)
