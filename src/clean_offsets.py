@@ -15,7 +15,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import make_parser, run, settings_of
+from .core.cli import add_engine, make_parser, run, settings_of
 from .i18n.messages import tr
 
 
@@ -24,14 +24,21 @@ def main() -> int:
         tr("Measure the clip offset of every sample so that training reads it in sync."),
         "python src/clean_offsets.py --set training.device=cpu",
     )
-    config = settings_of(parser.parse_args())
+    add_engine(parser)
+    args = parser.parse_args()
+    config = settings_of(args)
 
     # Imported here: --help is quick without torch.
     from .cleaning.cross_fitting import measure_clip_offsets
+    from .core.cluster import engine_opened
     from .core.device import reuse_freed_memory
+    from .dataset.tar_shards import publish_samples
 
     reuse_freed_memory()
-    folder = measure_clip_offsets(config)
+    processed, n_workers = Path(config.data.processed_dir), config.cleaning.folds
+    with engine_opened(args.engine, args.scheduler, n_workers, processed) as map_jobs:
+        folder = measure_clip_offsets(config, map_jobs)
+    publish_samples(config.data)
     print(tr("clip offsets written to the index; table and plot: {folder}", folder=folder))
     return 0
 

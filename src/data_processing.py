@@ -10,7 +10,8 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import make_parser, run, settings_of
+from .core.cli import add_engine, make_parser, run, settings_of
+from .core.cluster import engine_opened
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
 from .i18n.messages import tr
@@ -34,6 +35,7 @@ def _parse() -> Namespace:
         "--prune", action="store_true",
         help=tr("remove samples of clips that are no longer in data.video_dir"),
     )  # fmt: skip
+    add_engine(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--num-shards", type=int, metavar="N",
@@ -96,6 +98,7 @@ def merge(config: "Config", args: Namespace) -> int:
     settings = sample_settings(config.data)
     n_samples = merge_shards(sources, folder, settings, args.overwrite, args.prune)
     print(tr("Done! {n} samples processed", n=n_samples))
+    publish(config)
     print(tr("index file: {path}", path=folder / INDEX_NAME))
     return 0
 
@@ -117,9 +120,11 @@ def process(config: "Config", args: Namespace) -> int:
         print(tr("{n} of them are in shard {index} of {shards}", n=len(clips),
                  index=args.shard_index, shards=args.num_shards))  # fmt: skip
     try:
-        report = process_clips(
-            config, clips, index_name, args.overwrite, args.prune, clip_bar, unused
-        )
+        workers = config.data.num_workers
+        with engine_opened(args.engine, args.scheduler, workers, folder) as map_jobs:
+            report = process_clips(
+                config, clips, index_name, args.overwrite, args.prune, clip_bar, unused, map_jobs
+            )
     except KeyboardInterrupt:
         message = tr("stopped; finished work is saved: run the same command to continue")
         print("\n" + message, file=sys.stderr)
@@ -130,9 +135,21 @@ def process(config: "Config", args: Namespace) -> int:
             tr("no usable clip in {folder}: see the reasons above", folder=config.data.video_dir)
         )
     print(tr("Done! {n} samples processed", n=len(report.samples)))
+    if not args.num_shards:
+        publish(config)
     print(tr("data saved in: {path}", path=folder))
     print(tr("index file: {path}", path=folder / index_name))
     return 0
+
+
+def publish(config: "Config") -> None:
+    """Bring the shards up to date, where samples are kept in shards."""
+    from .dataset.tar_shards import publish_samples, shards_place
+
+    if config.data.format == "shards":
+        n_added = publish_samples(config.data)
+        place = shards_place(config.data)
+        print(tr("{n} samples added to the shards in {place}", n=n_added, place=place))
 
 
 def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:

@@ -14,7 +14,14 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
+from .core.cli import (
+    SCORING_SETTINGS,
+    add_checkpoint,
+    add_engine,
+    make_parser,
+    run,
+    settings_of,
+)
 from .core.command_text import command_text
 from .core.console import print_json
 from .core.errors import ConfigError
@@ -86,6 +93,7 @@ def parse_arguments() -> argparse.Namespace:
         help=tr("for many pairs: number of processes; 0: one per core, on a GPU as many as its "
                 "free memory holds"),
     )  # fmt: skip
+    add_engine(parser)
     parser.add_argument(
         "--face", default="speaking", metavar="speaking|largest|NUMBER",
         help=tr("face to score: the active speaker (default), the largest face, or a number from "
@@ -130,6 +138,9 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         ),
         "--audio-dir": ((args.audio_dir,), args.video_dir, "--video-dir"),
         "--summary, --workers": ((args.summary, args.workers), many, "--batch, --video-dir"),
+        "--engine, --scheduler": (
+            (args.engine != "processes", args.scheduler), many, "--batch, --video-dir",
+        ),
     }  # fmt: skip
     for names, (values, allowed, required) in restricted.items():
         if any(values) and not allowed:
@@ -308,6 +319,7 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
     from tqdm import tqdm
 
     from .checkpoints.checkpoint import resolve_checkpoint
+    from .core.cluster import engine_opened
     from .core.files import check_output_path
     from .pipeline.batch import run_batch
     from .pipeline.command import SUMMARY_NAME, prepare_batch
@@ -331,8 +343,13 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
     else:
         options = {"face": args.face, "fit": args.fit, "streams": _streams(args)}
         jobs = prepare_batch(spec, pairs, folder, summary, args.overwrite, **options)
-    with tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar:
-        rows = run_batch(spec, jobs, summary, workers=workers, progress=bar.update)
+    with (
+        engine_opened(args.engine, args.scheduler, workers, summary.parent) as map_jobs,
+        tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar,
+    ):
+        rows = run_batch(
+            spec, jobs, summary, workers=workers, progress=bar.update, map_jobs=map_jobs
+        )
     if args.json:
         print_json(rows)
     else:

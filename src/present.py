@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,15 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "src"
 
-from .core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
+from .core.cli import (
+    SCORING_SETTINGS,
+    add_checkpoint,
+    add_engine,
+    make_parser,
+    run,
+    settings_of,
+)
+from .core.config import Config
 from .core.consent import add_person, ask_consent
 from .core.console import print_json
 from .core.errors import LipSyncError
@@ -49,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
         "--batch", type=Path, metavar="CSV",
         help=tr("many speeches: a list with the columns video,audio; --output is a folder"),
     )  # fmt: skip
+    add_engine(parser)
     parser.add_argument(
         "--list-voices", action=ListVoices, help=tr("list the voices of espeak-ng and exit")
     )
@@ -107,6 +116,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("give the video under the new mouth: --video"))
     if args.voice and args.text is None:
         parser.error(tr("--voice goes with --text"))
+    if not args.batch and (args.engine != "processes" or args.scheduler):
+        parser.error(tr("{names}: only with {what}", names="--engine, --scheduler", what="--batch"))
     if args.batch and args.report:
         parser.error(tr("--report goes with one speech, not with --batch"))
     if args.no_credentials and (args.certificate or args.private_key):
@@ -126,6 +137,8 @@ def main() -> int | None:
         args.consent = ask_consent(consent_statement())
     engine = LipSyncInference(args.checkpoint, args.device, config, args.overrides)
     with ExitStack() as stack:
+        if args.batch and args.engine != "processes":
+            return _run_batch_on_cluster(engine, args, config)
         if args.batch:
             return _run_batch(engine, args)
         spoken = {"audio": args.audio}
@@ -159,14 +172,21 @@ def _speak(args: argparse.Namespace, path: Path) -> dict:
     }
 
 
-def _make(
-    engine, args: argparse.Namespace, video: Path, output: Path, audio: Path, voice=None,
-    closures_s=None, words_between=None, overwrite=False,
-):  # fmt: skip
-    """Make one video; returns its figures."""
-    from .pipeline.new_speech import Credentials, NewSpeech, make_new_speech
+def _make(engine, args: argparse.Namespace, *arguments, **options):
+    """Make one video, of the arguments of ``_job``; returns its figures."""
+    from .pipeline.new_speech import make_new_speech
 
-    job = NewSpeech(
+    return make_new_speech(engine, _job(args, *arguments, **options), progress_bars)
+
+
+def _job(
+    args: argparse.Namespace, video: Path, output: Path, audio: Path, voice=None, closures_s=None,
+    words_between=None, overwrite=False,
+):  # fmt: skip
+    """What is to be made."""
+    from .pipeline.new_speech import Credentials, NewSpeech
+
+    return NewSpeech(
         audio=audio,
         output=output,
         base=video,
@@ -181,7 +201,6 @@ def _make(
         words_between=words_between,
         overwrite=overwrite or args.overwrite,
     )
-    return make_new_speech(engine, job, progress_bars)
 
 
 def _run_batch(engine, args: argparse.Namespace) -> int:
@@ -198,6 +217,38 @@ def _run_batch(engine, args: argparse.Namespace) -> int:
         except LipSyncError as error:
             n_failed += 1
             print(tr("{name}: {why}", name=output.name, why=error), file=sys.stderr)
+    return 1 if n_failed else 0
+
+
+def _run_batch_on_cluster(engine, args: argparse.Namespace, config: Config) -> int:
+    """The same on a cluster, in the order in which the videos are done."""
+    from .checkpoints.checkpoint import resolve_checkpoint
+    from .core.cluster import engine_opened
+    from .core.files import ensure_folder
+    from .pipeline.engine import EngineSpec
+    from .pipeline.new_speech_batch import make_in_process, reason_text
+    from .pipeline.new_speech_views import batch_outputs
+
+    folder = ensure_folder(args.output)
+    rows = batch_outputs(args.batch, folder, args.overwrite)
+    jobs = [
+        _job(args, video, output, audio, overwrite=overwrite)
+        for video, audio, output, overwrite in rows
+    ]
+    checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
+    spec = EngineSpec(checkpoint, args.device, config, tuple(args.overrides))
+    n_workers, limit_s, n_failed = spec.count_workers(0), config.data.clip_timeout_s, 0
+    with (
+        engine_opened(args.engine, args.scheduler, n_workers, folder) as map_jobs,
+        closing(map_jobs(make_in_process, spec, jobs, n_workers, limit_s)) as results,
+    ):
+        for job, result in results:
+            reason = reason_text(job, result)
+            if reason is None:
+                _print(engine, args, result)
+            else:
+                n_failed += 1
+                print(tr("{name}: {why}", name=job.output.name, why=reason), file=sys.stderr)
     return 1 if n_failed else 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,14 @@ if not __package__:  # started as a script
 
 from .core.cli import make_parser, run, settings_of
 from .core.command_text import command_text
-from .core.errors import OutOfMemoryError
+from .core.errors import DatasetError, LipSyncError, OutOfMemoryError
 from .i18n.messages import tr
 
 # What needs torch is imported after the arguments have been read: --help is quick without it.
 if TYPE_CHECKING:
     from .core.config import Config
     from .training.state import TrainingState
+    from .training.team import Team
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -70,13 +72,23 @@ def main() -> int:
 
     from .core.device import reuse_freed_memory
     from .training.own_files import checkpoint_folder
+    from .training.team import team_joined
 
     reuse_freed_memory()
-    with checkpoint_folder(config.paths.checkpoint_dir) as folder:
-        return train(args, config, folder)
+    settings = config.training
+    try:
+        with (
+            team_joined(settings.device, settings.batch_size) as team,
+            checkpoint_folder(config.paths.checkpoint_dir, team) as folder,
+        ):
+            return train(args, config, folder, team)
+    except LipSyncError:
+        if int(os.environ.get("RANK", 0)):
+            return 2  # the first process says what is wrong
+        raise
 
 
-def train(args: argparse.Namespace, config: "Config", folder: Path) -> int:
+def train(args: argparse.Namespace, config: "Config", folder: Path, team: "Team") -> int:
     """Train, with the checkpoints in this folder."""
     import torch
 
@@ -85,7 +97,7 @@ def train(args: argparse.Namespace, config: "Config", folder: Path) -> int:
     from .training.own_files import adopt_files, save_state
 
     resume = resume_path(args, folder)
-    state, test = loop.prepare_training(config, resume, args.change_rate)
+    state, test = loop.prepare_training(config, resume, args.change_rate, team)
     adopt_files(state, resume, folder)
     # In another folder the resumed weights are the best until an epoch is better; a training that
     # was stopped before its first validation has no best yet.
@@ -95,14 +107,22 @@ def train(args: argparse.Namespace, config: "Config", folder: Path) -> int:
     try:
         loop.train_model(state, folder)
     except KeyboardInterrupt:
-        print("\n" + resume_hint(args, state, loop.save_interrupted(state, folder)))
+        hint = resume_hint(args, state, loop.save_interrupted(state, folder))
+        if team.is_first:
+            print("\n" + hint)
         return 130
+    except DatasetError as error:  # of a sample in this process's share
+        if not team.is_first:
+            print(tr("process {rank}: {text}", rank=team.rank, text=error), file=sys.stderr)
+        raise
     except torch.cuda.OutOfMemoryError:
         raise OutOfMemoryError(
             tr("the GPU has too little memory: lower training.batch_size (now {batch}) or "
                "data.input_size (now {size})",
                batch=config.training.batch_size, size=config.data.input_size)
         ) from None  # fmt: skip
+    if not team.is_first:
+        return 0
     if BEST in state.own_files:
         loop.report_test(folder, state.device, test)
     if len(state.val_segments.samples) < loop.MIN_VAL_CLIPS:

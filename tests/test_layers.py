@@ -25,7 +25,8 @@ LEVELS = (
 LEVEL = {package: level for level, row in enumerate(LEVELS) for package in row}
 # Slow to import: packages may import these, and nothing else, inside a function.
 SLOW_LIBRARIES = {
-    "av", "c2pa", "cryptography", "cv2", "espeakng_loader", "face_alignment", "imageio_ffmpeg",
+    "av", "c2pa", "cryptography", "cv2", "dask", "dask_jobqueue", "distributed", "espeakng_loader",
+    "face_alignment", "fsspec", "imageio_ffmpeg",
     "jinja2", "librosa", "matplotlib", "onnx", "onnxruntime", "PIL", "piper", "retinaface",
     "scenedetect", "scipy", "silero_vad", "sklearn", "soxr", "tensorboard", "torch", "torchaudio",
     "torchvision", "tqdm",

@@ -2,7 +2,9 @@
 
 import logging
 import random
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from ..checkpoints.checkpoint import (
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.device import choose_device
-from ..core.errors import DatasetError
+from ..core.errors import ClusterError, DatasetError
 from ..core.files import ensure_folder
+from ..core.workers import Crashed, MapJobs
 from ..dataset.index import INDEX_NAME, index_locked, read_index, write_index
 from ..dataset.samples import Sample, load_samples
 from ..evaluation.measure import (
@@ -54,7 +57,8 @@ ZERO_CLIPS = 200  # training clips in which a network's zero reference is measur
 MISMATCHED_CLIPS = 200  # clips that are measured with the audio of another one
 # Settings of training that do not change the weights.
 IRRELEVANT_SETTINGS = {"device", "num_epochs", "save_interval", "save_steps",
-                       "keep_checkpoint_max", "monitor", "init_from"}  # fmt: skip
+                       "keep_checkpoint_max", "monitor", "init_from", "loader_workers",
+                       "sync_batch_norm"}  # fmt: skip
 LATER_EPOCHS_SHARE = 0.5  # of the epochs, in rounds that start from the last round's weights
 
 
@@ -79,16 +83,22 @@ class FoldTask:
     initial_weights_path: Path | None
 
 
-def measure_clip_offsets(config: Config) -> Path:
+def measure_clip_offsets(config: Config, map_jobs: MapJobs | None = None) -> Path:
     """Measure the clip offsets of all samples and write them into the index.
 
     Finished work is not repeated: each fold of each round leaves its table, and each epoch of a
     training its state.
 
+    Args:
+        config: the settings.
+        map_jobs: trains and measures the folds of a round, all at once; None: this process does,
+            one after the other.
+
     Returns:
         the folder with the table ``offsets.csv`` and the plot ``offsets.png``.
 
     Raises:
+        ClusterError: the cluster is lost, or a fold ends its workers.
         DatasetError: the index is missing, or has fewer speakers than folds.
         InUseError: another run measures or processes clips in the same folder.
         OutputError.
@@ -96,21 +106,20 @@ def measure_clip_offsets(config: Config) -> Path:
     index_path = Path(config.data.processed_dir) / INDEX_NAME
     read_index(index_path)  # there is no folder to lock where there is no index
     with index_locked(index_path):
-        return _measure_clip_offsets(config, index_path)
+        return _measure_clip_offsets(config, index_path, map_jobs or _map_here)
 
 
-def _measure_clip_offsets(config: Config, index_path: Path) -> Path:
+def _measure_clip_offsets(config: Config, index_path: Path, map_jobs: MapJobs) -> Path:
     folder = Path(config.data.processed_dir) / CLEANING_DIR
     settings = config.cleaning
     samples = _load_recorded_samples(index_path, config)
     folds = assign_folds(samples, settings.folds, config.training.seed)
-    device = choose_device(config.training.device)
     rounds: list[list[ClipOffset]] = []
     weights_paths: list[Path] = []
     for number in range(1, settings.rounds + 1):
         earlier = rounds[-1] if rounds else None
         tasks = _plan_round(config, folder, number, folds, earlier, weights_paths)
-        measured = _run_round(config, device, number, tasks)
+        measured = _run_round(config, number, tasks, map_jobs)
         for path in weights_paths:
             path.unlink(missing_ok=True)  # the last round's networks are no longer needed
         weights_paths = [task.weights_path for task in tasks]
@@ -189,22 +198,22 @@ def _digest(config: Config, train: list[Sample], held_out: list[Sample]) -> str:
 
 
 def _run_round(
-    config: Config, device: torch.device, number: int, tasks: list[FoldTask]
+    config: Config, number: int, tasks: list[FoldTask], map_jobs: MapJobs
 ) -> list[ClipOffset]:
     """The clip offsets of all folds; finished folds are read from their tables."""
+    unfinished = [task for task in tasks if not task.table_path.exists()]
+    context = (config, number, len(tasks))
+    with closing(map_jobs(run_fold, context, unfinished, len(unfinished), 0)) as results:
+        for task, result in results:
+            if isinstance(result, Crashed):
+                raise ClusterError(
+                    tr("fold {fold} ended {n} workers of the cluster, one after the other: do they "
+                       "have enough memory?", fold=task.fold + 1, n=result.n_workers)
+                )  # fmt: skip
     clip_offsets: list[ClipOffset] = []
     for task in tasks:
         measurable = _select_long_enough(task.held_out)
         measurable_ids = {sample.id for sample in measurable}
-        if not task.table_path.exists():
-            logger.info(
-                tr("round {n}, fold {fold} of {folds}: training on {train} samples, then measuring "
-                   "{held_out}", n=number, fold=task.fold + 1, folds=len(tasks),
-                   train=len(task.train), held_out=len(task.held_out))
-            )  # fmt: skip
-            ensure_folder(task.table_path.parent)
-            model = _train_network(config, device, task)
-            write_clip_offsets(task.table_path, _measure_fold(model, task.train, measurable))
         measured = read_clip_offsets(task.table_path)
         clip_offsets += damp_fold_shift(measured, measurable, len(tasks))
         clip_offsets += [
@@ -212,6 +221,35 @@ def _run_round(
             if sample.id not in measurable_ids
         ]  # fmt: skip
     return clip_offsets
+
+
+def run_fold(context: tuple[Config, int, int], task: FoldTask) -> None:
+    """Train the network of a fold, and write the table of what it measures.
+
+    Args:
+        context: the settings, the number of the round, and of its folds.
+    """
+    config, number, n_folds = context
+    logger.info(
+        tr("round {n}, fold {fold} of {folds}: training on {train} samples, then measuring "
+           "{held_out}", n=number, fold=task.fold + 1, folds=n_folds, train=len(task.train),
+           held_out=len(task.held_out))
+    )  # fmt: skip
+    ensure_folder(task.table_path.parent)
+    model = _train_network(config, _device(config.training.device), task)
+    measured = _measure_fold(model, task.train, _select_long_enough(task.held_out))
+    write_clip_offsets(task.table_path, measured)
+
+
+@cache
+def _device(name: str) -> torch.device:
+    return choose_device(name)  # once: it may warn
+
+
+def _map_here(work, context, jobs: list, _n_workers: int, _timeout_s: float):
+    """Jobs in this process, one after the other."""
+    for job in jobs:
+        yield job, work(context, job)
 
 
 def _train_network(config: Config, device: torch.device, task: FoldTask) -> SyncModel:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..i18n.argparse_messages import translate_argparse
 from ..i18n.messages import tr, use_utf8_console
+from .cluster import ENGINES
 from .console import console_logging, printable_console
 from .errors import ConfigError, LipSyncError
 
@@ -54,6 +55,19 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         help=tr("the trained model (default: checkpoints/best_model.pth, or the pretrained one)"),
     )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add ``--engine`` and ``--scheduler``, for commands whose work can be spread over machines."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0],
+        help=tr("what spreads the work: processes of this machine (default), or a Dask cluster"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--scheduler", metavar="HOST:PORT|slurm|local",
+        help=tr("with --engine dask: the cluster's scheduler; slurm: workers are Slurm jobs; "
+                "local (default): processes of this machine"),
+    )  # fmt: skip
 
 
 def make_checkpoint_parser(description: str, example: str) -> argparse.ArgumentParser:

@@ -62,6 +62,11 @@ class DataConfig(Section):
     track: Literal["largest", "longest"] = "largest"
     max_lost_frames: int = Field(10, ge=0, le=50)
     min_frames: int = Field(15, ge=12, le=MAX_COUNT)
+    format: Literal["files", "shards"] = "files"
+    shards: str = ""
+    shard_mb: float = Field(256.0, ge=0.1, le=100_000)
+    skip_damaged: bool = False
+    verify_shards: bool = False
     num_workers: int = Field(0, ge=0, le=256)
     clip_timeout_s: float = Field(7200.0, ge=0, le=604800)
 
@@ -99,6 +104,8 @@ class TrainingConfig(Section):
     negatives: Literal["clip", "batch"] = "clip"
     ema: float = Field(0.0, ge=0, lt=1)
     device: str = Field("cuda", pattern=DEVICE_PATTERN)
+    loader_workers: int = Field(0, ge=0, le=256)
+    sync_batch_norm: bool = True
     save_interval: int = Field(10, ge=1, le=MAX_COUNT)
     save_steps: int = Field(0, ge=0, le=MAX_COUNT)
     keep_checkpoint_max: int = Field(5, ge=0, le=MAX_COUNT)

@@ -77,6 +77,20 @@ class InUseError(LipSyncError):
     """Another run works on the same files."""
 
 
+class StorageError(LipSyncError):
+    """A folder or URL that cannot be read.
+
+    Attributes:
+        is_missing: there is no such file.
+    """
+
+    is_missing = False
+
+
+class ClusterError(LipSyncError):
+    """A cluster that does not answer, or whose workers cannot do the work."""
+
+
 class StreamError(LipSyncError):
     """Frames or audio that a live stream cannot take."""
 

@@ -73,6 +73,24 @@ def check_writable(path: str | Path) -> None:
         raise _folder_error(requested.parent, error) from None
 
 
+@contextmanager
+def trial_file(folder: str | Path):
+    """A file in a folder while the block runs, for others to look whether they see it.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=".lipsync-", dir=folder)
+        os.close(handle)
+    except OSError as error:
+        raise _write_error(Path(folder), error) from None
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
 def real_path(path: str | Path) -> Path:
     """The path without links, to be compared; also of names that no file can have, and of links
     that lead to themselves."""

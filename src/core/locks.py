@@ -109,10 +109,16 @@ def _held_text(path: Path, what: str | Path) -> str:
         with open(path, "rb", buffering=0) as file:
             file.seek(1)
             owner = json.loads(file.read(4096))
+        owner = {name: owner[name] for name in ("user", "host", "process", "since")}
+        if owner["host"] != socket.gethostname():
+            # A disk of the network may keep the lock of a machine that was switched off.
+            return tr("{path} is in use by {user} on {host} (process {process}, since {since}): "
+                      "wait until that run has ended, or use another folder; if that machine has "
+                      "stopped meanwhile, remove {lock}", path=what, lock=path,
+                      **owner)  # fmt: skip
         return tr("{path} is in use by {user} on {host} (process {process}, since {since}): wait "
-                  "until that run has ended, or use another folder",
-                  path=what, **{name: owner[name] for name in ("user", "host", "process", "since")}
-                  )  # fmt: skip
+                  "until that run has ended, or use another folder", path=what,
+                  **owner)  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):  # it is just being taken or given back
         return tr("{path} is in use by another run: wait until it has ended, or use another folder",
                   path=what)  # fmt: skip

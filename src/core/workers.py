@@ -20,8 +20,28 @@ MAX_WORKERS = 61  # what Windows can wait for
 GRACE_S = 5  # how long processes may take to clean up when they are asked to end
 
 
+# (work, context, jobs, n_workers, timeout_s) -> (job, its result) in the order of completion, as
+# ``map_in_processes``.
+MapJobs = Callable[[Callable[[Any, Any], Any], Any, list, int, float], Iterator[tuple[Any, Any]]]
+
+
+@dataclass(frozen=True)
 class Crashed:
-    """The result of a job that crashed its process twice."""
+    """The result of a job that crashed its process twice, or so many workers of a cluster.
+
+    Attributes:
+        n_workers: of a cluster; 0: it was a process of this machine.
+    """
+
+    n_workers: int = 0
+
+
+def crash_text(path: str | Path, result: Crashed) -> str:
+    """Why a job on a file has no result."""
+    if result.n_workers:
+        return tr("unreadable: {path} ended {n} workers of the cluster, one after the other",
+                  path=path, n=result.n_workers)  # fmt: skip
+    return tr("unreadable: the decoder crashed on {path}", path=path)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,7 +20,14 @@ from ..core.files import ensure_folder, file_sha256, written_atomically
 from ..core.notes import note_text
 from ..core.progress import Progress, no_progress
 from ..core.table_cells import cell
-from ..core.workers import Crashed, TimedOut, map_in_processes, timeout_text
+from ..core.workers import (
+    Crashed,
+    MapJobs,
+    TimedOut,
+    crash_text,
+    map_in_processes,
+    timeout_text,
+)
 from ..faces.detection import Detector, make_detector
 from ..i18n.messages import tr
 from ..media.container import check_file
@@ -146,6 +154,7 @@ def process_clips(
     prune: bool = False,
     progress: Progress = no_progress,
     unused: Sequence[tuple[str, str]] = (),
+    map_jobs: MapJobs | None = None,
 ) -> ProcessingReport:
     """Turn clips into samples; the index on disk grows as clips are finished.
 
@@ -161,8 +170,10 @@ def process_clips(
         progress: reports the clips; what it returns is closed, so that a bar ends before an error
             is printed.
         unused: files in the folders that belong to no clip, for the table of what was skipped.
+        map_jobs: does the work; None: processes of this machine.
 
     Raises:
+        ClusterError: the cluster is lost.
         DatasetError: the index was made with other settings.
         DetectorError: the detector cannot be started.
         InUseError: another run processes clips into the same index.
@@ -172,28 +183,32 @@ def process_clips(
     folder = Path(config.data.processed_dir)
     ensure_folder(folder / SAMPLES_FOLDER)
     with index_locked(folder / index_name):
-        return _process_clips(config, clips, index_name, overwrite, prune, progress, unused)
+        return _process_clips(
+            config, clips, index_name, overwrite, prune, progress, unused,
+            map_jobs or map_in_processes,
+        )  # fmt: skip
 
 
 def _process_clips(
     config: Config, clips: list[Clip], index_name: str, overwrite: bool, prune: bool,
-    progress: Progress, unused: Sequence[tuple[str, str]],
+    progress: Progress, unused: Sequence[tuple[str, str]], map_jobs: MapJobs,
 ) -> ProcessingReport:  # fmt: skip
     folder, settings = Path(config.data.processed_dir), sample_settings(config.data)
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
     report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
     data = config.data
+    _remove_work_folders(folder, clips)  # a killed run may have left some
     try:
         with (
             closing(
-                map_in_processes(process_clip, data, jobs, data.num_workers, data.clip_timeout_s)
+                map_jobs(process_clip, data, jobs, data.num_workers, data.clip_timeout_s)
             ) as results,
             closing(progress(results, tr("processing videos"), len(clips))) as reported_results,
         ):
             for (clip, _), result in reported_results:
                 if isinstance(result, Crashed):
-                    result = tr("unreadable: the decoder crashed on {path}", path=clip.video)
+                    result = crash_text(clip.video, result)
                 if isinstance(result, TimedOut):
                     result = timeout_text(clip.video, result)
                 report.add(clip, result)
@@ -272,8 +287,6 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
         LipSyncError: the clip cannot be used, or its samples cannot be written.
     """
     folder = Path(settings.processed_dir)
-    work_folder = _work_folder(folder, clip)
-    shutil.rmtree(work_folder, ignore_errors=True)  # a killed run may have left it
     for source in filter(None, (clip.video, clip.audio)):
         check_file(source)
     digests = {
@@ -286,7 +299,7 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
     ):
         return old_records, True
     stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
-    ensure_folder(work_folder)
+    work_folder = _make_work_folder(folder, clip)
     try:
         features = extract_clip(
             clip.video, clip.audio, settings, _cached_detector(settings), work_folder,
@@ -341,16 +354,33 @@ def _store_samples(
     return records
 
 
-def _work_folder(folder: Path, clip: Clip) -> Path:
-    """Where a clip is processed; its name depends on the clip's alone, so it is found again."""
-    return folder / SAMPLES_FOLDER / f".{_file_stem(clip.name)}"
+def _make_work_folder(folder: Path, clip: Clip) -> Path:
+    """Make a folder to process a clip in. Its name begins with one that depends on the clip's
+    alone, so it is found again, and goes on so that each try has its own: a cluster may begin a
+    clip twice.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    samples = ensure_folder(folder / SAMPLES_FOLDER)
+    try:
+        return Path(tempfile.mkdtemp(prefix=_work_prefix(clip), dir=samples))
+    except OSError as error:
+        raise OutputError(
+            tr("cannot create the folder {path}: {why}", path=samples, why=error.strerror or error)
+        ) from None
+
+
+def _work_prefix(clip: Clip) -> str:
+    return f".{_file_stem(clip.name)}."
 
 
 def _remove_work_folders(folder: Path, clips: list[Clip]) -> None:
     """Remove what crashed or interrupted processes left of these clips."""
-    path_by_name = {path.name: path for path in (folder / SAMPLES_FOLDER).glob(".*")}
-    for name in path_by_name.keys() & {_work_folder(folder, clip).name for clip in clips}:
-        shutil.rmtree(path_by_name[name], ignore_errors=True)
+    prefixes = {_work_prefix(clip) for clip in clips}
+    for path in (folder / SAMPLES_FOLDER).glob(".*"):
+        if path.name.rpartition(".")[0] + "." in prefixes:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _file_stem(name: str, *dependencies) -> str:

@@ -135,9 +135,18 @@ def read_index(path: Path) -> dict:
                                       found=index.get("version"), known=VERSION))  # fmt: skip
     if not isinstance(index.get("settings"), dict):
         raise _invalid_index(path, tr("no settings"))
-    for record in index["samples"]:
-        _check_record(path, record)
+    check_records(path, index["samples"])
     return index
+
+
+def check_records(path: Path, records: list[dict]) -> None:
+    """Reject records that cannot be those of samples.
+
+    Raises:
+        InvalidIndexError.
+    """
+    for record in records:
+        _check_record(path, record)
 
 
 def _check_record(path: Path, record: dict) -> None:

@@ -13,6 +13,7 @@ from ..core.errors import DatasetError
 from ..i18n.messages import tr
 from ..preprocessing.sample_file import read_sample
 from .index import read_index, sample_settings, settings_difference
+from .tar_shards import ShardPart, part_of, shards_place, usable_index
 
 
 class SampleData(NamedTuple):
@@ -46,6 +47,7 @@ class Sample:
             their names.
         clip_frame: the frame of the clip at which the file begins.
         begin, end: frames ``begin … end − 1`` of the file are used; None: to its end.
+        part_of_shard: where its frames are in a shard; None: in the file of its own.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Sample:
     clip_frame: int = 0
     begin: int = 0
     end: int | None = None
+    part_of_shard: ShardPart | None = None
 
     @property
     def speaker_id(self) -> str:
@@ -112,26 +115,36 @@ class Sample:
             DatasetError: the file is missing or damaged: shorter than the index says, or with
                 numbers that are none.
         """
+        n_frames = self.n_frames - start if n_frames is None else n_frames
+        first = self.first_frame + start
+        first_hop = first * HOPS_PER_FRAME - self.shift_hops  # of the audio under the first frame
+        audio_frame, phase = divmod(first_hop, HOPS_PER_FRAME)
+        nearest = audio_frame + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
+        # The frames of the file that are needed; of the audio, one more.
+        low = max(0, min(first, audio_frame))
+        high = min(self.length, max(first, audio_frame + 1) + n_frames)
+        records = self._records(low, high)
+        audio_records = records[audio_frame - low : audio_frame - low + n_frames + (phase > 0)]
+        mfcc = np.ascontiguousarray(audio_records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
+        if not np.isfinite(mfcc).all():
+            raise self._damaged(tr("mfcc that are not numbers"))
+        near = np.arange(nearest, nearest + n_frames) - low
+        return SampleData(
+            records["crop"][first - low : first - low + n_frames],
+            mfcc[phase : phase + n_frames * HOPS_PER_FRAME],
+            np.take(records["speech"], near, mode="clip"),
+        )
+
+    def _records(self, start: int, stop: int) -> np.ndarray:
+        """The frames ``start … stop − 1`` of the file or the shard."""
+        if self.part_of_shard is not None:
+            return self.part_of_shard.read(start, stop)
         records = read_sample(self.path)
         if len(records) < self.length:
             raise self._damaged(
                 tr("{n} frames instead of {expected}", n=len(records), expected=self.length)
             )
-        n_frames = self.n_frames - start if n_frames is None else n_frames
-        first = self.first_frame + start
-        first_hop = first * HOPS_PER_FRAME - self.shift_hops  # of the audio under the first frame
-        audio_frame, phase = divmod(first_hop, HOPS_PER_FRAME)
-        audio_records = records[audio_frame : audio_frame + n_frames + (phase > 0)]
-        mfcc = np.ascontiguousarray(audio_records["mfcc"]).reshape(-1, records["mfcc"].shape[-1])
-        if not np.isfinite(mfcc).all():
-            raise self._damaged(tr("mfcc that are not numbers"))
-        nearest = audio_frame + (phase + HOPS_PER_FRAME // 2) // HOPS_PER_FRAME
-        speech = np.take(records["speech"], np.arange(nearest, nearest + n_frames), mode="clip")
-        return SampleData(
-            records["crop"][first : first + n_frames],
-            mfcc[phase : phase + n_frames * HOPS_PER_FRAME],
-            speech,
-        )
+        return records[start:stop]
 
     def _damaged(self, why: str) -> DatasetError:
         return DatasetError(
@@ -143,9 +156,10 @@ class Sample:
 def load_samples(
     index_path: Path, settings: DataConfig, split_by: str = "clip", include_unusable: bool = False
 ) -> list[Sample]:
-    """The samples of an index.
+    """The samples of an index: of ``data.shards``, where ``data.format`` says so.
 
     Args:
+        index_path: of samples in single files.
         split_by: what ``Sample.group`` is: ``clip`` or ``speaker``.
         include_unusable: also those whose clip offset ``clean_offsets`` could not measure, and
             those too short for a window once their audio is shifted.
@@ -153,8 +167,10 @@ def load_samples(
     Raises:
         DatasetError: the index is missing or damaged, was made with other settings, or names no
             speakers where ``split_by`` requires them.
+        StorageError: the shards cannot be read.
     """
-    index = read_index(index_path)
+    is_sharded, place = settings.format == "shards", shards_place(settings)
+    index = usable_index(settings) if is_sharded else read_index(index_path)
     difference = settings_difference(index.get("settings"), sample_settings(settings))
     if difference:
         raise DatasetError(
@@ -183,6 +199,7 @@ def load_samples(
             bool(record.get("offset_known")),
             _fingerprint(record),
             int(record.get("first_frame") or 0),
+            part_of_shard=part_of(place, index, record) if is_sharded else None,
         )
         for record in index["samples"]
         if include_unusable or record.get("offset_known", True)

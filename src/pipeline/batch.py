@@ -19,7 +19,14 @@ from typing import Protocol
 from ..core.config import Config, load_config, override_key, with_overrides
 from ..core.errors import CheckpointError, LipSyncError
 from ..core.files import file_sha256
-from ..core.workers import Crashed, TimedOut, map_in_processes, timeout_text
+from ..core.workers import (
+    Crashed,
+    MapJobs,
+    TimedOut,
+    crash_text,
+    map_in_processes,
+    timeout_text,
+)
 from ..i18n.messages import tr
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
 from .pairs import Pair, with_outputs
@@ -104,6 +111,7 @@ def run_batch(
     progress: Callable[[], object] = lambda: None,
     engine: Engine | None = None,
     details: bool = False,
+    map_jobs: MapJobs | None = None,
 ) -> list[dict]:
     """Process many pairs, in processes or here, and keep a table of the results.
 
@@ -119,6 +127,8 @@ def run_batch(
         engine: built from the ``spec``, to process the pairs here, one after the other, whatever
             ``workers`` is; None: processes build their own.
         details: whether to keep them, which takes memory for each pair.
+        map_jobs: does the work, with temporary files beside the table, where all machines of a
+            cluster see them; None: processes of this machine.
 
     Returns:
         a dict a pair, in order: the row of the table by ``COLUMNS``, as ``values_of`` gives it,
@@ -132,7 +142,10 @@ def run_batch(
     table = None if summary is None else SummaryTable(summary)
     earlier = [] if table is None else table.start()
     # A process that crashes leaves its files: they go with this folder.
-    with tempfile.TemporaryDirectory(prefix="lipsync-", ignore_cleanup_errors=True) as folder:
+    shared = summary.resolve().parent if map_jobs and summary else None
+    with tempfile.TemporaryDirectory(
+        prefix=".lipsync-" if shared else "lipsync-", dir=shared, ignore_cleanup_errors=True
+    ) as folder:
         if engine is None:
             spec = _pin_model(spec, Path(folder))
         settings = _settings(spec)
@@ -146,15 +159,16 @@ def run_batch(
             _advance(progress, n_pairs[name])
         if engine is None:
             limit_s = _timeout_s(spec)
-            results = map_in_processes(_process_job, (spec, folder), waiting, workers, limit_s)
+            results = (map_jobs or map_in_processes)(
+                _process_job, (spec, folder), waiting, workers, limit_s
+            )
         else:
             results = ((job, process_pair(engine, job[1])) for job in waiting)
         try:
             with closing(results):  # the processes end before their folder goes
                 for (name, pair), result in results:
                     if isinstance(result, Crashed):
-                        text = tr("unreadable: the decoder crashed on {path}", path=pair.video)
-                        result = _result(pair, text)
+                        result = _result(pair, crash_text(pair.video, result))
                     if isinstance(result, TimedOut):
                         result = _result(pair, timeout_text(pair.video, result))
                     rows[name] = to_row(result, name)

@@ -2,8 +2,9 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from ..models.normalization import (
 )
 from ..models.spec import ModelSpec
 from .augmentation import Augmentation
+from .loader import read_ahead
+from .team import ALONE, Team
 
 MIN_CANDIDATES = 8  # a choice among fewer windows is too easy to teach anything
 
@@ -35,6 +38,7 @@ class Batch:
         speech: bool [B, T].
         valid: bool [B, T], False in the padding.
         sample_ids: int [B], the number of the sample that each segment comes from.
+        n_copies: how many processes of a team have the same segments.
     """
 
     crops: torch.Tensor
@@ -42,9 +46,18 @@ class Batch:
     speech: torch.Tensor
     valid: torch.Tensor
     sample_ids: torch.Tensor
+    n_copies: int = 1
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a GPU copies faster."""
+        return self._map(torch.Tensor.pin_memory)
+
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        tensors = (self.crops, self.mfcc, self.speech, self.valid, self.sample_ids)
+        return Batch(*map(change, tensors), self.n_copies)
 
 
 class SegmentSampler:
@@ -57,12 +70,17 @@ class SegmentSampler:
     Args:
         length: frames of a segment; shorter samples give all they have.
         balance: 0…1, for ``iter_random`` only.
+        team: of several processes, each gets its share.
+        loader_workers: processes that read ahead; 0: none.
+        is_pinned: of ``read_ahead``.
     """
 
     def __init__(
-        self, samples: list[Sample], length: int, batch_size: int, seed: int = 0, balance: float = 0
-    ):
-        self.samples, self._length = samples, length
+        self, samples: list[Sample], length: int, batch_size: int, seed: int = 0,
+        balance: float = 0, team: Team = ALONE, loader_workers: int = 0, is_pinned: bool = False,
+    ):  # fmt: skip
+        self.samples, self._length, self._team = samples, length, team
+        self._loader_workers, self._is_pinned = loader_workers, is_pinned
         self._batch_size, self._seed = batch_size, seed
         self._number_by_id = {sample.id: number for number, sample in enumerate(samples)}
         self._segments_per_epoch = self._balance_speakers(balance)
@@ -91,7 +109,7 @@ class SegmentSampler:
     def iter_random(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one training epoch: in random order, from random positions.
 
-        The same epoch always gives the same batches.
+        The same epoch always gives the same batches. Each process of a team gets a part of each.
 
         Args:
             skip: number of batches to skip at the beginning.
@@ -108,8 +126,9 @@ class SegmentSampler:
         rng.shuffle(segments)
         yield from self._read(segments[skip * self._batch_size : len(self) * self._batch_size])
 
-    def iter_evenly(self) -> Iterator[Batch]:
-        """Batches of evenly spaced segments of each sample in turn, always the same."""
+    def iter_evenly(self, is_shared: bool = True) -> Iterator[Batch]:
+        """Batches of evenly spaced segments of each sample in turn, always the same. Each process
+        of a team gets some of the batches, if any; all of them where they are not shared."""
         segments = []
         for sample in self.samples:
             last_start = max(0, sample.n_frames - self._length)
@@ -117,21 +136,49 @@ class SegmentSampler:
             segments += [
                 (sample, round(last_start * number / max(1, count - 1))) for number in range(count)
             ]
-        yield from self._read(segments)
+        yield from self._read(segments, is_random=False, is_shared=is_shared)
 
-    def _read(self, segments: list[tuple[Sample, int]]) -> Iterator[Batch]:
-        """The batches of (sample, first frame) pairs."""
-        for first in range(0, len(segments), self._batch_size):
-            chosen = segments[first : first + self._batch_size]
-            data = [
-                sample.read(start, min(self._length, sample.n_frames)) for sample, start in chosen
-            ]
-            yield collate(data, [self._number_by_id[sample.id] for sample, _ in chosen])
+    def _read(
+        self, segments: list[tuple[Sample, int]], is_random: bool = True, is_shared: bool = True
+    ) -> Iterator[Batch]:
+        """The batches of (sample, first frame) pairs, or this process's share of them."""
+        starts = range(0, len(segments), self._batch_size)
+        plan = [segments[first : first + self._batch_size] for first in starts]
+        if is_shared and not is_random:  # whole batches: each is measured by itself
+            plan = plan[self._team.share_of(len(plan))]
+        read = partial(_read_batch, self._length, self._number_by_id, self._team, is_random)
+        return read_ahead(read, plan, self._loader_workers, self._is_pinned)
 
 
-def collate(segments: list[SampleData], sample_ids: list[int]) -> Batch:
-    """Stack segments into a batch; shorter ones are padded with their last frame."""
-    longest = max(max(len(segment.crop) for segment in segments), WINDOW_FRAMES)
+def _read_batch(
+    length: int, number_by_id: dict[str, int], team: Team, is_shared: bool,
+    segments: list[tuple[Sample, int]],
+) -> Batch:  # fmt: skip
+    """A batch of (sample, first frame) pairs.
+
+    Args:
+        is_shared: each process of the team gets a part; all get all of it where there are fewer
+            segments than processes.
+    """
+    lengths = [min(length, sample.n_frames) for sample, _ in segments]
+    own, n_copies = slice(None), 1
+    if is_shared and len(segments) >= team.size:
+        own = team.share_of(len(segments))
+    elif is_shared:
+        n_copies = team.size
+    data = [
+        sample.read(start, n_frames)
+        for (sample, start), n_frames in zip(segments[own], lengths[own], strict=True)
+    ]
+    batch = collate(data, [number_by_id[sample.id] for sample, _ in segments[own]], max(lengths))
+    batch.n_copies = n_copies
+    return batch
+
+
+def collate(segments: list[SampleData], sample_ids: list[int], longest: int = 0) -> Batch:
+    """Stack segments into a batch; shorter ones are padded with their last frame, to ``longest``
+    frames at least."""
+    longest = max(longest, *(len(segment.crop) for segment in segments), WINDOW_FRAMES)
     valid = np.zeros((len(segments), longest), bool)
     crops, mfcc, speech = [], [], []
     for row, segment in enumerate(segments):

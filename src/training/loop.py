@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,6 @@ from ..checkpoints.checkpoint import (
 )
 from ..core.cli import uninterrupted
 from ..core.config import Config
-from ..core.device import choose_device
 from ..dataset.index import INDEX_NAME
 from ..dataset.samples import Sample, load_samples
 from ..dataset.splits import other_clip_partners, split_samples
@@ -36,6 +36,7 @@ from .divergence import check_step, check_validation
 from .own_files import save_state
 from .resume import init_checkpoint, load_pretrained, match_network, resume_state
 from .state import AverageMeter, TrainingState, new_model, new_state
+from .team import ALONE, Team
 from .tensorboard import training_log
 
 logger = logging.getLogger(__name__)
@@ -69,13 +70,14 @@ class EpochResult:
 
 
 def prepare_training(
-    config: Config, resume_path: Path | None, change_rate: bool = False
+    config: Config, resume_path: Path | None, change_rate: bool = False, team: Team = ALONE
 ) -> tuple[TrainingState, list[Sample]]:
     """Load the samples and create the network, or restore both from a checkpoint.
 
     Args:
         resume_path: the checkpoint to resume from; None: start a new training.
         change_rate: of ``resume_state``.
+        team: the processes that train together.
 
     Returns:
         (state, test samples).
@@ -83,7 +85,7 @@ def prepare_training(
     Raises:
         DatasetError, MissingFileError, CheckpointError.
     """
-    device = choose_device(config.training.device)
+    device = team.device(config.training.device)
     logger.info(tr("device: {device}", device=device))
     source_path = resume_path or init_checkpoint(config.training)
     source = load_checkpoint_or_weights(source_path) if source_path else None
@@ -93,7 +95,7 @@ def prepare_training(
     logger.info(tr("number of model parameters: {n:,}", n=count_parameters(model)))
     samples = load_training_samples(config)
     train, val, test = split_samples(samples, config.training)
-    state = new_state(config, model, train, val)
+    state = new_state(config, model, train, val, team=team)
     state.splits_digest = digest_splits(train, val, test)
     state.trained_on = sorted(sample.fingerprint for sample in train)
     if resume_path:
@@ -102,6 +104,8 @@ def prepare_training(
         earlier = load_pretrained(model, source)
         warn_of_overlap(earlier, val + test)
         state.trained_on = sorted({*earlier, *state.trained_on})
+    if not team.is_alone:
+        logger.info(tr("{n} processes train together", n=team.size))
     logger.info(tr("training..."))
     logger.info(
         tr("training samples: {train}, validation samples: {val}, test samples: {test}",
@@ -164,7 +168,7 @@ def train_model(state: TrainingState, folder: Path) -> None:
 
     if state.epoch == state.step == 0 and settings.init_from != "none":
         evaluate_initial_weights(state, folder)
-    with training_log(log_dir) as log:
+    with training_log(log_dir) if state.team.is_first else nullcontext() as log:
         while state.epoch < settings.num_epochs:
             epoch_line = tr(
                 "Epoch {epoch}/{total}", epoch=state.epoch + 1, total=settings.num_epochs
@@ -176,7 +180,8 @@ def train_model(state: TrainingState, folder: Path) -> None:
             with uninterrupted():  # the metrics are saved with the weights they belong to
                 state.end_epoch(result.val.mean_loss)
                 log_epoch(result, learning_rate)
-                log.write(state, result.train, result.val, result.report, learning_rate)
+                if log is not None:
+                    log.write(state, result.train, result.val, result.report, learning_rate)
                 save_epoch(state, folder, result)
     save_state(state, folder / FINAL)
 
@@ -204,10 +209,15 @@ def train_epoch(
     state.model.train()
     batches = state.train_segments.iter_random(state.epoch, skip=state.epoch_step)
     n_batches = len(state.train_segments)
-    with tqdm(total=n_batches, initial=state.epoch_step, desc=tr("train"), unit="it") as bar:
+    with tqdm(
+        total=n_batches, initial=state.epoch_step, desc=tr("train"), unit="it",
+        disable=not state.team.is_first,
+    ) as bar:  # fmt: skip
         for batch in batches:
             if should_stop():
                 break
+            state.team.check_stop()
+            state.team.seed_step(settings.seed, state.step, state.generator)
             with uninterrupted():  # training cannot resume from half a step
                 train_step(state, batch, augmentation)
             after_step(batch)
@@ -219,7 +229,9 @@ def train_step(state: TrainingState, batch: Batch, augmentation: Augmentation | 
     """Update the weights from one batch."""
     across_clips = state.config.training.negatives == "batch"
     loss, n_correct, n_total = forward(state, state.model, batch, augmentation, across_clips)
-    mean_loss = loss.item()
+    loss, mean_loss, n_correct, n_total = state.team.join_loss(
+        loss, n_correct, n_total, batch.n_copies
+    )
     check_step(state, mean_loss, n_total)
     if n_total:
         state.optimizer.zero_grad(set_to_none=True)
@@ -234,7 +246,7 @@ def train_step(state: TrainingState, batch: Batch, augmentation: Augmentation | 
     else:  # the schedule starts with the first update of the weights
         state.skipped_steps += 1
     if not state.failed_steps:
-        state.train_meter.update(mean_loss, int(n_correct), n_total)
+        state.train_meter.update(mean_loss, n_correct, n_total)
     state.epoch_step += 1
     state.step += 1
 
@@ -249,15 +261,20 @@ def forward(
         across_clips: the windows of the batch's other clips are negatives too.
 
     Returns:
-        (mean loss, number of correct choices, number of choices).
+        (mean loss, number of correct choices, number of choices); of a team, in training, those
+        of this process's segments.
     """
+    is_training = model is state.model and model.training
     batch = batch.to(state.device)
     views, bands = prepare_input(batch, model.spec, augmentation)
     anchors, candidates = window_masks(batch)
     with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-        video, audio = model(views, bands)
+        video, audio = (state.wrapped_model if is_training else model)(views, bands)
+    parts = (video.float(), audio.float(), anchors, candidates)
     sample_ids = batch.sample_ids if across_clips else None
-    return state.loss(model, video.float(), audio.float(), anchors, candidates, sample_ids)
+    if across_clips and is_training and not state.team.is_alone:
+        *parts, sample_ids = state.team.gather_segments(*parts, sample_ids)
+    return state.loss(model, *parts, sample_ids)
 
 
 def show_progress(bar: tqdm, meter: AverageMeter) -> None:
@@ -292,14 +309,19 @@ def evaluate_epoch(state: TrainingState, train: AverageMeter) -> EpochResult:
     model, val_samples = state.eval_model, state.val_segments.samples
     val = validate(state)
     check_validation(state, val)
-    matched = measure_evidence(model, val_samples, CALIBRATION_REACH)
+    matched = state.team.measure(
+        lambda samples: measure_evidence(model, samples, CALIBRATION_REACH), val_samples
+    )
     in_search_range = [evidence.shifted(0, SEARCH_REACH) for evidence in matched]
     report = offset_report(in_search_range, TEST_LENGTHS)
     result = EpochResult(train, val, report, monitored_value(state.config, val, report))
     is_best = (result.value, -val.mean_loss) > (state.best_value, -state.best_val_loss)
     if is_best or not val.n_total:
         partners = other_clip_partners(val_samples)
-        mismatched = measure_mismatched(model, val_samples, partners, CALIBRATION_REACH)
+        mismatched = state.team.measure(
+            lambda *pairs: measure_mismatched(model, *pairs, CALIBRATION_REACH),
+            val_samples, partners,
+        )  # fmt: skip
         result.calibration = fit_calibration(matched, mismatched, SEARCH_REACH)
         result.zero_ms = measure_zero_ms(model, state.train_segments.samples, ZERO_CLIPS)
     return result
@@ -310,11 +332,17 @@ def validate(state: TrainingState) -> AverageMeter:
     """One pass over the validation segments: no augmentation, negatives of the same clip."""
     model = state.eval_model.eval()
     meter = AverageMeter()
-    with tqdm(total=len(state.val_segments), desc=tr("validate"), unit="it") as bar:
+    with tqdm(
+        total=len(state.val_segments), desc=tr("validate"), unit="it",
+        disable=not state.team.is_first,
+    ) as bar:  # fmt: skip
         for batch in state.val_segments.iter_evenly():
             loss, n_correct, n_total = forward(state, model, batch, None, across_clips=False)
             meter.update(loss.item(), int(n_correct), n_total)
             show_progress(bar, meter)
+    if not state.team.is_alone:
+        loss, *counts = state.team.sum(meter.loss, meter.n_correct, meter.n_total)
+        meter = AverageMeter(loss, *map(round, counts))
     return meter
 
 
@@ -365,6 +393,8 @@ def save_periodic(state: TrainingState, path: Path) -> None:
     max_files = state.config.training.keep_checkpoint_max
     while max_files and len(state.periodic) > max_files:
         oldest = path.parent / state.periodic.pop(0)
+        if not state.team.is_first:
+            continue
         try:
             oldest.unlink(missing_ok=True)
         except OSError as error:  # in use, or a folder: no reason to end a training

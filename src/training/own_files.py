@@ -15,6 +15,7 @@ from ..core.files import ensure_folder, written_atomically
 from ..core.locks import locked
 from ..i18n.messages import tr
 from .state import TrainingState
+from .team import ALONE, Team
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +25,22 @@ KEPT = (BEST, LAST, FINAL)  # what the others were saved for on the way
 
 
 @contextmanager
-def checkpoint_folder(folder: str | Path) -> Iterator[Path]:
-    """The folder of a training's checkpoints, made if it is missing, for this training alone.
+def checkpoint_folder(folder: str | Path, team: Team = ALONE) -> Iterator[Path]:
+    """The folder of a training's checkpoints, made if it is missing, for this training alone. The
+    first process of a team has it; the others wait until it does.
 
     Raises:
         InUseError: another training writes there.
         OutputError: it cannot be written.
     """
+    if not team.is_first:
+        team.wait_for_all()
+        yield Path(folder)
+        return
     folder = ensure_folder(folder)
     with locked(folder / LOCK_NAME, folder):
         remove_parts(folder, (BEST, LAST, FINAL, PERIODIC_PATTERN))
+        team.wait_for_all()
         yield folder
 
 
@@ -53,11 +60,15 @@ def adopt_files(state: TrainingState, resumed_from: Path | None, folder: Path) -
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Save a checkpoint; the best, last or final one of an earlier training is kept aside.
+    """Save a checkpoint; the best, last or final one of an earlier training is kept aside. Of a
+    team, the first process does.
 
     Raises:
         OutputError.
     """
+    if not state.team.is_first:
+        state.own_files.add(path.name)
+        return
     if path.name in KEPT and path.name not in state.own_files and path.is_file():
         kept = keep_aside(path)
         logger.info(

@@ -32,7 +32,10 @@ NETWORK_KEYS = ("model", "data.input_size", "data.n_mfcc")
 BATCH_ORDER_KEYS = ("training.batch_size", "training.clip_frames", "training.speaker_balance")
 LEARNING_RATE_KEY = "training.learning_rate"
 # Folders, and what does not concern training, may change without notice.
-UNRELATED_KEYS = ("paths", "inference", "cleaning", "data", "training.device", "training.init_from")
+UNRELATED_KEYS = (
+    "paths", "inference", "cleaning", "data", "training.device", "training.init_from",
+    "training.loader_workers",
+)  # fmt: skip
 
 
 def init_checkpoint(settings: TrainingConfig) -> Path | None:

@@ -18,6 +18,7 @@ from .batches import SegmentSampler
 from .loss import n_way_loss
 from .optim import make_ema, make_schedule
 from .reproducibility import random_states, seed_all
+from .team import ALONE, Team, share_norms
 
 # (network, video and audio embeddings [B, W, D], anchors and candidates bool [B, W], sample
 # numbers [B] or None) -> (mean loss, number of correct choices, number of choices).
@@ -104,6 +105,8 @@ class TrainingState:
     own_files: set[str] = field(default_factory=set)  # names of this training's checkpoints
     failed_steps: int = 0  # latest steps in a row whose loss was not finite
     ema: AveragedModel | None = None  # with training.ema
+    team: Team = ALONE
+    wrapped_model: nn.Module | None = None  # the network as it is trained, by a team
 
     @property
     def eval_model(self) -> nn.Module:
@@ -163,6 +166,7 @@ def new_model(config: Config, device: torch.device) -> SyncModel:
 def new_state(
     config: Config, model: nn.Module, train: list[Sample], val: list[Sample],
     loss: LossFunction = sync_loss, schedule: Callable[[int], float] | None = None,
+    team: Team = ALONE,
 ) -> TrainingState:  # fmt: skip
     """The state of a training that is about to start.
 
@@ -170,14 +174,20 @@ def new_state(
         model: the network, on its device; baselines bring their own with their own ``loss``.
         schedule: factor of the learning rate by step; default: ``make_schedule`` over
             ``training.num_epochs``.
+        team: the processes that train together.
     """
     settings = config.training
     device = model.log_scale.device
     sampling = (settings.clip_frames, settings.batch_size, settings.seed)
+    loading = {"team": team, "loader_workers": settings.loader_workers,
+               "is_pinned": device.type == "cuda"}  # fmt: skip
+    are_norms_shared = settings.sync_batch_norm and not team.is_alone
+    if are_norms_shared:
+        model = share_norms(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    train_segments = SegmentSampler(train, *sampling, balance=settings.speaker_balance)
+    train_segments = SegmentSampler(train, *sampling, balance=settings.speaker_balance, **loading)
     schedule = schedule or make_schedule(
         len(train_segments), settings.warmup_epochs, settings.num_epochs
     )
@@ -186,8 +196,10 @@ def new_state(
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, schedule),
         scaler=torch.amp.GradScaler(device.type, enabled=device.type == "cuda"),
         train_segments=train_segments,
-        val_segments=SegmentSampler(val, *sampling),
+        val_segments=SegmentSampler(val, *sampling, **loading),
         generator=torch.Generator(),
         calibration=dict(UNFITTED),
         ema=make_ema(model, settings.ema) if settings.ema else None,
+        team=team,
+        wrapped_model=team.wrap(model, are_norms_shared),
     )  # fmt: skip

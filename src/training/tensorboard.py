@@ -114,7 +114,7 @@ def draw_example(state: TrainingState) -> tuple[torch.Tensor, torch.Tensor]:
     the similarity of all its video windows (rows) and audio windows (columns) [1, W, W]."""
     from torchvision.utils import make_grid
 
-    batch = next(state.val_segments.iter_evenly()).to(state.device)
+    batch = next(state.val_segments.iter_evenly(is_shared=False)).to(state.device)
     views, bands = prepare_input(batch, state.model.spec)
     video, audio = state.eval_model(views[:1], bands[:1])
     matrix = (video[0] @ audio[0].T + 1) / 2

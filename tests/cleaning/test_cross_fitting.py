@@ -1,5 +1,6 @@
 """Clip offsets of synthetic speakers, shifted by known amounts, measured from the clips alone."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from src.cleaning.clip_offsets import (
     read_clip_offsets,
     write_clip_offsets,
 )
-from src.core.errors import DatasetError
+from src.core.errors import ClusterError, DatasetError
+from src.core.workers import Crashed
 from src.dataset.build import process_clips
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index, write_index
@@ -156,6 +158,29 @@ def test_finished_work_is_not_repeated(copied, monkeypatch, fail_at):
     third = Recorder(monkeypatch)
     cross_fitting.measure_clip_offsets(copied)
     assert third.actions == []
+
+
+def test_folds_may_be_measured_elsewhere_in_any_order(copied, monkeypatch):
+    """As on a cluster: what a fold needs is sent there, and its table comes back by the disk."""
+    recorder, n_folds = Recorder(monkeypatch), []
+
+    def map_elsewhere(work, context, jobs, n_workers, timeout_s):
+        n_folds.append(n_workers)
+        assert timeout_s == 0, "a fold takes as long as it takes"
+        for job in jobs[::-1]:
+            yield job, work(*pickle.loads(pickle.dumps((context, job))))
+
+    cross_fitting.measure_clip_offsets(copied, map_elsewhere)
+    elsewhere = offsets(copied)
+    assert n_folds == [3, 3] and len(recorder.actions) == 2 * 2 * 3
+    shutil.rmtree(Path(copied.data.processed_dir) / cross_fitting.CLEANING_DIR)
+    cross_fitting.measure_clip_offsets(copied)
+    assert offsets(copied) == elsewhere
+    monkeypatch.setattr(cross_fitting, "CLEANING_DIR", "again")
+    with pytest.raises(ClusterError, match="fold 1 ended 3 workers"):
+        cross_fitting.measure_clip_offsets(
+            copied, lambda _work, _context, jobs, *_: ((job, Crashed(3)) for job in jobs)
+        )
 
 
 def test_additional_rounds_train_from_scratch(copied, monkeypatch, tmp_path):

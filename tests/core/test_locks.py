@@ -106,3 +106,20 @@ def test_a_disk_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys):
         f"{tmp_path} cannot be locked (No locks available): do not run two commands on it at once\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_another_machine_says_how_to_remove_it(tmp_path, monkeypatch):
+    """A disk of the network may keep it after that machine was switched off."""
+    lock = tmp_path / ".lock"
+    with start(HOLD, lock) as holder:
+        assert holder.stdout.readline() == "held\n"
+        own_name = socket.gethostname()
+        monkeypatch.setattr(locks.socket, "gethostname", lambda: "another-host")
+        with pytest.raises(InUseError) as caught, locked(lock, tmp_path):
+            pytest.fail("two at once")
+        assert f" on {own_name} (process {holder.pid}" in str(caught.value)
+        assert str(caught.value).endswith(f"if that machine has stopped meanwhile, remove {lock}")
+        lock.unlink()
+        with locked(lock, tmp_path):
+            pass
+        holder.communicate("")

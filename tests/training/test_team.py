@@ -1,0 +1,127 @@
+"""Several processes train together: as one would, with one writer, and they end together."""
+
+import json
+import multiprocessing
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core.config import Config, load_config
+from src.core.errors import ConfigError
+from src.dataset.index import INDEX_NAME
+from src.dataset.samples import load_samples
+from src.training import loop
+from src.training.loop import train_epoch, validate
+from src.training.state import new_model, new_state
+from src.training.team import Team, team_joined
+from tests.support.noise_samples import write_noise
+
+STEPS = 20
+
+
+def settings(folder, **changes) -> Config:
+    training = {"batch_size": 8, "clip_frames": 32, "device": "cpu", "augment": "false",
+                "speaker_balance": 0.0, "num_epochs": 600, "warmup_epochs": 300.0,
+                "learning_rate": 0.0003}  # fmt: skip
+    return load_config(
+        None,
+        ["data.input_size=48", "model.hidden_dim=32", "model.embedding_dim=32", "model.dropout=0.0",
+         f"data.processed_dir={folder}",
+         *(f"training.{name}={value}" for name, value in (training | changes).items())],
+    )  # fmt: skip
+
+
+def train_steps(config: Config, team: Team) -> dict:
+    """The losses of some steps, those of validation after each epoch, and the last weights."""
+    torch.set_num_threads(1)
+    samples = load_samples(Path(config.data.processed_dir) / INDEX_NAME, config.data)
+    state = new_state(
+        config, new_model(config, torch.device("cpu")), samples, samples[:5], team=team
+    )
+    steps, validation, check = [], [], loop.check_step
+
+    def recording(state, mean_loss, n_total):
+        steps.append(mean_loss)
+        check(state, mean_loss, n_total)
+
+    loop.check_step = recording
+    try:
+        while len(steps) < STEPS:
+            train_epoch(state, should_stop=lambda: len(steps) >= STEPS)
+            validation.append(validate(state).mean_loss)
+            state.end_epoch(0.0)
+    finally:
+        loop.check_step = check
+    totals = [state.train_meter.n_total, state.train_meter.n_correct]
+    weights = [float(value.double().sum()) for value in state.model.state_dict().values()]
+    return {"steps": steps, "validation": validation, "totals": totals, "weights": weights}
+
+
+def member(rank: int, size: int, port: int, folder: str, changes: dict) -> None:
+    """One of several processes; each writes what it has seen."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
+                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+    config = settings(folder, **changes)
+    with team_joined("cpu", config.training.batch_size) as team:
+        result = train_steps(config, team)
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def run_team(tmp_path, monkeypatch):
+    """``run_team(size, …)``: what each process has seen."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["src.training.loop", "src.training.team"])
+
+    def run(size: int, **changes) -> list[dict]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = [
+            context.Process(target=member, args=(rank, size, port, str(tmp_path), changes))
+            for rank in range(size)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+            assert process.exitcode == 0
+        return [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(size)]
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("negatives", ["clip", "batch"])
+def test_processes_have_the_losses_of_one(tmp_path, run_team, negatives):
+    """In the first steps of the warm-up: later, what is rounded differently grows, on noise."""
+    write_noise(tmp_path)
+    alone = train_steps(settings(tmp_path, negatives=negatives), Team())
+    for size in (2, 4):
+        members = run_team(size, negatives=negatives)
+        for seen in members:
+            assert seen["steps"] == pytest.approx(alone["steps"], abs=1e-5)
+            assert seen["validation"] == pytest.approx(alone["validation"], abs=1e-4)
+            assert seen["totals"][0] == alone["totals"][0]
+            assert seen["weights"] == members[0]["weights"]
+
+
+def test_a_share_of_each_process_is_all_together():
+    for size in (1, 2, 3, 4):
+        for count in (0, 1, 5, 16):
+            parts = [list(range(count))[Team(rank, size).share_of(count)] for rank in range(size)]
+            assert [item for part in parts for item in part] == list(range(count))
+
+
+def test_a_step_must_have_a_segment_for_each_process(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with (
+        pytest.raises(ConfigError, match="at least 4, their number"),
+        team_joined("cpu", batch_size=3),
+    ):
+        pass
