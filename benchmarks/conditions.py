@@ -29,7 +29,7 @@ from src.dataset.splits import other_speaker_partners
 from src.evaluation.measure import mismatched_evidence
 from src.evaluation.protocol import ClipMeasurement, compute_metrics, measure_clip
 from src.i18n.messages import tr
-from src.scoring.calibration import NEAR, peak_probability
+from src.scoring.calibration import NEAR, peak_probability, required_probability
 from src.scoring.clip_evidence import compute_evidence
 from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, best_offset, mean_curve
 
@@ -86,7 +86,8 @@ def decide(
         best = best_offset(curve)
         if probability is None or best is None:
             continue
-        is_reported = probability >= threshold and not at_edge(curve)
+        required = required_probability(curve, threshold)
+        is_reported = probability >= required and not at_edge(curve)
         if true_hops is None:
             decisions.mismatched.append(is_reported)
             continue

@@ -14,7 +14,12 @@ import numpy as np
 from ..checkpoints.checkpoint import TrainedModel
 from ..core.constants import FPS, HOP_MS, WINDOW_FRAMES
 from ..dataset.samples import Sample
-from ..scoring.calibration import FAR, peak_probability, sync_probability
+from ..scoring.calibration import (
+    FAR,
+    peak_probability,
+    required_probability,
+    sync_probability,
+)
 from ..scoring.clip_evidence import compute_evidence
 from ..scoring.evidence import (
     SEARCH_REACH,
@@ -134,7 +139,8 @@ def _is_undetermined(evidence: Evidence, calibration: dict, min_probability: flo
     if not curve.n_windows:
         return None
     probability = peak_probability(curve, calibration)
-    return probability is None or probability < min_probability or at_edge(curve)
+    required = required_probability(curve, min_probability)
+    return probability is None or probability < required or at_edge(curve)
 
 
 def _score_excerpts(

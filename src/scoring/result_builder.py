@@ -8,7 +8,12 @@ import numpy as np
 from ..core.constants import FPS, FRAME_MS, HOP_MS, WINDOW_FRAMES
 from ..core.notes import MismatchedSpan
 from ..faces.boxes import key_boxes
-from .calibration import peak_probability, probability_at, sync_probability
+from .calibration import (
+    peak_probability,
+    probability_at,
+    required_probability,
+    sync_probability,
+)
 from .drift import MAX_DRIFT_PPM
 from .evidence import (
     MIN_WINDOWS,
@@ -82,11 +87,12 @@ def status_of(
     Args:
         score: ``sync_probability`` of the curve.
         probability: ``peak_probability`` of the curve.
-        min_probability: an offset less likely correct is ``weak``.
+        min_probability: an offset less likely correct is ``weak``; ``required_probability`` asks
+            for more where there is little speech.
     """
     if best_offset(curve) is None or score is None:
         return "no_speech" if curve.n_windows == 0 else "too_short"
-    if probability is None or probability < min_probability:
+    if probability is None or probability < required_probability(curve, min_probability):
         return "weak"
     return "edge" if at_edge(curve) else "ok"
 

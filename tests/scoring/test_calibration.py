@@ -16,6 +16,7 @@ from src.scoring.calibration import (
     fit_calibration,
     invalid_fits,
     peak_probability,
+    required_probability,
     sync_probability,
 )
 from src.scoring.evidence import Curve, Evidence, best_offset, mean_curve
@@ -253,3 +254,14 @@ def test_the_fit_minimises_the_ridge_loss_of_balanced_classes():
     residuals = sample_weights * (predicted - labels)
     gradient = scaled.T @ residuals + RIDGE * np.array(fit["weights"])
     assert np.abs(gradient).max() < 1e-8 and abs(residuals.sum()) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("n_windows", "asked", "required"),
+    [(46, 0.5, 0.5), (500, 0.5, 0.5), (45, 0.5, 0.7), (10, 0.6, 0.84), (10, 0.0, 0.0),
+     (10, 0.8, 0.95), (10, 0.97, 0.97), (10, 1.0, 1.0)],
+)  # fmt: skip
+def test_more_is_required_of_less_than_2_s_of_speech(n_windows, asked, required):
+    """2 s are 46 windows of 5 frames."""
+    curve = Curve(np.arange(-20, 21), np.zeros(41), np.ones(41), n_windows)
+    assert required_probability(curve, asked) == pytest.approx(required)
