@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -19,12 +20,14 @@ from .core.cli import (
     run,
     settings_of,
 )
-from .core.config import Config
 from .core.consent import add_person, ask_consent
 from .core.console import print_json
 from .core.errors import LipSyncError
 from .core.progress import progress_bars
 from .i18n.messages import tr
+
+if TYPE_CHECKING:
+    from .core.config import Config
 
 
 class ListVoices(argparse.Action):
@@ -220,7 +223,7 @@ def _run_batch(engine, args: argparse.Namespace) -> int:
     return 1 if n_failed else 0
 
 
-def _run_batch_on_cluster(engine, args: argparse.Namespace, config: Config) -> int:
+def _run_batch_on_cluster(engine, args: argparse.Namespace, config: "Config") -> int:
     """The same on a cluster, in the order in which the videos are done."""
     from .checkpoints.checkpoint import resolve_checkpoint
     from .core.cluster import engine_opened

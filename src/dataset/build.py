@@ -379,7 +379,8 @@ def _remove_work_folders(folder: Path, clips: list[Clip]) -> None:
     """Remove what crashed or interrupted processes left of these clips."""
     prefixes = {_work_prefix(clip) for clip in clips}
     for path in (folder / SAMPLES_FOLDER).glob(".*"):
-        if path.name.rpartition(".")[0] + "." in prefixes:
+        # Earlier versions gave them no ending.
+        if {path.name.rpartition(".")[0] + ".", path.name + "."} & prefixes:
             shutil.rmtree(path, ignore_errors=True)
 
 

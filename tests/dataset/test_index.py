@@ -226,7 +226,10 @@ def test_samples_depend_on_these_settings():
     for change in ({"input_size": 64}, {"min_score": 0.5}, {"detect_every": 1}, {"n_mfcc": 13}):
         assert sample_settings(DataConfig(**change)) != plain
     assert sample_settings(DataConfig(video_dir="elsewhere", num_workers=3)) == plain
-    independent = {"video_dir", "audio_dir", "processed_dir", "num_workers", "clip_timeout_s"}
+    independent = {
+        "video_dir", "audio_dir", "processed_dir", "num_workers", "clip_timeout_s", "format",
+        "shards", "shard_mb", "skip_damaged", "verify_shards",
+    }  # fmt: skip
     assert set(DataConfig.model_fields) - set(plain) == independent, (
         "a new setting belongs to one of both"
     )

@@ -137,7 +137,8 @@ def test_unfinished_files_of_a_killed_run_are_removed(clip_folder, in_process, s
     write_variant(short_clip, clip_folder / "videos" / "4.mp4", 4)
     for number in (1, 2, 3, 4):
         stem = build._file_stem(f"{number}.mp4")
-        touch(clip_folder / "processed" / "samples" / f".{stem}" / "0.rows")
+        for ending in ("", ".x1y2"):  # of an earlier version, and of one try
+            touch(clip_folder / "processed" / "samples" / f".{stem}{ending}" / "0.rows")
     report = process_folder(clip_folder)
     assert report.n_reused == 1 and len(report.skipped) == 1
     assert sample_names(clip_folder) == files_of(clip_folder)
@@ -148,7 +149,7 @@ def test_unfinished_files_of_a_crashed_process_are_removed(clip_folder, monkeypa
     """Except those of a clip of another shard, which may be in progress."""
     samples = clip_folder / "processed" / "samples"
     own_folder, other_folder = (
-        samples / f".{build._file_stem(name)}" for name in ("1.mp4", "x.mp4")
+        samples / f".{build._file_stem(name)}.x1y2" for name in ("1.mp4", "x.mp4")
     )
 
     def crash(_work, _context, jobs, *_):

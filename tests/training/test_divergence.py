@@ -10,6 +10,7 @@ from src.core.errors import TrainingError
 from src.training.divergence import MAX_FAILED_STEPS, check_step, check_validation
 from src.training.own_files import save_state
 from src.training.state import AverageMeter
+from src.training.team import ALONE
 
 
 def state_of(scaled: bool = False, own_files: tuple = ()) -> SimpleNamespace:
@@ -53,7 +54,7 @@ def test_the_validation_loss_ends_it_and_the_last_epoch_is_named():
 
 def test_snapshots_on_the_way_are_not_kept(tmp_path):
     """Nor files that this training has written itself."""
-    state = SimpleNamespace(own_files=set(), checkpoint=lambda: {"epoch": 1})
+    state = SimpleNamespace(own_files=set(), team=ALONE, checkpoint=lambda: {"epoch": 1})
     names = [BEST, "checkpoint_epoch_1.pth"]
     for name in names:
         (tmp_path / name).write_text("earlier")
