@@ -192,9 +192,9 @@ def test_a_large_index_is_extended_quickly(tmp_path, in_process):
     ]  # fmt: skip
     (tmp_path / "processed").mkdir()
     write_index(tmp_path / "processed" / INDEX_NAME, sample_settings(config.data), records)
-    start = time.monotonic()
+    start = time.process_time()  # whatever else the machine does
     assert process_clips(config, []).n_missing == 20_000
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_detector_that_cannot_start_ends_the_run_at_once(clip_folder, tmp_path, monkeypatch):
