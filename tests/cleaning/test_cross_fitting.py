@@ -16,7 +16,7 @@ from src.cleaning.clip_offsets import (
     write_clip_offsets,
 )
 from src.core.errors import ClusterError, DatasetError
-from src.core.workers import Crashed
+from src.core.workers import Crashed, map_in_processes
 from src.dataset.build import process_clips
 from src.dataset.clips import find_clips
 from src.dataset.index import INDEX_NAME, read_index, write_index
@@ -243,6 +243,6 @@ def test_too_short_samples_are_told_by_their_ids(tmp_path, monkeypatch):
     task = cross_fitting.FoldTask(0, [], samples, tmp_path / "t.csv", tmp_path / "w.pth", None)
     compared = []
     monkeypatch.setattr(Sample, "__eq__", lambda self, other: compared.append(1) or self is other)
-    result = cross_fitting._run_round(None, None, 1, [task])
+    result = cross_fitting._run_round(None, 1, [task], map_in_processes)
     assert known_offsets(result).keys() == {sample.id for sample in samples[1::2]}
     assert len(result) == len(samples) and len(compared) <= len(samples)
