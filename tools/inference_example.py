@@ -88,7 +88,8 @@ def similarity_curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, p
 
 
 def probability(similarity: np.ndarray, windows: int, centre: int, fitted: dict, params: dict):
-    """The calibrated probability of an offset: logistic in level, margin and margin × √seconds."""
+    """The calibrated probability of an offset: logistic in level, margin, margin × √seconds, and
+    how far level and margin stand out from what is far away (older exports: the first three)."""
     reach, hops = params["reach_steps"], params["steps_per_frame"]
     distance = np.abs(np.arange(-reach, reach + 1) - centre)
     near, far = similarity[distance <= hops], similarity[distance >= 3 * hops]
@@ -96,8 +97,12 @@ def probability(similarity: np.ndarray, windows: int, centre: int, fitted: dict,
         return None
     level = np.nanmax(near)
     margin = level - np.nanmax(far)
-    features = np.array([level, margin, margin * np.sqrt(windows / params["fps"])])
-    scaled = (features - fitted["mean"]) / fitted["scale"]
+    spread = max(np.nanstd(far), params.get("least_spread", 0))
+    features = np.array([
+        level, margin, margin * np.sqrt(windows / params["fps"]),
+        np.arcsinh((level - np.nanmean(far)) / spread), np.arcsinh(margin / spread),
+    ])  # fmt: skip
+    scaled = (features[: len(fitted["mean"])] - fitted["mean"]) / fitted["scale"]
     return float(1 / (1 + np.exp(-(scaled @ np.array(fitted["weights"]) + fitted["bias"]))))
 
 

@@ -21,6 +21,7 @@ from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
 from ..models.normalization import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from ..models.sync_model import SyncModel, example_input
+from ..scoring.calibration import MIN_SPREAD
 from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
 from .batches import collate, prepare_input
 
@@ -212,6 +213,7 @@ def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> lis
         "step_ms": HOP_MS,
         "reach_steps": config.inference.max_offset_frames * HOPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
+        "least_spread": MIN_SPREAD,
         "fit_steps": PEAK_FIT_HOPS,
         "embedding_dim": spec.output_dim,
         "n_mels": N_MELS,
