@@ -134,18 +134,26 @@ def uninterrupted() -> Iterator[None]:
         arrived.append(number)
         _discard_lost_outputs()
 
+    with signals_caught(remember):
+        yield
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def signals_caught(handle: Callable[[int, object], None]) -> Iterator[None]:
+    """Ctrl+C, SIGTERM and SIGHUP inside call ``handle``, in the main thread; those that are ignored
+    (``nohup``) stay ignored."""
     handlers = {
-        number: signal.signal(number, remember)
+        number: signal.signal(number, handle)
         for number in (signal.SIGINT, *END_SIGNALS)
-        if callable(signal.getsignal(number))  # what is ignored stays ignored
+        if callable(signal.getsignal(number))
     }
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if arrived:
-        signal.raise_signal(arrived[0])
 
 
 @contextmanager

@@ -385,7 +385,8 @@ def _do(call: bytes, name: str, job: bytes, timeout_s: float) -> bytes:
 
 @lru_cache(maxsize=4)
 def _call(call: bytes) -> tuple:
-    """The same objects for the same call: what a process keeps for them, it keeps."""
+    """The same objects for the same call: what a process keeps for them, it keeps. Only the run
+    that started the job sends it; Dask itself runs what reaches a worker."""
     return pickle.loads(call)
 
 

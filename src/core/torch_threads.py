@@ -1,8 +1,8 @@
 """How many threads torch computes with, where work is shared among threads of Python.
 
-The number that torch is told is the process's, and every thread of Python keeps the one it began
-with. So it is set and put back by one thread at a time, and where it must not stay, in a new thread
-that is gone with what it keeps.
+The number of threads is a setting of the process, and every thread of Python keeps the value that
+it began with. So it is set and put back by one thread at a time, and where it must not stay, in a
+new thread that is gone with what it keeps.
 """
 
 from collections import deque

@@ -8,7 +8,6 @@ writes files, logs and the console.
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import torch.distributed as dist
 import torch.distributed.nn.functional as shared
 from torch import nn
 
-from ..core.cli import END_SIGNALS
+from ..core.cli import signals_caught
 from ..core.console import PROJECT
 from ..core.device import choose_device
 from ..core.errors import ConfigError, TrainingError
@@ -251,13 +250,8 @@ def _stopped_together() -> Iterator[None]:
         _stop.set()
 
     _stop.clear()
-    numbers = (signal.SIGINT, *END_SIGNALS)
-    handlers = {number: signal.signal(number, note) for number in numbers}
-    try:
+    with signals_caught(note):
         yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------- batch norm

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from src.core.errors import ConfigError
 from src.dataset.index import INDEX_NAME
 from src.dataset.samples import load_samples
 from src.training import loop
+from src.training import team as team_module
 from src.training.loop import train_epoch, validate
 from src.training.state import new_model, new_state
 from src.training.team import Team, team_joined
@@ -125,3 +127,23 @@ def test_a_step_must_have_a_segment_for_each_process(monkeypatch):
         team_joined("cpu", batch_size=3),
     ):
         pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_signals_are_noted_and_ignored_ones_stay_ignored(monkeypatch):
+    """``nohup torchrun …`` goes on when the terminal is closed."""
+    monkeypatch.setattr(team_module, "LEAVE_S", 1e6)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with team_module._stopped_together():
+            signal.raise_signal(signal.SIGHUP)
+            assert not team_module._stop.is_set()
+            signal.raise_signal(signal.SIGINT)
+            assert team_module._stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGINT, interrupt)
+        team_module._stop.clear()
