@@ -87,9 +87,14 @@ def similarity_curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, p
     return np.where(is_supported, total / np.maximum(count, 1), np.nan), int(count.max())
 
 
-def probability(similarity: np.ndarray, windows: int, centre: int, fitted: dict, params: dict):
+def probability(
+    similarity: np.ndarray, windows: int, centre: int, name: str, calibration: dict, params: dict
+):
     """The calibrated probability of an offset: logistic in level, margin, margin × √seconds, and
-    how far level and margin stand out from what is far away (older exports: the first three)."""
+    how far level and margin stand out from what is far away (older exports: the first three).
+    Longer speech may have a fit of its own."""
+    is_long = windows >= params.get("long_windows", np.inf)
+    fitted = calibration.get(f"long_{name}" if is_long else name, calibration[name])
     reach, hops = params["reach_steps"], params["steps_per_frame"]
     distance = np.abs(np.arange(-reach, reach + 1) - centre)
     near, far = similarity[distance <= hops], similarity[distance >= 3 * hops]
@@ -138,9 +143,9 @@ def score_sample(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dic
         return {"score": None, "offset_ms": None, "offset_probability": None}
     best = int(np.nanargmax(similarity)) - params["reach_steps"]
     return {
-        "score": probability(similarity, windows, 0, calibration["score"], params),
+        "score": probability(similarity, windows, 0, "score", calibration, params),
         "offset_ms": best_offset_ms(similarity, params),
-        "offset_probability": probability(similarity, windows, best, calibration["peak"], params),
+        "offset_probability": probability(similarity, windows, best, "peak", calibration, params),
     }
 
 

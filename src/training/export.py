@@ -21,7 +21,7 @@ from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
 from ..models.normalization import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from ..models.sync_model import SyncModel, example_input
-from ..scoring.calibration import MIN_SPREAD
+from ..scoring.calibration import LONG_WINDOWS, MIN_SPREAD
 from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
 from .batches import collate, prepare_input
 
@@ -214,6 +214,7 @@ def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> lis
         "reach_steps": config.inference.max_offset_frames * HOPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
         "least_spread": MIN_SPREAD,
+        "long_windows": LONG_WINDOWS,
         "fit_steps": PEAK_FIT_HOPS,
         "embedding_dim": spec.output_dim,
         "n_mels": N_MELS,

@@ -177,6 +177,34 @@ def test_checkpoints_from_before_keep_their_probabilities():
     assert invalid_fits({"score": fit, "peak": four}) == ["peak"]
 
 
+def test_from_2_s_of_speech_on_another_fit_counts(fitted):
+    certain, doubtful = ({**fitted["peak"], "weights": [0.0] * 5, "bias": bias} for bias in (3, -3))
+    calibration = {"score": fitted["score"], "peak": doubtful, "long_peak": certain}
+    assert invalid_fits(calibration) == []
+    offsets = np.arange(-REACH, REACH + 1)
+    similarity = 0.3 * np.exp(-0.5 * (offsets / 5) ** 2)
+    for n_windows, bias in ((45, -3), (46, 3)):  # 46 windows of 5 frames: 2 s
+        curve = Curve(offsets, similarity, 1 - similarity, n_windows)
+        assert peak_probability(curve, calibration) == pytest.approx(1 / (1 + np.exp(-bias)))
+    assert invalid_fits(calibration | {"long_score": {"bias": 1.0}}) == ["long_score"]
+
+
+def test_long_speech_is_calibrated_where_most_clips_are_short():
+    """One fit for all lengths understates it: certainty grows faster than √length here."""
+    rng = np.random.default_rng(5)
+    in_sync = [clip(rng, 75, True, strength=0.14) for _ in range(60)]
+    fitted = fit_calibration(in_sync, [clip(rng, 75, False) for _ in range(60)], REACH)
+    assert set(fitted) >= {"long_score", "long_peak"}
+    draws = [(curve, correct) for curve, _, correct in fresh(1200, 6, 0.14)
+             if curve.n_windows >= 46]  # fmt: skip
+    truths = np.array([correct for _, correct in draws])
+    probabilities = np.array([peak_probability(curve, fitted) for curve, _ in draws])
+    assert calibration_error(probabilities, truths) < 0.12
+    # With few long ones there is no such fit.
+    short = [clip(rng, 30, True) for _ in range(30)]
+    assert set(fit_calibration(short, [clip(rng, 30, False)] * 30, REACH)) == set(UNFITTED)
+
+
 def test_without_support_there_is_no_probability(fitted):
     offsets = np.arange(-20, 21)
     unsupported = np.full(41, np.nan)
@@ -213,7 +241,8 @@ def is_plain(value) -> bool:
 
 
 def test_the_result_is_plain_and_repeatable(fitted):
-    assert is_plain(fitted) and set(fitted) == {"score", "peak"} == set(UNFITTED)
+    assert is_plain(fitted) and set(UNFITTED) == {"score", "peak"}
+    assert set(fitted) == {"score", "peak", "long_score", "long_peak"}
     assert json.loads(json.dumps(fitted)) == fitted
     rng = np.random.default_rng(0)
     in_sync = [clip(rng, 100, True) for _ in range(12)]
