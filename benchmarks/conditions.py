@@ -29,14 +29,13 @@ from src.dataset.splits import other_speaker_partners
 from src.evaluation.measure import mismatched_evidence
 from src.evaluation.protocol import ClipMeasurement, compute_metrics, measure_clip
 from src.i18n.messages import tr
-from src.scoring.calibration import NEAR, peak_probability, required_probability
+from src.scoring.calibration import LONG_WINDOWS, NEAR, peak_probability, required_probability
 from src.scoring.clip_evidence import compute_evidence
 from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, best_offset, mean_curve
 
 AS_RECORDED = "as recorded"
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "ECE")
 EXCERPTS_S = (2, 3, None)  # None: the whole clip
-MIN_SPEECH_WINDOWS = 2 * FPS - 8  # nearly all of 2 s
 
 
 @dataclass
@@ -67,7 +66,7 @@ def excerpts(evidence: Evidence) -> Iterator[Evidence]:
         n_windows = len(evidence.similarity) if seconds is None else seconds * FPS - 4
         for start in range(0, len(evidence.similarity) - n_windows + 1, max(1, n_windows)):
             excerpt = evidence.part(start, start + n_windows).with_speech()
-            if len(excerpt.similarity) >= MIN_SPEECH_WINDOWS:
+            if len(excerpt.similarity) >= LONG_WINDOWS:
                 yield excerpt
 
 

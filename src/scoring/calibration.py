@@ -37,8 +37,9 @@ EXCERPT_FRAMES = (FPS, 2 * FPS, 3 * FPS)  # of the validation clips, besides the
 
 # One fit for all lengths understates longer speech: of validation clips and their degraded copies,
 # 2 s and more, 63 of 100 offsets of a certainty of 0.2 to 0.3 were correct, 85 of one of 0.4 to
-# 0.5. Fewer examples of either class are too few for a fit of its own.
-LONG_WINDOWS = 2 * FPS - WINDOW_FRAMES + 1
+# 0.5. Fewer examples of either class are too few for a fit of its own. A clip of 2 s has 46
+# windows; some may be in a short pause.
+LONG_WINDOWS = 2 * FPS - 2 * (WINDOW_FRAMES - 1)
 LONG_PREFIX = "long_"
 MIN_LONG_EXAMPLES = 20
 
@@ -48,8 +49,10 @@ _GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES,
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
 # Single words of other speakers fit by chance more often than longer speech: of 1.2 s, an offset
-# of 5.6 % had a certainty of 0.5, of 1.1 % one of 0.7; from 2 s of speech on, of none.
+# of 5.6 % had a certainty of 0.5, of 1.1 % one of 0.7. Of 2 s and more under all conditions of
+# docs/conditions.md, 1.3 % had one of 0.5; nearly all of these were shorter than 2.5 s.
 SHORT_FACTOR, MAX_REQUIRED = 1.4, 0.95
+SAFE_WINDOWS = 3 * FPS - WINDOW_FRAMES + 1  # 3 s: from here on nothing more is required
 
 LARGEST = 1e9  # of a calibration's numbers: products of three of them stay finite
 
@@ -136,11 +139,10 @@ def peak_probability(curve: Curve, calibration: dict) -> float | None:
 
 
 def required_probability(curve: Curve, min_probability: float) -> float:
-    """The certainty from which the offset of a curve is reported, 0…1: ``min_probability``, and
-    ``SHORT_FACTOR`` times that where less than 2 s of speech are behind it."""
-    if curve.n_windows >= LONG_WINDOWS:
-        return min_probability
-    return max(min_probability, min(SHORT_FACTOR * min_probability, MAX_REQUIRED))
+    """The certainty from which the offset of a curve is reported, 0…1: ``min_probability`` from 3 s
+    of speech on, ``SHORT_FACTOR`` times that under 2 s, and in between what lies between them."""
+    factor = np.interp(curve.n_windows, (LONG_WINDOWS, SAFE_WINDOWS), (SHORT_FACTOR, 1.0))
+    return max(min_probability, min(float(factor) * min_probability, MAX_REQUIRED))
 
 
 def _probability(curve: Curve, offset: int, calibration: dict, name: str) -> float | None:
