@@ -79,9 +79,11 @@ def draw_sheet(config: "Config", target: Path) -> int:
     """Draw the contact sheet of the index."""
     from .dataset.contact_sheet import draw_contact_sheet
     from .dataset.index import INDEX_NAME
+    from .dataset.tar_shards import shards_place
 
     index = Path(config.data.processed_dir) / INDEX_NAME
-    n_shown, n_samples = draw_contact_sheet(index, target)
+    shards = shards_place(config.data) if config.data.format == "shards" else None
+    n_shown, n_samples = draw_contact_sheet(index, target, shards)
     print(tr("image: {path}", path=target))
     print(tr("{shown} of {total} samples shown", shown=n_shown, total=n_samples))
     return 0
@@ -136,7 +138,7 @@ def process(config: "Config", args: Namespace) -> int:
         )
     print(tr("Done! {n} samples processed", n=len(report.samples)))
     if not args.num_shards:
-        publish(config)
+        print_packed(config, report.n_packed)
     print(tr("data saved in: {path}", path=folder))
     print(tr("index file: {path}", path=folder / index_name))
     return 0
@@ -144,10 +146,16 @@ def process(config: "Config", args: Namespace) -> int:
 
 def publish(config: "Config") -> None:
     """Bring the shards up to date, where samples are kept in shards."""
-    from .dataset.tar_shards import publish_samples, shards_place
+    from .dataset.tar_shards import publish_samples
+
+    print_packed(config, publish_samples(config.data))
+
+
+def print_packed(config: "Config", n_added: int) -> None:
+    """Say how many samples are new in the shards, where samples are kept in shards."""
+    from .dataset.tar_shards import shards_place
 
     if config.data.format == "shards":
-        n_added = publish_samples(config.data)
         place = shards_place(config.data)
         print(tr("{n} samples added to the shards in {place}", n=n_added, place=place))
 

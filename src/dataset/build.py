@@ -37,12 +37,15 @@ from .clips import Clip
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
+    UNPACKED_FOLDER,
     index_locked,
     load_index_to_extend,
     remove_unreferenced_samples,
     sample_settings,
+    single_path,
     write_index,
 )
+from .tar_shards import PLACE_KEYS, packer_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class ProcessingReport:
         n_reused: clips that were processed already.
         n_embedded_audio: clips without an audio file.
         n_missing: clips of the index that are no longer in the video folder.
+        n_packed: samples that were put into shards.
         skipped_table, partially_used_table: the two lists as .csv files.
     """
 
@@ -74,6 +78,7 @@ class ProcessingReport:
     n_reused: int = 0
     n_embedded_audio: int = 0
     n_missing: int = 0
+    n_packed: int = 0
     skipped_table: Path | None = None
     partially_used_table: Path | None = None
 
@@ -129,7 +134,10 @@ class _GrowingIndex:
     def set_result(self, clip: Clip, result: ClipResult) -> None:
         """Replace the records of a clip; those of a file that is missing now stay."""
         if not isinstance(result, str):
-            self._records[clip.name] = result[0]
+            self._records[clip.name] = [
+                {key: value for key, value in record.items() if key not in PLACE_KEYS}
+                for record in result[0]
+            ]
         elif os.path.exists(clip.video):
             self._records[clip.name] = []
 
@@ -181,7 +189,8 @@ def process_clips(
     """
     make_detector(config.data)  # one that cannot be started ends the run before it begins
     folder = Path(config.data.processed_dir)
-    ensure_folder(folder / SAMPLES_FOLDER)
+    for name in (SAMPLES_FOLDER, *((UNPACKED_FOLDER,) if config.data.format == "shards" else ())):
+        ensure_folder(folder / name)
     with index_locked(folder / index_name):
         return _process_clips(
             config, clips, index_name, overwrite, prune, progress, unused,
@@ -194,10 +203,16 @@ def _process_clips(
     progress: Progress, unused: Sequence[tuple[str, str]], map_jobs: MapJobs,
 ) -> ProcessingReport:  # fmt: skip
     folder, settings = Path(config.data.processed_dir), sample_settings(config.data)
+    data, packer = config.data, None
+    if index_name == INDEX_NAME:
+        packer = packer_of(data, settings)
+    else:  # of one of several runs: packed when they are merged
+        data = data.model_copy(update={"format": "files"})
     index = _GrowingIndex(folder / index_name, settings, clips, overwrite, prune)
     report = ProcessingReport(n_missing=index.n_missing, unused=list(unused))
     jobs = [(clip, index.old_records.get(clip.name, [])) for clip in clips]
-    data = config.data
+    if packer:
+        jobs = [(clip, packer.with_places(records)) for clip, records in jobs]
     _remove_work_folders(folder, clips)  # a killed run may have left some
     try:
         with (
@@ -214,10 +229,23 @@ def _process_clips(
                 report.add(clip, result)
                 index.set_result(clip, result)
                 index.save_if_due()
+                if packer and packer.is_due([] if isinstance(result, str) else result[0]):
+                    index.save()
+                    report.n_packed += packer.pack(packer.available(index.samples))
     finally:
         _remove_work_folders(folder, clips)
         index.save()
     report.samples = index.samples
+    if packer and report.samples:
+        available = packer.available(report.samples)
+        report.n_packed += packer.pack(available)
+        packer.tidy()
+        if len(available) < len(report.samples):
+            logger.warning(
+                tr("{n} samples of the index are in no shard that is whole, nor in a file: put "
+                   "their clips back and run again, or drop them with --prune",
+                   n=len(report.samples) - len(available))
+            )  # fmt: skip
     report.write_tables(folder, index_name)
     return report
 
@@ -294,7 +322,7 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
         "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
     }
     if old_records and all(
-        digests.items() <= record.items() and (folder / record["file"]).is_file()
+        digests.items() <= record.items() and ("shard" in record or _is_kept(settings, record))
         for record in old_records
     ):
         return old_records, True
@@ -305,15 +333,24 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
             clip.video, clip.audio, settings, _cached_detector(settings), work_folder,
             ExtractOptions(settings.min_frames),
         )  # fmt: skip
-        return _store_samples(clip, features, folder, stem, digests), False
+        kept = UNPACKED_FOLDER if settings.format == "shards" else SAMPLES_FOLDER
+        return _store_samples(clip, features, folder / kept, stem, digests), False
     finally:
         shutil.rmtree(work_folder, ignore_errors=True)
+
+
+def _is_kept(settings: DataConfig, record: dict) -> bool:
+    """Whether a sample of an earlier run is in a file of its own."""
+    folder = Path(settings.processed_dir)
+    if settings.format == "shards":
+        return single_path(folder, record).is_file()
+    return (folder / record["file"]).is_file()
 
 
 def _store_samples(
     clip: Clip, features: ClipFeatures, folder: Path, stem: str, digests: dict
 ) -> list[dict]:
-    """Move the samples with enough speech to their final names; their records.
+    """Move the samples with enough speech to their names in a folder; their records.
 
     Raises:
         DatasetError: no sample has enough speech.
@@ -327,17 +364,17 @@ def _store_samples(
         )  # fmt: skip
     records = []
     for number, track in enumerate(tracks):
-        file = f"{SAMPLES_FOLDER}/{stem}-{number}.npy"
+        name = f"{stem}-{number}.npy"
         try:
-            os.replace(track.path, folder / file)
+            os.replace(track.path, folder / name)
         except OSError as error:
             raise OutputError(
-                tr("cannot write {path}: {why}", path=folder / file, why=error.strerror)
+                tr("cannot write {path}: {why}", path=folder / name, why=error.strerror)
             ) from None
         records.append(
             {
                 "id": f"{clip.name}#{number}",
-                "file": file,
+                "file": f"{SAMPLES_FOLDER}/{name}",
                 "clip": clip.name,
                 "speaker": clip.speaker,
                 "first_frame": track.first_frame,

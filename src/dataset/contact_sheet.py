@@ -11,6 +11,7 @@ from ..core.files import ensure_folder, written_atomically
 from ..i18n.messages import tr
 from ..preprocessing.sample_file import read_sample
 from .index import read_index
+from .tar_shards import part_of, read_shard_index
 
 MAX_SAMPLES = 60
 COLUMNS = 6
@@ -21,10 +22,17 @@ FONT_SIZE = 11  # … and its font size, px
 GAP = 6  # px between tiles
 
 
-def draw_contact_sheet(index_path: Path, target: Path) -> tuple[int, int]:
+def draw_contact_sheet(
+    index_path: Path, target: Path, shards: str | None = None
+) -> tuple[int, int]:
     """Draw three crops of each of up to 60 samples, of as many speakers as there are.
 
     Under each: its clip, the width of its face in pixels of the video, its length in seconds.
+
+    Args:
+        index_path: of samples in single files.
+        target: the image.
+        shards: the folder or URL of the samples, where they are in shards.
 
     Returns:
         the number of samples drawn, and of samples in the index.
@@ -35,11 +43,18 @@ def draw_contact_sheet(index_path: Path, target: Path) -> tuple[int, int]:
     """
     if target.suffix.lower() != ".png":
         raise OutputError(tr("{path}: the name must end in .png", path=target))
-    samples = read_index(index_path)["samples"]
+    index = read_index(index_path) if shards is None else read_shard_index(shards)
+    samples = index["samples"]
     if not samples:
         raise DatasetError(tr("{path} has no samples", path=index_path))
     selected = _select(samples, MAX_SAMPLES)
-    tiles = [_draw_tile(index_path.parent / record["file"], record) for record in selected]
+    tiles = []
+    for record in selected:
+        if shards is None:
+            frames = read_sample(index_path.parent / record["file"])
+        else:
+            frames = part_of(shards, index, record).read(0, record["n_frames"])
+        tiles.append(_draw_tile(frames, record))
     height, width = tiles[0].shape[:2]
     n_rows = -(-len(tiles) // COLUMNS)
     shape = n_rows * (height + GAP) + GAP, COLUMNS * (width + GAP) + GAP, 3
@@ -76,9 +91,8 @@ def _select(samples: list[dict], max_samples: int) -> list[dict]:
     return selected
 
 
-def _draw_tile(path: Path, record: dict) -> np.ndarray:
-    """uint8 [CROP_SIZE + LABEL_HEIGHT, 3 CROP_SIZE, 3]."""
-    records = read_sample(path)
+def _draw_tile(records: np.ndarray, record: dict) -> np.ndarray:
+    """uint8 [CROP_SIZE + LABEL_HEIGHT, 3 CROP_SIZE, 3], of the frames of a sample."""
     last = len(records) - 1
     crops = [records["crop"][int(position * last)] for position in CROP_POSITIONS]
     strip = np.hstack([cv2.resize(crop, (CROP_SIZE, CROP_SIZE)) for crop in crops])

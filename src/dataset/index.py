@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 INDEX_NAME = "dataset_index.pkl"
 SAMPLES_FOLDER = "samples"  # beside the index
+UNPACKED_FOLDER = "unpacked"  # beside it: samples that wait for their shard (data.format: shards)
 OWN_FILE = re.compile(rf"{SAMPLES_FOLDER}/[^/\\]+\.npy")  # as ``build`` names samples
 VERSION = 2
 # The settings a sample depends on. Other values make other samples.
@@ -194,6 +195,17 @@ def _invalid_index(path: Path, reason) -> InvalidIndexError:
         tr("{path} is not a valid index ({why}): delete it and run python src/data_processing.py",
            path=path, why=reason)
     )  # fmt: skip
+
+
+def unpacked_path(folder: Path, record: dict) -> Path:
+    """Where a sample waits until it is in a shard."""
+    return folder / UNPACKED_FOLDER / PurePath(record["file"]).name
+
+
+def single_path(folder: Path, record: dict) -> Path:
+    """The file of a sample that is in no shard yet: one that waits, or one of ``samples``."""
+    waiting = unpacked_path(folder, record)
+    return waiting if waiting.exists() else folder / record["file"]
 
 
 def remove_unreferenced_samples(

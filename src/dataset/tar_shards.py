@@ -29,10 +29,13 @@ from ..preprocessing.sample_file import read_sample, sample_dtype
 from .index import (
     INDEX_NAME,
     SAMPLES_FOLDER,
+    UNPACKED_FOLDER,
     check_records,
     index_locked,
     read_index,
     settings_difference,
+    single_path,
+    unpacked_path,
     write_index,
 )
 
@@ -117,32 +120,117 @@ def write_shards(folder: Path, place: str, shard_mb: float) -> int:
     """``publish_samples`` for a folder with an index and its samples."""
     index = read_index(folder / INDEX_NAME)
     with index_locked(folder / INDEX_NAME):
+        packer = Packer(folder, place, shard_mb, index["settings"])
+        return packer.pack(index["samples"])
+
+
+class Packer:
+    """Puts samples into shards, as they are made: only those of one shard wait as files.
+
+    Nobody else extends the index of the folder meanwhile (``index_locked``).
+
+    Args:
+        folder: of the index; its samples are in ``samples``, or wait in ``unpacked``.
+        place: folder or URL of the shards.
+        shard_mb: size of a shard.
+        settings: what the samples depend on.
+        is_repairing: samples of shards that are missing or of another size count as not packed.
+
+    Raises:
+        DatasetError: the shards there were made with other settings.
+        OutputError: the place cannot be written.
+        StorageError: their index cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, place: str, shard_mb: float, settings: dict, is_repairing: bool = False
+    ):
+        self._folder, self._place, self._settings = folder, place, settings
+        self._shard_bytes = shard_mb * 1_000_000
+        self._waiting_bytes = 0
         check_writable_place(place)
-        old = _read_if_there(place)
-        difference = old and settings_difference(old["settings"], index["settings"])
+        old = _read_if_there(place) or {"settings": settings, "shards": [], "samples": []}
+        difference = settings_difference(old["settings"], settings)
         if difference:
             raise DatasetError(
                 tr("{path} was made with data.{name} = {made}, the settings say {value}: choose "
                    "another place for the shards", path=place, **difference)
             )  # fmt: skip
-        shards = old["shards"] if old else []
-        placed = {record["file"]: record for record in old["samples"]} if old else {}
-        new = [record for record in index["samples"] if record["file"] not in placed]
-        number = 1 + max((_number_of(shard["name"]) for shard in shards), default=-1)
-        for part in _by_size(folder, new, shard_mb * 1_000_000):
-            shard, parts = _write_shard(folder, part, place, f"shard-{number:06}.tar")
-            shards, number = [*shards, shard], number + 1
-            placed |= {record["file"]: record for record in parts}
-        samples = [
-            record | {key: placed[record["file"]][key] for key in PLACE_KEYS}
-            for record in index["samples"]
-        ]
+        numbers = [_number_of(shard["name"]) for shard in old["shards"]]
+        self._next_number = 1 + max(numbers, default=-1)
+        lost = check_shards(place, old, is_thorough=False) if is_repairing and old["shards"] else {}
+        self._shards = [shard for shard in old["shards"] if shard["name"] not in lost]
+        self._placed = {
+            record["file"]: {key: record[key] for key in PLACE_KEYS}
+            for record in old["samples"] if record["shard"] not in lost
+        }  # fmt: skip
+
+    def with_places(self, records: list[dict]) -> list[dict]:
+        """Records with ``PLACE_KEYS`` where they are in a shard."""
+        return [record | self._placed.get(record["file"], {}) for record in records]
+
+    def available(self, records: list[dict]) -> list[dict]:
+        """Those of the samples that are in a shard or a file; of the others, the clips may still be
+        processed again."""
+        return [
+            record for record in records
+            if record["file"] in self._placed or single_path(self._folder, record).is_file()
+        ]  # fmt: skip
+
+    def is_due(self, new: list[dict]) -> bool:
+        """Whether enough samples wait for a shard, with these that have just been made."""
+        for record in filter(self._is_new, new):
+            self._waiting_bytes += _size_of(single_path(self._folder, record))
+        return self._waiting_bytes >= self._shard_bytes
+
+    def _is_new(self, record: dict) -> bool:
+        """Whether a sample is in no shard, or has been made again."""
+        is_placed = record["file"] in self._placed
+        return not is_placed or unpacked_path(self._folder, record).exists()
+
+    def pack(self, records: list[dict]) -> int:
+        """Put what is in no shard yet into some, and write their index: of all these samples.
+
+        Returns:
+            how many samples were added.
+
+        Raises:
+            DatasetError: a sample is missing or damaged.
+            OutputError: a shard, or the index, cannot be written.
+        """
+        self._waiting_bytes = 0
+        new = list(filter(self._is_new, records))
+        for part in _by_size(self._folder, new, self._shard_bytes):
+            name = f"shard-{self._next_number:06}.tar"
+            shard, parts = _write_shard(self._folder, part, self._place, name)
+            self._shards, self._next_number = [*self._shards, shard], self._next_number + 1
+            self._placed |= {
+                record["file"]: {key: record[key] for key in PLACE_KEYS} for record in parts
+            }
+        samples = self.with_places(records)
         used = {record["shard"] for record in samples}
-        shards = [shard for shard in shards if shard["name"] in used]
-        content = {"version": VERSION, "settings": index["settings"], "shards": shards,
+        shards = [shard for shard in self._shards if shard["name"] in used]
+        content = {"version": VERSION, "settings": self._settings, "shards": shards,
                    "samples": samples}  # fmt: skip
-        write(join(place, SHARD_INDEX), json.dumps(content).encode())
-    return len(new)
+        write(join(self._place, SHARD_INDEX), json.dumps(content).encode())
+        for record in records:  # only now: until here they can be packed again
+            unpacked_path(self._folder, record).unlink(missing_ok=True)
+        return len(new)
+
+    def tidy(self) -> None:
+        """Remove the samples that no clip has any more, after all have been packed."""
+        for path in (self._folder / UNPACKED_FOLDER).glob("*.npy"):
+            path.unlink(missing_ok=True)
+
+
+def packer_of(settings: DataConfig, sample_settings: dict) -> Packer | None:
+    """What packs the samples of a run; None: they stay in single files."""
+    if settings.format != "shards":
+        return None
+    return Packer(
+        Path(settings.processed_dir), shards_place(settings), settings.shard_mb, sample_settings,
+        is_repairing=True,
+    )  # fmt: skip
 
 
 def _read_if_there(place: str) -> dict | None:
@@ -165,7 +253,7 @@ def _by_size(folder: Path, records: list[dict], n_bytes: float) -> Iterator[list
     total = 0
     for record in records:
         part.append(record)
-        total += _size_of(folder / record["file"])
+        total += _size_of(single_path(folder, record))
         if total >= n_bytes:
             yield part
             part, total = [], 0
@@ -189,7 +277,7 @@ def _write_shard(
         try:
             with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
                 for record in records:
-                    source = folder / record["file"]
+                    source = single_path(folder, record)
                     read_sample(source)  # no damaged one
                     stem = source.stem
                     _add(tar, f"{stem}.json", json.dumps(record).encode())

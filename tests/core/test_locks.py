@@ -1,6 +1,7 @@
 """Locks: one run at a time, and a message to the second one names who holds them."""
 
 import errno
+import json
 import os
 import re
 import signal
@@ -123,3 +124,24 @@ def test_the_lock_of_another_machine_says_how_to_remove_it(tmp_path, monkeypatch
         with locked(lock, tmp_path):
             pass
         holder.communicate("")
+
+
+def test_clocks_that_differ_change_nothing(tmp_path):
+    """Who holds a lock is not decided by times: they are only shown."""
+    lock = tmp_path / ".lock"
+    owner = {"user": "anna", "host": "ahead", "process": 7, "since": "2099-01-01 00:00:00"}
+    text = " " + json.dumps(owner)
+    lock.write_text(text)  # left by a run that has ended
+    os.utime(lock, (4e9, 4e9))
+    with locked(lock, tmp_path):
+        pass
+    with start(HOLD, lock) as holder:
+        assert holder.stdout.readline() == "held\n"
+        lock.write_text(text)
+        os.utime(lock, (4e9, 4e9))
+        with pytest.raises(InUseError) as caught, locked(lock, tmp_path):
+            pytest.fail("two at once")
+        assert "by anna on ahead (process 7, since 2099-01-01 00:00:00)" in str(caught.value)
+        assert str(caught.value).endswith(f"if that machine has stopped meanwhile, remove {lock}")
+        holder.communicate("")
+    assert list(tmp_path.iterdir()) == []

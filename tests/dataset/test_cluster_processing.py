@@ -14,7 +14,6 @@ from src.dataset.clips import find_clips
 from src.dataset.index import read_index
 from src.pipeline.batch import run_batch
 from src.pipeline.pairs import with_outputs
-from tests.support.dask_cluster import DaskCluster
 from tests.support.processing_helpers import (
     contents,
     map_in_this_process,
@@ -25,17 +24,10 @@ from tests.support.processing_helpers import (
 )
 
 pytest.importorskip("distributed")
-pytest_plugins = ("tests.support.processing_fixtures",)
+pytest_plugins = ("tests.support.processing_fixtures", "tests.support.dask_fixtures")
 pytestmark = pytest.mark.slow
 
 N_CLIPS = 40
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"), 3)
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 FAILING = 10
 CREDENTIALS = {
@@ -10,8 +11,18 @@ CREDENTIALS = {
 }  # fmt: skip
 
 
+REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}: no</Message></Error>"
+
+
 class Unreliable:
-    """A WSGI application whose every tenth answer is that it is busy."""
+    """A WSGI application whose every tenth answer is that it is busy.
+
+    Attributes:
+        refusal: (status, S3's code) of the answer to each request that would write; None: they are
+            done.
+    """
+
+    refusal: tuple[str, str] | None = None
 
     def __init__(self, application):
         self._application, self._lock = application, threading.Lock()
@@ -22,6 +33,12 @@ class Unreliable:
             self.n_requests += 1
             is_failing = self.n_requests % FAILING == 0
             self.n_failed += is_failing
+        if self.refusal and environment["REQUEST_METHOD"] in ("PUT", "POST"):
+            status, code = self.refusal
+            body = REFUSAL.format(code=code).encode()
+            start_response(status, [("Content-Type", "application/xml"),
+                                    ("Content-Length", str(len(body)))])  # fmt: skip
+            return [body]
         if is_failing:
             start_response("503 Slow Down", [("Content-Length", "0")])
             return [b""]
@@ -41,6 +58,9 @@ def object_store(bucket: str) -> Iterator[tuple[str, Unreliable]]:
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     try:
+        # What an earlier server of this process held, and connections to it.
+        urlopen(Request(f"{address}/moto-api/reset", method="POST")).close()
+        s3fs.S3FileSystem.clear_instance_cache()
         s3fs.S3FileSystem(key="test", secret="test", client_kwargs={"endpoint_url": address}).mkdir(
             bucket
         )

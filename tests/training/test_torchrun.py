@@ -15,6 +15,8 @@ from tests.support.limits import HANG_S
 from tests.support.noise_samples import write_noise
 from tests.support.training_helpers import ROOT, losses, run_script, settings_for
 
+MAX_END_S = 30  # for all to end once one has; half of it is the wait of ``team.LEAVE_S``
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc"),
@@ -67,7 +69,8 @@ def test_two_processes_write_once_and_one_goes_on(arguments, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_all_end_where_one_is_killed_and_the_last_checkpoint_is_whole(arguments, tmp_path, number):
-    """SIGTERM is for all of them: the checkpoint is that of the step at which they stopped."""
+    """SIGTERM is for all of them: the checkpoint is that of the step at which they stopped. In the
+    middle of a step, one that is left waits for the others until ``LEAVE_S`` are over."""
     team = torchrun(2, arguments(training__num_epochs=1000, training__save_interval=1000))
     last = tmp_path / "checkpoints" / "last.pth"
     deadline = time.monotonic() + HANG_S
@@ -76,13 +79,14 @@ def test_all_end_where_one_is_killed_and_the_last_checkpoint_is_whole(arguments,
         time.sleep(0.1)
     processes = children(team.pid)
     assert len(processes) == 2
-    saved = load_checkpoint(last)["step"]
+    saved, began = load_checkpoint(last)["step"], time.monotonic()
     if number == signal.SIGKILL:
         os.kill(processes[1], number)
     else:
         team.send_signal(number)
     stdout, _ = team.communicate(timeout=HANG_S)
     assert team.returncode != 0
+    assert time.monotonic() - began <= MAX_END_S
     assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
     checkpoint = load_checkpoint(last)
     assert checkpoint["step"] >= saved
