@@ -24,7 +24,7 @@ def test_each_file_is_written_and_the_remainder_of_an_edl_is_said(details, tmp_p
     lines = list(EditExports(paths).write(details))
     assert all(path.stat().st_size > 50 for path in paths)
     assert [str(path) in line for path, line in zip(paths, lines, strict=True)] == [True] * 4
-    assert ["whole frames" in line for line in lines] == [False] * 4  # the audio begins at 0
+    assert ["whole frames" in line for line in lines] == [False, True, False, False]
     details["timeline"]["pieces"][0] |= {"offset_ms": -100, "end_offset_ms": -100}
     (line,) = EditExports([tmp_path / "late.edl"]).write(details)
     assert "up to 20.0 ms remain" in line
