@@ -29,8 +29,9 @@ SLOW_LIBRARIES = {
     "face_alignment", "fsspec", "imageio_ffmpeg",
     "jinja2", "librosa", "matplotlib", "onnx", "onnxruntime", "opentimelineio", "PIL", "piper",
     "retinaface",
-    "scenedetect", "scipy", "silero_vad", "sklearn", "soxr", "tensorboard", "torch", "torchaudio",
-    "torchvision", "tqdm",
+    "scenedetect", "scipy", "silero_vad", "sklearn", "soxr", "swanlab", "tensorboard", "torch",
+    "torchaudio",
+    "torchvision", "tqdm", "wandb",
 }  # fmt: skip
 
 
