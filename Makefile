@@ -17,7 +17,7 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-cluster.txt requirements-dev.txt
+$(READY): requirements.txt requirements-cluster.txt requirements-editors.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.10-3.13 is needed; name one: make setup PYTHON=python3.12"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)

@@ -35,6 +35,7 @@ from src.faces.track import OpenTrack
 from src.i18n.messages import tr
 from src.media.container import Reading, probe
 from src.media.frame import VideoFrame
+from src.models import embedding
 from src.pipeline import measure_offset
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import audio, extract
@@ -112,10 +113,10 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("decode audio", audio, "audio_blocks"),
         ("MFCC", features, "compute_mfcc"),
         ("speech", SpeechDetector, "detect"),
-        ("embed video", clip_evidence, "measure_brightness"),
-        ("embed video", clip_evidence, "embed_video_chunk"),
-        ("embed audio", clip_evidence, "measure_spectrum"),
-        ("embed audio", clip_evidence, "embed_audio_chunks"),
+        ("embed video", embedding, "measure_brightness"),
+        ("embed video", embedding, "embed_video_chunk"),
+        ("embed audio", embedding, "measure_spectrum"),
+        ("embed audio", embedding, "embed_audio_chunks"),
         ("compare", clip_evidence, "compare"),
         ("score", clip_scoring, "choose_faces"),
         ("score", clip_scoring, "build_result"),

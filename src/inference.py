@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LipSyncInference"]
 
+EXPORTS = (".otio", ".fcpxml", ".edl", ".csv", ".srt", ".txt")
 MANY_SETTINGS = ("data.clip_timeout_s",)  # that only runs of many pairs use
 MAX_NAMED = 5  # so many of a long list of files are named
 
@@ -121,7 +122,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report", metavar="HTML", help=tr("also write a report that explains the result (.html)")
     )
+    parser.add_argument(
+        "--export", nargs="+", default=[], metavar="FILE",
+        help=tr("also write the correction for editing software (.otio, .fcpxml, .edl), its "
+                "segments (.csv), its markers (.srt) or how to do it by hand (.txt); for many "
+                "pairs: these suffixes"),
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
+    parser.add_argument(
+        "--backend", choices=("torch", "onnx"), default="torch",
+        help=tr("what computes: torch (default), or onnx: exported encoders without PyTorch; "
+                "--checkpoint is then their folder (default: exported_models)"),
+    )  # fmt: skip
     parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
     args = parser.parse_args()
     _check(parser, args)
@@ -149,11 +161,19 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(tr("--find-audio, --find-video: name one file, then the files to rank"))
     if ranking and args.output:
         parser.error(tr("--find-audio, --find-video write no video: remove --output"))
+    if ranking and args.export:
+        what = "--video, --batch, --video-dir"
+        parser.error(tr("{names}: only with {what}", names="--export", what=what))
+    if many and (unknown := [text for text in args.export if text.lower() not in EXPORTS]):
+        parser.error(tr("--export {text}: for many pairs give suffixes: {allowed}",
+                        text=unknown[0], allowed=" ".join(EXPORTS)))  # fmt: skip
     if args.score_only and args.output and not many:
         parser.error(tr("--score-only writes no video: remove --output"))
     if args.fit and (args.score_only or ranking):
         parser.error(tr("--fit: only when a video is written"))
-    has_output = not (args.score_only or ranking) or args.plot or args.report or args.annotate
+    has_output = not (args.score_only or ranking) or (
+        args.plot or args.report or args.annotate or args.export
+    )
     if args.overwrite and not has_output:
         parser.error(tr("--overwrite: only when a file is written"))
     for name, number in (("--video-stream", args.video_stream),
@@ -196,7 +216,7 @@ def _engine(args: argparse.Namespace, config: "Config") -> "LipSyncInference":
     from .pipeline.engine import LipSyncInference
 
     settings = _own_settings(args, config)
-    return LipSyncInference(args.checkpoint, args.device, settings, args.overrides)
+    return LipSyncInference(args.checkpoint, args.device, settings, args.overrides, args.backend)
 
 
 # ---------------------------------------------------------------------------- one pair
@@ -205,12 +225,15 @@ def _engine(args: argparse.Namespace, config: "Config") -> "LipSyncInference":
 def run_pair(args: argparse.Namespace, config: "Config") -> int:
     """Score or correct one pair."""
     from .pipeline.command import Views, correct_pair, default_output, score_pair
+    from .pipeline.edit_exports import EditExports
     from .pipeline.output_names import Source
 
     options = [*_repeated_options(args), *_stream_options(args)]
     source = Source(args.video, args.audio, _streams(args))
     views = Views(args.plot, args.report, args.annotate, options, source, args.overwrite)
     reserved = views.check([args.video, args.audio, args.checkpoint, args.output])
+    exports = EditExports(args.export, args.overwrite)
+    reserved = exports.check(reserved)
     engine = _engine(args, config)
     if args.score_only:
         result = score_pair(
@@ -233,6 +256,8 @@ def run_pair(args: argparse.Namespace, config: "Config") -> int:
         for view, path in views.write(result["score"], result["details"], progress_bars):
             if not args.json:
                 print(_view_line(view, path), flush=True)
+        for line in exports.write(result["details"]) if args.export else ():
+            print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
     except KeyboardInterrupt:
         if result.get("output"):
             text = tr("the corrected video is already written: {path}", path=result["output"])
@@ -318,12 +343,12 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
     """Score or correct many pairs."""
     from tqdm import tqdm
 
-    from .checkpoints.checkpoint import resolve_checkpoint
     from .core.cluster import engine_opened
     from .core.files import check_output_path
     from .pipeline.batch import run_batch
     from .pipeline.command import SUMMARY_NAME, prepare_batch
-    from .pipeline.engine import EngineSpec
+    from .pipeline.edit_exports import export_many
+    from .pipeline.engine import EngineSpec, model_path
     from .pipeline.pairs import pairs_in, read_list
 
     if args.batch:
@@ -334,9 +359,9 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
     folder = Path(args.output or config.paths.output_dir)
     summary = Path(args.summary or folder / SUMMARY_NAME)
     check_output_path(summary, [args.batch], {".csv"})
-    checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
+    checkpoint = model_path(args.checkpoint, config, args.backend)
     settings = _own_settings(args, config)
-    spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides))
+    spec = EngineSpec(checkpoint, args.device, settings, tuple(args.overrides), args.backend)
     workers = spec.count_workers(args.workers)
     if args.score_only:
         jobs = prepare_batch(spec, pairs, None, summary, face=args.face, streams=_streams(args))
@@ -348,13 +373,17 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
         tqdm(total=len(jobs), desc=tr("pairs"), unit="") as bar,
     ):
         rows = run_batch(
-            spec, jobs, summary, workers=workers, progress=bar.update, map_jobs=map_jobs
-        )
+            spec, jobs, summary, workers=workers, progress=bar.update, map_jobs=map_jobs,
+            details=bool(args.export),
+        )  # fmt: skip
+    lines = list(export_many(rows, folder, args.export, args.overwrite)) if args.export else []
     if args.json:
         print_json(rows)
     else:
         for row in rows:
             print(f"{row['video']}: {row['message']}")
+        for line in lines:
+            print(line)
         done = sum(row["success"] for row in rows)
         print(tr("{done} of {n} pairs, table: {path}", done=done, n=len(rows), path=summary))
     return 0 if all(row["success"] for row in rows) else 1

@@ -17,36 +17,20 @@ from ..core.constants import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
 )
-from ..core.torch_threads import on_one_thread
+from ..core.mel_scale import dct_matrix, mel_filters
 from .vad import SpeechDetector
 
 WINDOW = 400  # samples of an analysis frame: 25 ms
 N_FFT = 512
 LOOK_AHEAD = N_FFT // 2  # samples that a hop needs on either side of its centre
+MIN_POWER = 1e-10  # of a band: −100 dB
 SILENCE_RMS = 1e-4  # −80 dBFS: below it a whole track counts as silent
 
 # Blocks hold whole frames and whole chunks of silero-vad: both clocks restart with each block.
 MIN_BLOCK_FRAMES = 4  # 5 chunks of silero-vad
+PRODUCT_ROWS = MIN_BLOCK_FRAMES * HOPS_PER_FRAME
 BLOCK_FRAMES = 256  # frames computed at a time, whatever the length of the audio
 BLOCK_SAMPLES = BLOCK_FRAMES * SAMPLES_PER_FRAME
-
-
-@cache
-def _mfcc_transform(n_mfcc: int):
-    from torchaudio.transforms import MFCC
-
-    transform = MFCC(
-        SAMPLE_RATE,
-        n_mfcc,
-        melkwargs={
-            "n_fft": N_FFT, "win_length": WINDOW, "hop_length": HOP, "n_mels": N_MELS,
-            "mel_scale": "slaney", "norm": "slaney", "center": False,
-        },
-    )  # fmt: skip
-    # The usual floor, 80 dB under the loudest moment of the file, would make a hop depend on
-    # what happens minutes away.
-    transform.amplitude_to_DB.top_db = None
-    return transform
 
 
 @cache
@@ -57,11 +41,22 @@ def band_centres_hz() -> np.ndarray:
     return mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
 
 
-def _transformed(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
-    import torch
+@cache
+def _window() -> np.ndarray:
+    """The Hann window in the middle of the points of the FFT: float32 [512]."""
+    window = np.zeros(N_FFT, np.float32)
+    first = (N_FFT - WINDOW) // 2
+    window[first : first + WINDOW] = 0.5 - 0.5 * np.cos(2 * np.pi / WINDOW * np.arange(WINDOW))
+    return window
 
-    with torch.inference_mode():
-        return _mfcc_transform(n_mfcc)(torch.from_numpy(samples)).numpy().T
+
+def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """``rows @ matrix``, a few rows at a time: BLAS chooses the order of its sums by the number of
+    rows, so the last bits of a hop would depend on the length of the audio."""
+    n_rows = len(rows)
+    padded = np.pad(rows, ((0, -n_rows % PRODUCT_ROWS), (0, 0)))
+    parts = padded.reshape(-1, PRODUCT_ROWS, rows.shape[1]) @ matrix
+    return parts.reshape(-1, matrix.shape[1])[:n_rows]
 
 
 def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
@@ -70,11 +65,14 @@ def compute_mfcc(samples: np.ndarray, n_mfcc: int) -> np.ndarray:
     Args:
         samples: 16 kHz, with ``LOOK_AHEAD`` samples before the first frame and after the last.
     """
-    # More threads would split sums: the last bits would depend on the machine.
-    hops = on_one_thread(lambda: _transformed(samples, n_mfcc))
     n_frames = (len(samples) - N_FFT) // SAMPLES_PER_FRAME
-    hops = np.ascontiguousarray(hops[: n_frames * HOPS_PER_FRAME])
-    return hops.reshape(n_frames, HOPS_PER_FRAME, n_mfcc)
+    windows = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
+    spectrum = np.fft.rfft(windows[: n_frames * HOPS_PER_FRAME] * _window())
+    power = spectrum.real**2 + spectrum.imag**2
+    # The usual floor, 80 dB under the loudest moment of the file, would make a hop depend on
+    # what happens minutes away.
+    bands = 10 * np.log10(np.maximum(_product(power, mel_filters(N_FFT)), MIN_POWER))
+    return _product(bands, dct_matrix(n_mfcc)).reshape(n_frames, HOPS_PER_FRAME, n_mfcc)
 
 
 @cache

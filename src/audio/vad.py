@@ -1,12 +1,16 @@
-"""Voice activity detection (silero-vad)."""
+"""Voice activity detection (silero-vad, https://github.com/snakers4/silero-vad).
+
+The weights are its file ``silero_vad_16k_sequence.onnx`` (MIT): its package requires PyTorch.
+"""
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
 from ..core.constants import FPS, SAMPLE_RATE
 
+WEIGHTS = Path(__file__).parent / "data" / "silero_vad.onnx"
 VAD_CHUNK = 512  # samples silero-vad classifies at a time: 32 ms
 VAD_CONTEXT = 64  # samples of the previous chunk that it takes in front of each
 VAD_THRESHOLD = 0.5  # probability from which a chunk is speech
@@ -20,9 +24,8 @@ def _vad_session():
     options.inter_op_num_threads = options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only: it warns of an unused weight
     # The network that takes many chunks a call: the same numbers in a quarter of the time.
-    weights = files("silero_vad.data") / "silero_vad_16k_sequence.onnx"
     return onnxruntime.InferenceSession(
-        weights.read_bytes(), options, providers=["CPUExecutionProvider"]
+        WEIGHTS.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
 
 

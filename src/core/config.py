@@ -117,6 +117,7 @@ class TrainingConfig(Section):
     split_seed: int = Field(42, ge=0, le=MAX_COUNT)
     seed: int = Field(42, ge=0, le=MAX_COUNT)
     init_from: str = "none"
+    tracker: Literal["tensorboard", "wandb", "swanlab"] = "tensorboard"
 
     @model_validator(mode="after")
     def _splits_sum_to_one(self):

@@ -3,24 +3,28 @@
 import ctypes
 import logging
 import sys
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..i18n.messages import tr
 from .errors import ConfigError
 from .workers import cores
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
 GPU_BYTES_PER_WORKER = 2 << 30  # a CUDA context, the model and its largest batch
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> "torch.device":
     """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; without CUDA, the CPU.
 
     Raises:
         ConfigError: the name is none of these, or there is no GPU of that number.
     """
+    import torch
+
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
         raise ConfigError(tr("device {name}: allowed: auto, cpu, cuda, cuda:N", name=name))
@@ -38,11 +42,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", int(number or 0))
 
 
-def default_workers(device: torch.device) -> int:
+def default_workers(device: "torch.device") -> int:
     """How many processes that each load a model this machine has room for: one per core, on a GPU
     no more than its free memory holds."""
     if device.type != "cuda":
         return cores()
+    import torch
+
     free_bytes, _ = torch.cuda.mem_get_info(device)
     return max(1, min(cores(), free_bytes // GPU_BYTES_PER_WORKER))
 

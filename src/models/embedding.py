@@ -6,13 +6,15 @@ that of one pass over the whole.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS, WINDOW_FRAMES
 from ..core.errors import CheckpointError
-from ..core.torch_threads import Mapper
+from ..core.side_by_side import Mapper
+from ..core.torch_threads import side_by_side
 from ..i18n.messages import tr
 from .normalization import (
     Levels,
@@ -26,14 +28,20 @@ from .normalization import (
     normalise_regions,
     speech_by_hop,
 )
+from .spec import CHUNK
 from .sync_model import SyncModel, embed_every_hop
-
-CHUNK = 250  # frames embedded at a time
 
 # Read the frames from the first to before the second number: crops, uint8 [n, S, S], …
 ReadCrops = Callable[[int, int], np.ndarray]
-# … or mel bands under them, float [1, 4 n, 40].
+# … or MFCC under them, float32 [4 n, C], …
+ReadMfcc = Callable[[int, int], np.ndarray]
+# … or mel bands, float [1, 4 n, 40].
 ReadBands = Callable[[int, int], torch.Tensor]
+
+
+def embed_side_by_side(model: SyncModel) -> AbstractContextManager[Mapper]:
+    """A ``map`` for chunks: on a CPU they are embedded beside each other."""
+    return side_by_side(model.log_scale.device.type == "cpu")
 
 
 # --- video
@@ -125,6 +133,20 @@ def compute_bands(model: SyncModel, mfcc: np.ndarray) -> torch.Tensor:
     return mfcc_to_bands(hops)[None]
 
 
+def read_normalised_bands(model: SyncModel, read_mfcc: ReadMfcc, speech: np.ndarray) -> ReadBands:
+    """A function that reads normalised bands; their levels are those of the whole clip.
+
+    Args:
+        speech: bool [T].
+    """
+
+    def read_bands(first: int, stop: int) -> torch.Tensor:
+        return compute_bands(model, read_mfcc(first, stop))
+
+    levels = measure_spectrum(read_bands, speech)
+    return lambda first, stop: normalise_bands(read_bands(first, stop), *levels)
+
+
 @torch.inference_mode()
 def measure_spectrum(read_bands: ReadBands, speech: np.ndarray) -> Levels:
     """Mean spectrum of a clip's speech, [1, 1, 40], and the deviation from it, [1, 1, 1].
@@ -152,7 +174,7 @@ def embed_audio_chunks(
     Args:
         read_bands: of normalised bands.
         n_frames: of the clip.
-        mapped: computes the chunks, as ``core.torch_threads.side_by_side`` does.
+        mapped: computes the chunks, as ``embed_side_by_side`` gives it.
     """
     n_windows = n_frames - WINDOW_FRAMES + 1
 

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS
+from ..core.mel_scale import dct_matrix
+from .limits import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from .spec import ModelSpec
-
-MIN_REGION_VARIANCE = 1e-6  # of grey values in 0…1: that of an empty image is 0
-MIN_BAND_VARIANCE = 1e-3  # dB²: that of digital silence is 0
-MAX_BAND = 4.0  # deviations: normalised bands are clipped to ± this
 
 Levels = tuple[torch.Tensor, torch.Tensor]  # mean and standard deviation
 
@@ -77,9 +75,7 @@ def normalise_regions(
 
 def mfcc_to_bands(mfcc: torch.Tensor) -> torch.Tensor:
     """Undo the DCT: MFCC [..., n_mfcc] -> dB of 40 mel bands [..., 40] (smoothed if fewer)."""
-    from torchaudio.functional import create_dct
-
-    dct = create_dct(mfcc.shape[-1], N_MELS, norm="ortho").to(mfcc)  # [40, n_mfcc]
+    dct = torch.from_numpy(dct_matrix(mfcc.shape[-1])).to(mfcc)  # [40, n_mfcc]
     return mfcc @ dct.T
 
 

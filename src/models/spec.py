@@ -12,6 +12,8 @@ FACE_REGIONS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 
 INPUT_REGION = "lower_face"  # what is cut out of the crops for all encoders
 GRID_PX = 16  # the video encoder reduces its input by this factor: regions are multiples of it
 
+CHUNK = 250  # frames embedded at a time
+
 
 @dataclass(frozen=True)
 class ModelSpec:

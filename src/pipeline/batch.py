@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from ..checkpoints.exported import export_sha256
 from ..core.config import Config, load_config, override_key, with_overrides
 from ..core.errors import CheckpointError, LipSyncError
 from ..core.files import file_sha256
@@ -195,6 +196,10 @@ def _pin_model(spec: EngineSpec, folder: Path) -> EngineSpec:
     Raises:
         CheckpointError: the file holds another model than the one that the caller has loaded.
     """
+    if spec.checkpoint.is_dir():
+        digest = export_sha256(spec.checkpoint)
+        check_same_model(spec.checkpoint, spec.sha256, digest)
+        return spec.pinned(spec.checkpoint, digest)
     path = _second_name(spec.checkpoint, folder) or spec.checkpoint
     digest = file_sha256(path)
     check_same_model(spec.checkpoint, spec.sha256, digest)

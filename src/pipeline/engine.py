@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import torch
-
-from ..checkpoints.checkpoint import load_trained, resolve_checkpoint
+from ..checkpoints.exported import load_exported, resolve_export
 from ..core.config import (
     DEFAULT_CONFIG,
     Config,
@@ -26,6 +25,7 @@ from ..core.files import (
 )
 from ..core.notes import RemadeLips
 from ..core.progress import Progress, no_progress
+from ..core.workers import cores
 from ..correction.duration import check_fit
 from ..faces.detection import make_detector
 from ..i18n.messages import tr
@@ -39,12 +39,15 @@ from ..scoring.speakers import voice_over_notes
 from .batch import check_same_model, ranked, run_batch
 from .correct_pair import correct_pair
 from .measure_offset import measure_offset, reverberation_notes
-from .new_speech import Credentials, NewSpeech, make_new_speech
-from .new_speech_views import describe
 from .pairs import with_outputs
 from .summary_table import recorded_outputs
+from .torch_parts import checkpoint_of, load_trained, present
+
+if TYPE_CHECKING:
+    import torch
 
 MODES = ("correct", "present")  # of sync_video_audio
+BACKENDS = ("torch", "onnx")
 # Settings of the section ``data`` that scoring uses.
 SCORING_DATA = (
     "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
@@ -59,7 +62,7 @@ class EngineSpec:
     """The arguments of a ``LipSyncInference``, which other processes build; can be pickled.
 
     Attributes:
-        checkpoint, device, config, overrides: as in ``LipSyncInference``.
+        checkpoint, device, config, overrides, backend: as in ``LipSyncInference``.
         sha256: of the only model to be used; None: whatever the file holds.
         copy: of the checkpoint, or a link to it, to be read in its place; None: there is none.
     """
@@ -68,6 +71,7 @@ class EngineSpec:
     device: str | None
     config: Config | None
     overrides: tuple[str, ...]
+    backend: str = BACKENDS[0]
     sha256: str | None = None
     copy: Path | None = None
 
@@ -82,7 +86,9 @@ class EngineSpec:
             CheckpointError: the file holds another model by now; and as ``LipSyncInference``.
         """
         path = self.copy or self.checkpoint
-        engine = LipSyncInference(path, self.device, self.config, list(self.overrides))
+        engine = LipSyncInference(
+            path, self.device, self.config, list(self.overrides), self.backend
+        )
         if self.sha256 is not None:
             check_same_model(self.checkpoint, self.sha256, engine.model_file.sha256)
             engine.model_file = ModelFile(file=str(self.checkpoint), sha256=self.sha256)
@@ -92,8 +98,27 @@ class EngineSpec:
         """The number of processes: as asked for, or for 0 what this machine has room for."""
         if n_workers:
             return n_workers
+        if self.backend == "onnx":
+            return cores()
         settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
         return default_workers(_device_of(self.device, self.overrides, settings))
+
+
+def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
+    """The checkpoint, or the folder of exported encoders, to use: the given one or the usual one.
+
+    Raises:
+        MissingFileError: it does not exist.
+        ConfigError: no such backend, or PyTorch is not installed.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(
+            tr("backend {name} does not exist: choose from {names}",
+               name=backend, names=", ".join(BACKENDS))
+        )  # fmt: skip
+    if backend == "onnx":
+        return resolve_export(path)
+    return checkpoint_of(path, config.paths.checkpoint_dir)
 
 
 class LipSyncInference:
@@ -108,10 +133,14 @@ class LipSyncInference:
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
             bare weights are refused.
         overrides: ``["inference.max_offset_frames=25", …]``, applied on top of both.
+        backend: ``torch``, or ``onnx``: ``checkpoint_path`` is then a folder of encoders that
+            ``tools/export_models.py`` wrote (None: ``exported_models``). It scores and corrects on
+            the CPU without PyTorch; the figures are the same within 0.001.
 
     Raises:
         MissingFileError, CheckpointError: the checkpoint cannot be used.
-        ConfigError: no such device or setting, or a setting that the training fixed.
+        ConfigError: no such device, backend or setting, a setting that the training fixed, or
+            PyTorch is not installed.
     """
 
     def __init__(
@@ -120,14 +149,16 @@ class LipSyncInference:
         device: str | None = None,
         config: Config | None = None,
         overrides: list[str] | None = None,
+        backend: str = BACKENDS[0],
     ):
         given_config, overrides = config, overrides or []
         usual_config = config or load_config()
         config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
-        checkpoint_path = resolve_checkpoint(checkpoint_path, config.paths.checkpoint_dir)
-        self.trained = load_trained(
-            checkpoint_path, choose_device("cpu"), config if given_config else None
-        )
+        checkpoint_path = model_path(checkpoint_path, config, backend)
+        if backend == "onnx":
+            self.trained = load_exported(checkpoint_path)
+        else:
+            self.trained = load_trained(checkpoint_path, config if given_config else None)
         config = self.trained.config.model_copy(
             update={"inference": config.inference, "paths": config.paths}
         )
@@ -138,11 +169,18 @@ class LipSyncInference:
                    path=checkpoint_path)
             )  # fmt: skip
         _warn_of_unused_settings(usual_config.data, self.config.data)
-        self.device = _device_of(device, overrides, self.config)
-        self.trained.model.to(self.device)
+        self.backend = backend
+        if backend == "onnx":
+            _check_cpu(device)
+            self.device = None
+        else:
+            self.device = _device_of(device, overrides, self.config)
+            self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
         self.model_file = ModelFile(file=str(checkpoint_path), sha256=self.trained.sha256)
-        self.spec = EngineSpec(Path(checkpoint_path), device, given_config, tuple(overrides))
+        self.spec = EngineSpec(
+            Path(checkpoint_path), device, given_config, tuple(overrides), backend
+        )
 
     def measure(
         self,
@@ -391,13 +429,15 @@ class LipSyncInference:
             PresenterError: the footage or the speech gives no good result, or nobody agreed.
             OutputError: the output cannot be written.
         """
-        job = NewSpeech(
-            Path(audio_path), Path(output_path), Path(video_path),
-            None if presenter is None else Path(presenter), tuple(map(Path, footage)), consent,
-            face, label, Credentials(credentials),
-        )  # fmt: skip
-        made = make_new_speech(self, job, progress)
-        return True, "; ".join(describe(made)), made.model_dump() | {"closeness": made.closeness}
+        if self.backend == "onnx":
+            raise ConfigError(tr("new speech needs PyTorch: it is not made with --backend onnx"))
+        paths = {
+            "audio": Path(audio_path), "output": Path(output_path), "base": Path(video_path),
+            "presenter": None if presenter is None else Path(presenter),
+            "footage": tuple(map(Path, footage)),
+        }  # fmt: skip
+        options = {"consent": consent, "face": face, "label": label, "credentials": credentials}
+        return True, *present(self, paths, options, progress)
 
     def batch_process(
         self,
@@ -523,11 +563,19 @@ class _OneVideo:
         return result.score, result.to_dict()
 
 
-def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> torch.device:
+def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> "torch.device":
     """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
     otherwise, because the one in config.yaml is that of the training."""
     is_set = "training.device" in map(override_key, overrides)
     return choose_device(device or (config.training.device if is_set else "auto"))
+
+
+def _check_cpu(device: str | None) -> None:
+    """Raise ConfigError for a device that the ONNX backend has not."""
+    if device not in (None, "auto", "cpu"):
+        raise ConfigError(
+            tr("device {name}: the ONNX backend runs on the CPU; use --backend torch", name=device)
+        )
 
 
 def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:

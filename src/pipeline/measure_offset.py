@@ -1,9 +1,9 @@
 """The offset of a clip: within the search range, and where that does not fit, seconds away."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..audio.reverberation import MAX_LATE_MS, is_reverberant
-from ..checkpoints.checkpoint import TrainedModel
 from ..core.config import InferenceConfig
 from ..core.constants import HOP_MS, HOPS_PER_FRAME
 from ..core.notes import Reverberant
@@ -15,6 +15,12 @@ from ..scoring.far_jumps import find_far_jumps, join_jumps, may_jump_far
 from ..scoring.far_search import find_far_offset, is_reliable, join_far, join_tracks
 from ..scoring.result_builder import describe_tracks
 from ..scoring.result_types import Edge, OffsetResult, Weak
+
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import TrainedModel
+    from ..checkpoints.exported import ExportedModel
+
+Trained: TypeAlias = "TrainedModel | ExportedModel"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class MeasuredOffset:
 
 
 def measure_offset(
-    trained: TrainedModel, settings: InferenceConfig, clip: ClipFeatures, face: str | int,
+    trained: Trained, settings: InferenceConfig, clip: ClipFeatures, face: str | int,
     progress: Progress,
 ) -> MeasuredOffset:  # fmt: skip
     """Measure the offset of a clip that was extracted with all faces.
@@ -73,7 +79,7 @@ def measure_offset(
 
 
 def _search_far(
-    trained: TrainedModel, settings: InferenceConfig, clip: ClipFeatures, near: ScoredClip,
+    trained: Trained, settings: InferenceConfig, clip: ClipFeatures, near: ScoredClip,
     face: str | int, far_hops: int, progress: Progress,
 ) -> tuple[ScoredClip | None, int]:  # fmt: skip
     """Look for an offset of seconds, within ``±far_hops``, where the search range shows none: the

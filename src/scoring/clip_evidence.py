@@ -1,33 +1,21 @@
 """Face tracks and audio of a clip -> the evidence for every offset."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from ..core.progress import Progress, no_progress
-from ..core.torch_threads import side_by_side
 from ..i18n.messages import tr
-from ..models.embedding import (
-    CHUNK,
-    compute_bands,
-    embed_audio,
-    embed_audio_chunks,
-    embed_video,
-    embed_video_chunk,
-    measure_brightness,
-    measure_spectrum,
-)
-from ..models.normalization import normalise_bands
-from ..models.sync_model import SyncModel
-from ..preprocessing.clip_features import ClipFeatures
+from ..models.backend import Network, embedding_of
+from ..models.spec import CHUNK
+from ..preprocessing.clip_features import ClipFeatures, TrackFeatures
 from .evidence import Evidence, compare
 
 
 def compute_evidence(
-    model: SyncModel, crops: np.ndarray, mfcc: np.ndarray, speech: np.ndarray, reach: int
+    model: Network, crops: np.ndarray, mfcc: np.ndarray, speech: np.ndarray, reach: int
 ) -> Evidence:
     """Embed a face track and the audio under it and compare them.
 
@@ -37,11 +25,13 @@ def compute_evidence(
         speech: bool [T].
         reach: of the search range, in hops of 10 ms.
     """
-    return compare(embed_video(model, crops), embed_audio(model, mfcc, speech), speech, reach)
+    embedding = embedding_of(model)
+    video = embedding.embed_video(model, crops)
+    return compare(video, embedding.embed_audio(model, mfcc, speech), speech, reach)
 
 
 def compute_clip_evidence(
-    model: SyncModel,
+    model: Network,
     clip: ClipFeatures,
     reach: int,
     progress: Progress = no_progress,
@@ -74,9 +64,8 @@ def compute_clip_evidence(
     return evidence
 
 
-@torch.inference_mode()
 def evidence_chunks(
-    model: SyncModel,
+    model: Network,
     clip: ClipFeatures,
     reach: int,
     progress: Progress = no_progress,
@@ -87,19 +76,26 @@ def evidence_chunks(
     Yields:
         (number of the track, its first window, the evidence from there on) each.
     """
-    speech = clip.speech
+    speech, embedding = clip.speech, embedding_of(model)
     chunks = range(0, clip.n_frames, CHUNK)
 
     def embed_part(part: _TrackPart) -> np.ndarray:
         read_crops = clip.tracks[part.number].read_crops
-        return embed_video_chunk(model, read_crops, levels[part.number], part.first, part.stop)
-
-    with side_by_side(model.log_scale.device.type == "cpu") as mapped:
-        levels = mapped(
-            lambda track: measure_brightness(model, track.read_crops, track.n_frames), clip.tracks
+        return embedding.embed_video_chunk(
+            model, read_crops, levels[part.number], part.first, part.stop
         )
-        read_bands = _band_reader(model, clip)
-        audio_chunks = embed_audio_chunks(model, read_bands, clip.n_frames, mapped)
+
+    def measure_track(track: TrackFeatures):
+        return embedding.measure_brightness(model, track.read_crops, track.n_frames)
+
+    def read_mfcc(first: int, stop: int) -> np.ndarray:
+        mfcc = clip.audio[first:stop]["mfcc"]
+        return mfcc.reshape(-1, mfcc.shape[-1])
+
+    with embedding.embed_side_by_side(model) as mapped:
+        levels = mapped(measure_track, clip.tracks)
+        read_bands = embedding.read_normalised_bands(model, read_mfcc, speech)
+        audio_chunks = embedding.embed_audio_chunks(model, read_bands, clip.n_frames, mapped)
         audio, levels = _AudioBuffer(audio_chunks, model.spec.output_dim), list(levels)
         videos = mapped(embed_part, (part for start in chunks for part in _parts(clip, start)))
         for start in progress(chunks, tr("comparing lips and audio"), len(chunks)):
@@ -160,15 +156,3 @@ class _AudioBuffer:
             if chunk is None:
                 break
             self.embeddings = np.concatenate([self.embeddings, chunk])
-
-
-def _band_reader(model: SyncModel, clip: ClipFeatures) -> Callable[[int, int], torch.Tensor]:
-    """A function that reads normalised bands of the frames from the first to before the second
-    number, float [1, 4 n, 40]. Their levels are those of the whole clip."""
-
-    def read_bands(first: int, stop: int) -> torch.Tensor:
-        mfcc = clip.audio[first:stop]["mfcc"]
-        return compute_bands(model, mfcc.reshape(-1, mfcc.shape[-1]))
-
-    levels = measure_spectrum(read_bands, clip.speech)
-    return lambda first, stop: normalise_bands(read_bands(first, stop), *levels)

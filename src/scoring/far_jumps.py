@@ -10,7 +10,7 @@ from itertools import pairwise
 from ..core.constants import FPS, HOP_MS
 from ..core.notes import MismatchedSpan
 from ..core.progress import Progress, no_progress
-from ..models.sync_model import SyncModel
+from ..models.backend import Network
 from ..preprocessing.clip_features import ClipFeatures
 from .calibration import peak_probability
 from .clip_evidence import compute_clip_evidence
@@ -49,7 +49,7 @@ def may_jump_far(result: OffsetResult, speakers: SpeakerChoice, duration_s: floa
 
 
 def find_far_jumps(
-    model: SyncModel,
+    model: Network,
     clip: ClipFeatures,
     near: OffsetResult,
     face: str | int,

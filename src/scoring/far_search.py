@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.constants import FRAME_MS, HOP_MS
 from ..core.progress import Progress, no_progress
-from ..models.sync_model import SyncModel
+from ..models.backend import Network
 from ..preprocessing.clip_features import ClipFeatures
 from .calibration import peak_probability
 from .clip_evidence import evidence_chunks
@@ -31,7 +31,7 @@ MIN_SPEECH_WINDOWS = 50  # 2 s: a few words fit somewhere by chance
 
 
 def find_far_offset(
-    model: SyncModel,
+    model: Network,
     clip: ClipFeatures,
     reach: int,
     calibration: dict,

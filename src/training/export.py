@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..audio.features import N_FFT, WINDOW
-from ..checkpoints.checkpoint import TrainedModel
+from ..checkpoints.checkpoint import TrainedModel, strip_training_state
 from ..checkpoints.safe_file import write_file
 from ..core.constants import FPS, HOP, HOP_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import OutputError
@@ -19,7 +19,7 @@ from ..core.resources import resource_path
 from ..dataset.samples import Sample
 from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
-from ..models.normalization import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
+from ..models.limits import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from ..models.sync_model import SyncModel, example_input
 from ..scoring.calibration import LONG_WINDOWS, MIN_SPREAD
 from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
@@ -195,6 +195,8 @@ def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> lis
         "epoch": checkpoint["epoch"],
         "best_val_acc": checkpoint.get("best_val_acc"),
         "model": config.model.model_dump(),
+        "config": strip_training_state(checkpoint, folder)["config"],
+        "checkpoint_sha256": trained.sha256,
         "inputs": {
             "video": {"views": ["clips", "frames", height, width]},
             "audio": {"bands": ["clips", "4 * frames", N_MELS]},

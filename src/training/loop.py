@@ -38,6 +38,7 @@ from .resume import init_checkpoint, load_pretrained, match_network, resume_stat
 from .state import AverageMeter, TrainingState, new_model, new_state
 from .team import ALONE, Team
 from .tensorboard import training_log
+from .trackers import check_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +158,10 @@ def train_model(state: TrainingState, folder: Path) -> None:
     Raises:
         TrainingError: the training has diverged.
         OutputError: a checkpoint cannot be written.
+        ConfigError: the library of ``training.tracker`` is not installed.
     """
     settings = state.config.training
+    check_tracker(settings.tracker)
     log_dir = Path(state.config.paths.log_dir) / time.strftime("%Y%m%d-%H%M%S")
 
     def after_step(_: Batch) -> None:
@@ -168,7 +171,8 @@ def train_model(state: TrainingState, folder: Path) -> None:
 
     if state.epoch == state.step == 0 and settings.init_from != "none":
         evaluate_initial_weights(state, folder)
-    with training_log(log_dir) if state.team.is_first else nullcontext() as log:
+    new_log = training_log(log_dir, settings.tracker, state.config.model_dump(mode="json"))
+    with new_log if state.team.is_first else nullcontext() as log:
         while state.epoch < settings.num_epochs:
             epoch_line = tr(
                 "Epoch {epoch}/{total}", epoch=state.epoch + 1, total=settings.num_epochs

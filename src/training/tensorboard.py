@@ -1,4 +1,4 @@
-"""What a training writes for TensorBoard. A log that cannot be written costs the log alone."""
+"""What a training writes for its tracker. A log that cannot be written costs the log alone."""
 
 import logging
 import threading
@@ -12,6 +12,7 @@ from ..evaluation.metrics import OffsetReport
 from ..i18n.messages import tr
 from .batches import prepare_input
 from .state import AverageMeter, TrainingState
+from .trackers import Writer, make_writer
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +22,14 @@ class TrainingLog:
 
     Args:
         folder: a new one for this run.
+        tracker: ``training.tracker``.
+        settings: shown with the run by trackers that can.
     """
 
-    def __init__(self, folder: Path):
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(self, folder: Path, tracker: str = "tensorboard", settings: dict | None = None):
         self._folder, self._writer = folder, None
         try:
-            self._writer = SummaryWriter(str(folder))
+            self._writer = make_writer(tracker, folder, settings or {})
         except OSError as error:
             self._give_up(error)
 
@@ -61,13 +62,16 @@ class TrainingLog:
                path=self._folder, why=error.strerror or error)
         )  # fmt: skip
         if writer is not None:
+            file_writer = getattr(writer, "file_writer", None)  # of TensorBoard
             with suppress(OSError):
-                writer.file_writer.event_writer.close()
+                (file_writer.event_writer if file_writer else writer).close()
 
 
 @contextmanager
-def training_log(folder: Path) -> Iterator[TrainingLog]:
-    """A ``TrainingLog`` that is closed at the end of the block."""
+def training_log(
+    folder: Path, tracker: str = "tensorboard", settings: dict | None = None
+) -> Iterator[TrainingLog]:
+    """A ``TrainingLog`` that is closed at the end of the block; arguments as there."""
     previous_hook = threading.excepthook
 
     def hook(failure) -> None:
@@ -77,7 +81,7 @@ def training_log(folder: Path) -> Iterator[TrainingLog]:
 
     threading.excepthook = hook
     try:
-        log = TrainingLog(folder)
+        log = TrainingLog(folder, tracker, settings)
         try:
             yield log
         finally:
@@ -87,13 +91,14 @@ def training_log(folder: Path) -> Iterator[TrainingLog]:
 
 
 def write_summaries(
-    writer, state: TrainingState, train: AverageMeter, val: AverageMeter, report: OffsetReport,
+    writer: Writer, state: TrainingState, train: AverageMeter, val: AverageMeter,
+    report: OffsetReport,
     learning_rate: float,
 ) -> None:  # fmt: skip
     """Metrics and images of a finished epoch.
 
     Args:
-        writer: torch.utils.tensorboard.SummaryWriter.
+        writer: as ``trackers.Writer``.
         learning_rate: at the start of the epoch.
     """
     for name, meter in (("train", train), ("val", val)):

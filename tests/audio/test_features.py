@@ -1,17 +1,14 @@
 """MFCC against librosa, speech against silero-vad, their position in time, and the same bits
 whatever the chunks."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from src.audio import features, vad
+from src.audio import vad
 from src.audio.features import (
     BLOCK_FRAMES,
     BLOCK_SAMPLES,
@@ -19,7 +16,6 @@ from src.audio.features import (
     FeatureStream,
     LevelMeter,
     compute_features,
-    compute_mfcc,
     silent_mfcc,
     stream_features,
 )
@@ -300,45 +296,6 @@ def test_the_number_of_threads_changes_no_bit():
     finally:
         torch.set_num_threads(n_threads_before)
     assert len(set(results)) == 1
-
-
-def test_two_streams_at_once_leave_the_number_of_threads_as_it_was(monkeypatch):
-    """Each computes with one thread; the second begins while the first is still at it, and the
-    first ends before the second."""
-    n_threads_before = torch.get_num_threads()
-    second_began, first_ended, seen = Event(), Event(), []
-    real = features._mfcc_transform(13)
-
-    def transform(samples: torch.Tensor) -> torch.Tensor:
-        is_second = len(samples) > 5000
-        seen.append(torch.get_num_threads())
-        if is_second:
-            second_began.set()
-            first_ended.wait(10)
-        else:
-            second_began.wait(0.5)  # where they take turns, it never comes
-        return real(samples)
-
-    def stream(samples: np.ndarray) -> None:
-        compute_mfcc(samples, 13)
-        if len(samples) < 5000:
-            first_ended.set()
-
-    monkeypatch.setattr(features, "_mfcc_transform", lambda _n_mfcc: transform)
-    try:
-        torch.set_num_threads(3)
-        with ThreadPoolExecutor(2) as executor:
-            first = executor.submit(stream, noise(4 * 640 + 512))
-            while not seen:
-                time.sleep(0.01)
-            second = executor.submit(stream, noise(8 * 640 + 512))
-            first.result(), second.result()
-        assert seen == [1, 1]
-        assert torch.get_num_threads() == 3
-        with ThreadPoolExecutor(1) as executor:
-            assert executor.submit(torch.get_num_threads).result() == 3
-    finally:
-        torch.set_num_threads(n_threads_before)
 
 
 # ---------------------------------------------------------------------------- level

@@ -1,0 +1,60 @@
+"""What needs PyTorch, imported when it is used: with exported encoders scoring runs without it.
+
+The only module beside ``models.backend`` that imports others of this project inside functions.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.config import Config
+from ..core.errors import ConfigError
+from ..core.progress import Progress
+from ..i18n.messages import tr
+
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import TrainedModel
+    from .new_speech import Engine
+
+
+def check_torch() -> None:
+    """Raise ConfigError where PyTorch is not installed."""
+    if find_spec("torch") is None:
+        raise ConfigError(
+            tr('PyTorch is not installed: pip install -r requirements.txt, or use exported '
+               'encoders with --backend onnx')
+        )  # fmt: skip
+
+
+def checkpoint_of(path: str | Path | None, folder: str | Path) -> Path:
+    """As ``checkpoint.resolve_checkpoint``."""
+    check_torch()
+    from ..checkpoints.checkpoint import resolve_checkpoint
+
+    return resolve_checkpoint(path, folder)
+
+
+def load_trained(path: Path, settings: Config | None) -> "TrainedModel":
+    """As ``checkpoint.load_trained``, on the CPU."""
+    check_torch()
+    import torch
+
+    from ..checkpoints import checkpoint
+
+    return checkpoint.load_trained(path, torch.device("cpu"), settings)
+
+
+def present(engine: "Engine", paths: dict, options: dict, progress: Progress) -> tuple[str, dict]:
+    """A new speech: (message, figures) of ``LipSyncInference.present``.
+
+    Args:
+        paths: ``audio``, ``output``, ``base``, ``presenter``, ``footage`` of ``NewSpeech``.
+        options: its other fields; ``credentials`` is a bool.
+    """
+    check_torch()
+    from .new_speech import Credentials, NewSpeech, make_new_speech
+    from .new_speech_views import describe
+
+    credentials = Credentials(options.pop("credentials"))
+    made = make_new_speech(engine, NewSpeech(**paths, **options, credentials=credentials), progress)
+    return "; ".join(describe(made)), made.model_dump() | {"closeness": made.closeness}
