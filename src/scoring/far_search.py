@@ -26,7 +26,7 @@ from .timeline import Timeline
 # The certainty of the best of all offsets from which it is searched around, and the one of what is
 # found there from which it is reported. benchmarks/far_offsets.py (figures: docs/evaluation.md).
 MIN_CANDIDATE_PROBABILITY = 0.2
-MIN_PROBABILITY = 0.7
+MIN_PROBABILITY = 0.95
 MIN_SPEECH_WINDOWS = 50  # 2 s: a few words fit somewhere by chance
 
 
