@@ -1,4 +1,5 @@
 # make setup      a virtual environment in .venv with everything that is needed
+# make setup-locked  the same with the very versions of requirements.lock, by their hashes
 # make demo       the four steps on synthetic talking heads
 # make test       what CI runs: lint and all tests
 # make test-fast  lint and the tests not marked slow
@@ -13,7 +14,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-fast messages schema lint clean
+.PHONY: setup setup-locked demo test test-fast messages schema lint clean
 
 setup: $(READY)
 
@@ -23,6 +24,11 @@ $(READY): requirements.txt requirements-cluster.txt requirements-editors.txt req
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
+
+setup-locked:
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+	@touch $(READY)
 
 demo: setup
 	$(PY) tools/demo.py

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 ROOT = Path(__file__).resolve().parents[1]
 LINE = re.compile(r"([A-Za-z0-9_.-]+)(\[[a-z,]+\])?([<>=!~].*)")
 
@@ -19,3 +21,20 @@ def test_scoring_without_pytorch_uses_the_same_versions():
     every, few = ranges("requirements.txt"), ranges("requirements-infer.txt")
     assert len(few) > 15 and few.items() <= every.items()
     assert not {name for name in few if "torch" in name or name in ("face-alignment", "librosa")}
+
+
+def test_the_lock_holds_a_version_and_hashes_of_every_package_that_is_required():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text  # no package host
+    entries = re.findall(r"^([a-z0-9.-]+)==([^ ]+).*((?:\n    --hash=.*)+)", text, re.M)
+    assert len(entries) > 200 and len(entries) == len(re.findall(r"^[a-z0-9]", text, re.M))
+    locked: dict[str, list[str]] = {}
+    for name, version, _ in entries:
+        locked.setdefault(name, []).append(version)
+    names = ("requirements.txt", "requirements-cluster.txt", "requirements-editors.txt",
+             "requirements-dev.txt")  # fmt: skip
+    required = {name: limits for file in names for name, limits in ranges(file).items()}
+    assert len(required) > 35
+    for name, limits in required.items():
+        versions = locked[name.replace("_", "-")]
+        assert all(version in SpecifierSet(limits) for version in versions), name
