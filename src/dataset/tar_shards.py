@@ -9,12 +9,14 @@ files, in the same order, and a training resumes as exactly.
 import io
 import json
 import logging
+import os
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.lib import format as npy
@@ -44,6 +46,7 @@ logger = logging.getLogger(__name__)
 SHARDS_FOLDER = "shards"  # in data.processed_dir, where data.shards names no other place
 SHARD_INDEX = "index.json"
 VERSION = 1
+REST = 9  # times what packing took, until samples are packed again: many wait for it meanwhile
 PLACE_KEYS = (
     "shard",
     "shard_offset",
@@ -147,7 +150,7 @@ class Packer:
     ):
         self._folder, self._place, self._settings = folder, place, settings
         self._shard_bytes = shard_mb * 1_000_000
-        self._waiting_bytes = 0
+        self._waiting_bytes, self._rests_until = 0, 0.0
         check_writable_place(place)
         old = _read_if_there(place) or {"settings": settings, "shards": [], "samples": []}
         difference = settings_difference(old["settings"], settings)
@@ -179,14 +182,11 @@ class Packer:
 
     def is_due(self, new: list[dict]) -> bool:
         """Whether enough samples wait for a shard, with these that have just been made."""
-        for record in filter(self._is_new, new):
-            self._waiting_bytes += _size_of(single_path(self._folder, record))
-        return self._waiting_bytes >= self._shard_bytes
-
-    def _is_new(self, record: dict) -> bool:
-        """Whether a sample is in no shard, or has been made again."""
-        is_placed = record["file"] in self._placed
-        return not is_placed or unpacked_path(self._folder, record).exists()
+        for record in new:
+            # In no shard, or made again.
+            if record["file"] not in self._placed or unpacked_path(self._folder, record).exists():
+                self._waiting_bytes += _size_of(single_path(self._folder, record))
+        return self._waiting_bytes >= self._shard_bytes and time.monotonic() >= self._rests_until
 
     def pack(self, records: list[dict]) -> int:
         """Put what is in no shard yet into some, and write their index: of all these samples.
@@ -198,8 +198,15 @@ class Packer:
             DatasetError: a sample is missing or damaged.
             OutputError: a shard, or the index, cannot be written.
         """
-        self._waiting_bytes = 0
-        new = list(filter(self._is_new, records))
+        began, self._waiting_bytes = time.monotonic(), 0
+        folder = self._folder / UNPACKED_FOLDER
+        names = set(os.listdir(folder)) if folder.is_dir() else set()
+        waiting = [record for record in records if PurePath(record["file"]).name in names]
+        again = {record["file"] for record in waiting}
+        new = [
+            record for record in records
+            if record["file"] not in self._placed or record["file"] in again
+        ]  # fmt: skip
         for part in _by_size(self._folder, new, self._shard_bytes):
             name = f"shard-{self._next_number:06}.tar"
             shard, parts = _write_shard(self._folder, part, self._place, name)
@@ -213,8 +220,10 @@ class Packer:
         content = {"version": VERSION, "settings": self._settings, "shards": shards,
                    "samples": samples}  # fmt: skip
         write(join(self._place, SHARD_INDEX), json.dumps(content).encode())
-        for record in records:  # only now: until here they can be packed again
+        for record in waiting:  # only now: until here they can be packed again
             unpacked_path(self._folder, record).unlink(missing_ok=True)
+        ended = time.monotonic()
+        self._rests_until = ended + REST * (ended - began)
         return len(new)
 
     def tidy(self) -> None:

@@ -30,7 +30,8 @@ SHARDED = {"format": "shards", "shard_mb": 0.3}  # one sample has 0.2 MB
 
 
 @pytest.fixture
-def clips(tmp_path, short_clip) -> Path:
+def clips(tmp_path, short_clip, monkeypatch) -> Path:
+    monkeypatch.setattr(tar_shards, "REST", 0)
     for number in range(N_CLIPS):
         write_variant(short_clip, tmp_path / "videos" / f"{number}.mp4", number)
     return tmp_path
@@ -56,8 +57,10 @@ def assert_as_in_files(folder: Path, **changes) -> None:
         assert files_in(folder / "processed" / name) == set()
 
 
-def test_samples_are_kept_in_shards_alone(clips, monkeypatch):
-    """At most one shard's samples wait as files meanwhile."""
+@pytest.mark.parametrize(("rest", "expected"), [(0, [2, 2, 1]), (1e9, [2, 3, 3])])
+def test_samples_are_kept_in_shards_alone(clips, monkeypatch, rest, expected):
+    """One shard's samples wait as files meanwhile, or more where packing takes long."""
+    monkeypatch.setattr(tar_shards, "REST", rest)
     waiting, pack = [], tar_shards._write_shard
 
     def watched(folder, *arguments):
@@ -66,7 +69,7 @@ def test_samples_are_kept_in_shards_alone(clips, monkeypatch):
 
     monkeypatch.setattr(tar_shards, "_write_shard", watched)
     report = process_folder(clips, **SHARDED)
-    assert waiting == [2, 2, 1] and report.n_packed == N_CLIPS
+    assert waiting == expected and report.n_packed == N_CLIPS
     assert files_in(clips / "processed" / "shards") == {
         SHARD_INDEX, *(f"shard-{number:06}.tar" for number in range(3)),
     }  # fmt: skip
