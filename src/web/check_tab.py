@@ -12,6 +12,7 @@ from .check_tasks import Checked, Corrected, check, correct, shift, shift_all
 from .jobs import Job
 from .tab import (
     AUDIO_SUFFIXES,
+    LOOK,
     QUICK,
     TICK_S,
     VIDEO_SUFFIXES,
@@ -295,7 +296,12 @@ def build_check_tab(page: Page, blocks: gr.Blocks) -> None:
                 act(visitor, *values)
             return show(visitor, seen_revision)
 
-        event(page.translated(handle), [seen, *inputs], [*always, *changing], **QUICK)
+        event(
+            page.translated(handle),
+            [seen, *inputs],
+            [*always, *changing],
+            **(LOOK if act is None else QUICK),
+        )
 
     on(blocks.load)
     on(timer.tick)

@@ -76,7 +76,7 @@ def check(
     """
     for name in filter(None, (video, audio)):
         if probe(name).duration_s > 60 * max_minutes:
-            raise _too_long(name, max_minutes)
+            raise too_long(name, max_minutes)
     limited = _Limited(work, video, max_minutes)
     result = work.engine.measure(video, audio, face, limited)
     tracks = sorted(result.tracks, key=lambda track: track.start_s - track.end_s)[:MAX_FACES]
@@ -99,11 +99,12 @@ class _Limited:
     def __call__(self, items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
         for number, item in enumerate(self._work.progress(items, stage, total)):
             if number > 60 * FPS * self._max_minutes:
-                raise _too_long(self._name, self._max_minutes)
+                raise too_long(self._name, self._max_minutes)
             yield item
 
 
-def _too_long(name: str, max_minutes: float) -> MediaError:
+def too_long(name: str, max_minutes: float) -> MediaError:
+    """The error of a video that is too long."""
     return MediaError(
         tr("{path} is longer than {n:g} minutes: cut it into parts, or start the page with "
            "--max-minutes", path=name, n=max_minutes)

@@ -13,6 +13,8 @@ from .worker import CancelledError, FailedError, Task, Worker
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
+MIN_SHARE = 0.05  # of a stage, from which its time is estimated
+
 
 @dataclass(eq=False)
 class Job:
@@ -22,24 +24,27 @@ class Job:
         task, inputs: as in ``Worker.run``.
         folder: for its outputs; deleted where there are none.
         on_done: called with the result, in the thread that did it.
+        on_part: called with each part of the result that comes before; then the folder stays, also
+            where the job is cancelled or fails.
         language: of its messages.
         state: one of the constants above.
         stage: what is being done, in words.
         share: of the stage, 0–1; None: unknown.
         text: why it failed.
-        started_at: ``time.monotonic()`` when it began.
+        stage_began_at: ``time.monotonic()`` when the stage began.
     """
 
     task: Task
     inputs: dict
     folder: Path
     on_done: Callable[[Any], None]
+    on_part: Callable[[Any], None] | None = None
     language: str = field(default_factory=language)
     state: str = WAITING
     stage: str = ""
     share: float | None = None
     text: str = ""
-    started_at: float = 0.0
+    stage_began_at: float = 0.0
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -53,18 +58,28 @@ class Job:
 
     def report(self, stage: str, share: float | None) -> None:
         """Take note of how far it is."""
+        if stage != self.stage or (share or 0) < (self.share or 0):
+            self.stage_began_at = time.monotonic()
         self.stage, self.share = stage, share
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end of the stage, by its pace so far; None: it cannot be said yet."""
+        if self.share is None or self.share < MIN_SHARE:
+            return None
+        spent_s = time.monotonic() - self.stage_began_at
+        return spent_s * (1 - self.share) / self.share
 
     def run(self, worker: Worker) -> None:
         """Do it."""
         if self._cancelled.is_set():
             self._end(CANCELLED)
             return
-        self.started_at, self.state = time.monotonic(), RUNNING
+        self.state = RUNNING
         try:
             result = worker.run(
                 self.task, self.inputs, self.folder, self.language, self.report,
-                self._cancelled.is_set,
+                self._cancelled.is_set, self.on_part or (lambda part: None),
             )  # fmt: skip
         except CancelledError:
             self._end(CANCELLED)
@@ -76,7 +91,8 @@ class Job:
             self.state = DONE
 
     def _end(self, state: str) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.on_part is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.state = state
 
 

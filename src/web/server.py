@@ -25,6 +25,7 @@ from ..i18n.messages import (
     use_language,
 )
 from ..pipeline.engine import EngineSpec
+from .batch_tab import build_batch_tab
 from .check_tab import build_check_tab
 from .jobs import Queue
 from .tab import COOKIE, Page
@@ -310,6 +311,8 @@ def _build_page(page: Page) -> gr.Blocks:
         gr.HTML(_heading(page.language))
         with gr.Tab(tr("Check and correct")):
             build_check_tab(page, blocks)
+        with gr.Tab(tr("Batch"), elem_id="ls-batch", id="batch"):
+            build_batch_tab(page, blocks)
     return blocks
 
 

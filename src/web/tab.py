@@ -15,7 +15,12 @@ from .visitors import Visitor, Visitors
 COOKIE = "lipsync_visitor"
 TICK_S = 0.5  # so often a running job is looked at
 # Of all events: they are quick, and no interface for programs.
-QUICK = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+QUICK = {
+    "show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private",
+    "trigger_mode": "multiple",
+}  # fmt: skip
+# One look at a time: a late answer must not undo what the user did after a newer one.
+LOOK = QUICK | {"trigger_mode": "once"}
 VIDEO_SUFFIXES = [
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".3gp", ".mxf", ".ogv",

@@ -19,6 +19,7 @@ from ..scoring.result import SyncResult
 from ..scoring.words import note_text, reason_text
 from .jobs import WAITING, Job
 
+MIN_LEFT_S = 5  # less is not worth saying
 PLOT_HEIGHT = 300  # px
 LINE = "#3b82c4"  # visible on light and on dark ground
 
@@ -33,6 +34,9 @@ def progress_view(job: Job, n_before: int) -> str:
         value = "" if job.share is None else f' value="{job.share:.3f}"'
         if job.share is not None:
             text = tr("{stage}: {share:.0%}", stage=text, share=job.share)
+        left_s = job.left_s
+        if left_s is not None and left_s >= MIN_LEFT_S:
+            text = tr("{stage}, about {time} left for this step", stage=text, time=clock(left_s))
     return (
         f'<div class="ls-progress" role="status"><span>{escape(text)}</span>'
         f'<progress max="1"{value} aria-label="{escape(tr("progress"))}"></progress></div>'
@@ -146,6 +150,30 @@ def downloads_view(files: Iterable[tuple[str, str]]) -> str:
         for text, address in files
     )
     return f'<ul class="ls-downloads">{links}</ul>' if links else ""
+
+
+def table_view(headings: list[str], lines: list[list[tuple[str, float | str | None]]]) -> str:
+    """A table that is sorted by a click on a heading.
+
+    Args:
+        lines: cells of (text, value) each: a number is what it is sorted by, an address is what
+            the text links to.
+    """
+    head = "".join(
+        f'<th scope="col"><button type="button" data-sort>{escape(text)}</button></th>'
+        for text in headings
+    )
+    body = "".join(f"<tr>{''.join(_cell(*cell) for cell in line)}</tr>" for line in lines)
+    return (
+        f'<div class="ls-scroll"><table class="ls-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(text: str, value: float | str | None) -> str:
+    if isinstance(value, str):
+        return f'<td><a href="{escape(value)}?download" download>{escape(text)}</a></td>'
+    return f"<td{'' if value is None else f' data-value={value:.6g}'}>{escape(text)}</td>"
 
 
 # ---------------------------------------------------------------------------- plots

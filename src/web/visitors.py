@@ -123,10 +123,9 @@ class Visitor:
         shutil.rmtree(folder, ignore_errors=True)
 
     def delete(self) -> None:
-        """Delete all files, the uploaded ones, too."""
+        """Delete the files, but for uploads: another visitor may have sent the same file, which has
+        the same name then. They go by their own age."""
         with self.lock:
-            for path in self._uploads:
-                path.unlink(missing_ok=True)
             self._uploads.clear()
             self._shown.clear()
             shutil.rmtree(self.folder, ignore_errors=True)

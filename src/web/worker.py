@@ -48,12 +48,14 @@ class Work:
         spec: what it was built from.
         folder: for outputs and temporary files; the working folder is the one above it.
         report: says (stage, share that is done 0–1 or None).
+        part: hands over a part of the result before the end.
     """
 
     engine: LipSyncInference
     spec: EngineSpec
     folder: Path
     report: Callable[[str, float | None], None]
+    part: Callable[[Any], None]
     _latest: float = field(default=0.0)
 
     def progress(self, items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
@@ -103,6 +105,7 @@ class Worker:
         language: str,
         report: Callable[[str, float | None], None],
         is_cancelled: Callable[[], bool],
+        on_part: Callable[[Any], None] = lambda part: None,
     ) -> Any:
         """Do a task, and wait for it.
 
@@ -112,6 +115,7 @@ class Worker:
             language: of its messages.
             report: is told (stage, share that is done 0–1 or None).
             is_cancelled: asked all the time; then the process is ended.
+            on_part: is handed the parts of the result that come before its end.
 
         Returns:
             what the task returned.
@@ -131,6 +135,8 @@ class Worker:
                 kind, value = self._connection.recv()
                 if kind == "progress":
                     report(*value)
+                elif kind == "part":
+                    on_part(value)
                 elif kind == "done":
                     return value
                 else:
@@ -187,8 +193,10 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
                 tempfile.tempdir = str(folder)
                 os.chdir(folder.parent)  # names of files in messages and reports are short
                 work = Work(
-                    engine, spec, folder, lambda stage, share: send("progress", (stage, share))
-                )
+                    engine, spec, folder,
+                    lambda stage, share: send("progress", (stage, share)),
+                    lambda part: send("part", part),
+                )  # fmt: skip
                 send("done", task(work, **inputs))
             except LipSyncError as error:
                 send("failed", str(error))
