@@ -1,5 +1,6 @@
 # make setup      a virtual environment in .venv with everything that is needed
 # make setup-locked  the same with the very versions of requirements.lock, by their hashes
+# make app        the page: python app.py, in the browser
 # make demo       the four steps on synthetic talking heads
 # make test       what CI runs: lint and all tests
 # make test-fast  lint and the tests not marked slow
@@ -14,11 +15,11 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-locked demo test test-fast messages schema lint clean
+.PHONY: setup setup-locked app demo test test-fast messages schema lint clean
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-cluster.txt requirements-editors.txt requirements-dev.txt
+$(READY): requirements.txt $(wildcard requirements-*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.10-3.13 is needed; name one: make setup PYTHON=python3.12"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -29,6 +30,17 @@ setup-locked:
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
 	@touch $(READY)
+
+# Without what only tests need.
+$(VENV)/.app-ready: requirements.txt requirements-web.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.10-3.13 is needed; name one: make app PYTHON=python3.12"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt -r requirements-web.txt
+	@touch $@
+
+app: $(VENV)/.app-ready
+	$(PY) app.py
 
 demo: setup
 	$(PY) tools/demo.py

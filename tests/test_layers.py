@@ -21,6 +21,7 @@ LEVELS = (
     ("evaluation", "pipeline"),
     ("training", "live"),
     ("cleaning",),
+    ("web",),
 )
 LEVEL = {package: level for level, row in enumerate(LEVELS) for package in row}
 # Slow to import: packages may import these, and nothing else, inside a function.

@@ -1,0 +1,334 @@
+"""The server of the page: who may ask for what, and one Gradio app a language."""
+
+import asyncio
+import hmac
+import json
+import os
+import socket
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..core.errors import ConfigError
+from ..i18n.messages import (
+    available_languages,
+    match_language,
+    tr,
+    use_language,
+)
+from ..pipeline.engine import EngineSpec
+from .batch_tab import build_batch_tab
+from .check_tab import build_check_tab
+from .jobs import Queue
+from .tab import COOKIE, Page
+from .visitors import Visitor, Visitors
+from .worker import Worker
+
+STATIC = Path(__file__).with_name("static")
+LANGUAGE_COOKIE = "lipsync_language"
+LANGUAGE_NAMES = {"en": "English", "zh_CN": "中文"}
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+WRONG_PASSWORD_S = 1.0  # so long a wrong password takes
+# What a page of Gradio asks for; all else that it would answer is closed.
+OPEN_PATHS = (
+    "config", "theme.css", "assets/", "static/", "svelte/", "favicon.ico", "manifest.json",
+    "gradio_api/info", "gradio_api/app_id", "gradio_api/startup-events", "gradio_api/heartbeat/",
+    "gradio_api/queue/join", "gradio_api/queue/data", "gradio_api/cancel", "gradio_api/reset",
+    "gradio_api/upload", "gradio_api/upload_progress", "gradio_api/theme.css",
+)  # fmt: skip
+UPLOAD_PATH = "gradio_api/upload"
+FILE_PATH = "gradio_api/file="
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"referrer-policy", b"same-origin"),
+    # Nothing is loaded from another host, whatever a library asks for.
+    (b"content-security-policy",
+     b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the page is run.
+
+    Attributes:
+        host, port: where it listens.
+        password: None: none is asked for.
+        max_mb: largest file.
+        max_minutes: longest video.
+    """
+
+    host: str = LOCAL_HOSTS[0]
+    port: int = 7860
+    password: str | None = None
+    max_mb: float = 2000.0
+    max_minutes: float = 60.0
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigError where nothing can listen."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            tr("cannot listen on {host}, port {port}: {why}; choose another with --port",
+               host=host, port=port, why=error.strerror or error)
+        ) from None  # fmt: skip
+
+
+class Server:
+    """The page, ready to run.
+
+    Args:
+        spec: the model that scores.
+        options: where it listens, and for whom.
+    """
+
+    def __init__(self, spec: EngineSpec, options: Options):
+        self.options = options
+        self.visitors = Visitors()
+        os.environ["GRADIO_TEMP_DIR"] = str(self.visitors.uploads)
+        self.queue = Queue(lambda: Worker(spec), is_eager=True)
+        self.app = self._make_app()
+
+    def run(self) -> None:
+        """Answer until the process is interrupted; then everything is deleted."""
+        try:
+            uvicorn.run(
+                self.app, host=self.options.host, port=self.options.port, log_level="warning",
+                timeout_graceful_shutdown=1,
+            )  # fmt: skip
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End all work, and delete all files."""
+        self.queue.close()
+        self.visitors.close()
+
+    def _make_app(self) -> ASGIApp:
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app.get("/")(self._choose_language)
+        app.get("/media/{handle}")(self._media)
+        app.get("/page.js")(lambda: FileResponse(STATIC / "page.js"))
+        app.get("/login")(self._login_page)
+        app.post("/login")(self._login)
+        for language in available_languages():
+            self._mount(app, language)
+        return Gate(app, self.visitors, self.options)
+
+    def _mount(self, app: FastAPI, language: str) -> None:
+        page = Page(self.visitors, self.queue, language, self.options.max_minutes)
+        with use_language(language):
+            blocks = _build_page(page)
+            tag = language.replace("_", "-")
+            gr.mount_gradio_app(
+                app, blocks, f"/{language}", footer_links=[], run_history=False,
+                allowed_paths=[], show_error=False, max_file_size=int(self.options.max_mb * 1e6),
+                ssr_mode=False, pwa=False, theme=_theme(), css_paths=STATIC / "page.css",
+                head=f'<script src="/page.js" data-language="{tag}"></script>',
+            )  # fmt: skip
+
+    def _choose_language(self, request: Request) -> RedirectResponse:
+        wanted = request.cookies.get(LANGUAGE_COOKIE) or request.headers.get("accept-language", "")
+        return RedirectResponse(f"/{preferred_language(wanted)}/", headers={"Vary": "*"})
+
+    def _media(self, handle: str, request: Request) -> Response:
+        visitor: Visitor = request.scope["visitor"]
+        path = visitor.shown_file(handle)
+        if path is None:
+            return Response(status_code=404)
+        kind = "attachment" if "download" in request.query_params else "inline"
+        # A page among the files is only to be saved: shown, it would act as this one.
+        media_type = None if path.suffix == ".mp4" else "application/octet-stream"
+        if path.suffix in (".mov", ".m4v"):
+            media_type = "video/mp4"
+        if media_type == "application/octet-stream":
+            kind = "attachment"
+        return FileResponse(
+            path, filename=path.name, media_type=media_type, content_disposition_type=kind,
+            headers={"Cache-Control": "no-store"},
+        )  # fmt: skip
+
+    def _login_page(self, request: Request) -> HTMLResponse:
+        return self._login_form(request, "")
+
+    def _login_form(self, request: Request, text: str) -> HTMLResponse:
+        language = preferred_language(request.headers.get("accept-language", ""))
+        with use_language(language):
+            title, label, button = "lipsync", tr("Password"), tr("Log in")
+        page = (
+            f'<!doctype html><html lang="{language.replace("_", "-")}"><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width"><meta name="color-scheme" '
+            f'content="light dark"><title>{title}</title><body style="font: 18px system-ui; '
+            'max-width: 22rem; margin: 15vh auto; padding: 1rem"><h1>lipsync</h1>'
+            f'<form method="post"><p><label>{escape(label)} <input type="password" '
+            'name="password" autocomplete="current-password" autofocus></label></p>'
+            f'<p role="alert">{escape(text)}</p><button>{escape(button)}</button></form>'
+        )
+        return HTMLResponse(page, 401 if text else 200)
+
+    async def _login(self, request: Request) -> Response:
+        form = await request.form()
+        given, wanted = str(form.get("password", "")), self.options.password or ""
+        if hmac.compare_digest(given.encode(), wanted.encode()):
+            request.scope["visitor"].is_admitted = True
+            return RedirectResponse("/", 303)
+        await asyncio.sleep(WRONG_PASSWORD_S)
+        with use_language(preferred_language(request.headers.get("accept-language", ""))):
+            return self._login_form(request, tr("Wrong password."))
+
+
+class Gate:
+    """Lets each visitor ask for what is theirs, and for nothing else.
+
+    Args:
+        app: what answers.
+        visitors: everyone.
+        options: whether there is a password, and where it listens.
+    """
+
+    def __init__(self, app: ASGIApp, visitors: Visitors, options: Options):
+        self._app, self._visitors, self._options = app, visitors, options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        visitor = self._visitors.find(request.cookies.get(COOKIE))
+        is_new = visitor is None
+        if visitor is None:
+            visitor = self._visitors.add()
+        scope["visitor"] = visitor
+        refused = self._refusal(scope, request, visitor)
+        if refused is not None:
+            await _answer(scope, receive, self._headed(send, visitor, is_new), refused)
+            return
+        if _inner_path(scope["path"]) == UPLOAD_PATH:
+            send = _noting_uploads(send, visitor)
+        await self._app(scope, receive, self._headed(send, visitor, is_new))
+
+    def _refusal(self, scope: Scope, request: HTTPConnection, visitor: Visitor) -> Response | None:
+        """The answer to what is not allowed; None: it is."""
+        host = request.headers.get("host", "")
+        name = urlsplit(f"//{host}").hostname
+        # Another site may have given its own name this address.
+        if self._options.host in LOCAL_HOSTS and name not in LOCAL_HOSTS:
+            return Response(status_code=403)
+        origin = request.headers.get("origin")
+        is_safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if not is_safe and origin is not None and urlsplit(origin).netloc != host:
+            return Response(status_code=403)
+        path = scope["path"]
+        if self._options.password and not visitor.is_admitted and path != "/login":
+            return RedirectResponse("/login", 303) if is_safe else Response(status_code=401)
+        inner = _inner_path(path)
+        if inner is None or inner == "" or inner.startswith(OPEN_PATHS):
+            return None
+        if inner.startswith(FILE_PATH) and visitor.owns_upload(inner.removeprefix(FILE_PATH)):
+            return None
+        return Response(status_code=404)
+
+    def _headed(self, send: Send, visitor: Visitor, is_new: bool) -> Send:
+        cookie = f"{COOKIE}={visitor.name}; Path=/; HttpOnly; SameSite=Lax"
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), *HEADERS]
+                if is_new:
+                    headers.append((b"set-cookie", cookie.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return headed
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await response(scope, receive, send)
+
+
+def _noting_uploads(send: Send, visitor: Visitor) -> Send:
+    """Take note of whose the files are that an upload has stored."""
+    body = bytearray()
+
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                _note_uploads(bytes(body), visitor)
+        await send(message)
+
+    return noting
+
+
+def _note_uploads(body: bytes, visitor: Visitor) -> None:
+    try:
+        paths = json.loads(body)
+    except ValueError:
+        return  # it was refused
+    if isinstance(paths, list):
+        for path in paths:
+            visitor.note_upload(path)
+        visitor.touch()
+
+
+def _inner_path(path: str) -> str | None:
+    """The path inside the app of a language; None: outside of them."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return rest if first in available_languages() else None
+
+
+def preferred_language(header: str) -> str:
+    """The language for an ``Accept-Language`` header, such as ``zh-CN,zh;q=0.9,en;q=0.8``."""
+    weighted = []
+    for part in header.split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            weighted.append((float(weight or 1), tag))
+        except ValueError:
+            continue
+    weighted.sort(key=lambda pair: -pair[0])
+    return match_language(*(tag for _, tag in weighted if tag not in ("", "*")))
+
+
+def _build_page(page: Page) -> gr.Blocks:
+    with gr.Blocks(title="lipsync", analytics_enabled=False) as blocks:
+        gr.HTML(_heading(page.language))
+        with gr.Tab(tr("Check and correct")):
+            build_check_tab(page, blocks)
+        with gr.Tab(tr("Batch"), elem_id="ls-batch", id="batch"):
+            build_batch_tab(page, blocks)
+    return blocks
+
+
+def _heading(language: str) -> str:
+    links = " · ".join(
+        f'<a href="/{other}/" lang="{other.replace("_", "-")}">'
+        f"{escape(LANGUAGE_NAMES.get(other, other))}</a>"
+        for other in available_languages() if other != language
+    )  # fmt: skip
+    about = tr("Does the audio fit the lips? Everything stays on this computer.")
+    return (
+        f'<header class="ls-top"><h1>lipsync</h1><p>{escape(about)}</p><nav>{links}</nav></header>'
+    )
+
+
+def _theme() -> gr.themes.Base:
+    """Gradio's theme with the fonts of the system: its own are loaded from another host."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans CJK SC", "sans-serif"]
+    return gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
