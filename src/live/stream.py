@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE
-from ..core.errors import StreamError
+from ..core.errors import ConfigError, StreamError
 from ..i18n.messages import tr
 from ..media.frame import to_video_frame
 from ..media.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, FrameGrid
@@ -92,6 +92,7 @@ class LipSyncStream:
 
     Raises:
         StreamError: a setting is out of range.
+        ConfigError: ``inference`` computes with exported encoders.
     """
 
     def __init__(
@@ -103,6 +104,10 @@ class LipSyncStream:
         lead_s: float = 2.0,
         channels: int = 1,
     ):
+        if inference.device is None:
+            raise ConfigError(
+                tr("live measuring needs PyTorch: it does not work with --backend onnx")
+            )
         config, trained = inference.config, inference.trained
         max_offset_frames = config.inference.max_offset_frames
         _check_sample_rate(sample_rate)

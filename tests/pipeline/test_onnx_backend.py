@@ -12,6 +12,7 @@ import pytest
 from src.checkpoints.checkpoint import PRETRAINED
 from src.checkpoints.exported import SETTINGS_NAME, export_sha256, load_exported, resolve_export
 from src.core.errors import CheckpointError, ConfigError, MissingFileError
+from src.live.stream import LipSyncStream
 from src.pipeline.engine import LipSyncInference
 from tests.support.training_helpers import call_script
 
@@ -150,5 +151,7 @@ def test_what_the_backend_cannot_do_is_refused(exported, talking_clip, tmp_path)
     with pytest.raises(ConfigError, match="runs on the CPU"):
         LipSyncInference(exported, "cuda", backend="onnx")
     engine = LipSyncInference(exported, backend="onnx")
+    with pytest.raises(ConfigError, match="live measuring needs PyTorch"):
+        LipSyncStream(engine)
     with pytest.raises(ConfigError, match="new speech needs PyTorch"):
         engine.present(talking_clip, talking_clip, tmp_path / "o.mp4", consent=True)
