@@ -73,6 +73,51 @@ def sizes_in(place: str) -> dict[str, int]:
         raise
 
 
+def versions_below(url: str) -> dict[str, str]:
+    """All files below a URL, by their names relative to it, with ``/``: what changes with the
+    content of each (its size, and its ETag or when it was written). Nothing where there is none.
+
+    Raises:
+        StorageError.
+    """
+
+    def versions() -> dict[str, str]:
+        files, top = _file_system(url)
+        files.invalidate_cache()
+        top = top.rstrip("/")
+        entries = files.find(top, detail=True)
+        return {
+            path.removeprefix(top).lstrip("/"): _version(entry) for path, entry in entries.items()
+        }
+
+    try:
+        return _tried(versions, url)
+    except StorageError as error:
+        if error.is_missing:
+            return {}
+        raise
+
+
+def _version(entry: dict) -> str:
+    names = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "mtime", "created")
+    marks = (entry[name] for name in names if entry.get(name))
+    return f"{entry['size']} {next(marks, '')}".strip()
+
+
+def fetch(url: str, path: Path) -> None:
+    """Copy a file at a URL to one on this machine.
+
+    Raises:
+        StorageError.
+    """
+
+    def get() -> None:
+        files, source = _file_system(url)
+        files.get_file(source, str(path))
+
+    _tried(get, url)
+
+
 def check_writable_place(place: str) -> None:
     """Reject a folder or URL where nothing can be written, before the work.
 

@@ -45,6 +45,7 @@ from .index import (
     single_path,
     write_index,
 )
+from .remote_clips import local_copy, version_of
 from .tar_shards import PLACE_KEYS, packer_of
 
 logger = logging.getLogger(__name__)
@@ -132,13 +133,14 @@ class _GrowingIndex:
         return [record for name in names for record in self._records.get(name, [])]
 
     def set_result(self, clip: Clip, result: ClipResult) -> None:
-        """Replace the records of a clip; those of a file that is missing now stay."""
+        """Replace the records of a clip; those of a file that is missing now stay, and those of one
+        at a URL that failed, for it may have been the network."""
         if not isinstance(result, str):
             self._records[clip.name] = [
                 {key: value for key, value in record.items() if key not in PLACE_KEYS}
                 for record in result[0]
             ]
-        elif os.path.exists(clip.video):
+        elif isinstance(clip.video, Path) and clip.video.exists():
             self._records[clip.name] = []
 
     def save(self) -> None:
@@ -314,6 +316,26 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
     Raises:
         LipSyncError: the clip cannot be used, or its samples cannot be written.
     """
+    version = version_of(clip)
+    if version and _can_reuse(settings, old_records, {"source_version": version}):
+        return old_records, True
+    with local_copy(clip) as local:
+        try:
+            return _process_local(settings, local, old_records, version)
+        except LipSyncError as error:
+            if local is clip:
+                raise
+            raise type(error)(str(error).replace(str(local.video), str(clip.video))) from None
+
+
+def _process_local(
+    settings: DataConfig, clip: Clip, old_records: list[dict], version: str
+) -> tuple[list[dict], bool]:
+    """``_process``, of files on this machine.
+
+    Args:
+        version: of the files at a URL that these are copies of; empty: they are none.
+    """
     folder = Path(settings.processed_dir)
     for source in filter(None, (clip.video, clip.audio)):
         check_file(source)
@@ -321,11 +343,9 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
         "video_sha256": file_sha256(clip.video),
         "audio_sha256": file_sha256(clip.audio) if clip.audio else "",
     }
-    if old_records and all(
-        digests.items() <= record.items() and ("shard" in record or _is_kept(settings, record))
-        for record in old_records
-    ):
-        return old_records, True
+    mark = {"source_version": version} if version else {}
+    if _can_reuse(settings, old_records, digests):
+        return [record | mark for record in old_records], True
     stem = _file_stem(clip.name, *digests.values(), *sample_settings(settings).values())
     work_folder = _make_work_folder(folder, clip)
     try:
@@ -334,9 +354,17 @@ def _process(settings: DataConfig, clip: Clip, old_records: list[dict]) -> tuple
             ExtractOptions(settings.min_frames),
         )  # fmt: skip
         kept = UNPACKED_FOLDER if settings.format == "shards" else SAMPLES_FOLDER
-        return _store_samples(clip, features, folder / kept, stem, digests), False
+        return _store_samples(clip, features, folder / kept, stem, digests | mark), False
     finally:
         shutil.rmtree(work_folder, ignore_errors=True)
+
+
+def _can_reuse(settings: DataConfig, records: list[dict], sources: dict) -> bool:
+    """Whether there are samples of a clip, made from these sources."""
+    return bool(records) and all(
+        sources.items() <= record.items() and ("shard" in record or _is_kept(settings, record))
+        for record in records
+    )
 
 
 def _is_kept(settings: DataConfig, record: dict) -> bool:

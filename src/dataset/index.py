@@ -47,7 +47,7 @@ OPTIONAL_TYPES = {
     "first_frame": (int,), "fps": (int, float), "face_share": (int, float),
     "speech_share": (int, float), "faces": (int,), "notes": (list,),
     "offset_ms": (int, float, type(None)), "offset_known": (bool,), "video_sha256": (str,),
-    "audio_sha256": (str,),
+    "audio_sha256": (str,), "source_version": (str,),
 }  # fmt: skip
 MAX_OFFSET_MS = 1e5  # offsets beyond this are a mistake
 MAX_NUMBER = 2**31 - 1
