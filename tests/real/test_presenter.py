@@ -3,7 +3,9 @@
 Needs ``../shared/data`` (see its README). About a minute on two free cores.
 """
 
+import csv
 import shutil
+import sys
 import tracemalloc
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +14,13 @@ import av
 import numpy as np
 import pytest
 
+from src import present
+from src.core import cli
 from src.core.constants import SAMPLE_RATE
 from src.core.errors import LipSyncError, PresenterError
 from src.media.container import probe
 from src.media.credentials import read_remade
-from src.media.reader import read_audio
+from src.media.reader import read_audio, read_frames
 from src.media.writer import write_wav
 from src.pipeline.engine import LipSyncInference
 from src.pipeline.new_speech import (
@@ -34,6 +38,8 @@ from src.presenter.footage import gather_footage
 from src.presenter.selection import SpeechFrames, choose_frames
 from src.presenter.store import load_presenter
 from tests.support.media_files import ffmpeg
+
+pytest_plugins = ("tests.support.dask_fixtures",)
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOOTAGE = DATA / "presenters" / "wth_angie_sq.mp4"  # a studio, shots of up to 4 s
@@ -133,6 +139,35 @@ def speech(tmp_path_factory):
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
     write_wav(path, read_audio(STRANGER)[2 * SAMPLE_RATE : 4 * SAMPLE_RATE])
     return path
+
+
+def test_many_speeches_on_a_cluster_are_those_of_one_machine(
+    cluster, presenter, speech, tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    rows = [(FOOTAGE, speech), (FOOTAGE, tmp_path / "broken.wav")]
+    with open(tmp_path / "speeches.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("video", "audio"), *rows])
+    made, reasons = [], []
+    for name, options in (
+        ("here", ()), ("cluster", ("--engine", "dask", "--scheduler", cluster.address)),
+    ):  # fmt: skip
+        arguments = (
+            "--batch", tmp_path / "speeches.csv", "--output", tmp_path / name,
+            "--checkpoint", Path("pretrained/best_model.pth").resolve(),
+            "--presenter", presenter[0], "--no-judge", "--no-credentials", "--device", "cpu",
+            *options,
+        )  # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["present.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.run(present.main)
+        errors = capfd.readouterr().err
+        assert end.value.code == 1, errors
+        (output,) = (path for path in (tmp_path / name).iterdir() if path.suffix == ".mp4")
+        made.append(np.stack([frame.luma for frame in read_frames(output)]))
+        reasons.append([line for line in errors.splitlines() if "broken.wav" in line])
+    assert np.array_equal(*made) and len(made[0]) >= 49
+    assert reasons[0] == reasons[1] and len(reasons[0]) == 1
 
 
 def test_trained_shapes_are_used_and_follow_the_speech(engine, presenter, tmp_path):
