@@ -5,6 +5,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
 from pathlib import Path
+from urllib.parse import quote
 
 from ..core.errors import MediaError, NoVideoError
 from ..i18n.messages import tr
@@ -70,6 +71,7 @@ class EditDecisions:
         n_frames: of the video.
         cuts: in order, without overlaps; where there is none, no audio belongs.
         segments: the offset over time that they follow.
+        is_beside: the file of the edit will lie beside its media, wherever that is.
     """
 
     video: EditSource
@@ -80,6 +82,11 @@ class EditDecisions:
     cuts: tuple[AudioCut, ...]
     markers: tuple[EditMarker, ...]
     segments: tuple[Segment, ...]
+    is_beside: bool = False
+
+    def media_url(self, source: EditSource) -> str:
+        """Where an editor looks for a file: its URL, or its name alone."""
+        return quote(source.path.name) if self.is_beside else source.path.resolve().as_uri()
 
     @property
     def name(self) -> str:
@@ -96,11 +103,12 @@ class EditDecisions:
         return max((abs(round(p) - p) for p in positions), default=0.0) * 1000 / float(self.fps)
 
 
-def make_decisions(details: dict) -> EditDecisions:
+def make_decisions(details: dict, is_beside: bool = False) -> EditDecisions:
     """The edit decisions of a result.
 
     Args:
         details: as of ``LipSyncInference.compute_sync_score``, with an offset.
+        is_beside: as in ``EditDecisions``.
 
     Raises:
         MediaError: a file can no longer be read.
@@ -122,7 +130,9 @@ def make_decisions(details: dict) -> EditDecisions:
         for cut in _cuts_of(segment, fps, n_frames, number == len(segments) - 1, audio.duration_s)
     ]  # fmt: skip
     markers = _markers(details, segments, fps, n_frames)
-    return EditDecisions(video, audio, fps, drop, n_frames, tuple(cuts), markers, segments)
+    return EditDecisions(
+        video, audio, fps, drop, n_frames, tuple(cuts), markers, segments, is_beside
+    )
 
 
 def _read_video(path: Path, streams: StreamChoice) -> tuple[EditSource, Fraction, bool]:

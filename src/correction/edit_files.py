@@ -45,7 +45,7 @@ def otio_text(edit: EditDecisions) -> str:
     def reference(source: EditSource) -> "otio.schema.ExternalReference":
         length = max(1, round(source.duration_s * edit.fps))
         media = otio.schema.ExternalReference(
-            source.path.resolve().as_uri(), span(source.start_frame, length)
+            edit.media_url(source), span(source.start_frame, length)
         )
         media.name = source.path.name
         return media
@@ -90,9 +90,9 @@ def fcpxml_text(edit: EditDecisions) -> str:
         width=str(edit.video.width), height=str(edit.video.height),
     )  # fmt: skip
     audio_ref = "r2" if edit.audio is edit.video else "r3"
-    _add_asset(resources, "r2", edit.video, frame, has_video=True)
+    _add_asset(resources, "r2", edit.video, edit, has_video=True)
     if audio_ref == "r3":
-        _add_asset(resources, "r3", edit.audio, frame, has_video=False)
+        _add_asset(resources, "r3", edit.audio, edit, has_video=False)
     start, length = edit.video.start_frame * frame, edit.n_frames * frame
     counting = {"tcFormat": "DF" if edit.drop else "NDF"}
     library = ET.SubElement(root, "library")
@@ -125,8 +125,9 @@ def fcpxml_text(edit: EditDecisions) -> str:
 
 
 def _add_asset(
-    resources: ET.Element, name: str, source: EditSource, frame: Fraction, has_video: bool
+    resources: ET.Element, name: str, source: EditSource, edit: EditDecisions, has_video: bool
 ) -> None:
+    frame = 1 / edit.fps
     length = max(1, round(source.duration_s / frame)) * frame
     attributes = {"hasVideo": "1", "format": "r1"} if has_video else {}
     if source.channels:
@@ -136,7 +137,7 @@ def _add_asset(
         resources, "asset", id=name, name=source.path.name,
         start=_seconds(source.start_frame * frame), duration=_seconds(length), **attributes,
     )  # fmt: skip
-    ET.SubElement(asset, "media-rep", kind="original-media", src=source.path.resolve().as_uri())
+    ET.SubElement(asset, "media-rep", kind="original-media", src=edit.media_url(source))
 
 
 def _fcpxml_position(edit: EditDecisions, cut: AudioCut) -> Fraction:

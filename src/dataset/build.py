@@ -45,7 +45,7 @@ from .index import (
     single_path,
     write_index,
 )
-from .remote_clips import local_copy, version_of
+from .local_copies import local_copy, version_of
 from .tar_shards import PLACE_KEYS, packer_of
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from ..core.errors import DatasetError
 from ..core.storage import is_url
 from ..i18n.messages import tr
 from ..media.suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from .remote_clips import RemoteFile, remote_files
+from .remote_files import RemoteFile, remote_files
 
 logger = logging.getLogger(__name__)
 

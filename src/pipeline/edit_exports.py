@@ -20,10 +20,12 @@ class EditExports:
     Attributes:
         paths: their suffixes choose the formats (``edit_files.WRITERS``).
         overwrite: files that exist may be replaced.
+        is_beside: they will lie beside the pair, wherever that is.
     """
 
     paths: Sequence[str | Path]
     overwrite: bool = False
+    is_beside: bool = False
 
     def check(self, reserved: Sequence[str | Path | None]) -> list[str | Path]:
         """Refuse what cannot be written, before anything is scored.
@@ -65,7 +67,7 @@ class EditExports:
         if details["undetermined"]:
             yield tr("nothing exported: {why}", why=details["reason"]["text"])
             return
-        edit = make_decisions(details)
+        edit = make_decisions(details, self.is_beside)
         for path in self.paths:
             suffix = Path(path).suffix.lower()
             text = WRITERS[suffix](edit)

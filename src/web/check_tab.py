@@ -327,6 +327,8 @@ def _downloads(visitor: Visitor, checked: Checked, corrected: Corrected | None) 
     if corrected is not None:
         files += [(tr("Corrected video"), corrected.video)]
         files += [(tr("Annotated copy"), corrected.annotated)]
+        editors = {".fcpxml": tr("For Final Cut and Resolve"), ".edl": tr("For Premiere and Avid")}
+        files += [(editors[path.suffix], path) for path in corrected.edits]
     files += [(tr("Report"), checked.report)]
     return downloads_view([
         (text, address(visitor, path)) for text, path in files if path is not None

@@ -13,6 +13,7 @@ from ..media.container import probe
 from ..media.stream_choice import StreamChoice
 from ..pipeline.command import Views
 from ..pipeline.correct_pair import correct_pair
+from ..pipeline.edit_exports import EditExports
 from ..pipeline.output_names import Source
 from ..pipeline.pairs import synced_path
 from ..report.html_report import face_images
@@ -20,6 +21,7 @@ from ..scoring.result import SyncResult
 from .previews import make_excerpt, make_preview
 from .worker import Work
 
+EDIT_SUFFIXES = (".fcpxml", ".edl")
 MAX_FACES = 12  # the longest are shown to choose from
 
 
@@ -51,6 +53,7 @@ class Corrected:
         video: the corrected video, or None.
         annotated: a copy of the pair as given, with the result drawn into it, or None.
         preview: of the corrected video, or None.
+        edits: the correction for editing software.
     """
 
     is_written: bool
@@ -59,6 +62,7 @@ class Corrected:
     video: Path | None = None
     annotated: Path | None = None
     preview: Path | None = None
+    edits: tuple[Path, ...] = ()
 
 
 def check(
@@ -145,9 +149,12 @@ def correct(work: Work, result: SyncResult, face: str | int) -> Corrected:
     for _ in views.write(result.score, result.to_dict(), work.progress):
         pass
     preview = make_preview(work, output, None, "after")
+    edits = tuple(work.folder / f"{Path(video).stem}{suffix}" for suffix in EDIT_SUFFIXES)
+    for _ in EditExports(edits, overwrite=True, is_beside=True).write(result.to_dict()):
+        pass
     return Corrected(
         True, text, tuple(measured["notes"]), output.resolve(), annotated.resolve(),
-        preview.resolve(),
+        preview.resolve(), tuple(path.resolve() for path in edits),
     )  # fmt: skip
 
 

@@ -93,6 +93,14 @@ def test_otio_keeps_cuts_slips_and_markers(edit):
         assert slip_s == pytest.approx(cut.source_s, abs=1e-6)  # finer than a frame
 
 
+def test_beside_its_media_a_file_names_them_alone(edit):
+    beside = replace(edit, is_beside=True)
+    for suffix in (".otio", ".fcpxml"):
+        assert edit.video.path.as_uri() in written(edit, suffix)
+        text = written(beside, suffix)
+        assert "Interview%201.mov" in text and "file:" not in text
+
+
 def test_edl_keeps_cuts_slips_and_markers_within_a_frame(edit):
     text, fps = written(edit, ".edl"), float(edit.fps)
     timeline = otio.adapters.read_from_string(text.replace("音频", "audio"), "cmx_3600", rate=fps)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree
 
 import imageio_ffmpeg
 import numpy as np
@@ -176,6 +177,12 @@ def test_the_verdict_is_a_sentence_and_the_corrected_copy_is_in_sync(corrected, 
     report = download(corrected, "Report", tmp_path).read_text(encoding="utf-8")
     assert "late.mp4" in report and "lipsync-page-" not in report
     assert download(corrected, "Annotated copy", tmp_path).stat().st_size > 1000
+    edit = download(corrected, "For Final Cut and Resolve", tmp_path)
+    (media,) = ElementTree.parse(edit).getroot().iter("media-rep")
+    assert edit.name == "late.fcpxml" and media.get("src") == "late.mp4"  # it lies beside it
+    edit = download(corrected, "For Premiere and Avid", tmp_path)
+    text = edit.read_text(encoding="utf-8")
+    assert edit.name == "late.edl" and "late.mp4" in text and "lipsync-page-" not in text
 
 
 def test_nothing_is_loaded_from_elsewhere(corrected):

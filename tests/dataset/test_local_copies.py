@@ -7,10 +7,11 @@ import pytest
 
 from src.core import storage
 from src.core.errors import DatasetError, StorageError
-from src.dataset import build, remote_clips
+from src.dataset import build, local_copies
 from src.dataset.clips import find_clips, find_unused
 from src.dataset.index import INDEX_NAME, read_index
-from src.dataset.remote_clips import RemoteFile, local_copy, remote_files
+from src.dataset.local_copies import local_copy
+from src.dataset.remote_files import RemoteFile, remote_files
 from tests.support.object_store import CREDENTIALS, object_store
 from tests.support.processing_helpers import contents, process_folder, settings_in, write_variant
 
@@ -36,13 +37,13 @@ def store():
 @pytest.fixture
 def fetched(monkeypatch) -> list[str]:
     """The URLs of the files that are copied."""
-    urls, fetch = [], remote_clips.fetch
+    urls, fetch = [], local_copies.fetch
 
     def watched(url: str, path: Path) -> None:
         urls.append(url)
         fetch(url, path)
 
-    monkeypatch.setattr(remote_clips, "fetch", watched)
+    monkeypatch.setattr(local_copies, "fetch", watched)
     return urls
 
 
@@ -131,7 +132,7 @@ def test_samples_are_those_of_a_folder_and_are_made_once(
     def fails(url: str, path: Path) -> None:
         raise StorageError(f"cannot read {url}: gone")
 
-    monkeypatch.setattr(remote_clips, "fetch", fails)
+    monkeypatch.setattr(local_copies, "fetch", fails)
     write_variant(short_clip, tmp_path / "changed.mp4", 6789)
     store(f"{VIDEOS}/2.mp4", (tmp_path / "changed.mp4").read_bytes())
     before = contents(samples)
