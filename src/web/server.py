@@ -28,6 +28,7 @@ from ..pipeline.engine import EngineSpec
 from .batch_tab import build_batch_tab
 from .check_tab import build_check_tab
 from .jobs import Queue
+from .speech_tab import build_speech_tab
 from .tab import COOKIE, Page
 from .visitors import Visitor, Visitors
 from .worker import Worker
@@ -311,6 +312,8 @@ def _build_page(page: Page) -> gr.Blocks:
         gr.HTML(_heading(page.language))
         with gr.Tab(tr("Check and correct")):
             build_check_tab(page, blocks)
+        with gr.Tab(tr("New speech"), elem_id="ls-new-speech", id="new-speech"):
+            build_speech_tab(page, blocks)
         with gr.Tab(tr("Batch"), elem_id="ls-batch", id="batch"):
             build_batch_tab(page, blocks)
     return blocks

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from src.core.constants import FPS
+from src.media.credentials import read_remade
 from src.media.writer import write_clip, write_wav
 from src.pipeline.engine import LipSyncInference
 from tests.support.limits import HANG_S
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"),
 ]
+FOOTAGE = ROOT.parent / "shared" / "data" / "presenters" / "wth_angie_sq.mp4"
 WAIT_MS = 1000 * HANG_S  # so long that only what hangs reaches it
 SHIFT_MS = -240
 WORDS = {
@@ -355,6 +357,45 @@ def test_many_videos_fill_a_table(visit, late_clip, tmp_path):
     page.reload()
     page.click("#ls-batch-button")
     page.wait_for_selector(f"{rows}:nth-child(2) a")
+
+
+@pytest.mark.skipif(not FOOTAGE.is_file(), reason=f"no real footage: {FOOTAGE} is missing")
+def test_a_person_says_what_was_typed(visit, late_clip, tmp_path):
+    """Not before it is confirmed that they agreed, and not of footage that cannot be used."""
+    shots = Path(os.environ.get("PAGE_SCREENSHOTS", tmp_path))
+    page = visit()
+    page.click("#ls-new-speech-button")
+    page.set_input_files("#ls-footage input[type=file]", late_clip)
+    page.wait_for_selector("#ls-footage .file-preview")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error :text('agreed')")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error p:not(:text('agreed'))")
+    assert "at least 10 s are required" in page.inner_text("#ls-speech-error")
+    page.reload()
+    page.click("#ls-new-speech-button")
+    page.set_input_files("#ls-footage input[type=file]", FOOTAGE)
+    page.wait_for_selector("#ls-footage .file-preview")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector(f"#ls-learnt :text('{FOOTAGE.name}')")
+    page.fill("#ls-speech-text textarea", "Good morning to all of you.")
+    page.click("#ls-make")
+    page.wait_for_selector(".ls-progress progress[value]")
+    page.click("#ls-speech-cancel")
+    page.wait_for_selector(f"#ls-speech-error :text('{WORDS['en']['cancelled']}')")
+    page.click("#ls-make")
+    page.wait_for_function("document.querySelectorAll('#ls-speech-players video').length === 2")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#ls-speech-players video')].every(v => v.readyState >= 2)"
+    )
+    assert "in sync" in page.inner_text("#ls-speech-message")
+    page.screenshot(path=shots / "speech_en_1440.png", full_page=True)
+    with page.expect_download() as waiting:
+        page.click("#ls-speech-downloads a:text-is('New video')")
+    waiting.value.save_as(tmp_path / "new.mp4")
+    assert read_remade(tmp_path / "new.mp4") is not None  # it says so of itself
 
 
 def test_what_is_not_ones_own_is_not_answered(visit, server):
