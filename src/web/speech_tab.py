@@ -141,11 +141,7 @@ def build_speech_tab(page: Page, blocks: gr.Blocks) -> None:
         file_count="multiple", file_types=VIDEO_SUFFIXES, elem_id="ls-footage", height=160,
     )  # fmt: skip
     consent = gr.Checkbox(False, label=consent_statement(), elem_id="ls-consent")
-    error = gr.HTML(elem_id="ls-speech-error")
-    with gr.Row():
-        learn = gr.Button(tr("Learn the person"), variant="primary", elem_id="ls-learn")
-        cancel = gr.Button(tr("Cancel"), variant="stop", visible=False, elem_id="ls-speech-cancel")
-    progress = gr.HTML()
+    learn = gr.Button(tr("Learn the person"), variant="primary", elem_id="ls-learn")
     with gr.Column(visible=False) as second:
         found = gr.HTML(elem_id="ls-learnt")
         with gr.Row():
@@ -155,9 +151,13 @@ def build_speech_tab(page: Page, blocks: gr.Blocks) -> None:
             )  # fmt: skip
             text = gr.Textbox(label=tr("Or a text to be spoken"), lines=5, elem_id="ls-speech-text")
         make = gr.Button(tr("Make the video"), variant="primary", elem_id="ls-make")
-        message = gr.HTML(elem_id="ls-speech-message")
-        downloads = gr.HTML(elem_id="ls-speech-downloads")
-        players = gr.HTML(elem_id="ls-speech-players")
+    # Below the button that was pressed, whichever it was: without a presenter there is no second.
+    error = gr.HTML(elem_id="ls-speech-error")
+    progress = gr.HTML()
+    cancel = gr.Button(tr("Cancel"), variant="stop", visible=False, elem_id="ls-speech-cancel")
+    message = gr.HTML(elem_id="ls-speech-message")
+    downloads = gr.HTML(elem_id="ls-speech-downloads")
+    players = gr.HTML(elem_id="ls-speech-players")
     seen = gr.State(-1)
     timer = gr.Timer(TICK_S, active=False)
     actions = SpeechActions(page)
