@@ -35,6 +35,7 @@ CHECKPOINTS = "checkpoints"  # and a number: folders of trainings
 MAX_FILES = 1000
 EPOCHS = 60  # of few clips, from the included weights
 MAX_EPOCHS = 1000
+PLOT_WIDTH = 320  # px at least: on a phone, one is below the other
 KEPT_LONGER_S = 12 * 3600  # a training may end in the night
 
 
@@ -272,8 +273,8 @@ def build_training_tab(page: Page, blocks: gr.Blocks) -> None:
     message = gr.HTML(elem_id="ls-training-message")
     downloads = gr.HTML(elem_id="ls-training-downloads")
     with gr.Row(visible=False) as plots:
-        loss = gr.Plot(label=tr("Loss"), show_label=False)
-        accuracy = gr.Plot(label=tr("Accuracy"), show_label=False)
+        loss = gr.Plot(label=tr("Loss"), show_label=False, min_width=PLOT_WIDTH)
+        accuracy = gr.Plot(label=tr("Accuracy"), show_label=False, min_width=PLOT_WIDTH)
     seen, seen_curves = gr.State(-1), gr.State(-1)
     timer = gr.Timer(TICK_S, active=False)
     actions = TrainingActions(page)

@@ -181,7 +181,7 @@ def train_clips(
             process.kill()
     _hand_over(work, curves, epochs, n_done, is_stopped)
     if process.returncode == 0:
-        return Trained(True, _last_lines(output))
+        return Trained(True, _last_lines(output, checkpoints))
     if is_stopped:
         return Trained(False, ())
     raise _failure(process.returncode, errors)
@@ -234,9 +234,11 @@ class Curves:
         return True
 
 
-def _last_lines(output: Path) -> tuple[str, ...]:
-    """What a training measured on the test split: its last paragraph."""
+def _last_lines(output: Path, checkpoints: str) -> tuple[str, ...]:
+    """What a training measured on the test split: its last paragraph, with files of its folder
+    named as they are downloaded."""
     text = output.read_text(encoding="utf-8", errors="replace")
+    text = text.replace(str(Path(checkpoints, "")) + os.sep, "")
     return tuple(line.strip() for line in text.strip().split("\n\n")[-1].splitlines())
 
 
