@@ -54,7 +54,7 @@ def process_many(work: Work, videos: list[str], is_correcting: bool, max_minutes
 
 
 def _row(work: Work, pair: Pair, summary: Path, max_minutes: float) -> Row:
-    if _is_too_long(pair.video, max_minutes):
+    if is_too_long(pair.video, max_minutes):
         return Row(pair.video, str(too_long(pair.video, max_minutes)), None, None, None)
     (result,) = run_batch(work.spec, [pair], summary, engine=work.engine)
     output = result["output"]
@@ -64,7 +64,8 @@ def _row(work: Work, pair: Pair, summary: Path, max_minutes: float) -> Row:
     )  # fmt: skip
 
 
-def _is_too_long(name: str, max_minutes: float) -> bool:
+def is_too_long(name: str, max_minutes: float) -> bool:
+    """Whether a video is too long; one that cannot be read is not."""
     try:
         return probe(name).duration_s > 60 * max_minutes
     except LipSyncError:

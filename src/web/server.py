@@ -28,7 +28,9 @@ from ..pipeline.engine import EngineSpec
 from .batch_tab import build_batch_tab
 from .check_tab import build_check_tab
 from .jobs import Queue
+from .speech_tab import build_speech_tab
 from .tab import COOKIE, Page
+from .training_tab import build_training_tab
 from .visitors import Visitor, Visitors
 from .worker import Worker
 
@@ -44,6 +46,7 @@ OPEN_PATHS = (
     "gradio_api/queue/join", "gradio_api/queue/data", "gradio_api/cancel", "gradio_api/reset",
     "gradio_api/upload", "gradio_api/upload_progress", "gradio_api/theme.css",
 )  # fmt: skip
+SHOWN_SUFFIXES = (".mp4", ".jpg")  # all else is only saved
 UPLOAD_PATH = "gradio_api/upload"
 FILE_PATH = "gradio_api/file="
 HEADERS = (
@@ -100,6 +103,7 @@ class Server:
         self.visitors = Visitors()
         os.environ["GRADIO_TEMP_DIR"] = str(self.visitors.uploads)
         self.queue = Queue(lambda: Worker(spec), is_eager=True)
+        self.trainings = Queue(lambda: Worker(spec))
         self.app = self._make_app()
 
     def run(self) -> None:
@@ -115,6 +119,7 @@ class Server:
     def close(self) -> None:
         """End all work, and delete all files."""
         self.queue.close()
+        self.trainings.close()
         self.visitors.close()
 
     def _make_app(self) -> ASGIApp:
@@ -129,7 +134,7 @@ class Server:
         return Gate(app, self.visitors, self.options)
 
     def _mount(self, app: FastAPI, language: str) -> None:
-        page = Page(self.visitors, self.queue, language, self.options.max_minutes)
+        page = Page(self.visitors, self.queue, self.trainings, language, self.options.max_minutes)
         with use_language(language):
             blocks = _build_page(page)
             tag = language.replace("_", "-")
@@ -151,7 +156,7 @@ class Server:
             return Response(status_code=404)
         kind = "attachment" if "download" in request.query_params else "inline"
         # A page among the files is only to be saved: shown, it would act as this one.
-        media_type = None if path.suffix == ".mp4" else "application/octet-stream"
+        media_type = None if path.suffix in SHOWN_SUFFIXES else "application/octet-stream"
         if path.suffix in (".mov", ".m4v"):
             media_type = "video/mp4"
         if media_type == "application/octet-stream":
@@ -311,8 +316,12 @@ def _build_page(page: Page) -> gr.Blocks:
         gr.HTML(_heading(page.language))
         with gr.Tab(tr("Check and correct")):
             build_check_tab(page, blocks)
+        with gr.Tab(tr("New speech"), elem_id="ls-new-speech", id="new-speech"):
+            build_speech_tab(page, blocks)
         with gr.Tab(tr("Batch"), elem_id="ls-batch", id="batch"):
             build_batch_tab(page, blocks)
+        with gr.Tab(tr("Training"), elem_id="ls-training", id="training"):
+            build_training_tab(page, blocks)
     return blocks
 
 

@@ -35,12 +35,14 @@ class Page:
     Attributes:
         visitors: everyone.
         queue: does the work.
+        trainings: does what takes hours, beside it.
         language: of the texts.
         max_minutes: length of a video.
     """
 
     visitors: Visitors
     queue: Queue
+    trainings: Queue
     language: str
     max_minutes: float
 

@@ -139,6 +139,14 @@ def videos_view(videos: Iterable[tuple[str, str]]) -> str:
     return f'<div class="ls-videos">{"".join(figures)}</div>{buttons}'
 
 
+def image_view(address: str, text: str) -> str:
+    """An image, and what it shows in words."""
+    return (
+        f'<figure class="ls-image"><img src="{escape(address)}" alt="{escape(text)}">'
+        f"<figcaption>{escape(text)}</figcaption></figure>"
+    )
+
+
 def downloads_view(files: Iterable[tuple[str, str]]) -> str:
     """Links to files.
 
@@ -209,6 +217,22 @@ def offsets_plot(result: SyncResult) -> go.Figure:
         )  # fmt: skip
     figure.add_hline(0, line_dash="dot", line_color=QUIET)
     figure.update_xaxes(range=[0, result.duration_s])
+    return figure
+
+
+def growing_plot(title: str, x: list[int], curves: dict[str, list[float]]) -> go.Figure:
+    """Curves of a training by its epochs.
+
+    Args:
+        x: the epochs.
+        curves: values by name.
+    """
+    figure = _figure(title, tr("epoch"), "")
+    for (name, y), colour in zip(curves.items(), (LINE, GOOD), strict=True):
+        figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", line_color=colour)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12, "x": 1,
+                                                  "xanchor": "right"})  # fmt: skip
+    figure.update_xaxes(rangemode="tozero", tickformat="d")
     return figure
 
 

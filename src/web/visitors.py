@@ -47,12 +47,12 @@ class Visitor:
     _shown: dict[str, Path] = field(default_factory=dict)
     _used_at: float = field(default_factory=time.monotonic)
 
-    def touch(self) -> None:
-        """Keep the files for as long again."""
-        self._used_at = time.monotonic()
+    def touch(self, longer_s: float = 0.0) -> None:
+        """Keep the files for as long again, or so many seconds longer."""
+        self._used_at = max(self._used_at, time.monotonic() + longer_s)
 
     def idle_s(self) -> float:
-        """Seconds since the visitor did something."""
+        """Seconds since the visitor did something; below 0 where the files are kept longer."""
         return time.monotonic() - self._used_at
 
     def is_busy(self) -> bool:

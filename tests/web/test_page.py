@@ -16,11 +16,13 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from src.checkpoints.checkpoint import load_trained
 from src.core.constants import FPS
+from src.media.credentials import read_remade
 from src.media.writer import write_clip, write_wav
 from src.pipeline.engine import LipSyncInference
 from tests.support.limits import HANG_S
-from tools.synthetic_talker import clip_parts, make_clip
+from tools.synthetic_talker import clip_parts, make_clip, make_corpus
 
 pytest.importorskip("gradio", reason="gradio is not installed (requirements-web.txt)")
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -31,6 +33,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"),
 ]
+FOOTAGE = ROOT.parent / "shared" / "data" / "presenters" / "wth_angie_sq.mp4"
 WAIT_MS = 1000 * HANG_S  # so long that only what hangs reaches it
 SHIFT_MS = -240
 WORDS = {
@@ -124,6 +127,20 @@ def choose(page, path, which="video"):
 def check(page, path):
     choose(page, path)
     page.click("#ls-check")
+
+
+def picture(page, tab):
+    """Write what a tab looks like, for people, where a folder is named for images."""
+    if "PAGE_SCREENSHOTS" not in os.environ:
+        return
+    for language in ("en", "zh_CN"):
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(urljoin(page.url, f"/{language}/"))
+            page.click(f"#ls-{tab}-button")
+            page.wait_for_timeout(3000)
+            name = f"page_{language}_{width}_{tab}.png"
+            page.screenshot(path=Path(os.environ["PAGE_SCREENSHOTS"]) / name, full_page=True)
 
 
 def verdict(page):
@@ -362,6 +379,93 @@ def test_many_videos_fill_a_table(visit, late_clip, tmp_path):
     page.reload()
     page.click("#ls-batch-button")
     page.wait_for_selector(f"{rows}:nth-child(2) a")
+
+
+@pytest.mark.skipif(not FOOTAGE.is_file(), reason=f"no real footage: {FOOTAGE} is missing")
+def test_a_person_says_what_was_typed(visit, late_clip, tmp_path):
+    """Not before it is confirmed that they agreed, and not of footage that cannot be used."""
+    page = visit()
+    page.click("#ls-new-speech-button")
+    page.set_input_files("#ls-footage input[type=file]", late_clip)
+    page.wait_for_selector("#ls-footage .file-preview")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error :text('agreed')")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error p:not(:text('agreed'))")
+    assert "at least 10 s are required" in page.inner_text("#ls-speech-error")
+    page.reload()
+    page.click("#ls-new-speech-button")
+    page.set_input_files("#ls-footage input[type=file]", FOOTAGE)
+    page.wait_for_selector("#ls-footage .file-preview")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector(f"#ls-learnt :text('{FOOTAGE.name}')")
+    page.fill("#ls-speech-text textarea", "Good morning to all of you, and welcome to the show.")
+    page.click("#ls-make")
+    page.wait_for_selector(".ls-progress progress[value]")
+    page.click("#ls-speech-cancel")
+    page.wait_for_selector(f"#ls-speech-error :text('{WORDS['en']['cancelled']}')")
+    page.click("#ls-make")
+    page.wait_for_function("document.querySelectorAll('#ls-speech-players video').length === 2")
+    page.wait_for_function(
+        """[...document.querySelectorAll('#ls-speech-players video')].every(video => {
+            const context = new OffscreenCanvas(8, 8).getContext('2d');
+            context.drawImage(video, 0, 0, 8, 8);
+            const pixels = context.getImageData(0, 0, 8, 8).data;
+            return pixels.some((value, index) => index % 4 < 3 && value > 60);
+        })"""
+    )
+    assert re.search(r"in sync: \d+% of the seconds", page.inner_text("#ls-speech-message"))
+    with page.expect_download() as waiting:
+        page.click("#ls-speech-downloads a:text-is('New video')")
+    waiting.value.save_as(tmp_path / "new.mp4")
+    assert read_remade(tmp_path / "new.mp4") is not None  # it says so of itself
+    picture(page, "new-speech")
+
+
+def test_a_model_is_trained_with_ones_own_clips(visit, tmp_path):
+    """It is stopped, and goes on."""
+    make_corpus(tmp_path, 4, 3.0, n_speakers=1)
+    (tmp_path / "videos" / "broken.mp4").write_text("not a video")
+    files = sorted((tmp_path / "videos").iterdir())
+    page = visit()
+    page.click("#ls-training-button")
+    page.set_input_files("#ls-clips input[type=file]", files)
+    page.wait_for_selector("#ls-clips .file-preview")
+    page.click("#ls-prepare")
+    page.wait_for_function("document.querySelector('#ls-found img')?.naturalWidth > 300")
+    assert "4 of 5 clips" in page.inner_text("#ls-found")
+    assert "broken.mp4" in page.inner_text("#ls-found td")
+    page.fill("#ls-epochs input[type=number]", "1000")
+    page.press("#ls-epochs input[type=number]", "Tab")
+    page.uncheck("#ls-pretrained input")
+    page.click("#ls-train")
+    page.wait_for_selector(".js-plotly-plot:visible")
+    page.click("#ls-training-stop")
+    page.wait_for_selector("#ls-training-message :text('Stopped.')")
+    shown = "[...document.querySelectorAll('.js-plotly-plot')].find(p => p.offsetParent)"
+    n_done = page.evaluate(f"{shown}.data[0].x.length")
+    page.reload()
+    page.click("#ls-training-button")
+    page.fill("#ls-epochs input[type=number]", str(n_done + 1))
+    page.press("#ls-epochs input[type=number]", "Tab")
+    page.click("#ls-resume")
+    page.wait_for_selector("#ls-training-message :text('best_model.pth')")
+    page.wait_for_function(f"{shown}.data[0].x.length === {n_done + 1}")
+    with page.expect_download() as waiting:
+        page.click("#ls-training-downloads a")
+    waiting.value.save_as(tmp_path / "mine.pth")
+    assert load_trained(tmp_path / "mine.pth", "cpu").calibration
+    picture(page, "training")
+    page.goto(urljoin(page.url, "/en/"))
+    page.click("#ls-training-button")
+    page.click("#ls-clear")
+    page.wait_for_selector("#ls-clear:has-text('again')")
+    assert page.is_visible("#ls-found img")
+    page.click("#ls-clear")
+    page.wait_for_selector("#ls-found img", state="detached")
+    assert not page.is_visible("#ls-train")
 
 
 def test_what_is_not_ones_own_is_not_answered(visit, server):

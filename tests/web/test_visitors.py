@@ -73,6 +73,13 @@ def test_files_go_when_their_visitor_has_gone(visitors, monkeypatch):
     assert visitors.find(cleo.name) is cleo and cleo.folder.exists()
 
 
+def test_what_was_asked_to_be_kept_longer_is_not_shortened(visitors):
+    anna = visitors.add()
+    anna.touch(1000)
+    anna.touch()
+    assert -1000 <= anna.idle_s() < -900
+
+
 def test_nobody_is_found_without_a_name(visitors):
     visitors.add()
     assert visitors.find(None) is None and visitors.find("") is None
