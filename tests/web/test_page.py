@@ -128,15 +128,21 @@ def check(page, path):
     page.click("#ls-check")
 
 
+def open_tab(page, tab, width):
+    """Choose a tab that may be in a menu on a narrow page."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.click(f"#ls-{tab}-button")
+    page.set_viewport_size({"width": width, "height": 900})
+
+
 def picture(page, tab):
     """Write what a tab looks like, for people, where a folder is named for images."""
     if "PAGE_SCREENSHOTS" not in os.environ:
         return
     for language in ("en", "zh_CN"):
         for width in (1440, 390):
-            page.set_viewport_size({"width": width, "height": 900})
             page.goto(urljoin(page.url, f"/{language}/"))
-            page.click(f"#ls-{tab}-button")
+            open_tab(page, tab, width)
             page.wait_for_timeout(3000)
             name = f"page_{language}_{width}_{tab}.png"
             page.screenshot(path=Path(os.environ["PAGE_SCREENSHOTS"]) / name, full_page=True)
@@ -283,6 +289,14 @@ def test_in_chinese_on_a_phone_with_a_reload_in_the_middle(visit, late_clip, tmp
     assert re.search(words["late"], verdict(page))
     page.wait_for_function("document.querySelector('#ls-players video').videoWidth > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_tab_fits_a_phone(visit, language):
+    page = visit(language, 390)
+    for tab in ("new-speech", "batch", "training"):
+        open_tab(page, tab, 390)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
 
 
 def test_cancel_ends_the_work(visit, long_clip):
@@ -491,5 +505,5 @@ def test_screenshots(visit, late_clip, language, scheme, width):
     )
     page.wait_for_selector(".js-plotly-plot")
     page.screenshot(path=folder / f"{name}.png", full_page=True)
-    page.click("#ls-batch-button")
+    open_tab(page, "batch", width)
     page.screenshot(path=folder / f"{name}_batch.png", full_page=True)
