@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checkpoints.exported import ExportedModel
 from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE
 from ..core.errors import ConfigError, StreamError
 from ..i18n.messages import tr
@@ -104,7 +105,7 @@ class LipSyncStream:
         lead_s: float = 2.0,
         channels: int = 1,
     ):
-        if inference.device is None:
+        if isinstance(inference.trained, ExportedModel):
             raise ConfigError(
                 tr("live measuring needs PyTorch: it does not work with --backend onnx")
             )

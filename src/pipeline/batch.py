@@ -268,8 +268,9 @@ def ranked(
 ) -> list[dict]:
     """Score pairs and sort them: first those whose audio belongs to the video, in sync or not.
 
-    By the probability that the measured offset is correct, in percent, then by the confidence
-    (LSE-C), which still tells pairs apart where all are certain.
+    By the probability that the reported offset is correct, in percent, then by the confidence
+    (LSE-C), which still tells pairs apart where all are certain, and where no offset is reported:
+    small probabilities of different amounts of speech do not compare.
 
     Args:
         pairs: (video, audio) each.
@@ -284,6 +285,7 @@ def ranked(
     def rank(result: dict) -> tuple[int, float]:
         details = result["details"] or {}
         probability, confidence = details.get("offset_probability"), details.get("confidence")
-        return round(100 * (probability or 0)), confidence or 0.0
+        is_reported = details.get("status") == "ok"
+        return round(100 * (probability or 0)) if is_reported else 0, confidence or 0.0
 
     return sorted(results, key=rank, reverse=True)

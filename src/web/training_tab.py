@@ -247,7 +247,7 @@ def _suffix(path: str) -> str:
 def build_training_tab(page: Page, blocks: gr.Blocks) -> None:
     """Put the tab into the page, with its events."""
     files = gr.File(
-        label=tr("Videos of people who speak, and audio files of the same names, if any"),
+        label=tr("Videos of people speaking, and their audio files"),
         file_count="multiple", file_types=VIDEO_SUFFIXES + AUDIO_SUFFIXES,
         elem_id="ls-clips", height=160,
     )  # fmt: skip

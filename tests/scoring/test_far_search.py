@@ -110,9 +110,9 @@ def test_the_result_tells_the_whole_offset_and_the_score_as_given(tmp_path):
 def test_a_far_offset_has_to_be_certain(tmp_path):
     found = made_result(tmp_path / "v.mp4", tmp_path / "a.wav", 6.0)
     assert is_reliable(found)
-    assert is_reliable(found.model_copy(update={"offset_probability": 0.75}))
+    assert is_reliable(found.model_copy(update={"offset_probability": 0.96}))
     # more so than one nearby:
-    assert not is_reliable(found.model_copy(update={"offset_probability": 0.65}))
+    assert not is_reliable(found.model_copy(update={"offset_probability": 0.94}))
     assert not is_reliable(undetermined_result(found, Weak(), "weak"))
 
 
