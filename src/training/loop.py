@@ -274,7 +274,8 @@ def forward(
     anchors, candidates = window_masks(batch)
     with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
         video, audio = (state.wrapped_model if is_training else model)(views, bands)
-    parts = (video.float(), audio.float(), anchors, candidates)
+    dtype = torch.promote_types(video.dtype, torch.float32)  # 16 bits are too few for the loss
+    parts = (video.to(dtype), audio.to(dtype), anchors, candidates)
     sample_ids = batch.sample_ids if across_clips else None
     if across_clips and is_training and not state.team.is_alone:
         *parts, sample_ids = state.team.gather_segments(*parts, sample_ids)
