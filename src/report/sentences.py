@@ -123,18 +123,21 @@ def _noticeable(result: SyncResult) -> str:
     )  # fmt: skip
 
 
+def certainty_word(probability: float) -> str:
+    """A probability, 0…1, that an offset is correct, in words."""
+    if probability >= VERY_CERTAIN:
+        return tr("Very certain")
+    if probability >= FAIRLY_CERTAIN:
+        return tr("Fairly certain")
+    return tr("Uncertain, check by eye")
+
+
 def _certainty(result: SyncResult) -> str:
     probability = result.offset_probability
-    if probability >= VERY_CERTAIN:
-        word = tr("Very certain")
-    elif probability >= FAIRLY_CERTAIN:
-        word = tr("Fairly certain")
-    else:
-        word = tr("Uncertain, check by eye")
     return tr(
         "{word}: {chance:.0%} of results with this much evidence are correct to within one frame "
         "(±{frame} ms). Probability that the pair is in sync as given: {score:.0%}.",
-        word=word, chance=capped_probability(probability), frame=FRAME_MS,
+        word=certainty_word(probability), chance=capped_probability(probability), frame=FRAME_MS,
         score=capped_probability(result.score),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from ..i18n.messages import tr
 from ..plotting.figures import GOOD, INK, POOR, QUIET
 from ..report.annotation_panel import clock
 from ..report.html_report import COLOURS
-from ..report.sentences import FAIRLY_CERTAIN, VERY_CERTAIN, headline
+from ..report.sentences import certainty_word, headline
 from ..scoring.perception import capped_probability, format_score
 from ..scoring.result import SyncResult
 from ..scoring.words import note_text, reason_text
@@ -75,15 +75,10 @@ def verdict_view(result: SyncResult) -> str:
 
 def _certainty(result: SyncResult) -> str:
     probability = result.offset_probability
-    if probability >= VERY_CERTAIN:
-        word = tr("Very certain")
-    elif probability >= FAIRLY_CERTAIN:
-        word = tr("Fairly certain")
-    else:
-        word = tr("Uncertain, check by eye")
     return tr(
         "{word} ({chance:.0%}). Offset {ms:+.0f} ms; sync score of the video as it is: {score}.",
-        word=word, chance=capped_probability(probability), ms=result.offset_ms,
+        word=certainty_word(probability), chance=capped_probability(probability),
+        ms=result.offset_ms,
         score=format_score(result.score),
     )  # fmt: skip
 

@@ -113,7 +113,7 @@ class Worker:
             task, inputs: what is done.
             folder: for its outputs; the folder above it is its working folder.
             language: of its messages.
-            report: is told (stage, share that is done 0–1 or None).
+            report: called with (stage, share that is done 0–1 or None).
             is_cancelled: asked all the time; then the process is ended.
             on_part: is handed the parts of the result that come before its end.
 
