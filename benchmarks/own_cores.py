@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from src.core.errors import ConfigError, DatasetError
@@ -99,6 +100,28 @@ class Watched:
                     yield job, result[0]
 
 
+def _by_worker(spans: list[Span]) -> list[list[Span]]:
+    """The jobs of each worker, in their order."""
+    by_worker = defaultdict(list)
+    for span in sorted(spans, key=lambda span: span.begin):
+        by_worker[span.worker].append(span)
+    return list(by_worker.values())
+
+
+def waiting_share(spans: list[Span]) -> float:
+    """How long workers wait between two jobs, as a share of a job; a worker's first job, which
+    loads libraries and models, counts neither.
+
+    Raises:
+        DatasetError: there are too few jobs for that.
+    """
+    pairs = [pair for own in _by_worker(spans) for pair in pairwise(own)]
+    if not pairs:
+        raise DatasetError(tr("too few clips to measure: raise --clips"))
+    waits = sum(after.begin - before.end for before, after in pairs)
+    return waits / sum(after.end - after.begin for _, after in pairs)
+
+
 def rate(spans: list[Span], n_workers: int) -> float:
     """Jobs a second while all workers are at work: from when each has done its first job, as that
     one loads libraries and models, to when one of them has none left.
@@ -106,11 +129,9 @@ def rate(spans: list[Span], n_workers: int) -> float:
     Raises:
         DatasetError: there are too few jobs for that.
     """
-    by_worker = defaultdict(list)
-    for span in sorted(spans, key=lambda span: span.begin):
-        by_worker[span.worker].append(span)
-    start = max(own[0].end for own in by_worker.values())
-    stop = min(own[-1].end for own in by_worker.values())
+    by_worker = _by_worker(spans)
+    start = max(own[0].end for own in by_worker)
+    stop = min(own[-1].end for own in by_worker)
     if len(by_worker) < n_workers or stop <= start:
         raise DatasetError(tr("too few clips to measure: raise --clips"))
     done = sum(

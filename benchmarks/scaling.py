@@ -29,16 +29,20 @@ PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained" / "best_model.pt
 
 
 class Measures:
-    """Rates by what was measured and the number of workers, one a round.
+    """Rates, and how long workers wait between two jobs, by what was measured and the number of
+    workers, one a round.
 
     The pool and Dask have the same name but for ``pool`` and ``dask``.
     """
 
     def __init__(self):
         self.rates: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self.waits: dict[tuple[str, int], list[float]] = defaultdict(list)
 
-    def add(self, name: str, n_workers: int, value: float) -> None:
-        self.rates[name, n_workers].append(value)
+    def add(self, name: str, n_workers: int, rate: float, wait: float | None = None) -> None:
+        self.rates[name, n_workers].append(rate)
+        if wait is not None:
+            self.waits[name, n_workers].append(wait)
 
     def efficiencies(self, name: str, n_workers: int) -> list[float]:
         """Of each round, sorted."""
@@ -67,6 +71,9 @@ def table(measures: Measures, n_workers: int) -> list[str]:
         for n in dict.fromkeys((1, n_workers)):
             longer = _range(measures.overheads(name, other, n), "+.1%")
             lines.append(f"{other} instead of pool, {n} workers: {longer} a clip")
+    for (name, n), waits in measures.waits.items():
+        share = _range(sorted(waits), ".1%")
+        lines.append(f"{name}, {n} workers: {share} of a clip from one to the next")
     return lines
 
 
@@ -121,10 +128,10 @@ def measure(args: Namespace, config: "Config", folder: Path) -> list[str]:
         # In turn: what changes on the machine meanwhile does not always favour the same.
         for n_workers in counts[:: -1 if number % 2 else 1]:
             if jobs:
-                for name, value in runs.measure_jobs(
+                for name, value, wait in runs.measure_jobs(
                     jobs, config, source, checkpoint, args.clips, n_workers, folder / "round"
                 ):
-                    measures.add(name, n_workers, value)
+                    measures.add(name, n_workers, value, wait)
             if "training" in args.parts:
                 for name, value in runs.measure_training(config, processed, n_workers, args.steps):
                     measures.add(name, n_workers, value)

@@ -18,7 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # one thread a core; read when NumPy is imp
 import numpy as np
 import torch
 
-from benchmarks.own_cores import Watched, available_cores, keep_on, kept_on, rate
+from benchmarks.own_cores import Watched, available_cores, keep_on, kept_on, rate, waiting_share
 from src.core.cluster import engine_opened
 from src.core.config import Config, with_overrides
 from src.core.errors import DatasetError
@@ -81,8 +81,9 @@ def process(config: Config, map_jobs: MapJobs) -> float:
 def measure_jobs(
     parts: list[str], config: Config, source: Path, checkpoint: Path, n_clips: int, n_workers: int,
     folder: Path,
-) -> Iterator[tuple[str, float]]:  # fmt: skip
-    """One round of preprocessing and scoring, by pool and Dask: (what, clips a second).
+) -> Iterator[tuple[str, float, float]]:  # fmt: skip
+    """One round of preprocessing and scoring, by pool and Dask: (what, clips a second, how long a
+    worker waits between two clips as a share of a clip).
 
     Args:
         parts: of ``scaling.PARTS``.
@@ -99,7 +100,7 @@ def measure_jobs(
                     settings = settings_for(config, output / kind, kind, clips, n_workers)
                     packing_s = process(settings, watched) / len(watched.spans)
                     value = 1 / (1 / rate(watched.spans, n_workers) + packing_s)
-                    yield f"preprocessing, {engine}, {kind}", value
+                    yield f"preprocessing, {engine}, {kind}", value, waiting_share(watched.spans)
                 if "scoring" in parts:
                     watched = Watched(opened or map_in_processes, chosen)
                     pairs = with_outputs([(path, None) for path in sorted(clips.iterdir())], None)
@@ -107,7 +108,8 @@ def measure_jobs(
                         EngineSpec(checkpoint, "cpu", None, ()), pairs, output / "table.csv",
                         workers=n_workers, map_jobs=watched,
                     )  # fmt: skip
-                    yield f"scoring, {engine}", rate(watched.spans, n_workers)
+                    value = rate(watched.spans, n_workers)
+                    yield f"scoring, {engine}", value, waiting_share(watched.spans)
             shutil.rmtree(output)
     shutil.rmtree(clips)
 

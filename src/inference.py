@@ -348,7 +348,8 @@ def run_many(args: argparse.Namespace, config: "Config") -> int:
     from .pipeline.batch import run_batch
     from .pipeline.command import SUMMARY_NAME, prepare_batch
     from .pipeline.edit_exports import export_many
-    from .pipeline.engine import EngineSpec, model_path
+    from .pipeline.engine import EngineSpec
+    from .pipeline.loading import model_path
     from .pipeline.pairs import pairs_in, read_list
 
     if args.batch:

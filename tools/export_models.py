@@ -135,6 +135,7 @@ def print_table(paths: list[Path], trained) -> None:
     counts = {
         "video_encoder": count_parameters(trained.model.video),
         "audio_encoder": count_parameters(trained.model.audio),
+        "audio_hop_encoder": count_parameters(trained.model.audio),
         "training_head": trained.model.log_scale.numel(),
     }
     width = max(len(str(path)) for path in paths)

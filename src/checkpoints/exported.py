@@ -9,7 +9,7 @@ from ..core.config import Config, parse_config
 from ..core.errors import CheckpointError, ConfigError, MissingFileError
 from ..core.files import file_sha256
 from ..i18n.messages import tr
-from ..models.onnx_embedding import STREAMS, OnnxModel, encoder_name
+from ..models.onnx_embedding import ENCODERS, OnnxModel, encoder_name
 from ..models.spec import ModelSpec
 from ..scoring.calibration import invalid_fits
 
@@ -61,7 +61,7 @@ def export_sha256(folder: Path) -> str:
 
 
 def _names() -> list[str]:
-    return [SETTINGS_NAME, *map(encoder_name, STREAMS)]
+    return [SETTINGS_NAME, *map(encoder_name, ENCODERS)]
 
 
 def load_exported(folder: Path) -> ExportedModel:

@@ -20,12 +20,12 @@ ReadCrops = Callable[[int, int], np.ndarray]  # as of ``embedding``
 ReadMfcc = Callable[[int, int], np.ndarray]
 ReadBands = Callable[[int, int], np.ndarray]
 Levels = tuple[np.ndarray, np.ndarray]  # mean and standard deviation
-STREAMS = ("video", "audio")
+VIDEO, AUDIO = ENCODERS = ("video", "audio_hop")  # the second gives an embedding every 10 ms
 
 
-def encoder_name(stream: str) -> str:
-    """The file of an exported encoder, ``stream`` being ``video`` or ``audio``."""
-    return f"{stream}_encoder.onnx"
+def encoder_name(encoder: str) -> str:
+    """The file of an exported encoder, one of ``ENCODERS``."""
+    return f"{encoder}_encoder.onnx"
 
 
 class OnnxModel:
@@ -40,15 +40,16 @@ class OnnxModel:
 
     def __init__(self, folder: Path, spec: ModelSpec):
         self.spec = spec
-        self._sessions = {stream: _session(folder / encoder_name(stream)) for stream in STREAMS}
+        self._sessions = {name: _session(folder / encoder_name(name)) for name in ENCODERS}
 
-    def encode(self, stream: str, values: np.ndarray) -> np.ndarray:
-        """Embeddings of normalised face regions [T, height, width] or bands [4 T, 40]: [T − 4, D].
+    def encode(self, encoder: str, values: np.ndarray) -> np.ndarray:
+        """Embeddings of normalised face regions [T, height, width], [T − 4, D], or of bands
+        [4 T, 40] at every hop, [4 (T − 4) − 3, D].
 
         Raises:
             CheckpointError: the encoder does not fit the input, or gives no finite numbers.
         """
-        session = self._sessions[stream]
+        session = self._sessions[encoder]
         inputs = {session.get_inputs()[0].name: np.ascontiguousarray(values[None], np.float32)}
         try:
             embeddings = session.run(None, inputs)[0][0]
@@ -56,7 +57,7 @@ class OnnxModel:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(
                 tr("the exported encoder {name} cannot be used: {why}; export it again",
-                   name=encoder_name(stream), why=reason)
+                   name=encoder_name(encoder), why=reason)
             ) from None  # fmt: skip
         if not np.isfinite(embeddings).all():
             raise CheckpointError(
@@ -123,7 +124,7 @@ def embed_video_chunk(
     """Embeddings of the windows ``first … stop − 1``, float32 [stop − first, D]."""
     mean, deviation = levels
     regions = _face_regions(model, read_crops(first, stop + WINDOW_FRAMES - 1))
-    return model.encode("video", (regions - np.float32(mean)) / np.float32(deviation))
+    return model.encode(VIDEO, (regions - np.float32(mean)) / np.float32(deviation))
 
 
 def _face_regions(model: OnnxModel, crops: np.ndarray) -> np.ndarray:
@@ -196,17 +197,6 @@ def embed_audio_chunks(
         stop = min(start + CHUNK, n_windows)
         has_next = stop < n_windows  # one window more, for the hops between two chunks
         bands = read_bands(start, stop + has_next + WINDOW_FRAMES - 1)
-        return _embed_every_hop(model, bands)[: (stop - start) * HOPS_PER_FRAME]
+        return model.encode(AUDIO, bands)[: (stop - start) * HOPS_PER_FRAME]
 
     return mapped(embed_chunk, range(0, n_windows, CHUNK))
-
-
-def _embed_every_hop(model: OnnxModel, bands: np.ndarray) -> np.ndarray:
-    """As ``sync_model.embed_every_hop``: [4 T, 40] -> [4 (T − 4) − 3, D]."""
-    by_frame = model.encode("audio", bands)
-    by_hop = np.empty((len(by_frame) * HOPS_PER_FRAME, by_frame.shape[1]), np.float32)
-    by_hop[::HOPS_PER_FRAME] = by_frame
-    for phase in range(1, HOPS_PER_FRAME if len(by_frame) > 1 else 1):
-        shifted = bands[phase : len(bands) - HOPS_PER_FRAME + phase]
-        by_hop[phase:-HOPS_PER_FRAME:HOPS_PER_FRAME] = model.encode("audio", shifted)
-    return by_hop[: -HOPS_PER_FRAME + 1]

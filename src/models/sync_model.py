@@ -153,14 +153,24 @@ def embed_every_hop(encoder: nn.Module, bands: torch.Tensor) -> torch.Tensor:
         hops, encoder = encoder.hop_features(bands), encoder.embed_hops
     else:
         hops = bands
-    by_frame = encoder(hops)
-    batch, n_windows, dim = by_frame.shape
-    by_hop = by_frame.new_zeros(batch, n_windows * HOPS_PER_FRAME, dim)
-    by_hop[:, ::HOPS_PER_FRAME] = by_frame
-    for phase in range(1, HOPS_PER_FRAME if n_windows > 1 else 1):
-        shifted = hops[:, phase : hops.shape[1] - HOPS_PER_FRAME + phase]
-        by_hop[:, phase:-HOPS_PER_FRAME:HOPS_PER_FRAME] = encoder(shifted)
-    return by_hop[:, : -HOPS_PER_FRAME + 1]
+    n_late = HOPS_PER_FRAME - 1  # windows of the last frame would begin, and end, too late
+    padded = F.pad(hops, (0, 0, 0, n_late))
+    by_phase = [
+        encoder(padded[:, phase : padded.shape[1] - n_late + phase])
+        for phase in range(HOPS_PER_FRAME)
+    ]
+    return torch.stack(by_phase, 2).flatten(1, 2)[:, :-n_late]
+
+
+class AudioHopEncoder(nn.Module):
+    """An audio encoder that gives an embedding at every hop, as ``embed_every_hop``."""
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+        return embed_every_hop(self.encoder, bands)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,28 +1,14 @@
 """LipSyncInference: score a pair, measure its offset, correct it."""
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
-from ..checkpoints.exported import load_exported, resolve_export
-from ..core.config import (
-    DEFAULT_CONFIG,
-    Config,
-    DataConfig,
-    load_config,
-    override_key,
-    with_overrides,
-)
-from ..core.device import choose_device, default_workers
+from ..core.config import Config, with_overrides
+from ..core.device import default_workers
 from ..core.errors import ConfigError
-from ..core.files import (
-    check_output_path,
-    ensure_folder,
-)
+from ..core.files import check_output_path, ensure_folder
 from ..core.notes import RemadeLips
 from ..core.progress import Progress, no_progress
 from ..core.workers import cores
@@ -31,30 +17,19 @@ from ..faces.detection import make_detector
 from ..i18n.messages import tr
 from ..media.credentials import read_remade
 from ..media.stream_choice import DEFAULT_STREAMS, StreamChoice
-from ..models.spec import ModelSpec
 from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from ..scoring.result import ModelFile, SyncResult
 from ..scoring.speakers import voice_over_notes
 from .batch import check_same_model, ranked, run_batch
 from .correct_pair import correct_pair
+from .loading import BACKENDS, device_of, load_model
 from .measure_offset import measure_offset, reverberation_notes
 from .pairs import with_outputs
 from .summary_table import recorded_outputs
-from .torch_parts import checkpoint_of, load_trained, present
-
-if TYPE_CHECKING:
-    import torch
+from .torch_parts import present
 
 MODES = ("correct", "present")  # of sync_video_audio
-BACKENDS = ("torch", "onnx")
-# Settings of the section ``data`` that scoring uses.
-SCORING_DATA = (
-    "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
-    "max_lost_frames", "input_size", "n_mfcc",
-)  # fmt: skip
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)  # settings hold lists, which have no hash
@@ -101,24 +76,7 @@ class EngineSpec:
         if self.backend == "onnx":
             return cores()
         settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
-        return default_workers(_device_of(self.device, self.overrides, settings))
-
-
-def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
-    """The checkpoint, or the folder of exported encoders, to use: the given one or the usual one.
-
-    Raises:
-        MissingFileError: it does not exist.
-        ConfigError: no such backend, or PyTorch is not installed.
-    """
-    if backend not in BACKENDS:
-        raise ConfigError(
-            tr("backend {name} does not exist: choose from {names}",
-               name=backend, names=", ".join(BACKENDS))
-        )  # fmt: skip
-    if backend == "onnx":
-        return resolve_export(path)
-    return checkpoint_of(path, config.paths.checkpoint_dir)
+        return default_workers(device_of(self.device, self.overrides, settings))
 
 
 class LipSyncInference:
@@ -151,36 +109,12 @@ class LipSyncInference:
         overrides: list[str] | None = None,
         backend: str = BACKENDS[0],
     ):
-        given_config, overrides = config, overrides or []
-        usual_config = config or load_config()
-        config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
-        checkpoint_path = model_path(checkpoint_path, config, backend)
-        if backend == "onnx":
-            self.trained = load_exported(checkpoint_path)
-        else:
-            self.trained = load_trained(checkpoint_path, config if given_config else None)
-        config = self.trained.config.model_copy(
-            update={"inference": config.inference, "paths": config.paths}
-        )
-        self.config = with_overrides(config, overrides, str(checkpoint_path))
-        if ModelSpec.of(self.config) != self.trained.model.spec:
-            raise ConfigError(
-                tr("{path}: model.*, data.input_size and data.n_mfcc are those it was trained with",
-                   path=checkpoint_path)
-            )  # fmt: skip
-        _warn_of_unused_settings(usual_config.data, self.config.data)
+        loaded = load_model(checkpoint_path, device, config, overrides or [], backend)
+        self.trained, self.config, self.device = loaded.trained, loaded.config, loaded.device
         self.backend = backend
-        if backend == "onnx":
-            _check_cpu(device)
-            self.device = None
-        else:
-            self.device = _device_of(device, overrides, self.config)
-            self.trained.model.to(self.device)
         self.detector = make_detector(self.config.data)
-        self.model_file = ModelFile(file=str(checkpoint_path), sha256=self.trained.sha256)
-        self.spec = EngineSpec(
-            Path(checkpoint_path), device, given_config, tuple(overrides), backend
-        )
+        self.model_file = ModelFile(file=str(loaded.path), sha256=self.trained.sha256)
+        self.spec = EngineSpec(loaded.path, device, config, tuple(overrides or []), backend)
 
     def measure(
         self,
@@ -561,35 +495,6 @@ class _OneVideo:
             clip = self._video.with_audio(audio_path, Path(folder))
             result = self._engine.measure_clip(clip, video_path, audio_path, face)
         return result.score, result.to_dict()
-
-
-def _device_of(device: str | None, overrides: Iterable[str], config: Config) -> "torch.device":
-    """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
-    otherwise, because the one in config.yaml is that of the training."""
-    is_set = "training.device" in map(override_key, overrides)
-    return choose_device(device or (config.training.device if is_set else "auto"))
-
-
-def _check_cpu(device: str | None) -> None:
-    """Raise ConfigError for a device that the ONNX backend has not."""
-    if device not in (None, "auto", "cpu"):
-        raise ConfigError(
-            tr("device {name}: the ONNX backend runs on the CPU; use --backend torch", name=device)
-        )
-
-
-def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:
-    """Say once, not in every process, which changed settings of config.yaml do not count."""
-    if parent_process() is not None:
-        return
-    for name in SCORING_DATA:
-        value, default = getattr(usual, name), getattr(DataConfig(), name)
-        if value not in (default, getattr(used, name)):
-            logger.warning(
-                tr("the setting data.{name} = {value} is not used: the model has its own, {own}; "
-                   "--set data.{name}={value} overrides it",
-                   name=name, value=value, own=getattr(used, name))
-            )  # fmt: skip
 
 
 def _remade_notes(video_path: str | Path) -> list[RemadeLips]:

@@ -18,7 +18,8 @@ from .batches import SegmentSampler
 from .loss import n_way_loss
 from .optim import make_ema, make_schedule
 from .reproducibility import random_states, seed_all
-from .team import ALONE, Team, share_norms
+from .shared_norm import share_norms
+from .team import ALONE, Team
 
 # (network, video and audio embeddings [B, W, D], anchors and candidates bool [B, W], sample
 # numbers [B] or None) -> (mean loss, number of correct choices, number of choices).

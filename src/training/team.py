@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as shared
 from torch import nn
 
 from ..core.cli import signals_caught
@@ -252,47 +251,3 @@ def _stopped_together() -> Iterator[None]:
     _stop.clear()
     with signals_caught(note):
         yield
-
-
-# ---------------------------------------------------------------------------- batch norm
-
-
-class _SharedNorm:
-    """A batch norm over the segments of all processes, on the CPU (PyTorch's is for GPUs)."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return super().forward(x)
-        dims = [0, *range(2, x.dim())]
-        shape = [1, -1, *[1] * (x.dim() - 2)]
-        n_own = x.new_full((1,), x.numel() / x.shape[1])
-        sums = shared.all_reduce(torch.cat([x.sum(dims), n_own]))
-        count = sums[-1].detach()
-        mean = sums[:-1] / count
-        centred = x - mean.view(shape)
-        variance = shared.all_reduce(centred.square().sum(dims)) / count
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
-        scale = (variance + self.eps).rsqrt() * self.weight
-        return centred * scale.view(shape) + self.bias.view(shape)
-
-
-class _SharedNorm1d(_SharedNorm, nn.BatchNorm1d):
-    pass
-
-
-class _SharedNorm2d(_SharedNorm, nn.BatchNorm2d):
-    pass
-
-
-def share_norms(model: nn.Module) -> nn.Module:
-    """The network with batch norms over the segments of all processes; its weights are the same
-    objects, with the same names."""
-    if _is_cuda(model):
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    classes = {nn.BatchNorm1d: _SharedNorm1d, nn.BatchNorm2d: _SharedNorm2d}
-    for module in model.modules():
-        module.__class__ = classes.get(type(module), type(module))
-    return model

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from benchmarks import scaling
-from benchmarks.own_cores import Span, Watched, available_cores, kept_on, rate
+from benchmarks.own_cores import Span, Watched, available_cores, kept_on, rate, waiting_share
 from benchmarks.scaling import Measures, table
 from src.core import cli
 from src.core.errors import ConfigError, DatasetError
@@ -28,6 +28,14 @@ def test_a_rate_is_of_the_time_in_which_all_are_at_work():
     assert rate(longer, 2) == rate(EVEN, 2)
 
 
+def test_what_lies_between_two_jobs_is_their_wait():
+    first = 0.75 + 0.5 + 0.5, 1 + 1 + 1  # waits and jobs of the first worker after its first job
+    second = 0.5 + 0.5 + 0.5, 1 + 1 + 1
+    assert waiting_share(EVEN) == pytest.approx((first[0] + second[0]) / (first[1] + second[1]))
+    with pytest.raises(DatasetError, match="raise --clips"):
+        waiting_share([EVEN[0], EVEN[4]])
+
+
 @pytest.mark.parametrize("spans", [EVEN[:4], EVEN[:5], [EVEN[0], EVEN[4]]])
 def test_too_few_jobs_give_no_rate(spans):
     with pytest.raises(DatasetError, match="raise --clips"):
@@ -35,6 +43,12 @@ def test_too_few_jobs_give_no_rate(spans):
 
 
 def test_efficiency_and_overhead_are_medians_of_the_ratios_of_pairs():
+    measures = Measures()
+    measures.add("scoring, dask", 1, 1.0, 0.02)
+    measures.add("scoring, dask", 2, 2.0, 0.03)
+    assert table(measures, 2)[-1] == (
+        "scoring, dask, 2 workers: 3.0% (3.0% to 3.0%) of a clip from one to the next"
+    )
     measures = Measures()
     for one, two in ((1.0, 1.8), (2.0, 4.0), (4.0, 6.4)):  # the machine grows faster meanwhile
         measures.add("preprocessing, pool, files", 1, one)
@@ -114,5 +128,6 @@ def test_every_part_has_its_figures(monkeypatch, capsys):
         one, same, share = line[32:].split()[:3]
         assert float(one) == float(same) > 0 and share == "100%"
     assert all("dask" in line and "instead of pool, 1 workers" in line for line in lines[7:9])
-    assert lines[9].startswith("loader") and len(lines) == 18
-    assert all("waits " in line for line in lines[9:] if "workers" in line)
+    assert all("from one to the next" in line for line in lines[9:13])
+    assert lines[13].startswith("loader") and len(lines) == 22
+    assert all("waits " in line for line in lines[13:] if "workers" in line)

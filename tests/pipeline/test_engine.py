@@ -10,7 +10,7 @@ from src.media.frame import VideoFrame
 from src.media.reader import read_frames
 from src.media.stream_choice import StreamChoice
 from src.media.writer import write_wav
-from src.pipeline import engine
+from src.pipeline import loading
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import extract
 from src.scoring.perception import perceived
@@ -35,8 +35,8 @@ pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fi
 def test_the_device_may_be_set_with_spaces(trained, monkeypatch):
     """As the settings themselves: the key is what is before the equals sign."""
     asked = []
-    choose = engine.choose_device
-    monkeypatch.setattr(engine, "choose_device", lambda name: asked.append(name) or choose("cpu"))
+    choose = loading.choose_device
+    monkeypatch.setattr(loading, "choose_device", lambda name: asked.append(name) or choose("cpu"))
     LipSyncInference(trained, overrides=["training.device = cuda"])
     LipSyncInference(trained)
     assert asked == ["cuda", "auto"]

@@ -118,8 +118,8 @@ def folder(exported, tmp_path):
 
 
 def test_a_missing_file_is_named(folder):
-    (folder / "audio_encoder.onnx").unlink()
-    with pytest.raises(MissingFileError, match=r"audio_encoder\.onnx is missing.*export_models"):
+    (folder / "audio_hop_encoder.onnx").unlink()
+    with pytest.raises(MissingFileError, match=r"hop_encoder\.onnx is missing.*export_models"):
         resolve_export(folder)
     with pytest.raises(MissingFileError, match="is a file; the ONNX backend takes a folder"):
         LipSyncInference(PRETRAINED, backend="onnx")
@@ -140,7 +140,7 @@ def test_a_damaged_encoder_is_refused(folder):
 
 
 def test_encoders_of_another_network_are_refused(folder, talking_clip):
-    shutil.copy(folder / "audio_encoder.onnx", folder / "video_encoder.onnx")
+    shutil.copy(folder / "audio_hop_encoder.onnx", folder / "video_encoder.onnx")
     with pytest.raises(CheckpointError, match="cannot be used"):
         LipSyncInference(folder, backend="onnx").compute_sync_score(talking_clip)
 

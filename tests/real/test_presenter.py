@@ -166,7 +166,10 @@ def test_many_speeches_on_a_cluster_are_those_of_one_machine(
         (output,) = (path for path in (tmp_path / name).iterdir() if path.suffix == ".mp4")
         made.append(np.stack([frame.luma for frame in read_frames(output)]))
         reasons.append([line for line in errors.splitlines() if "broken.wav" in line])
-    assert np.array_equal(*made) and len(made[0]) >= 49
+    assert made[0].shape == made[1].shape and len(made[0]) >= 49
+    # Processes may add numbers in another order (threads): rounding, but no other mouths.
+    differences = np.abs(np.subtract(*made, dtype=np.int16))
+    assert np.percentile(differences, 99.9, axis=(1, 2)).max() <= 4
     assert reasons[0] == reasons[1] and len(reasons[0]) == 1
 
 
