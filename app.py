@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
 
@@ -16,10 +17,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.errors import ConfigError
 from src.i18n.messages import tr
+from src.service.options import (
+    add_limits,
+    add_service_options,
+    check_limits,
+    service_options,
+    token_of,
+)
 
 NEEDED = ("gradio", "plotly")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 OPEN_AFTER_S = 2.0
+API_PATH = "/api"
 
 
 def parse_arguments():
@@ -35,24 +44,22 @@ def parse_arguments():
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=7860, help=tr("its port (default: 7860)"))
     parser.add_argument("--password", help=tr("ask for it in the browser"))
-    parser.add_argument(
-        "--max-size", type=float, default=2000, metavar="MB",
-        help=tr("largest file in MB (default: 2000)"),
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-minutes", type=float, default=60, metavar="MINUTES",
-        help=tr("longest video in minutes (default: 60)"),
-    )  # fmt: skip
+    add_limits(parser)
     parser.add_argument("--no-browser", action="store_true", help=tr("do not open the browser"))
+    parser.add_argument(
+        "--api", action="store_true",
+        help=tr("the service of src/serve.py under /api, too; the options below are for it"),
+    )  # fmt: skip
+    add_service_options(parser)
     args = parser.parse_args()
     if args.host not in LOCAL and not args.password:
         parser.error(tr("--host {host}: others could see the page; give it a --password",
                         host=args.host))  # fmt: skip
-    if not 1 <= args.port <= 65535:
-        parser.error(tr("--port: must be 1 to 65535"))
-    for name, value in (("--max-size", args.max_size), ("--max-minutes", args.max_minutes)):
-        if not 0 < value < float("inf"):
-            parser.error(tr("{name}: must be more than 0", name=name))
+    check_limits(parser, args)
+    if args.api and (args.password or args.host not in LOCAL) and token_of(args) is None:
+        parser.error(tr("--api: whoever may not see the page could use it; give it a --token"))
+    if not args.api and (args.token or args.presenters):
+        parser.error(tr("{names}: only with {what}", names="--token, --presenters", what="--api"))
     return args
 
 
@@ -72,19 +79,29 @@ def serve(args, config) -> int:
     """Run the page until Ctrl+C."""
     from src.checkpoints.checkpoint import resolve_checkpoint
     from src.pipeline.engine import EngineSpec
-    from src.web.server import Options, Server, check_port
+    from src.service.app import Service
+    from src.web.access import check_port
+    from src.web.server import Options, Server
 
     check_port(args.host, args.port)
     checkpoint = resolve_checkpoint(args.checkpoint, config.paths.checkpoint_dir)
     settings = config if args.config else None
     spec = EngineSpec(Path(checkpoint).resolve(), args.device, settings, tuple(args.overrides))
     options = Options(args.host, args.port, args.password, args.max_size, args.max_minutes)
+    api_options = service_options(args) if args.api else None
     server = Server(spec, options)
-    address = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else args.host}:{args.port}"
-    print(tr("The page is at {address} (Ctrl+C ends it)", address=address), flush=True)
-    if not args.no_browser:
-        Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
-    server.run()
+    with ExitStack() as stack:
+        if api_options is not None:
+            api = Service(api_options, server.queue)
+            stack.callback(api.close)
+            server.mount(API_PATH, api.app)
+        address = f"http://{'127.0.0.1' if args.host == '0.0.0.0' else args.host}:{args.port}"
+        print(tr("The page is at {address} (Ctrl+C ends it)", address=address), flush=True)
+        if api_options is not None:
+            print(tr("The service is at {address}", address=address + API_PATH), flush=True)
+        if not args.no_browser:
+            Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
+        server.run()
     return 0
 
 

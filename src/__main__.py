@@ -96,6 +96,11 @@ def _subcommands() -> dict[str, Subcommand]:
         "evaluate": Subcommand(
             "evaluate", tr("Measure a trained model on test samples."), "lipsync evaluate"
         ),
+        "serve": Subcommand(
+            "serve",
+            tr("A service for programs: score, correct and re-make lips by HTTP."),
+            "lipsync serve --presenters presenters",
+        ),
     }
 
 

@@ -25,7 +25,7 @@ BUILD_INPUTS = (
 )  # fmt: skip
 SUBCOMMANDS = (
     "score", "correct", "present", "learn-presenter", "train-presenter", "process",
-    "clean-offsets", "train", "evaluate",
+    "clean-offsets", "train", "evaluate", "serve",
 )  # fmt: skip
 
 

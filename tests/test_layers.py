@@ -22,6 +22,7 @@ LEVELS = (
     ("training", "live"),
     ("cleaning",),
     ("web",),
+    ("service",),
 )
 LEVEL = {package: level for level, row in enumerate(LEVELS) for package in row}
 # Slow to import: packages may import these, and nothing else, inside a function.

@@ -233,7 +233,7 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
     Raises:
         MediaError, PresenterError, ConfigError, OutputError: with what is wrong.
     """
-    job = replace(job, base=job.base or _longest_footage(job.presenter))
+    job = replace(job, base=job.base or _base_of(job.presenter))
     output = check_output_path(job.output, [job.base, job.audio, *job.footage], SUFFIXES)
     source = Source(job.base, job.audio)
     if not job.overwrite:
@@ -275,18 +275,24 @@ def make_new_speech(engine: Engine, job: NewSpeech, progress: Progress = no_prog
     return made.model_copy(update={"output": str(output)})
 
 
-def _longest_footage(folder: Path | None) -> Path:
-    """The footage file of a presenter that lasts longest, where it was learned from.
+def longest_footage(folder: Path) -> Path | None:
+    """The footage file of a presenter that lasts longest; None: it is no longer where it was
+    learned from. Raises MissingFileError, PresenterError."""
+    records = [clip.record for clip in load_presenter(folder).clips]
+    path = Path(max(records, key=lambda record: record.duration_s).path)
+    return path if path.is_file() else None
+
+
+def _base_of(folder: Path | None) -> Path:
+    """The video under the new mouth where none is given.
 
     Raises:
-        ConfigError: there is no presenter, or the file is gone.
+        ConfigError: there is no presenter, or its footage is gone.
     """
-    if folder is not None:
-        records = [clip.record for clip in load_presenter(folder).clips]
-        path = Path(max(records, key=lambda record: record.duration_s).path)
-        if path.is_file():
-            return path
-    raise ConfigError(tr("give the video under the new mouth: --video"))
+    path = None if folder is None else longest_footage(folder)
+    if path is None:
+        raise ConfigError(tr("give the video under the new mouth: --video"))
+    return path
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..core.constants import FPS
 from ..core.errors import MediaError
-from ..core.progress import Item
+from ..core.progress import Item, Progress
 from ..correction.remux import shift_audio
 from ..i18n.messages import tr
 from ..media.container import probe
@@ -78,11 +78,7 @@ def check(
     Raises:
         MediaError: a file cannot be used, or is too long.
     """
-    for name in filter(None, (video, audio)):
-        if probe(name).duration_s > 60 * max_minutes:
-            raise too_long(name, max_minutes)
-    limited = _Limited(work, video, max_minutes)
-    result = work.engine.measure(video, audio, face, limited)
+    result = work.engine.measure(video, audio, face, limited(work, video, audio, max_minutes))
     tracks = sorted(result.tracks, key=lambda track: track.start_s - track.end_s)[:MAX_FACES]
     work.report(tr("preparing the preview"), None)
     faces = face_images(video, tracks, StreamChoice(result.video_stream))
@@ -92,6 +88,18 @@ def check(
     for _ in views.write(result.score, result.to_dict()):
         pass
     return Checked(result, faces, preview.resolve(), report.resolve())
+
+
+def limited(work: Work, video: str, audio: str | None, max_minutes: float) -> Progress:
+    """The progress of work on a pair, which refuses what is longer than it may be.
+
+    Raises:
+        MediaError: a file is too long by its header, or cannot be used.
+    """
+    for name in filter(None, (video, audio)):
+        if probe(name).duration_s > 60 * max_minutes:
+            raise too_long(name, max_minutes)
+    return _Limited(work, video, max_minutes)
 
 
 class _Limited:
@@ -110,8 +118,8 @@ class _Limited:
 def too_long(name: str, max_minutes: float) -> MediaError:
     """The error of a video that is too long."""
     return MediaError(
-        tr("{path} is longer than {n:g} minutes: cut it into parts, or start the page with "
-           "--max-minutes", path=name, n=max_minutes)
+        tr("{path} is longer than {n:g} minutes: cut it into parts, or start the program with a "
+           "larger --max-minutes", path=name, n=max_minutes)
     )  # fmt: skip
 
 

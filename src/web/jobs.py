@@ -26,6 +26,7 @@ class Job:
         on_done: called with the result, in the thread that did it.
         on_part: called with each part of the result that comes before; then the folder stays, also
             where the job is cancelled or fails.
+        on_end: called at the end, whatever it is, after the state has changed.
         language: of its messages.
         state: one of the constants above.
         stage: what is being done, in words.
@@ -39,6 +40,7 @@ class Job:
     folder: Path
     on_done: Callable[[Any], None]
     on_part: Callable[[Any], None] | None = None
+    on_end: Callable[[], None] = lambda: None
     language: str = field(default_factory=language)
     state: str = WAITING
     stage: str = ""
@@ -73,7 +75,7 @@ class Job:
     def run(self, worker: Worker) -> None:
         """Do it."""
         if self._cancelled.is_set():
-            self._end(CANCELLED)
+            self.end(CANCELLED)
             return
         self.state = RUNNING
         try:
@@ -82,18 +84,20 @@ class Job:
                 self._cancelled.is_set, self.on_part or (lambda part: None),
             )  # fmt: skip
         except CancelledError:
-            self._end(CANCELLED)
+            self.end(CANCELLED)
         except FailedError as error:
             self.text = str(error)
-            self._end(FAILED)
+            self.end(FAILED)
         else:
             self.on_done(result)
-            self.state = DONE
+            self.end(DONE)
 
-    def _end(self, state: str) -> None:
-        if self.on_part is None:
+    def end(self, state: str) -> None:
+        """Take note of how it ended; what it has written without a result is deleted."""
+        if state != DONE and self.on_part is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.state = state
+        self.on_end()
 
 
 class Queue:
@@ -135,13 +139,20 @@ class Queue:
         """Stop a job, also one that waits."""
         job.cancel()
         with self._changed:
-            if job in self._waiting:
+            is_waiting = job in self._waiting
+            if is_waiting:
                 self._waiting.remove(job)
-                job.state = CANCELLED
+        if is_waiting:
+            job.end(CANCELLED)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether jobs are done: not after ``close``."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def _work(self, worker: Worker) -> None:
         while True:
-            if self._is_eager:
+            if self._is_eager and not self._is_closed:
                 worker.start()
             with self._changed:
                 while not self._waiting and not self._is_closed:

@@ -4,11 +4,9 @@ import asyncio
 import hmac
 import json
 import os
-import socket
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import gradio as gr
 import uvicorn
@@ -17,14 +15,9 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..core.errors import ConfigError
-from ..i18n.messages import (
-    available_languages,
-    match_language,
-    tr,
-    use_language,
-)
+from ..i18n.messages import available_languages, tr, use_language
 from ..pipeline.engine import EngineSpec
+from .access import HEADERS, LOCAL_HOSTS, Prefixed, is_foreign, preferred_language
 from .batch_tab import build_batch_tab
 from .check_tab import build_check_tab
 from .jobs import Queue
@@ -37,7 +30,6 @@ from .worker import Worker
 STATIC = Path(__file__).with_name("static")
 LANGUAGE_COOKIE = "lipsync_language"
 LANGUAGE_NAMES = {"en": "English", "zh_CN": "中文"}
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 WRONG_PASSWORD_S = 1.0  # so long a wrong password takes
 # What a page of Gradio asks for; all else that it would answer is closed.
 OPEN_PATHS = (
@@ -49,10 +41,8 @@ OPEN_PATHS = (
 SHOWN_SUFFIXES = (".mp4", ".jpg")  # all else is only saved
 UPLOAD_PATH = "gradio_api/upload"
 FILE_PATH = "gradio_api/file="
-HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"SAMEORIGIN"),
-    (b"referrer-policy", b"same-origin"),
+PAGE_HEADERS = (
+    *HEADERS,
     # Nothing is loaded from another host, whatever a library asks for.
     (b"content-security-policy",
      b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"),
@@ -77,19 +67,6 @@ class Options:
     max_minutes: float = 60.0
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise ConfigError where nothing can listen."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind((host, port))
-    except OSError as error:
-        raise ConfigError(
-            tr("cannot listen on {host}, port {port}: {why}; choose another with --port",
-               host=host, port=port, why=error.strerror or error)
-        ) from None  # fmt: skip
-
-
 class Server:
     """The page, ready to run.
 
@@ -105,6 +82,10 @@ class Server:
         self.queue = Queue(lambda: Worker(spec), is_eager=True)
         self.trainings = Queue(lambda: Worker(spec))
         self.app = self._make_app()
+
+    def mount(self, prefix: str, app: ASGIApp) -> None:
+        """Have everything below a path answered by another app, which says itself who may ask."""
+        self.app = Prefixed(prefix, app, self.app)
 
     def run(self) -> None:
         """Answer until the process is interrupted; then everything is deleted."""
@@ -217,7 +198,7 @@ class Gate:
         if visitor is None:
             visitor = self._visitors.add()
         scope["visitor"] = visitor
-        refused = self._refusal(scope, request, visitor)
+        refused = self._refusal(scope, visitor)
         if refused is not None:
             await _answer(scope, receive, self._headed(send, visitor, is_new), refused)
             return
@@ -225,17 +206,11 @@ class Gate:
             send = _noting_uploads(send, visitor)
         await self._app(scope, receive, self._headed(send, visitor, is_new))
 
-    def _refusal(self, scope: Scope, request: HTTPConnection, visitor: Visitor) -> Response | None:
+    def _refusal(self, scope: Scope, visitor: Visitor) -> Response | None:
         """The answer to what is not allowed; None: it is."""
-        host = request.headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname
-        # Another site may have given its own name this address.
-        if self._options.host in LOCAL_HOSTS and name not in LOCAL_HOSTS:
+        if is_foreign(scope, self._options.host):
             return Response(status_code=403)
-        origin = request.headers.get("origin")
         is_safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if not is_safe and origin is not None and urlsplit(origin).netloc != host:
-            return Response(status_code=403)
         path = scope["path"]
         if self._options.password and not visitor.is_admitted and path != "/login":
             return RedirectResponse("/login", 303) if is_safe else Response(status_code=401)
@@ -251,7 +226,7 @@ class Gate:
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *HEADERS]
+                headers = [*message.get("headers", ()), *PAGE_HEADERS]
                 if is_new:
                     headers.append((b"set-cookie", cookie.encode()))
                 message = {**message, "headers": headers}
@@ -296,19 +271,6 @@ def _inner_path(path: str) -> str | None:
     """The path inside the app of a language; None: outside of them."""
     first, _, rest = path.lstrip("/").partition("/")
     return rest if first in available_languages() else None
-
-
-def preferred_language(header: str) -> str:
-    """The language for an ``Accept-Language`` header, such as ``zh-CN,zh;q=0.9,en;q=0.8``."""
-    weighted = []
-    for part in header.split(","):
-        tag, _, weight = part.strip().partition(";q=")
-        try:
-            weighted.append((float(weight or 1), tag))
-        except ValueError:
-            continue
-    weighted.sort(key=lambda pair: -pair[0])
-    return match_language(*(tag for _, tag in weighted if tag not in ("", "*")))
 
 
 def _build_page(page: Page) -> gr.Blocks:

@@ -10,6 +10,7 @@ from ..media.container import probe
 from ..media.writer import write_wav
 from ..pipeline.new_speech import Credentials, NewSpeech, learn, make_new_speech, new_consent
 from ..pipeline.new_speech_views import describe, write_report
+from ..presenter.presenting import Presented
 from .check_tasks import too_long
 from .previews import make_preview
 from .worker import Work
@@ -90,6 +91,38 @@ def make_speech(work: Work, learnt: Learnt, audio: str | None, text: str) -> Mad
         LipSyncError: with what is wrong.
     """
     output = work.folder / f"{Path(learnt.base).stem}_new.mp4"
+    made, notes = present_speech(work, Path(learnt.base), learnt.folder, output, audio, text)
+    report = output.with_suffix(".html")
+    write_report(made, work.engine.model_file.file, report)
+    preview = make_preview(work, output, None, "new")
+    lines = describe(made)[:-1]  # without where it was saved
+    lines += [tr("note: {text}", text=note) for note in notes]
+    return Made(tuple(lines), output.resolve(), report.resolve(), preview.resolve())
+
+
+def present_speech(
+    work: Work,
+    base: Path,
+    presenter: Path,
+    output: Path,
+    audio: str | None,
+    text: str,
+    label: bool = False,
+) -> tuple[Presented, list[str]]:
+    """Make a video of recorded or synthesised speech.
+
+    Args:
+        base: the video under the new mouth.
+        presenter: its folder.
+        audio: the speech, a file in the working folder; None: ``text`` is spoken.
+        label: draw a visible mark.
+
+    Returns:
+        what was made, and notes on the synthesised speech.
+
+    Raises:
+        LipSyncError: with what is wrong.
+    """
     options, notes = {}, []
     if audio is None:
         work.report(tr("speaking the text"), None)
@@ -103,11 +136,5 @@ def make_speech(work: Work, learnt: Learnt, audio: str | None, text: str) -> Mad
         if speech.for_trials:
             notes = [tr("spoken by espeak-ng, for trials; recorded speech looks and sounds "
                         "natural")]  # fmt: skip
-    job = NewSpeech(Path(audio), output, Path(learnt.base), learnt.folder, **options)
-    made = make_new_speech(work.engine, job, work.progress)
-    report = output.with_suffix(".html")
-    write_report(made, work.engine.model_file.file, report)
-    preview = make_preview(work, output, None, "new")
-    lines = describe(made)[:-1]  # without where it was saved
-    lines += [tr("note: {text}", text=note) for note in notes]
-    return Made(tuple(lines), output.resolve(), report.resolve(), preview.resolve())
+    job = NewSpeech(Path(audio), output, base, presenter, label=label, **options)
+    return make_new_speech(work.engine, job, work.progress), notes

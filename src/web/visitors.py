@@ -8,7 +8,6 @@ import logging
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from ..core.errors import ConfigError
 from ..core.files import real_path
 from ..i18n.messages import tr
+from .temporary_root import TemporaryRoot
 
 KEPT_S = 3600  # after the last thing that a visitor did
 SWEEP_EVERY_S = 60
@@ -91,11 +91,7 @@ class Visitor:
             upload = real_path(path)
             if upload not in self._uploads or not upload.is_file():
                 raise ConfigError(tr("the file is no longer here: choose it again"))
-            name = Path(safe_name(upload.name))
-            number, target = 1, folder / name
-            while target.exists():
-                number += 1
-                target = folder / f"{name.stem}_{number}{name.suffix}"
+            target = folder / free_name(folder, upload.name)
             shutil.copyfile(upload, target)
             return target
 
@@ -139,7 +135,8 @@ class Visitors:
     """
 
     def __init__(self, kept_s: float = KEPT_S):
-        self.root = Path(tempfile.mkdtemp(prefix="lipsync-page-"))
+        self._root = TemporaryRoot("lipsync-page-")
+        self.root = self._root.path
         self.uploads = self.root / "uploads"  # where files arrive
         self.uploads.mkdir()
         self._kept_s = kept_s
@@ -183,7 +180,17 @@ class Visitors:
     def close(self) -> None:
         """Delete everything."""
         self._ended.set()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._root.delete()
+
+
+def free_name(folder: Path, name: str) -> str:
+    """``safe_name``, numbered where the folder has a file of that name."""
+    plain = Path(safe_name(name))
+    number, free = 1, plain
+    while (folder / free).exists():
+        number += 1
+        free = Path(f"{plain.stem}_{number}{plain.suffix}")
+    return str(free)
 
 
 def safe_name(name: str) -> str:
