@@ -17,7 +17,7 @@ from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, set
 from src.core.errors import ConfigError
 from src.i18n.messages import tr
 
-NEEDED = ("gradio", "plotly")
+NEEDED = ("gradio", "plotly", "wsproto")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 OPEN_AFTER_S = 2.0
 

@@ -39,6 +39,17 @@ class FailedError(LipSyncError):
     """The work failed; the text says why, in the language of the visitor."""
 
 
+class CrashedError(FailedError):
+    """The process ended in the middle of the work."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is handed to a task while it runs."""
+
+    value: Any
+
+
 @dataclass
 class Work:
     """What a task gets to work with, in the process.
@@ -49,6 +60,7 @@ class Work:
         folder: for outputs and temporary files; the working folder is the one above it.
         report: says (stage, share that is done 0–1 or None).
         part: hands over a part of the result before the end.
+        receive: waits for what ``Worker.send`` sends, and returns it.
     """
 
     engine: LipSyncInference
@@ -56,6 +68,7 @@ class Work:
     folder: Path
     report: Callable[[str, float | None], None]
     part: Callable[[Any], None]
+    receive: Callable[[], Any]
     _latest: float = field(default=0.0)
 
     def progress(self, items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
@@ -86,6 +99,7 @@ class Worker:
     def __init__(self, spec: EngineSpec):
         self._spec = spec
         self._process = self._connection = None
+        self._sending = threading.Lock()  # while it is held, the connection is not closed
 
     def start(self) -> None:
         """Start the process, which takes seconds; it loads the model meanwhile."""
@@ -122,7 +136,7 @@ class Worker:
 
         Raises:
             CancelledError: it was cancelled.
-            FailedError: it failed, or its process crashed.
+            FailedError: it failed; CrashedError: its process crashed.
         """
         self.start()
         try:
@@ -144,12 +158,21 @@ class Worker:
         except (EOFError, OSError):
             self.kill()
             with use_language(language):
-                raise FailedError(
+                raise CrashedError(
                     tr("the program that reads this file crashed: convert the file, or try another")
                 ) from None
         except CancelledError:
             self.kill()
             raise
+
+    def send(self, value: Any) -> None:
+        """Hand something to the task that runs; waits while the task is busy.
+
+        Raises:
+            OSError: the process has ended.
+        """
+        with self._sending:
+            self._connection.send(Input(value))
 
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
@@ -161,7 +184,8 @@ class Worker:
                 os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
         process.kill()
         process.join(JOIN_S)
-        self._connection.close()
+        with self._sending:
+            self._connection.close()
 
 
 # ---------------------------------------------------------------------------- in the process
@@ -184,9 +208,12 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
         engine = spec.build()
     while True:
         try:
-            task, inputs, folder, language = parent.recv()
+            message = parent.recv()
         except (EOFError, OSError):
             return
+        if isinstance(message, Input):
+            continue  # for a task that has ended
+        task, inputs, folder, language = message
         with console_logging(), use_language(language):
             try:
                 engine = engine or spec.build()
@@ -196,6 +223,7 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
                     engine, spec, folder,
                     lambda stage, share: send("progress", (stage, share)),
                     lambda part: send("part", part),
+                    lambda: parent.recv().value,
                 )  # fmt: skip
                 send("done", task(work, **inputs))
             except LipSyncError as error:

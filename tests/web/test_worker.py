@@ -12,7 +12,7 @@ from src.core.errors import MediaError
 from src.i18n.messages import language
 from src.web.jobs import CANCELLED, DONE, FAILED, Job, Queue
 from src.web.worker import CancelledError, FailedError, Worker
-from tests.support.limits import HANG_S
+from tests.support.limits import HANG_S, wait_for
 
 pytestmark = pytest.mark.slow  # each process imports torch
 
@@ -107,13 +107,6 @@ def has_ended(pid):
             return True  # nobody has asked for its status yet
         time.sleep(0.02)
     return False
-
-
-def wait_for(condition):
-    until = time.monotonic() + HANG_S
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert condition()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
