@@ -42,6 +42,8 @@ def test_every_control_has_a_name(corrected):
 
 
 def test_the_files_of_another_visitor_are_not_seen(corrected, visit, late_clip):
+    corrected.reload()  # without the upload, which the results need no longer
+    corrected.wait_for_selector(".ls-verdict")
     choose(corrected, late_clip)
     other = visit()
     assert other.locator(".ls-verdict").count() == 0
