@@ -9,6 +9,7 @@ import pytest
 
 from src.media.writer import write_wav
 from tests.support.page_browser import (
+    TABS,
     WORDS,
     check,
     choose,
@@ -59,11 +60,19 @@ def test_the_files_of_another_visitor_are_not_seen(corrected, visit, late_clip):
 
 
 @pytest.mark.parametrize("language", WORDS)
-def test_every_tab_fits_a_phone(visit, language):
-    page = visit(language, 390)
-    for tab in ("new-speech", "batch", "training"):
-        open_tab(page, tab, 390)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+def test_no_tab_is_wider_than_its_page(corrected, language):
+    """With results, light and dark."""
+    page = corrected.context.new_page()
+    page.goto(urljoin(corrected.url, f"/{language.replace('-', '_')}/"))
+    page.wait_for_selector(".ls-verdict")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for tab in TABS:
+            for width in (1440, 390):
+                open_tab(page, tab, width)
+                shown = page.evaluate("document.documentElement.scrollWidth")
+                assert shown <= width, (scheme, tab, width)
+    page.close()
 
 
 def test_two_visitors_at_once_have_their_own_results(visit, late_clip, tmp_path):
