@@ -108,7 +108,7 @@ class Server:
         self.visitors = Visitors()
         os.environ["GRADIO_TEMP_DIR"] = str(self.visitors.uploads)
         self.queue = Queue(lambda: Worker(spec), is_eager=True)
-        self.trainings = Queue(lambda: Worker(spec))
+        self.trainings = Queue(lambda: Worker(spec, is_preloaded=False))
         self.live = LiveStreams(spec)
         self.app = self._make_app()
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,21 +56,26 @@ class Work:
     """What a task gets to work with, in the process.
 
     Attributes:
-        engine: the loaded model.
-        spec: what it was built from.
+        load: the model, which is loaded once.
+        spec: what it is built from.
         folder: for outputs and temporary files; the working folder is the one above it.
         report: says (stage, share that is done 0–1 or None).
         part: hands over a part of the result before the end.
         receive: waits for what ``Worker.send`` sends, and returns it.
     """
 
-    engine: LipSyncInference
+    load: Callable[[], LipSyncInference]
     spec: EngineSpec
     folder: Path
     report: Callable[[str, float | None], None]
     part: Callable[[Any], None]
     receive: Callable[[], Any]
     _latest: float = field(default=0.0)
+
+    @property
+    def engine(self) -> LipSyncInference:
+        """The loaded model."""
+        return self.load()
 
     def progress(self, items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
         """A ``Progress`` of the library."""
@@ -94,10 +100,11 @@ class Worker:
 
     Args:
         spec: the model that scores.
+        is_preloaded: load it before there is a task.
     """
 
-    def __init__(self, spec: EngineSpec):
-        self._spec = spec
+    def __init__(self, spec: EngineSpec, is_preloaded: bool = True):
+        self._spec, self._is_preloaded = spec, is_preloaded
         self._process = self._connection = None
         self._sending = threading.Lock()  # while it is held, the connection is not closed
 
@@ -107,7 +114,9 @@ class Worker:
             return
         spawn = get_context("spawn")
         self._connection, others_end = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(others_end, self._spec), daemon=True)
+        self._process = spawn.Process(
+            target=_serve, args=(others_end, self._spec, self._is_preloaded), daemon=True
+        )
         self._process.start()
         others_end.close()
 
@@ -191,7 +200,7 @@ class Worker:
 # ---------------------------------------------------------------------------- in the process
 
 
-def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
+def _serve(parent: connection.Connection, spec: EngineSpec, is_preloaded: bool) -> None:
     """Do tasks until the connection is closed."""
     if hasattr(os, "setsid"):
         os.setsid()
@@ -203,9 +212,10 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
         with lock, suppress(BrokenPipeError):
             parent.send(message)
 
-    engine = None
-    with suppress(LipSyncError):  # it is raised again, and reported, by the first task
-        engine = spec.build()
+    load = cache(spec.build)
+    if is_preloaded:
+        with suppress(LipSyncError):  # it is raised again, and reported, by the first task
+            load()
     while True:
         try:
             message = parent.recv()
@@ -216,11 +226,10 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
         task, inputs, folder, language = message
         with console_logging(), use_language(language):
             try:
-                engine = engine or spec.build()
                 tempfile.tempdir = str(folder)
                 os.chdir(folder.parent)  # names of files in messages and reports are short
                 work = Work(
-                    engine, spec, folder,
+                    load, spec, folder,
                     lambda stage, share: send("progress", (stage, share)),
                     lambda part: send("part", part),
                     lambda: parent.recv().value,

@@ -95,6 +95,21 @@ def test_errors_are_sentences(worker, folder):
     assert run(worker, count, folder, n=2)[0] == 1  # it goes on
 
 
+class Broken:
+    """An ``EngineSpec`` that ends its process."""
+
+    def build(self):
+        os._exit(3)
+
+
+def test_a_task_that_needs_no_model_loads_none(folder):
+    made = Worker(Broken(), is_preloaded=False)
+    try:
+        assert run(made, count, folder, n=3)[0] == 3
+    finally:
+        made.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
 def test_cancelling_ends_the_process_and_those_it_started(worker, folder):
     path = folder / "other"
