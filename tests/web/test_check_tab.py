@@ -156,3 +156,22 @@ def test_bad_files_end_in_one_sentence(visit, tmp_path):
         page.click("#ls-video button[aria-label='Clear']")
         page.wait_for_selector("#ls-video .file-preview", state="detached")
     assert page.title() == title  # a name is no markup
+
+
+def test_one_of_two_faces_is_chosen(visit, tmp_path):
+    """The other one does not say what is heard."""
+    _, speaker, samples, _ = clip_parts(1, 4.0, -240)
+    _, other, _, _ = clip_parts(2, 4.0)
+    frames = [np.hstack(pair) for pair in zip(speaker, other, strict=True)]
+    write_clip(tmp_path / "two.mp4", frames, FPS, samples, 24_000)
+    page = visit()
+    check(page, tmp_path / "two.mp4")
+    page.wait_for_selector(".ls-face.ls-used")
+    assert re.search(WORDS["en"]["late"], verdict(page))
+    loaded = "[...document.querySelectorAll('.ls-face img')].filter(i => i.naturalWidth > 20)"
+    assert page.evaluate(f"{loaded}.length") == 2
+    number = page.get_attribute(".ls-face:not(.ls-used)", "data-face")
+    page.click(f".ls-face[data-face='{number}']")
+    page.wait_for_selector(f".ls-face.ls-used[data-face='{number}']")
+    assert not re.search(WORDS["en"]["late"], verdict(page))
+    assert page.is_checked(f"#ls-face input[value='{number}']")
