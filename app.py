@@ -25,7 +25,7 @@ from src.service.options import (
     token_of,
 )
 
-NEEDED = ("gradio", "plotly")
+NEEDED = ("gradio", "plotly", "wsproto")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 OPEN_AFTER_S = 2.0
 API_PATH = "/api"

@@ -42,6 +42,11 @@ def _headline(result: SyncResult) -> str:
         return tr("Audio and video drift apart.")
     if result.timeline.kind == "jumps":
         return tr("The audio offset jumps within the video.")
+    return offset_headline(offset_ms)
+
+
+def offset_headline(offset_ms: float) -> str:
+    """A constant offset in one sentence; > 0: the audio leads."""
     if abs(offset_ms) < IN_SYNC_MS:
         return tr("Audio and video are in sync.")
     if offset_ms > 0:

@@ -1,24 +1,22 @@
 """The tab "Check and correct"."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
-from ..core.errors import LipSyncError
 from ..i18n.messages import tr
 from .check_tasks import Checked, Corrected, check, correct, shift, shift_all
-from .jobs import Job
 from .tab import (
     AUDIO_SUFFIXES,
-    LOOK,
-    QUICK,
-    TICK_S,
     VIDEO_SUFFIXES,
+    JobParts,
     Page,
+    TabActions,
+    TabEvents,
+    TabState,
     address,
-    status_of,
 )
 from .views import (
     curve_plot,
@@ -33,103 +31,64 @@ from .views import (
 )
 from .visitors import Visitor
 
-NAME = "check"
 SPEAKING = "speaking"
 MAX_SHIFT_MS = 1000
 
 
 @dataclass
-class CheckState:
+class CheckState(TabState):
     """What a visitor has in this tab.
 
     Attributes:
-        folder: of the pair; None: there is none.
-        video, audio: names in it; audio None: the video's own.
+        video, audio: names of the pair; audio None: the video's own.
         face: for which it was measured.
-        job: the latest one, or None.
-        text: why nothing could be begun.
         checked, corrected: results, or None.
         excerpt, moved: what is heard with an offset by hand, or None.
-        revision: goes up with each change of the results.
     """
 
-    folder: Path | None = None
+    name = "check"
+
     video: str = ""
     audio: str | None = None
     face: str | int = SPEAKING
-    job: Job | None = None
-    text: str = ""
     checked: Checked | None = None
     corrected: Corrected | None = None
     excerpt: str | None = None
     moved: Path | None = None
     moved_ms: float = 0.0
-    revision: int = 0
-    _n_jobs: int = field(default=0)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether work goes on."""
-        return self.job is not None and self.job.is_busy
-
-    def new_job_folder(self) -> Path:
-        """An empty folder for the outputs of a job, in that of the pair."""
-        self._n_jobs += 1
-        folder = self.folder / f"out{self._n_jobs}"
-        folder.mkdir()
-        return folder
-
-
-def state_of(visitor: Visitor) -> CheckState:
-    """What a visitor has in this tab."""
-    return visitor.tabs.setdefault(NAME, CheckState())
 
 
 # ---------------------------------------------------------------------------- what is begun
 
 
-class CheckActions:
-    """What the buttons begin; each returns at once.
+class CheckActions(TabActions[CheckState]):
+    """What the buttons begin."""
 
-    Args:
-        page: of which language.
-    """
-
-    def __init__(self, page: Page):
-        self._page = page
+    state_type = CheckState
 
     def check(self, visitor: Visitor, video: str | None, audio: str | None) -> None:
         """Measure an uploaded pair."""
-        state = state_of(visitor)
-        if state.is_busy:
+        state = self.state(visitor)
+        if not self._may_begin(state):
             return
-        state.job, state.text = None, ""
         if not video:
             state.text = tr("Choose a video first.")
             return
-        folder = visitor.new_folder()
-        try:
-            video_name = visitor.take_upload(video, folder).name
-            audio_name = visitor.take_upload(audio, folder).name if audio else None
-        except LipSyncError as error:
-            visitor.forget(folder)
-            state.text = str(error)
-            return
-        if state.folder is not None:
-            visitor.forget(state.folder)
-        state.folder, state.video, state.audio = folder, video_name, audio_name
-        self._measure(visitor, SPEAKING)
+        names = self._take(visitor, [path for path in (video, audio) if path])
+        if names is not None:
+            state.video, state.audio = names[0], names[1] if audio else None
+            self._measure(visitor, SPEAKING)
 
     def choose_face(self, visitor: Visitor, face: str) -> None:
         """Measure the same pair for another face."""
-        state = state_of(visitor)
+        state = self.state(visitor)
         chosen = int(face) if face.isdigit() else SPEAKING
         if state.checked is None or state.is_busy or chosen == state.face:
             return
         self._measure(visitor, chosen)
 
     def _measure(self, visitor: Visitor, face: str | int) -> None:
-        state = state_of(visitor)
+        state = self.state(visitor)
         if face == SPEAKING:
             state.checked = None
         state.corrected = state.moved = state.excerpt = None
@@ -146,7 +105,7 @@ class CheckActions:
 
     def correct(self, visitor: Visitor) -> None:
         """Write the corrected video."""
-        state = state_of(visitor)
+        state = self.state(visitor)
 
         def keep(corrected: Corrected) -> None:
             state.corrected = corrected
@@ -157,7 +116,7 @@ class CheckActions:
 
     def listen(self, visitor: Visitor, delay_ms: float) -> None:
         """Make a few seconds with the audio moved by hand."""
-        state = state_of(visitor)
+        state = self.state(visitor)
 
         def keep(made: tuple[str, str]) -> None:
             state.excerpt, state.moved, state.moved_ms = made[0], Path(made[1]), delay_ms
@@ -169,7 +128,7 @@ class CheckActions:
 
     def take(self, visitor: Visitor, delay_ms: float) -> None:
         """Write the whole video with the audio moved by hand."""
-        state = state_of(visitor)
+        state = self.state(visitor)
 
         def keep(corrected: Corrected) -> None:
             state.corrected = corrected
@@ -177,26 +136,6 @@ class CheckActions:
         if state.checked is not None and not state.is_busy:
             inputs = {"result": state.checked.result, "delay_ms": delay_ms}
             self._begin(visitor, shift_all, inputs, keep)
-
-    def cancel(self, visitor: Visitor) -> None:
-        """Stop what is going on."""
-        state = state_of(visitor)
-        if state.job is not None:
-            self._page.queue.cancel(state.job)
-
-    def _begin(self, visitor: Visitor, task, inputs: dict, keep) -> None:
-        state = state_of(visitor)
-
-        def done(result) -> None:
-            with visitor.lock:
-                keep(result)
-                state.revision += 1
-            visitor.touch()
-
-        visitor.touch()
-        state.text = ""
-        state.job = Job(task, inputs, state.new_job_folder(), done)
-        self._page.queue.add(state.job)
 
 
 # ---------------------------------------------------------------------------- what is shown
@@ -238,34 +177,17 @@ def build_check_tab(page: Page, blocks: gr.Blocks) -> None:
                 listen = gr.Button(tr("Hear a few seconds"), elem_id="ls-listen")
                 take = gr.Button(tr("Save the video with this delay"), elem_id="ls-take")
             moved = gr.HTML(elem_id="ls-moved")
-    seen = gr.State(-1)
-    timer = gr.Timer(TICK_S, active=False)
-    always = [error, start, cancel, progress, fix, listen, take, timer, seen]
-    changing = [results, verdict, message, downloads, players, faces, face, offsets, curve,
-                delay, moved]  # fmt: skip
     actions = CheckActions(page)
 
-    def show(visitor: Visitor, seen_revision: int) -> dict:
-        with visitor.lock:
-            state = state_of(visitor)
-            busy = state.is_busy
-            status, text = status_of(state.job, page.queue)
-            updates = {
-                error: error_view(text or state.text), progress: status, seen: state.revision,
-                timer: gr.Timer(active=busy), cancel: gr.Button(visible=busy),
-                **{button: gr.Button(interactive=not busy) for button in (start, listen, take)},
-            }  # fmt: skip
-            checked = state.checked
-            updates[fix] = gr.Button(
-                interactive=not busy,
-                visible=checked is not None and not checked.result.undetermined,
-            )
-            if seen_revision == state.revision:
-                return updates
+    def show(visitor: Visitor, state: CheckState, is_new: bool) -> dict:
+        checked = state.checked
+        can_fix = checked is not None and not checked.result.undetermined
+        updates = {fix: gr.Button(visible=can_fix, interactive=not state.is_busy)}
+        if is_new:
             updates[results] = gr.Column(visible=checked is not None)
-            if checked is None:
-                return updates
-            return updates | _results(visitor, state)
+        if is_new and checked is not None:
+            updates |= _results(visitor, state)
+        return updates
 
     def _results(visitor: Visitor, state: CheckState) -> dict:
         checked, corrected = state.checked, state.corrected
@@ -286,31 +208,15 @@ def build_check_tab(page: Page, blocks: gr.Blocks) -> None:
             moved: _moved(visitor, state),
         }  # fmt: skip
 
-    def on(event, act=None, inputs=()) -> None:
-        """Have an event do something, and show what follows."""
-
-        def handle(request: gr.Request, seen_revision, *values):
-            visitor = page.visitor(request)
-            if act is not None:
-                visitor.touch()
-                act(visitor, *values)
-            return show(visitor, seen_revision)
-
-        event(
-            page.translated(handle),
-            [seen, *inputs],
-            [*always, *changing],
-            **(LOOK if act is None else QUICK),
-        )
-
-    on(blocks.load)
-    on(timer.tick)
-    on(start.click, actions.check, [video, audio])
-    on(face.input, actions.choose_face, [face])
-    on(fix.click, actions.correct)
-    on(listen.click, actions.listen, [delay])
-    on(take.click, actions.take, [delay])
-    on(cancel.click, actions.cancel)
+    parts = JobParts(error, progress, cancel, (start, listen, take))
+    others = [fix, results, verdict, message, downloads, players, faces, face, offsets, curve,
+              delay, moved]  # fmt: skip
+    events = TabEvents(blocks, page, actions, parts, others, show)
+    events.on(start.click, actions.check, [video, audio])
+    events.on(face.input, actions.choose_face, [face])
+    events.on(fix.click, actions.correct)
+    events.on(listen.click, actions.listen, [delay])
+    events.on(take.click, actions.take, [delay])
 
 
 def _message(corrected: Corrected | None) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from ..i18n.messages import available_languages, tr, use_language
 from ..pipeline.engine import EngineSpec
@@ -21,6 +23,8 @@ from .access import HEADERS, LOCAL_HOSTS, Prefixed, is_foreign, preferred_langua
 from .batch_tab import build_batch_tab
 from .check_tab import build_check_tab
 from .jobs import Queue
+from .live import MAX_MESSAGE_BYTES, POLICY_VIOLATION, LiveStreams
+from .live_tab import build_live_tab
 from .speech_tab import build_speech_tab
 from .tab import COOKIE, Page
 from .training_tab import build_training_tab
@@ -28,6 +32,7 @@ from .visitors import Visitor, Visitors
 from .worker import Worker
 
 STATIC = Path(__file__).with_name("static")
+SCRIPTS = ("page.js", "live.js", "live_audio.js")
 LANGUAGE_COOKIE = "lipsync_language"
 LANGUAGE_NAMES = {"en": "English", "zh_CN": "中文"}
 WRONG_PASSWORD_S = 1.0  # so long a wrong password takes
@@ -80,7 +85,8 @@ class Server:
         self.visitors = Visitors()
         os.environ["GRADIO_TEMP_DIR"] = str(self.visitors.uploads)
         self.queue = Queue(lambda: Worker(spec), is_eager=True)
-        self.trainings = Queue(lambda: Worker(spec))
+        self.trainings = Queue(lambda: Worker(spec, is_preloaded=False))
+        self.live = LiveStreams(spec)
         self.app = self._make_app()
 
     def mount(self, prefix: str, app: ASGIApp) -> None:
@@ -92,13 +98,15 @@ class Server:
         try:
             uvicorn.run(
                 self.app, host=self.options.host, port=self.options.port, log_level="warning",
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=1, ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
             )  # fmt: skip
         finally:
             self.close()
 
     def close(self) -> None:
         """End all work, and delete all files."""
+        self.live.close()
         self.queue.close()
         self.trainings.close()
         self.visitors.close()
@@ -107,7 +115,9 @@ class Server:
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         app.get("/")(self._choose_language)
         app.get("/media/{handle}")(self._media)
-        app.get("/page.js")(lambda: FileResponse(STATIC / "page.js"))
+        for name in SCRIPTS:
+            app.get(f"/{name}")(_sender_of(STATIC / name))
+        app.websocket("/live")(self._live)
         app.get("/login")(self._login_page)
         app.post("/login")(self._login)
         for language in available_languages():
@@ -123,12 +133,16 @@ class Server:
                 app, blocks, f"/{language}", footer_links=[], run_history=False,
                 allowed_paths=[], show_error=False, max_file_size=int(self.options.max_mb * 1e6),
                 ssr_mode=False, pwa=False, theme=_theme(), css_paths=STATIC / "page.css",
-                head=f'<script src="/page.js" data-language="{tag}"></script>',
+                head=f'<script src="/page.js" data-language="{tag}"></script>'
+                '<script src="/live.js"></script>',
             )  # fmt: skip
 
     def _choose_language(self, request: Request) -> RedirectResponse:
         wanted = request.cookies.get(LANGUAGE_COOKIE) or request.headers.get("accept-language", "")
         return RedirectResponse(f"/{preferred_language(wanted)}/", headers={"Vary": "*"})
+
+    async def _live(self, websocket: WebSocket) -> None:
+        await self.live.serve(websocket)
 
     def _media(self, handle: str, request: Request) -> Response:
         visitor: Visitor = request.scope["visitor"]
@@ -196,6 +210,9 @@ class Gate:
         visitor = self._visitors.find(request.cookies.get(COOKIE))
         is_new = visitor is None
         if visitor is None:
+            if scope["type"] == "websocket":  # a page that is open has a visitor
+                await _refuse_websocket(receive, send)
+                return
             visitor = self._visitors.add()
         scope["visitor"] = visitor
         refused = self._refusal(scope, visitor)
@@ -211,6 +228,9 @@ class Gate:
         if is_foreign(scope, self._options.host):
             return Response(status_code=403)
         is_safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        # No browser opens a websocket without saying for which page.
+        if scope["type"] == "websocket" and "origin" not in HTTPConnection(scope).headers:
+            return Response(status_code=403)
         path = scope["path"]
         if self._options.password and not visitor.is_admitted and path != "/login":
             return RedirectResponse("/login", 303) if is_safe else Response(status_code=401)
@@ -235,11 +255,23 @@ class Gate:
         return headed
 
 
+def _sender_of(path: Path) -> Callable[[], FileResponse]:
+    def send() -> FileResponse:
+        return FileResponse(path)
+
+    return send
+
+
 async def _answer(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
+        await _refuse_websocket(receive, send)
     else:
         await response(scope, receive, send)
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    await receive()  # that it be opened
+    await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
 
 def _noting_uploads(send: Send, visitor: Visitor) -> Send:
@@ -284,6 +316,8 @@ def _build_page(page: Page) -> gr.Blocks:
             build_batch_tab(page, blocks)
         with gr.Tab(tr("Training"), elem_id="ls-training", id="training"):
             build_training_tab(page, blocks)
+        with gr.Tab(tr("Live"), elem_id="ls-live", id="live"):
+            build_live_tab(page)
     return blocks
 
 

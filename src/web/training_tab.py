@@ -6,10 +6,18 @@ from pathlib import Path
 import gradio as gr
 
 from ..checkpoints.checkpoint import BEST, LAST
-from ..core.errors import LipSyncError
 from ..i18n.messages import tr
-from .jobs import WAITING, Job, Queue
-from .tab import AUDIO_SUFFIXES, LOOK, QUICK, TICK_S, VIDEO_SUFFIXES, Page, address, status_of
+from .jobs import WAITING
+from .tab import (
+    AUDIO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    JobParts,
+    Page,
+    TabActions,
+    TabEvents,
+    TabState,
+    address,
+)
 from .training_tasks import (
     AUDIOS,
     STOP_NAME,
@@ -22,7 +30,6 @@ from .training_tasks import (
 )
 from .views import (
     downloads_view,
-    error_view,
     growing_plot,
     image_view,
     message_view,
@@ -30,7 +37,6 @@ from .views import (
 )
 from .visitors import Visitor
 
-NAME = "training"
 CHECKPOINTS = "checkpoints"  # and a number: folders of trainings
 MAX_FILES = 1000
 EPOCHS = 60  # of few clips, from the included weights
@@ -40,44 +46,35 @@ KEPT_LONGER_S = 12 * 3600  # a training may end in the night
 
 
 @dataclass
-class TrainingState:
-    """What a visitor has in this tab.
+class TrainingState(TabState):
+    """What a visitor has in this tab; ``revision`` is that of what the clips became.
 
     Attributes:
-        folder: of the clips and of all that is made of them; None: there is none.
-        job: the latest one, or None.
-        queue: where it is.
-        is_training: whether it is a training, and not the preparation of clips.
-        text: why nothing could be begun.
+        is_training: whether the job is a training, and not the preparation of clips.
         prepared: what the clips became, or None.
         trained: how the latest training ended, or None.
         points: of its epochs.
         is_resumable: it was begun with the clips that there are now.
         is_clearing: to delete all was asked for once.
-        revision: goes up with each change of what the clips became …
-        curves_revision: … and of the training.
-        n_jobs, n_trainings: since there is a folder.
+        curves_revision: goes up with each change of the training.
+        n_trainings: since there is a folder.
     """
 
-    folder: Path | None = None
-    job: Job | None = None
-    queue: Queue | None = None
+    name = "training"
+
     is_training: bool = False
-    text: str = ""
     prepared: Prepared | None = None
     trained: Trained | None = None
     points: list[Point] = field(default_factory=list)
     is_resumable: bool = False
     is_clearing: bool = False
-    revision: int = 0
     curves_revision: int = 0
-    n_jobs: int = 0
     n_trainings: int = 0
 
     @property
-    def is_busy(self) -> bool:
-        """Whether work goes on."""
-        return self.job is not None and self.job.is_busy
+    def revisions(self) -> tuple[int, ...]:
+        """Of the clips, and of the training."""
+        return self.revision, self.curves_revision
 
     @property
     def best(self) -> Path | None:
@@ -96,31 +93,20 @@ class TrainingState:
         return self.folder / f"{CHECKPOINTS}{self.n_trainings}"
 
 
-def state_of(visitor: Visitor) -> TrainingState:
-    """What a visitor has in this tab."""
-    return visitor.tabs.setdefault(NAME, TrainingState())
-
-
 # ---------------------------------------------------------------------------- what is begun
 
 
-class TrainingActions:
-    """What the buttons begin; each returns at once.
+class TrainingActions(TabActions[TrainingState]):
+    """What the buttons begin."""
 
-    Args:
-        page: of which language.
-    """
-
-    def __init__(self, page: Page):
-        self._page = page
+    state_type = TrainingState
 
     def prepare(self, visitor: Visitor, files: list[str] | None) -> bool:
         """Add uploaded clips to those that there are, and make samples of all; whether that was
         begun."""
-        state = state_of(visitor)
-        if state.is_busy:
+        state = self.state(visitor)
+        if not self._may_begin(state):
             return False
-        state.job, state.text = None, ""
         files = files or []
         is_new = state.folder is None
         if is_new and not any(_suffix(path) in VIDEO_SUFFIXES for path in files):
@@ -131,32 +117,27 @@ class TrainingActions:
             return False
         if is_new:
             state.folder = visitor.new_folder()
-        try:
-            for path in files:
-                kind = VIDEOS if _suffix(path) in VIDEO_SUFFIXES else AUDIOS
-                (state.folder / kind).mkdir(exist_ok=True)
-                visitor.take_upload(path, state.folder / kind)
-        except LipSyncError as error:
+        for kind in (VIDEOS, AUDIOS):
+            (state.folder / kind).mkdir(exist_ok=True)
+        names = self._copy(visitor, ((path, state.folder / _kind(path)) for path in files))
+        if names is None:
             if is_new:
                 visitor.forget(state.folder)
                 state.folder = None
-            state.text = str(error)
             return False
 
         def keep(prepared: Prepared) -> None:
             state.prepared = prepared
-            state.revision += 1
 
         state.prepared = None
-        state.is_training = state.is_resumable = False
+        state.is_training = state.is_resumable = state.is_clearing = False
         state.revision += 1
-        self._begin(visitor, self._page.queue, prepare_clips,
-                    {"max_minutes": self._page.max_minutes}, keep)  # fmt: skip
+        self._begin(visitor, prepare_clips, {"max_minutes": self._page.max_minutes}, keep)
         return True
 
     def start(self, visitor: Visitor, epochs: float, is_pretrained: bool) -> None:
         """Begin a training; its models take the place of those of an earlier one."""
-        state = state_of(visitor)
+        state = self.state(visitor)
         if state.is_busy or state.prepared is None or not state.prepared.n_samples:
             return
         state.points, state.is_resumable = [], True
@@ -165,7 +146,7 @@ class TrainingActions:
 
     def resume(self, visitor: Visitor, epochs: float, is_pretrained: bool) -> None:
         """Go on with the training that was stopped, or has ended."""
-        state = state_of(visitor)
+        state = self.state(visitor)
         if state.is_busy or not state.can_resume:
             return
         if state.points and state.points[-1].epoch >= int(epochs):
@@ -174,39 +155,37 @@ class TrainingActions:
             return
         self._train(visitor, epochs, is_pretrained, True)
 
-    def stop(self, visitor: Visitor) -> None:
+    def cancel(self, visitor: Visitor) -> None:
         """End a training, which saves; cancel all else."""
-        state = state_of(visitor)
-        if not state.is_busy:
-            return
-        if state.is_training and state.job.state != WAITING:
+        state = self.state(visitor)
+        if state.is_busy and state.is_training and state.job.state != WAITING:
             (state.job.folder / STOP_NAME).touch()
         else:
-            state.queue.cancel(state.job)
+            super().cancel(visitor)
 
     def clear(self, visitor: Visitor) -> None:
         """Delete the clips with all that was made of them, when asked for twice."""
-        state = state_of(visitor)
+        state = self.state(visitor)
         if state.is_busy or state.folder is None:
             return
         if not state.is_clearing:
             state.is_clearing = True
             return
         visitor.forget(state.folder)
-        revisions = state.revision + 1, state.curves_revision + 1
-        visitor.tabs[NAME] = TrainingState(revision=revisions[0], curves_revision=revisions[1])
+        visitor.tabs[state.name] = TrainingState(
+            revision=state.revision + 1, curves_revision=state.curves_revision + 1
+        )
 
     def _train(
         self, visitor: Visitor, epochs: float, is_pretrained: bool, is_resumed: bool
     ) -> None:
-        state = state_of(visitor)
-        state.trained, state.is_training = None, True
+        state = self.state(visitor)
+        state.trained, state.is_training, state.is_clearing = None, True, False
         state.curves_revision += 1
 
         def add(point: Point) -> None:
-            with visitor.lock:
-                state.points.append(point)
-                state.curves_revision += 1
+            state.points.append(point)
+            state.curves_revision += 1
 
         def keep(trained: Trained) -> None:
             state.trained = trained
@@ -216,29 +195,15 @@ class TrainingActions:
         n_done = state.points[-1].epoch if state.points else 0
         inputs = {"checkpoints": state.checkpoints.name, "epochs": int(epochs), "n_done": n_done,
                   "is_pretrained": is_pretrained, "is_resumed": is_resumed}  # fmt: skip
-        self._begin(visitor, self._page.trainings, train_clips, inputs, keep, add)
-
-    def _begin(
-        self, visitor: Visitor, queue: Queue, task, inputs: dict, keep, on_part=None
-    ) -> None:
-        state = state_of(visitor)
-        state.n_jobs += 1
-        folder = state.folder / f"out{state.n_jobs}"
-        folder.mkdir()
-
-        def done(result) -> None:
-            with visitor.lock:
-                keep(result)
-            visitor.touch()
-
-        visitor.touch()
-        state.text, state.queue, state.is_clearing = "", queue, False
-        state.job = Job(task, inputs, folder, done, on_part)
-        queue.add(state.job)
+        self._begin(visitor, train_clips, inputs, keep, add, self._page.trainings)
 
 
 def _suffix(path: str) -> str:
     return Path(path).suffix.lower()
+
+
+def _kind(path: str) -> str:
+    return VIDEOS if _suffix(path) in VIDEO_SUFFIXES else AUDIOS
 
 
 # ---------------------------------------------------------------------------- what is shown
@@ -275,36 +240,28 @@ def build_training_tab(page: Page, blocks: gr.Blocks) -> None:
     with gr.Row(visible=False) as plots:
         loss = gr.Plot(label=tr("Loss"), show_label=False, min_width=PLOT_WIDTH)
         accuracy = gr.Plot(label=tr("Accuracy"), show_label=False, min_width=PLOT_WIDTH)
-    seen, seen_curves = gr.State(-1), gr.State(-1)
-    timer = gr.Timer(TICK_S, active=False)
     actions = TrainingActions(page)
 
-    def show(visitor: Visitor, seen_revision: int, seen_curves_revision: int) -> dict:
-        with visitor.lock:
-            state = state_of(visitor)
-            busy = state.is_busy
-            status, failure = status_of(state.job, state.queue or page.queue)
-            updates = {
-                error: error_view(failure or state.text), progress: status, seen: state.revision,
-                seen_curves: state.curves_revision, timer: gr.Timer(active=busy),
-                stop: gr.Button(
-                    visible=busy, value=tr("Stop") if state.is_training else tr("Cancel")
-                ),
-                prepare: gr.Button(interactive=not busy), start: gr.Button(interactive=not busy),
-                clear: gr.Button(
-                    visible=state.folder is not None and not busy,
-                    value=tr("Click again: delete clips and model") if state.is_clearing
-                    else tr("Delete all clips"),
-                ),
-                resume: gr.Button(visible=state.can_resume and not busy),
-            }  # fmt: skip
-            if seen_revision != state.revision:
-                prepared = state.prepared
-                updates[second] = gr.Column(visible=bool(prepared and prepared.n_samples))
-                updates[found] = _found(visitor, prepared)
-            if seen_curves_revision != state.curves_revision:
-                updates |= _curves(visitor, state)
-            return updates
+    def show(visitor: Visitor, state: TrainingState, is_new: bool, are_curves_new: bool) -> dict:
+        busy = state.is_busy
+        updates = {
+            stop: gr.Button(
+                visible=busy, value=tr("Stop") if state.is_training else tr("Cancel")
+            ),
+            clear: gr.Button(
+                visible=state.folder is not None and not busy,
+                value=tr("Click again: delete clips and model") if state.is_clearing
+                else tr("Delete all clips"),
+            ),
+            resume: gr.Button(visible=state.can_resume and not busy),
+        }  # fmt: skip
+        if is_new:
+            prepared = state.prepared
+            updates[second] = gr.Column(visible=bool(prepared and prepared.n_samples))
+            updates[found] = _found(visitor, prepared)
+        if are_curves_new:
+            updates |= _curves(visitor, state)
+        return updates
 
     def _curves(visitor: Visitor, state: TrainingState) -> dict:
         points = state.points
@@ -326,30 +283,17 @@ def build_training_tab(page: Page, blocks: gr.Blocks) -> None:
         updates[accuracy] = growing_plot(tr("Accuracy"), x, dict(zip(names, shares, strict=True)))
         return updates
 
-    def on(event, act=None, inputs=()) -> None:
-        """Have an event do something, and show what follows."""
+    def take(visitor: Visitor, chosen: list[str] | None) -> dict:
+        """Clips that were taken are not taken again."""
+        return {files: None} if actions.prepare(visitor, chosen) else {}
 
-        def handle(request: gr.Request, seen_revision, seen_curves_revision, *values):
-            visitor = page.visitor(request)
-            begun = act(visitor, *values) if act is not None else None
-            updates = show(visitor, seen_revision, seen_curves_revision)
-            # Clips that were taken are not taken again.
-            return updates | {files: None} if begun else updates
-
-        outputs = [files, error, progress, seen, seen_curves, timer, prepare, clear, stop, found,
-                   second, start, resume, message, downloads, plots, loss, accuracy]  # fmt: skip
-        event(
-            page.translated(handle), [seen, seen_curves, *inputs], outputs,
-            **(LOOK if act is None else QUICK),
-        )  # fmt: skip
-
-    on(blocks.load)
-    on(timer.tick)
-    on(prepare.click, actions.prepare, [files])
-    on(clear.click, actions.clear)
-    on(start.click, actions.start, [epochs, pretrained])
-    on(resume.click, actions.resume, [epochs, pretrained])
-    on(stop.click, actions.stop)
+    parts = JobParts(error, progress, stop, (prepare, start))
+    others = [files, clear, found, second, resume, message, downloads, plots, loss, accuracy]
+    events = TabEvents(blocks, page, actions, parts, others, show)
+    events.on(prepare.click, take, [files])
+    events.on(clear.click, actions.clear)
+    events.on(start.click, actions.start, [epochs, pretrained])
+    events.on(resume.click, actions.resume, [epochs, pretrained])
 
 
 def _found(visitor: Visitor, prepared: Prepared | None) -> str:

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,24 +40,42 @@ class FailedError(LipSyncError):
     """The work failed; the text says why, in the language of the visitor."""
 
 
+class CrashedError(FailedError):
+    """The process ended in the middle of the work."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is handed to a task while it runs."""
+
+    value: Any
+
+
 @dataclass
 class Work:
     """What a task gets to work with, in the process.
 
     Attributes:
-        engine: the loaded model.
-        spec: what it was built from.
+        load: the model, which is loaded once.
+        spec: what it is built from.
         folder: for outputs and temporary files; the working folder is the one above it.
         report: says (stage, share that is done 0–1 or None).
         part: hands over a part of the result before the end.
+        receive: waits for what ``Worker.send`` sends, and returns it.
     """
 
-    engine: LipSyncInference
+    load: Callable[[], LipSyncInference]
     spec: EngineSpec
     folder: Path
     report: Callable[[str, float | None], None]
     part: Callable[[Any], None]
+    receive: Callable[[], Any]
     _latest: float = field(default=0.0)
+
+    @property
+    def engine(self) -> LipSyncInference:
+        """The loaded model."""
+        return self.load()
 
     def progress(self, items: Iterable[Item], stage: str, total: float) -> Iterable[Item]:
         """A ``Progress`` of the library."""
@@ -81,11 +100,13 @@ class Worker:
 
     Args:
         spec: the model that scores.
+        is_preloaded: load it before there is a task.
     """
 
-    def __init__(self, spec: EngineSpec):
-        self._spec = spec
+    def __init__(self, spec: EngineSpec, is_preloaded: bool = True):
+        self._spec, self._is_preloaded = spec, is_preloaded
         self._process = self._connection = None
+        self._sending = threading.Lock()  # while it is held, the connection is not closed
 
     def start(self) -> None:
         """Start the process, which takes seconds; it loads the model meanwhile."""
@@ -93,7 +114,9 @@ class Worker:
             return
         spawn = get_context("spawn")
         self._connection, others_end = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(others_end, self._spec), daemon=True)
+        self._process = spawn.Process(
+            target=_serve, args=(others_end, self._spec, self._is_preloaded), daemon=True
+        )
         self._process.start()
         others_end.close()
 
@@ -122,7 +145,7 @@ class Worker:
 
         Raises:
             CancelledError: it was cancelled.
-            FailedError: it failed, or its process crashed.
+            FailedError: it failed; CrashedError: its process crashed.
         """
         self.start()
         try:
@@ -144,12 +167,21 @@ class Worker:
         except (EOFError, OSError):
             self.kill()
             with use_language(language):
-                raise FailedError(
+                raise CrashedError(
                     tr("the program that reads this file crashed: convert the file, or try another")
                 ) from None
         except CancelledError:
             self.kill()
             raise
+
+    def send(self, value: Any) -> None:
+        """Hand something to the task that runs; waits while the task is busy.
+
+        Raises:
+            OSError: the process has ended.
+        """
+        with self._sending:
+            self._connection.send(Input(value))
 
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
@@ -161,13 +193,14 @@ class Worker:
                 os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
         process.kill()
         process.join(JOIN_S)
-        self._connection.close()
+        with self._sending:
+            self._connection.close()
 
 
 # ---------------------------------------------------------------------------- in the process
 
 
-def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
+def _serve(parent: connection.Connection, spec: EngineSpec, is_preloaded: bool) -> None:
     """Do tasks until the connection is closed."""
     if hasattr(os, "setsid"):
         os.setsid()
@@ -179,23 +212,27 @@ def _serve(parent: connection.Connection, spec: EngineSpec) -> None:
         with lock, suppress(BrokenPipeError):
             parent.send(message)
 
-    engine = None
-    with suppress(LipSyncError):  # it is raised again, and reported, by the first task
-        engine = spec.build()
+    load = cache(spec.build)
+    if is_preloaded:
+        with suppress(LipSyncError):  # it is raised again, and reported, by the first task
+            load()
     while True:
         try:
-            task, inputs, folder, language = parent.recv()
+            message = parent.recv()
         except (EOFError, OSError):
             return
+        if isinstance(message, Input):
+            continue  # for a task that has ended
+        task, inputs, folder, language = message
         with console_logging(), use_language(language):
             try:
-                engine = engine or spec.build()
                 tempfile.tempdir = str(folder)
                 os.chdir(folder.parent)  # names of files in messages and reports are short
                 work = Work(
-                    engine, spec, folder,
+                    load, spec, folder,
                     lambda stage, share: send("progress", (stage, share)),
                     lambda part: send("part", part),
+                    lambda: parent.recv().value,
                 )  # fmt: skip
                 send("done", task(work, **inputs))
             except LipSyncError as error:

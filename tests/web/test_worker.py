@@ -12,7 +12,7 @@ from src.core.errors import MediaError
 from src.i18n.messages import language
 from src.web.jobs import CANCELLED, DONE, FAILED, Job, Queue
 from src.web.worker import CancelledError, FailedError, Worker
-from tests.support.limits import HANG_S
+from tests.support.limits import wait_for
 
 pytestmark = pytest.mark.slow  # each process imports torch
 
@@ -48,6 +48,15 @@ def start_others(work):
     (work.folder / "other").write_text(str(other.pid))
     work.report("waiting", None)
     other.wait()
+
+
+def compute_with_another(work):
+    """Computes for ever, and so does a process that it has started."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    (work.folder / "other").write_text(str(other.pid))
+    work.report("computing", None)
+    while True:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -86,34 +95,62 @@ def test_errors_are_sentences(worker, folder):
     assert run(worker, count, folder, n=2)[0] == 1  # it goes on
 
 
+class Broken:
+    """An ``EngineSpec`` that ends its process."""
+
+    def build(self):
+        os._exit(3)
+
+
+def test_a_task_that_needs_no_model_loads_none(folder):
+    made = Worker(Broken(), is_preloaded=False)
+    try:
+        assert run(made, count, folder, n=3)[0] == 3
+    finally:
+        made.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
 def test_cancelling_ends_the_process_and_those_it_started(worker, folder):
     path = folder / "other"
     with pytest.raises(CancelledError):
         run(worker, start_others, folder, is_cancelled=lambda: path.exists() and path.read_text())
-    assert has_ended(int(path.read_text()))
+    wait_for(lambda: not is_running(int(path.read_text())))
 
 
-def has_ended(pid):
-    """Whether a process ends, sooner or later."""
-    until = time.monotonic() + HANG_S
-    while time.monotonic() < until:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_a_cancelled_job_has_ended_with_all_its_processes_within_2_s(tmp_path):
+    """Asked while it computes and looks at nothing; it takes about 0.2 s."""
+    workers = []
+
+    def make_worker():
+        workers.append(Worker(NoModel()))
+        return workers[-1]
+
+    queue, folder = Queue(make_worker), tmp_path / "out"
+    folder.mkdir()
+    job = Job(compute_with_another, {}, folder, lambda _: None)
+    try:
+        queue.add(job)
+        wait_for(lambda: job.stage == "computing")
+        group, other = workers[0]._process.pid, int((folder / "other").read_text())
+        began = time.monotonic()
+        job.cancel()
+        wait_for(lambda: not is_running(group) and not is_running(other))
+        assert time.monotonic() - began < 2
+        wait_for(lambda: job.state == CANCELLED)
+    finally:
+        queue.close()
+
+
+def is_running(pid):
+    """Whether there is a process; one whose status nobody has asked for yet has ended."""
+    try:
+        os.kill(pid, 0)
         status = Path(f"/proc/{pid}/stat")
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if status.exists() and status.read_text().split(") ")[1][0] == "Z":
-            return True  # nobody has asked for its status yet
-        time.sleep(0.02)
-    return False
-
-
-def wait_for(condition):
-    until = time.monotonic() + HANG_S
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert condition()
+        return not status.exists() or status.read_text().split(") ")[1][0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")

@@ -1,0 +1,87 @@
+"""The page as a browser shows it: where things are, and what a visitor does."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.support.limits import HANG_S
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+WAIT_MS = 1000 * HANG_S  # so long that only what hangs reaches it
+WORDS = {
+    "en": {"late": r"[Aa]udio is \d+ ms late\.", "check": "Check", "cancelled": "Cancelled."},
+    "zh-CN": {"late": r"音频滞后 \d+ 毫秒。", "check": "开始检查", "cancelled": "已取消。"},
+}  # fmt: skip
+TABS = ("check", "new-speech", "batch", "training", "live")
+
+
+def _is_missing(name: str) -> bool:
+    return importlib.util.find_spec(name) is None
+
+
+# Of each test with a browser.
+in_browser = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"),
+    pytest.mark.skipif(_is_missing("playwright"), reason="playwright is not installed"),
+    pytest.mark.skipif(
+        _is_missing("gradio"), reason="gradio is not installed (requirements-web.txt)"
+    ),
+]
+
+
+def choose(page, path, which="video"):
+    """Upload a file, or several, and wait until all have arrived."""
+    page.set_input_files(f"#ls-{which} input[type=file]", path)
+    page.wait_for_selector(f"#ls-{which} .file-preview")
+
+
+def check(page, path):
+    """Have a video checked."""
+    choose(page, path)
+    page.click("#ls-check")
+
+
+def open_tab(page, tab, width=1440):
+    """Choose a tab that may be in a menu on a narrow page."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.click(f"#ls-{tab}-button")
+    page.set_viewport_size({"width": width, "height": 900})
+
+
+def verdict(page):
+    """The result in one sentence."""
+    return page.inner_text(".ls-verdict h2")
+
+
+def download(page, link, folder):
+    """Click what downloads a file; the file in a folder, under the name that is proposed."""
+    with page.expect_download() as waiting:
+        page.click(link)
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def wait_for_videos(page, part, n):
+    """Wait until so many videos in a part of the page show a frame."""
+    videos = f"[...document.querySelectorAll('#ls-{part} video')]"
+    page.wait_for_function(f"{videos}.length === {n} && {videos}.every(v => v.readyState >= 2)")
+
+
+def picture(page, name):
+    """Write what a tab looks like, for people, where a folder is named for images."""
+    if "PAGE_SCREENSHOTS" not in os.environ:
+        return
+    for language in ("en", "zh_CN"):
+        for width, scheme in ((1440, "light"), (390, "dark")):
+            page.emulate_media(color_scheme=scheme)
+            page.goto(urljoin(page.url, f"/{language}/"))
+            open_tab(page, name, width)
+            page.wait_for_timeout(3000)
+            path = Path(os.environ["PAGE_SCREENSHOTS"], f"{name}_{language}_{width}_{scheme}.png")
+            page.screenshot(path=path, full_page=True)

@@ -1,0 +1,72 @@
+"""The tab "Live" in Chromium, whose camera and microphone play a clip."""
+
+import re
+
+from tests.support.page_browser import in_browser, open_tab, picture
+
+pytestmark = in_browser
+REFUSALS = {
+    "NotAllowedError": "请在地址栏中允许",
+    "NotReadableError": "正被其他程序使用",
+    "NotFoundError": "没有找到摄像头",
+}
+
+
+def part(page, name):
+    return page.inner_text(f".ls-live [data-part={name}]")
+
+
+def start(page):
+    """Start, and wait for a score."""
+    page.click(".ls-live [data-live=start]")
+    page.wait_for_function(
+        "/^\\d[.]\\d+$/.test(document.querySelector('.ls-live [data-part=score]').textContent)"
+    )
+
+
+def stop(page):
+    """Stop, and wait for the result of everything."""
+    page.click(".ls-live [data-live=stop]")
+    page.wait_for_selector(".ls-live [data-part=status]:text('Stopped.')")
+
+
+def test_camera_and_microphone_are_measured(visit):
+    """And in a second tab only when the first has stopped."""
+    page = visit()
+    open_tab(page, "live")
+    start(page)
+    assert 0 <= float(part(page, "score")) <= 1
+    assert float(part(page, "latency").removesuffix(" s")) >= 0
+    assert part(page, "dropped").isdecimal() and part(page, "text").endswith(".")
+    # Chromium starts the two at moments of its own: how far apart is not known.
+    assert re.fullmatch(r"–|[+-]\d+ ms", part(page, "offset"))
+    assert page.evaluate("document.querySelector('.ls-live video').videoWidth") > 0
+    second = page.context.new_page()
+    second.goto(page.url)
+    open_tab(second, "live")
+    second.click(".ls-live [data-live=start]")
+    second.wait_for_selector(".ls-live [data-part=error]:text('already running')")
+    stop(page)
+    assert re.fullmatch(r"–|\d[.]\d+", part(page, "score"))
+    assert page.is_visible(".ls-live [data-live=start]")
+    assert page.errors == []
+    picture(page, "live")
+
+
+def test_what_is_missing_is_said_in_one_sentence(visit):
+    """In Chinese."""
+    page = visit("zh-CN", script="navigator.mediaDevices.enumerateDevices = async () => [];")
+    open_tab(page, "live")
+    for name, said in REFUSALS.items():
+        page.evaluate(
+            "name => { navigator.mediaDevices.getUserMedia = "
+            "async () => { throw new DOMException('', name); }; }",
+            name,
+        )
+        page.click(".ls-live [data-live=start]")
+        page.wait_for_selector(f".ls-live [data-part=error]:text('{said}')")
+        assert page.is_visible(".ls-live [data-live=start]")
+    page.evaluate("() => { Object.defineProperty(navigator, 'mediaDevices', {value: null}); }")
+    page.click(".ls-live [data-live=start]")
+    page.wait_for_selector(".ls-live [data-part=error]:text('HTTPS')")
+    assert page.errors == []

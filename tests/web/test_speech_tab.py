@@ -1,0 +1,48 @@
+"""The tab "New speech" in a real browser."""
+
+import pytest
+
+from src.media.credentials import read_remade
+from tests.support.page_browser import (
+    WORDS,
+    choose,
+    download,
+    in_browser,
+    picture,
+    wait_for_videos,
+)
+from tests.support.page_server import ROOT
+
+FOOTAGE = ROOT.parent / "shared" / "data" / "presenters" / "wth_angie_sq.mp4"
+pytestmark = in_browser
+
+
+@pytest.mark.skipif(not FOOTAGE.is_file(), reason=f"no real footage: {FOOTAGE} is missing")
+def test_a_person_says_what_was_typed(visit, late_clip, tmp_path):
+    """Not before it is confirmed that they agreed, and not of footage that cannot be used."""
+    page = visit()
+    page.click("#ls-new-speech-button")
+    choose(page, late_clip, "footage")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error :text('agreed')")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector("#ls-speech-error p:not(:text('agreed'))")
+    assert "at least 10 s are required" in page.inner_text("#ls-speech-error")
+    page.reload()
+    page.click("#ls-new-speech-button")
+    choose(page, FOOTAGE, "footage")
+    page.check("#ls-consent input")
+    page.click("#ls-learn")
+    page.wait_for_selector(f"#ls-learnt :text('{FOOTAGE.name}')")
+    page.fill("#ls-speech-text textarea", "Good morning to all of you.")
+    page.click("#ls-make")
+    page.wait_for_selector(".ls-progress progress[value]")
+    page.click("#ls-speech-cancel")
+    page.wait_for_selector(f"#ls-speech-error :text('{WORDS['en']['cancelled']}')")
+    page.click("#ls-make")
+    wait_for_videos(page, "speech-players", 2)
+    assert "in sync" in page.inner_text("#ls-speech-message")
+    new = download(page, "#ls-speech-downloads a:text-is('New video')", tmp_path)
+    assert read_remade(new) is not None  # it says so of itself
+    picture(page, "new-speech")
