@@ -308,7 +308,7 @@ def _inner_path(path: str) -> str | None:
 def _build_page(page: Page) -> gr.Blocks:
     with gr.Blocks(title="lipsync", analytics_enabled=False) as blocks:
         gr.HTML(_heading(page.language))
-        with gr.Tab(tr("Check and correct")):
+        with gr.Tab(tr("Check and correct"), elem_id="ls-check-and-correct", id="check"):
             build_check_tab(page, blocks)
         with gr.Tab(tr("New speech"), elem_id="ls-new-speech", id="new-speech"):
             build_speech_tab(page, blocks)

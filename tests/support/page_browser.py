@@ -16,7 +16,7 @@ WORDS = {
     "en": {"late": r"[Aa]udio is \d+ ms late\.", "check": "Check", "cancelled": "Cancelled."},
     "zh-CN": {"late": r"音频滞后 \d+ 毫秒。", "check": "开始检查", "cancelled": "已取消。"},
 }  # fmt: skip
-TABS = ("check", "new-speech", "batch", "training", "live")
+TABS = ("check-and-correct", "new-speech", "batch", "training", "live")
 
 
 def _is_missing(name: str) -> bool:

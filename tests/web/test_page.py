@@ -10,6 +10,7 @@ import pytest
 from src.media.writer import write_wav
 from tests.support.page_browser import (
     TABS,
+    WAIT_MS,
     WORDS,
     check,
     choose,
@@ -63,6 +64,7 @@ def test_the_files_of_another_visitor_are_not_seen(corrected, visit, late_clip):
 def test_no_tab_is_wider_than_its_page(corrected, language):
     """With results, light and dark."""
     page = corrected.context.new_page()
+    page.set_default_timeout(WAIT_MS)
     page.goto(urljoin(corrected.url, f"/{language.replace('-', '_')}/"))
     page.wait_for_selector(".ls-verdict")
     for scheme in ("light", "dark"):
