@@ -2,7 +2,7 @@
 
 import re
 
-from tests.support.page_browser import in_browser, open_tab, picture
+from tests.support.page_browser import WAIT_MS, in_browser, open_tab, picture
 
 pytestmark = in_browser
 REFUSALS = {
@@ -42,6 +42,7 @@ def test_camera_and_microphone_are_measured(visit):
     assert re.fullmatch(r"–|[+-]\d+ ms", part(page, "offset"))
     assert page.evaluate("document.querySelector('.ls-live video').videoWidth") > 0
     second = page.context.new_page()
+    second.set_default_timeout(WAIT_MS)
     second.goto(page.url)
     open_tab(second, "live")
     second.click(".ls-live [data-live=start]")
