@@ -75,7 +75,7 @@ def test_an_unknown_command_ends_in_one_line(started, capsys):
     assert capsys.readouterr() == (
         "",
         "error: unknown command scor: choose from score, correct, present, learn-presenter, "
-        "train-presenter, process, clean-offsets, train, evaluate\n",
+        "train-presenter, process, clean-offsets, train, evaluate, serve\n",
     )
 
 
