@@ -91,7 +91,7 @@ class LiveStream:
             )  # fmt: skip
             last = {"state": "ended", "n_dropped": self.buffer.n_dropped, **result}
         except (CancelledError, CrashedError):
-            pass  # where it was cancelled, nobody is there any more, or has been told why
+            pass  # cancelled: nobody is there any more, or the reason was sent before
         except FailedError as error:
             last = {"state": "failed", "text": str(error)}
         finally:

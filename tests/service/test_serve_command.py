@@ -2,11 +2,8 @@
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 from json import loads
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from jsonschema import Draft202012Validator
 from src import serve
 from src.service.options import TOKEN_VARIABLE
 from tests.support.limits import HANG_S
+from tests.support.page_server import running_server
 from tests.support.training_helpers import call_script
 from tools.synthetic_talker import make_clip
 
@@ -98,33 +96,18 @@ def test_the_service_needs_neither_gradio_nor_plotly_and_its_help_needs_nothing(
 def address(tmp_path_factory):
     """Of a service in a process of its own, which leaves nothing behind."""
     temporary = tmp_path_factory.mktemp("service")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", TOKEN_VARIABLE: TOKEN
-    }  # fmt: skip
-    arguments = ["--port", str(port), "--max-size", str(MAX_MB), "--max-minutes", "0.15",
+    arguments = ["--max-size", str(MAX_MB), "--max-minutes", "0.15",
                  "--checkpoint", "pretrained/best_model.pth", "--device", "cpu"]  # fmt: skip
-    with open(temporary / "log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "src.serve", *arguments], cwd=ROOT, env=environment, stdout=log,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    while process.poll() is None:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    assert process.poll() is None, (temporary / "log").read_text()
-    yield f"http://127.0.0.1:{port}"
-    process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
-    process.wait(HANG_S)
+    with running_server(temporary, ["-m", "src.serve"], *arguments, **{TOKEN_VARIABLE: TOKEN}) as (
+        address,
+        process,
+    ):
+        yield address
     if os.name != "nt":
         assert process.returncode == 0
         assert [path.name for path in temporary.iterdir()] == ["log"]
         log = (temporary / "log").read_text()
-        assert log == f"The service is at http://127.0.0.1:{port} (Ctrl+C ends it)\n"
+        assert log == f"The service is at {address} (Ctrl+C ends it)\n"
 
 
 @pytest.fixture
