@@ -24,6 +24,8 @@ from tools.synthetic_talker import clip_parts
 
 pytestmark = in_browser
 
+SETTLED_MS = 120_000  # a plot has its size by then
+
 
 def test_nothing_is_loaded_from_elsewhere(corrected):
     corrected.wait_for_selector(".js-plotly-plot")
@@ -72,8 +74,11 @@ def test_no_tab_is_wider_than_its_page(corrected, language):
         for tab in TABS:
             for width in (1440, 390):
                 open_tab(page, tab, width)
-                shown = page.evaluate("document.documentElement.scrollWidth")
-                assert shown <= width, (scheme, tab, width)
+                # Plots take their new size a little later.
+                page.wait_for_function(
+                    "width => document.documentElement.scrollWidth <= width", arg=width,
+                    timeout=SETTLED_MS,
+                )  # fmt: skip
     page.close()
 
 
