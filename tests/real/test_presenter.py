@@ -178,8 +178,7 @@ def test_many_speeches_on_a_cluster_are_those_of_one_machine(
     # differ by what it adds, not as mouths for another speech do.
     footage = np.stack([frame.luma for frame in islice(read_frames(FOOTAGE), len(made[0]))])
     own, other = difference(*made), difference(made[0], footage)
-    print("OWN", own, "OTHER", other)
-    assert own <= 20 < 2 * other
+    assert own < 15 < 30 < other  # 0 with as many cores, 8 with one instead of two; 53
     assert reasons[0] == reasons[1] and len(reasons[0]) == 1
 
 
