@@ -1,5 +1,6 @@
 """Frames written as planes: their values, colours and times are those that were given."""
 
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from src.core.errors import NoAudioError, OutputError
 from src.media.frame import ColourTags
 from src.media.reader import source_frames
-from src.media.writer import open_video_writer
+from src.media.writer import open_video_writer, write_clip
 from tests.support.made_presenters import make_planes, psnr
 from tests.support.media_files import make_video, write_audio
 
@@ -62,6 +63,24 @@ def test_planes_that_are_views_are_written(tmp_path, audio):
     write(tmp_path / "out.mp4", [views], [0.0], audio)
     _, frame, _ = next(source_frames(tmp_path / "out.mp4"))
     assert psnr(frame.planes_420()[0], views[0]) > 36
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="no other number of cores to try",
+)
+def test_the_pixels_do_not_depend_on_the_number_of_cores(tmp_path):
+    """x264 alone takes as many threads as there are cores, and writes other pixels with each."""
+    rng, before = np.random.default_rng(3), os.sched_getaffinity(0)
+    noise = rng.integers(0, 255, (HEIGHT * 2, WIDTH * 2, 3), np.uint8)
+    frames = [np.roll(noise, 3 * k, 1) // (1 + k % 3) for k in range(30)]
+    try:
+        for path, own_cores in (("many.mp4", before), ("one.mp4", {min(before)})):
+            os.sched_setaffinity(0, own_cores)
+            write_clip(tmp_path / path, frames, 25, None)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert (tmp_path / "many.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
 
 
 def test_a_file_without_audio_is_refused(tmp_path):
