@@ -34,15 +34,16 @@ pytestmark = pytest.mark.slow
 
 SHIFTS_MS = (-120, -80, -30, 0, 0, 0, 20, 50, 110, 0, -60, 70)
 SECONDS = 4.0
+N_SPEAKERS = 6  # trained on two of three, a network measured few clips of the third
 CHANGES = {"cleaning.folds": 3, "cleaning.rounds": 2, "cleaning.epochs": 16}
 
 
 @pytest.fixture(scope="module")
 def talkers(tmp_path_factory):
-    """Processed clips of three synthetic speakers, each clip with its own offset."""
+    """Processed clips of synthetic speakers, each clip with its own offset."""
     folder = tmp_path_factory.mktemp("talkers")
     for number, shift_ms in enumerate(SHIFTS_MS):
-        speaker = number % 3
+        speaker = number % N_SPEAKERS
         path = folder / "videos" / f"made__{speaker}" / f"{number:02d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         make_clip(path, 100 + number, SECONDS, shift_ms=shift_ms, speaker=speaker)
@@ -64,15 +65,13 @@ def test_the_offsets_are_measured(cleaned):
     records = read_index(folder / "processed" / INDEX_NAME)["samples"]
     measured = {record["clip"][-6:-4]: record["offset_ms"] for record in records
                 if record["offset_known"]}  # fmt: skip
-    # Of clips as short as these, 8 to 11 of 12 are known well enough, by the machine and the run.
-    assert len(measured) >= 0.5 * len(SHIFTS_MS), "the others are too short to measure"
+    assert len(measured) >= 0.5 * len(SHIFTS_MS)
     errors = np.array([measured[name] - SHIFTS_MS[int(name)] for name in measured])
     errors = np.abs(errors - np.median(errors))
-    # Networks trained on eight short clips differ between machines: the median error is 15 to 22 ms
-    # (40 ms as recorded), and most errors are within about one frame.
+    # With four seeds 9 to 12 were measured; median error 2 to 8 ms (40 ms as recorded).
     recorded = np.abs(SHIFTS_MS - np.median(SHIFTS_MS))
-    assert np.median(errors) <= 30 < np.median(recorded)
-    assert np.percentile(errors, 70) <= 50 < np.percentile(recorded, 70)
+    assert np.median(errors) <= 20 < np.median(recorded)
+    assert np.percentile(errors, 70) <= 40 < np.percentile(recorded, 70)
 
 
 def test_output_and_files(cleaned):
@@ -152,7 +151,8 @@ def test_finished_work_is_not_repeated(copied, monkeypatch, fail_at):
     cross_fitting.measure_clip_offsets(copied)
     measured = [a for a in first.actions + second.actions if a.startswith("measured")]
     assert len(measured) == 2 * 3
-    middle = np.median([np.median([10 * n for n in range(12) if n % 3 == s]) for s in range(3)])
+    by_speaker = [range(0, 120, 10)[speaker::N_SPEAKERS] for speaker in range(N_SPEAKERS)]
+    middle = np.median([np.median(numbers) for numbers in by_speaker])
     expected = {f"{n:02d}": 10 * n - middle for n in range(12)}
     assert offsets(copied) == pytest.approx(expected, abs=0.3)  # tenths are rounded on the way
     third = Recorder(monkeypatch)
@@ -228,8 +228,8 @@ def test_without_measured_offsets_the_index_is_unchanged(copied, monkeypatch):
 
 
 def test_too_few_speakers_are_reported_in_one_line(talkers):
-    done = call_script("src/clean_offsets.py", *settings_for(talkers, **{"cleaning.folds": 4}))
-    assert_one_line(done, "3 speakers")
+    done = call_script("src/clean_offsets.py", *settings_for(talkers, **{"cleaning.folds": 7}))
+    assert_one_line(done, f"{N_SPEAKERS} speakers")
 
 
 def test_too_short_samples_are_told_by_their_ids(tmp_path, monkeypatch):
