@@ -37,9 +37,17 @@ from tools.windows_packages import (
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON_URL = "https://www.python.org/ftp/python/3.11.9/python-3.11.9-embed-amd64.zip"
 LISTS = ("requirements.txt", "requirements-web.txt")
-# DLLs that PyTorch and ONNX Runtime need and a fresh Windows has not.
-RUNTIME_LOCK = """\
-msvc-runtime==14.51.36231
+# What differs from requirements.lock on Windows: the last c2pa-python with a wheel for it; DLLs that
+# PyTorch and ONNX Runtime need and a fresh Windows lacks (Microsoft lets programs carry them).
+WINDOWS_LOCK = """\
+c2pa-python==0.38.0 \\
+    --hash=sha256:5db598a420242229a802c07e84890adb5162aac79afb110e4563c56f33e35256
+msvc-runtime==14.42.34433 ; python_full_version < '3.11' \\
+    --hash=sha256:89574bc376a48e349f97b6dde289367b0a32dedaf3774ef64ed4330e9823e09c
+msvc-runtime==14.44.35112 ; python_full_version >= '3.11' \\
+    --hash=sha256:aba7fbe71897d25ed53fbb7f391e9f50289378a8a9ae218ba18530c663448391 \\
+    --hash=sha256:32f9c706009e16ccc319d6947ce3bffe20e5192bee52b18cf48313f9e7bedfbe \\
+    --hash=sha256:d4f6cf106aaf235f2a90952f9ec7de49e9946323880d051abf9745a6d4bf60bf
 """
 PROJECT = (
     "LICENSE", "MODEL_CARD.md", "QUICK_START.md", "README.md", "README.zh-CN.md", "app.py",
@@ -233,7 +241,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix=".lipsync-", dir=output.parent) as temporary:
         archive = args.python or download(args.python_url, Path(temporary, "python.zip"))
         version = python_version(archive)
-        wheels = args.wheels or Path(temporary, "wheels")
+        wheels = (args.wheels or Path(temporary, "wheels")) / version
         wheels.mkdir(parents=True, exist_ok=True)
         found = find_wheels(wheels, version)
         folder = Path(temporary, output.name)
@@ -269,9 +277,9 @@ def download(url: str, path: Path) -> Path:
 
 def find_wheels(folder: Path, version: str) -> list[Path]:
     """All wheels of the page, downloaded into a folder."""
-    lock = read_lock((ROOT / LOCK).read_text(encoding="utf-8")) | read_lock(RUNTIME_LOCK)
+    lock = read_lock((ROOT / LOCK).read_text(encoding="utf-8")) | read_lock(WINDOWS_LOCK)
     roots = [*read_requirements(ROOT / name for name in LISTS),
-             *map(Requirement, read_lock(RUNTIME_LOCK))]  # fmt: skip
+             *map(Requirement, read_lock(WINDOWS_LOCK))]  # fmt: skip
     packages = Packages(lock, windows_markers(version), PipDownload(folder, version))
     return list(packages.wheels(roots).values())
 
