@@ -3,6 +3,7 @@ main process (Ctrl+C, SIGTERM, SIGHUP) ends them all."""
 
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from ..i18n.messages import language, tr, use_language
 from .console import console_logging, is_console_logging
 
 MAX_WORKERS = 61  # what Windows can wait for
+STOP_AGAIN_S = 0.05
 GRACE_S = 5  # how long processes may take to clean up when they are asked to end
 
 
@@ -262,6 +264,7 @@ def _prepare() -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    sys.unraisablehook = _stop_again
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is imported when it is needed
@@ -280,3 +283,13 @@ class _Stopped(SystemExit):
 def _stop(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once only: the job is cleaning up
     raise _Stopped(1)
+
+
+def _stop_again(unraisable) -> None:
+    """Nothing that is raised gets out of what Python itself calls, as during an import: the job is
+    stopped a moment later then."""
+    if unraisable.exc_type is _Stopped:
+        signal.signal(signal.SIGTERM, _stop)
+        threading.Timer(STOP_AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(unraisable)

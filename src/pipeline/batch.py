@@ -18,7 +18,7 @@ from typing import Protocol
 
 from ..checkpoints.exported import export_sha256
 from ..core.config import Config, load_config, override_key, with_overrides
-from ..core.errors import CheckpointError, LipSyncError
+from ..core.errors import CheckpointError, LipSyncError, MediaError
 from ..core.files import file_sha256
 from ..core.workers import (
     Crashed,
@@ -69,7 +69,9 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
     """Score or correct a pair; an error becomes its message and is not raised.
 
     Returns:
-        as an element of what ``LipSyncInference.batch_process`` returns.
+        as an element of what ``LipSyncInference.batch_process`` returns, but of a pair that was to
+        be corrected with ``notes`` apart from the message; and ``is_unusable``: whether the files
+        are to blame where there are no ``details``.
     """
     result = _result(pair)
     options = dict(pair.options)
@@ -82,11 +84,11 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
             success, message, measured = engine.correct_sync(
                 pair.video, pair.audio, pair.output, **options, overwrite=pair.overwrite
             )
-            message = "; ".join([message, *measured["notes"]])
-            result |= {"success": success, "message": message, "score": measured["score_before"],
+            result |= {"success": success, "message": message, "notes": measured["notes"],
+                       "score": measured["score_before"],
                        "details": measured["details"]}  # fmt: skip
     except LipSyncError as error:
-        result["message"] = str(error)
+        result |= {"message": str(error), "is_unusable": isinstance(error, MediaError)}
     # One bad pair must never stop the others, whatever a decoder makes of it.
     except Exception as error:
         logger.warning(tr("unexpected error with {path}; please report it:", path=pair.video),
@@ -100,7 +102,7 @@ def process_pair(engine: Engine, pair: Pair) -> dict:
 def _result(pair: Pair, message: str = "") -> dict:
     """The result of a pair that could not be used."""
     return {"video": pair.video, "audio": pair.audio, "success": False, "output": None,
-            "score": None, "details": None, "message": message}  # fmt: skip
+            "score": None, "details": None, "message": message, "is_unusable": False}  # fmt: skip
 
 
 def run_batch(
@@ -113,6 +115,7 @@ def run_batch(
     engine: Engine | None = None,
     details: bool = False,
     map_jobs: MapJobs | None = None,
+    finished: Callable[[Pair, dict], object] = lambda pair, result: None,
 ) -> list[dict]:
     """Process many pairs, in processes or here, and keep a table of the results.
 
@@ -130,6 +133,8 @@ def run_batch(
         details: whether to keep them, which takes memory for each pair.
         map_jobs: does the work, with temporary files beside the table, where all machines of a
             cluster see them; None: processes of this machine.
+        finished: called with each pair that was processed and its result, as ``process_pair``
+            returns it.
 
     Returns:
         a dict a pair, in order: the row of the table by ``COLUMNS``, as ``values_of`` gives it,
@@ -172,6 +177,7 @@ def run_batch(
                         result = _result(pair, crash_text(pair.video, result))
                     if isinstance(result, TimedOut):
                         result = _result(pair, timeout_text(pair.video, result))
+                    finished(pair, result)
                     rows[name] = to_row(result, name)
                     if details:
                         kept_details[name] = result["details"]
@@ -281,6 +287,8 @@ def ranked(
     results = [
         process_pair(engine, pair) for pair in with_outputs(pairs, None, face=face, streams=streams)
     ]
+    for result in results:
+        del result["is_unusable"]
 
     def rank(result: dict) -> tuple[int, float]:
         details = result["details"] or {}

@@ -41,10 +41,11 @@ def to_row(result: dict, fingerprint: str) -> dict:
     """A line of the table, all texts, by column.
 
     Args:
-        result: as an element of what ``LipSyncInference.batch_process`` returns.
+        result: as ``batch.process_pair`` returns it.
     """
     details = result["details"] or {}
     values = {**{name: details.get(name) for name in COLUMNS}, **result, "fingerprint": fingerprint}
+    values["message"] = "; ".join([result["message"], *result.get("notes", [])])
     return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
 
 

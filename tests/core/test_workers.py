@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -85,6 +86,20 @@ def tidying(folder: Path, job: int) -> int:
     finally:
         unfinished.unlink()
     return job
+
+
+def stopped_in_a_callback(folder: Path, job: int) -> int:
+    """Is asked to end while Python calls a function by itself, which lets no exception out."""
+    path = folder / "unfinished"
+    path.write_bytes(b"half")
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        del thing
+        time.sleep(HANG_S)
+    finally:
+        path.unlink()
+    return reference
 
 
 def alive(pid: int) -> bool:
@@ -191,6 +206,13 @@ def test_an_error_of_a_job_ends_the_run_and_its_processes(tmp_path):
     assert len(done) < 20
     pids = workers_in(tmp_path)
     assert pids and not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_job_that_is_stopped_where_nothing_can_be_raised_ends_all_the_same(tmp_path, capfd):
+    assert list(map_in_processes(stopped_in_a_callback, tmp_path, [1], 1)) == [(1, Crashed())]
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
