@@ -24,6 +24,9 @@ from tools.synthetic_talker import clip_parts
 
 pytestmark = in_browser
 
+# Words of another language.
+FOREIGN = {"en": r"[\u3000-\u9fff]+", "zh-CN": r"[A-Za-z]{3,}"}
+KEPT = {"lipsync", "English", "中文", "mp4", "mov", "mkv", "webm"}
 SETTLED_MS = 120_000  # a plot has its size by then
 
 
@@ -80,6 +83,20 @@ def test_no_tab_is_wider_than_its_page(corrected, language):
                     timeout=SETTLED_MS,
                 )  # fmt: skip
     page.close()
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_all_words_are_in_the_language_that_was_chosen_on_the_page(visit, language):
+    """Also those of Gradio, such as "Drop File Here", and whatever the browser prefers."""
+    (other,) = set(WORDS) - {language}
+    page = visit(other)
+    page.click(".ls-top nav a")
+    page.wait_for_selector(f"html[lang={language}] #ls-check:text-is('{WORDS[language]['check']}')")
+    for tab in TABS:
+        open_tab(page, tab)
+        page.wait_for_function("document.body.innerText.length > 100")
+        words = set(re.findall(FOREIGN[language], page.inner_text("body"))) - KEPT
+        assert words == set(), tab
 
 
 def test_two_visitors_at_once_have_their_own_results(visit, late_clip, tmp_path):
