@@ -193,8 +193,9 @@ def curve_plot(result: SyncResult) -> go.Figure:
     figure.add_vline(0, line_dash="dot", line_color=QUIET)
     if result.offset_ms is not None:
         figure.add_vline(
-            result.offset_ms, line_color=GOOD, annotation_text=f"{result.offset_ms:+.0f} ms"
-        )
+            result.offset_ms, line_color=GOOD, annotation_text=f"{result.offset_ms:+.0f} ms",
+            annotation_position="top",
+        )  # fmt: skip
     return figure
 
 

@@ -83,6 +83,7 @@ def test_both_videos_play_in_step(corrected):
     corrected.wait_for_function(f"{videos}.every(v => v.paused)")
     corrected.evaluate(f"{videos}[1].currentTime = 2")
     corrected.wait_for_function(f"Math.abs({videos}[0].currentTime - 2) < 0.2")
+    assert corrected.evaluate(f"{videos}.map(v => v.muted)") == [True, False]
     corrected.click("[data-hear='0']")
     assert corrected.evaluate(f"{videos}.map(v => v.muted)") == [False, True]
 

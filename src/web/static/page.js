@@ -13,6 +13,10 @@ const others = (video) =>
   video instanceof HTMLVideoElement && video.closest(".ls-videos") ? media(video).filter((v) => v !== video) : [];
 let leader = null;
 
+// As HTML that is put into a page later, the attribute alone does nothing.
+document.addEventListener("loadedmetadata", ({ target }) => {
+  if (target.closest(".ls-videos")) target.muted = target.defaultMuted;
+}, true);
 document.addEventListener("play", (event) => {
   if (leader && !leader.paused && others(event.target).includes(leader)) return;
   leader = event.target;
