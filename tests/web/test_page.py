@@ -9,6 +9,7 @@ import pytest
 
 from src.media.writer import write_wav
 from tests.support.page_browser import (
+    POOR_CONTRAST,
     TABS,
     WAIT_MS,
     WORDS,
@@ -27,6 +28,8 @@ pytestmark = in_browser
 # Words of another language.
 FOREIGN = {"en": r"[\u3000-\u9fff]+", "zh-CN": r"[A-Za-z]{3,}"}
 KEPT = {"lipsync", "English", "中文", "mp4", "mov", "mkv", "webm"}
+MAX_WIDTH, MARGIN = 1200, 40  # px, of the content, and at each side of it
+MIN_CONTRAST = 4.5  # WCAG AA
 SETTLED_MS = 120_000  # a plot has its size by then
 
 
@@ -66,7 +69,7 @@ def test_the_files_of_another_visitor_are_not_seen(corrected, visit, late_clip):
 
 
 @pytest.mark.parametrize("language", WORDS)
-def test_no_tab_is_wider_than_its_page(corrected, language):
+def test_each_tab_fits_its_page_and_can_be_read(corrected, language):
     """With results, light and dark."""
     page = corrected.context.new_page()
     page.set_default_timeout(WAIT_MS)
@@ -82,6 +85,9 @@ def test_no_tab_is_wider_than_its_page(corrected, language):
                     "width => document.documentElement.scrollWidth <= width", arg=width,
                     timeout=SETTLED_MS,
                 )  # fmt: skip
+                content = page.locator("main").bounding_box()
+                assert content["width"] > min(width, MAX_WIDTH) - 2 * MARGIN, (tab, width)
+                assert page.evaluate(POOR_CONTRAST, MIN_CONTRAST) == [], (tab, width, scheme)
     page.close()
 
 
@@ -139,6 +145,8 @@ def test_screenshots(visit, late_clip, language, scheme, width):
     page.click("#ls-correct")
     wait_for_videos(page, "players", 2)
     page.wait_for_selector(".js-plotly-plot")
+    page.locator("#ls-players").scroll_into_view_if_needed()  # else its frames are not drawn
+    page.wait_for_timeout(2000)
     page.screenshot(path=folder / f"{name}.png", full_page=True)
     open_tab(page, "batch", width)
     page.screenshot(path=folder / f"{name}_batch.png", full_page=True)
