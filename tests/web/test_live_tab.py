@@ -69,7 +69,7 @@ def test_camera_and_microphone_are_measured(visit):
 def test_what_lies_too_far_behind_is_left_out_and_the_page_says_so(visit, page_server):
     """And also that a measurement has crashed; it can be started again."""
     page, sockets, n_sent = visit(), [], Counter()
-    page.on("websocket", sockets.append)
+    page.on("websocket", lambda socket: sockets.append(socket))
     open_tab(page, "live")
     start(page)
     (socket,) = sockets

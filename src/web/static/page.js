@@ -13,10 +13,12 @@ const others = (video) =>
   video instanceof HTMLVideoElement && video.closest(".ls-videos") ? media(video).filter((v) => v !== video) : [];
 let leader = null;
 
-// As HTML that is put into a page later, the attribute alone does nothing.
-document.addEventListener("loadedmetadata", ({ target }) => {
-  if (target.closest(".ls-videos")) target.muted = target.defaultMuted;
-}, true);
+// In a page that is already there, the attribute alone does nothing.
+const mute = ({ target }) => { if (target.closest(".ls-videos")) target.muted = target.defaultMuted; };
+document.addEventListener("loadedmetadata", mute, true);
+new MutationObserver((changes) => changes.forEach(mute)).observe(
+  document, { attributeFilter: ["muted"], subtree: true },
+);
 document.addEventListener("play", (event) => {
   if (leader && !leader.paused && others(event.target).includes(leader)) return;
   leader = event.target;
