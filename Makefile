@@ -22,12 +22,12 @@ setup: $(READY)
 $(READY): requirements.txt $(wildcard requirements-*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.10-3.13 is needed; name one: make setup PYTHON=python3.12"; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
 
 setup-locked:
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
 	@touch $(READY)
 
@@ -35,7 +35,9 @@ setup-locked:
 $(VENV)/.app-ready: requirements.txt requirements-web.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.10-3.13 is needed; name one: make app PYTHON=python3.12"; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing what is needed, once: about 6 GB, some minutes.'
+	@echo '正在安装所需的软件（仅首次）：约 6 GB，需要几分钟。'
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt -r requirements-web.txt
 	@touch $@
 

@@ -25,6 +25,7 @@ from .check_tab import build_check_tab
 from .jobs import Queue
 from .live import MAX_MESSAGE_BYTES, POLICY_VIOLATION, LiveStreams
 from .live_tab import build_live_tab
+from .page_head import scripts_of, with_head
 from .speech_tab import build_speech_tab
 from .tab import COOKIE, Page
 from .training_tab import build_training_tab
@@ -128,13 +129,10 @@ class Server:
         page = Page(self.visitors, self.queue, self.trainings, language, self.options.max_minutes)
         with use_language(language):
             blocks = _build_page(page)
-            tag = language.replace("_", "-")
             gr.mount_gradio_app(
                 app, blocks, f"/{language}", footer_links=[], run_history=False,
                 allowed_paths=[], show_error=False, max_file_size=int(self.options.max_mb * 1e6),
                 ssr_mode=False, pwa=False, theme=_theme(), css_paths=STATIC / "page.css",
-                head=f'<script src="/page.js" data-language="{tag}"></script>'
-                '<script src="/live.js"></script>',
             )  # fmt: skip
 
     def _choose_language(self, request: Request) -> RedirectResponse:
@@ -219,9 +217,12 @@ class Gate:
         if refused is not None:
             await _answer(scope, receive, self._headed(send, visitor, is_new), refused)
             return
-        if _inner_path(scope["path"]) == UPLOAD_PATH:
+        send, inner = self._headed(send, visitor, is_new), _inner_path(scope["path"])
+        if inner == UPLOAD_PATH:
             send = _noting_uploads(send, visitor)
-        await self._app(scope, receive, self._headed(send, visitor, is_new))
+        elif inner == "" and scope["type"] == "http":
+            send = with_head(send, scripts_of(scope["path"].strip("/")))
+        await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, visitor: Visitor) -> Response | None:
         """The answer to what is not allowed; None: it is."""
@@ -334,6 +335,22 @@ def _heading(language: str) -> str:
 
 
 def _theme() -> gr.themes.Base:
-    """Gradio's theme with the fonts of the system: its own are loaded from another host."""
+    """Gradio's theme with the fonts of the system, as its own are loaded from another host, and
+    with colours on which white and grey text can be read."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans CJK SC", "sans-serif"]
-    return gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(
+        primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"]
+    )
+    colours = {
+        "button_primary_background_fill": "#2563a8",
+        "button_primary_background_fill_hover": "#1f548f",
+        "button_cancel_background_fill": "#b3372f",
+        "button_cancel_background_fill_hover": "#9a2f28",
+        "button_cancel_text_color": "white",
+        "body_text_color_subdued": "*neutral_500",
+        "block_label_text_color": "*neutral_600",
+    }
+    dark = {"body_text_color_subdued": "*neutral_400", "block_label_text_color": "*neutral_200"}
+    return theme.set(
+        **colours, **{f"{name}_dark": dark.get(name, colour) for name, colour in colours.items()}
+    )

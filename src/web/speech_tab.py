@@ -85,7 +85,7 @@ class SpeechActions(TabActions[SpeechState]):
 def build_speech_tab(page: Page, blocks: gr.Blocks) -> None:
     """Put the tab into the page, with its events."""
     footage = gr.File(
-        label=tr("Videos of the person speaking (a minute or more)"),
+        label=tr("Videos of the person (a minute or more)"),
         file_count="multiple", file_types=VIDEO_SUFFIXES, elem_id="ls-footage", height=160,
     )  # fmt: skip
     consent = gr.Checkbox(False, label=consent_statement(), elem_id="ls-consent")

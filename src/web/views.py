@@ -22,6 +22,8 @@ from .jobs import WAITING, Job
 MIN_LEFT_S = 5  # less is not worth saying
 PLOT_HEIGHT = 300  # px
 LINE = "#3b82c4"  # visible on light and on dark ground
+# After the address of a video: some browsers show black until it is played, or sought in.
+FIRST_FRAME = "#t=0.001"
 
 
 def progress_view(job: Job, n_before: int) -> str:
@@ -122,8 +124,8 @@ def videos_view(videos: Iterable[tuple[str, str]]) -> str:
         muted = " muted" if number < len(videos) - 1 else ""
         figures.append(
             f"<figure><figcaption>{escape(heading)}</figcaption>"
-            f'<video src="{escape(address)}" controls playsinline preload="metadata"{muted} '
-            f'aria-label="{escape(heading)}"></video></figure>'
+            f'<video src="{escape(address)}{FIRST_FRAME}" controls playsinline '
+            f'preload="metadata"{muted} aria-label="{escape(heading)}"></video></figure>'
         )
         label = tr("Hear: {name}", name=heading)
         choices.append(
@@ -191,8 +193,9 @@ def curve_plot(result: SyncResult) -> go.Figure:
     figure.add_vline(0, line_dash="dot", line_color=QUIET)
     if result.offset_ms is not None:
         figure.add_vline(
-            result.offset_ms, line_color=GOOD, annotation_text=f"{result.offset_ms:+.0f} ms"
-        )
+            result.offset_ms, line_color=GOOD, annotation_text=f"{result.offset_ms:+.0f} ms",
+            annotation_position="top",
+        )  # fmt: skip
     return figure
 
 

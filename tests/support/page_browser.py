@@ -85,3 +85,43 @@ def picture(page, name):
             page.wait_for_timeout(3000)
             path = Path(os.environ["PAGE_SCREENSHOTS"], f"{name}_{language}_{width}_{scheme}.png")
             page.screenshot(path=path, full_page=True)
+
+
+# Text on the colours of what it stands on, as WCAG counts it: 4.5 is required of small text.
+POOR_CONTRAST = """minimum => {
+    const parse = colour => {
+        const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+        return [r, g, b, a];
+    };
+    const luminance = rgb => {
+        const [r, g, b] = rgb.slice(0, 3).map(v => {
+            v /= 255;
+            return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const over = (top, ground) =>
+        [0, 1, 2].map(i => top[i] * top[3] + ground[i] * (1 - top[3])).concat(1);
+    const chain = element => element ? [...chain(element.parentElement), element] : [];
+    const poor = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode.data.trim(), element = walker.currentNode.parentElement;
+        const { width, height } = element.getBoundingClientRect();
+        if (!text || !element.checkVisibility({ visibilityProperty: true, opacityProperty: true })
+            || width < 2 || height < 2 || element.closest("[aria-hidden=true]")) continue;
+        let ground = [255, 255, 255, 1], opacity = 1;
+        for (const each of chain(element)) {
+            const style = getComputedStyle(each);
+            ground = over(parse(style.backgroundColor), ground);
+            opacity *= Number(style.opacity);
+        }
+        const style = getComputedStyle(element);
+        const colour = parse(element instanceof SVGElement ? style.fill : style.color);
+        colour[3] *= opacity;
+        const [dark, light] = [over(colour, ground), ground].map(luminance).sort((a, b) => a - b);
+        const contrast = (light + 0.05) / (dark + 0.05);
+        if (contrast < minimum) poor.push(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
+    }
+    return [...new Set(poor)];
+}"""

@@ -48,8 +48,9 @@ def running_server(
 
 
 @contextmanager
-def running_page(temporary: Path, *arguments: str) -> Iterator[str]:
-    """Its address; files are written to the empty folder ``temporary``, and nothing may stay."""
-    with running_server(temporary, ["app.py", "--no-browser"], *arguments) as (address, _):
-        yield address
+def running_page(temporary: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """As ``running_server``; files are written to the empty folder ``temporary``, and nothing may
+    stay."""
+    with running_server(temporary, ["app.py", "--no-browser"], *arguments) as server:
+        yield server
     assert list(temporary.glob("lipsync-page-*")) == []  # nothing of anybody stays

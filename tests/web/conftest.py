@@ -14,10 +14,15 @@ CAMERA_S = 5.0
 
 
 @pytest.fixture(scope="package")
-def page_address(tmp_path_factory):
-    """Of the page of ``app.py``."""
-    with running_page(tmp_path_factory.mktemp("page"), "--max-minutes", "2") as address:
-        yield address
+def page_server(tmp_path_factory):
+    """The address and the process of the page of ``app.py``."""
+    with running_page(tmp_path_factory.mktemp("page"), "--max-minutes", "2") as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def page_address(page_server):
+    return page_server[0]
 
 
 @pytest.fixture(scope="package")

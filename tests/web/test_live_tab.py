@@ -1,10 +1,19 @@
 """The tab "Live" in Chromium, whose camera and microphone play a clip."""
 
+import os
 import re
+import signal
+from collections import Counter
+from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from src.web.live_buffer import MAX_AUDIO_S
 from tests.support.page_browser import WAIT_MS, in_browser, open_tab, picture
+from tests.support.process_groups import PROC, groups_of
 
 pytestmark = in_browser
+SAMPLE_BYTES = 4
 REFUSALS = {
     "NotAllowedError": "请在地址栏中允许",
     "NotReadableError": "正被其他程序使用",
@@ -19,6 +28,7 @@ def part(page, name):
 def start(page):
     """Start, and wait for a score."""
     page.click(".ls-live [data-live=start]")
+    page.wait_for_selector(".ls-live [data-part=results]")  # without those of an earlier time
     page.wait_for_function(
         "/^\\d[.]\\d+$/.test(document.querySelector('.ls-live [data-part=score]').textContent)"
     )
@@ -52,6 +62,31 @@ def test_camera_and_microphone_are_measured(visit):
     assert page.is_visible(".ls-live [data-live=start]")
     assert page.errors == []
     picture(page, "live")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be held up here")
+@pytest.mark.skipif(not PROC.is_dir(), reason=f"there is no {PROC}, which lists the processes")
+def test_what_lies_too_far_behind_is_left_out_and_the_page_says_so(visit, page_server):
+    """And also that a measurement has crashed; it can be started again."""
+    page, sockets, n_sent = visit(), [], Counter()
+    page.on("websocket", lambda socket: sockets.append(socket))
+    open_tab(page, "live")
+    start(page)
+    (socket,) = sockets
+    socket.on("framesent", lambda content: n_sent.update({content[:1]: len(content)}))
+    (rate,) = parse_qs(urlsplit(socket.url).query)["rate"]
+    (group,) = groups_of(page_server[1].pid, "../uploads")
+    os.killpg(group, signal.SIGSTOP)  # slower than any computer
+    while n_sent[b"A"] < 1.5 * MAX_AUDIO_S * int(rate) * SAMPLE_BYTES:
+        page.wait_for_timeout(100)
+    os.killpg(group, signal.SIGCONT)
+    page.wait_for_selector(".ls-live [data-part=status]:text('the measurement began anew')")
+    os.killpg(group, signal.SIGKILL)
+    page.wait_for_selector(".ls-live [data-part=error]:text('crashed')")
+    start(page)
+    assert part(page, "error") == ""
+    stop(page)
+    assert page.errors == []
 
 
 def test_what_is_missing_is_said_in_one_sentence(visit):

@@ -2,13 +2,16 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+import imageio_ffmpeg
 import pytest
 
 from src.media.writer import write_wav
 from tests.support.page_browser import (
+    POOR_CONTRAST,
     TABS,
     WAIT_MS,
     WORDS,
@@ -24,6 +27,11 @@ from tools.synthetic_talker import clip_parts
 
 pytestmark = in_browser
 
+# Words of another language.
+FOREIGN = {"en": r"[\u3000-\u9fff]+", "zh-CN": r"[A-Za-z]{3,}"}
+KEPT = {"lipsync", "English", "中文", "mp4", "mov", "mkv", "webm"}
+MAX_WIDTH, MARGIN = 1200, 40  # px, of the content, and at each side of it
+MIN_CONTRAST = 4.5  # WCAG AA
 SETTLED_MS = 120_000  # a plot has its size by then
 
 
@@ -62,41 +70,83 @@ def test_the_files_of_another_visitor_are_not_seen(corrected, visit, late_clip):
         assert other.request.get(address).status == 404, address
 
 
+@pytest.fixture
+def phone_clip(late_clip, tmp_path):
+    """In HEVC, as phones record it."""
+    path = tmp_path / "phone.mov"
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", late_clip, "-c:v", "libx265",
+         "-tag:v", "hvc1", "-x265-params", "log-level=error", "-c:a", "copy", path],
+        check=True,
+    )  # fmt: skip
+    return path
+
+
 @pytest.mark.parametrize("language", WORDS)
-def test_no_tab_is_wider_than_its_page(corrected, language):
+def test_each_tab_fits_its_page_and_can_be_read(corrected, language):
     """With results, light and dark."""
     page = corrected.context.new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(urljoin(corrected.url, f"/{language.replace('-', '_')}/"))
     page.wait_for_selector(".ls-verdict")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        for tab in TABS:
-            for width in (1440, 390):
-                open_tab(page, tab, width)
+    page.add_style_tag(content="* { transition: none !important; }")  # colours change at once
+    for tab in TABS:
+        open_tab(page, tab)
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
                 # Plots take their new size a little later.
                 page.wait_for_function(
                     "width => document.documentElement.scrollWidth <= width", arg=width,
                     timeout=SETTLED_MS,
                 )  # fmt: skip
+                content = page.locator("main").bounding_box()
+                assert content["width"] > min(width, MAX_WIDTH) - 2 * MARGIN, (tab, width)
+                assert page.evaluate(POOR_CONTRAST, MIN_CONTRAST) == [], (tab, width, scheme)
     page.close()
 
 
-def test_two_visitors_at_once_have_their_own_results(visit, late_clip, tmp_path):
-    """The one with audio of its own."""
+def test_all_words_are_in_the_language_that_was_chosen_on_the_page(visit):
+    """Also those of Gradio, such as "Drop File Here", and whatever the browser prefers."""
+    page = visit("zh-CN")
+    for language in WORDS:
+        page.click(".ls-top nav a")
+        check_button = f"#ls-check:text-is('{WORDS[language]['check']}')"
+        page.wait_for_selector(f"html[lang={language}] {check_button}")
+        for tab in TABS:
+            open_tab(page, tab)
+            words = set(re.findall(FOREIGN[language], page.inner_text("body"))) - KEPT
+            assert words == set(), tab
+
+
+def test_two_visitors_at_once_have_their_own_results(visit, late_clip, phone_clip, tmp_path):
+    """One with audio of its own; and one in Chinese on a phone, with a reload in the middle and a
+    video that no browser plays."""
     write_wav(tmp_path / "speech.wav", clip_parts(1, 4.0, 200)[2], 24_000)
-    pages = [visit(), visit("zh-CN")]
-    choose(pages[1], tmp_path / "speech.wav", "audio")
-    for page in pages:
-        check(page, late_clip)
-    for page in pages:
-        page.wait_for_selector(".ls-verdict")
-    assert re.search(WORDS["en"]["late"], verdict(pages[0]))
-    assert re.search(r"音频超前 \d+ 毫秒。", verdict(pages[1]))
+    words = WORDS["zh-CN"]
+    first, phone = visit(), visit("zh-CN", 390)
+    assert phone.inner_text("#ls-check") == words["check"]
+    assert phone.evaluate("document.documentElement.lang") == "zh-CN"
+    choose(first, tmp_path / "speech.wav", "audio")
+    check(first, late_clip)
+    check(phone, phone_clip)
+    phone.wait_for_selector(".ls-progress")
+    phone.reload()
+    first.wait_for_selector(".ls-verdict")
+    assert re.search(r"[Aa]udio is \d+ ms early\.", verdict(first))
+    phone.wait_for_selector(".ls-verdict")
+    assert re.search(words["late"], verdict(phone))
+    wait_for_videos(phone, "players", 1)
+    video = "document.querySelector('#ls-players video')"
+    assert phone.evaluate(f"{video}.videoWidth") > 0
+    phone.evaluate(f"{video}.play()")
+    phone.wait_for_function(f"{video}.currentTime > 0.3")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_what_is_not_ones_own_is_not_answered(visit, page_address):
-    page = visit()
+def test_what_is_not_ones_own_is_not_answered(corrected, page_address):
+    page = corrected
     for path in ("etc/passwd", str(ROOT / "config.yaml"), "../../config.yaml"):
         assert page.request.get(f"{page_address}/en/gradio_api/file={path}").status == 404
     for path in ("proxy=http://127.0.0.1:1/", "vibe-code/", "openapi.json", "deep_link"):
@@ -122,6 +172,8 @@ def test_screenshots(visit, late_clip, language, scheme, width):
     page.click("#ls-correct")
     wait_for_videos(page, "players", 2)
     page.wait_for_selector(".js-plotly-plot")
+    page.locator("#ls-players").scroll_into_view_if_needed()  # else its frames are not drawn
+    page.wait_for_timeout(2000)
     page.screenshot(path=folder / f"{name}.png", full_page=True)
     open_tab(page, "batch", width)
     page.screenshot(path=folder / f"{name}_batch.png", full_page=True)

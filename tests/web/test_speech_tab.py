@@ -1,5 +1,8 @@
 """The tab "New speech" in a real browser."""
 
+import subprocess
+
+import imageio_ffmpeg
 import pytest
 
 from src.media.credentials import read_remade
@@ -14,11 +17,24 @@ from tests.support.page_browser import (
 from tests.support.page_server import ROOT
 
 FOOTAGE = ROOT.parent / "shared" / "data" / "presenters" / "wth_angie_sq.mp4"
+FOOTAGE_S = 14
 pytestmark = in_browser
 
 
+@pytest.fixture
+def footage(tmp_path):
+    """Little more than is required, and small."""
+    path = tmp_path / FOOTAGE.name
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", FOOTAGE, "-t", str(FOOTAGE_S),
+         "-vf", "scale=480:-2", "-preset", "veryfast", path],
+        check=True,
+    )  # fmt: skip
+    return path
+
+
 @pytest.mark.skipif(not FOOTAGE.is_file(), reason=f"no real footage: {FOOTAGE} is missing")
-def test_a_person_says_what_was_typed(visit, late_clip, tmp_path):
+def test_a_person_says_what_was_typed(visit, late_clip, footage, tmp_path):
     """Not before it is confirmed that they agreed, and not of footage that cannot be used."""
     page = visit()
     page.click("#ls-new-speech-button")
@@ -31,10 +47,10 @@ def test_a_person_says_what_was_typed(visit, late_clip, tmp_path):
     assert "at least 10 s are required" in page.inner_text("#ls-speech-error")
     page.reload()
     page.click("#ls-new-speech-button")
-    choose(page, FOOTAGE, "footage")
+    choose(page, footage, "footage")
     page.check("#ls-consent input")
     page.click("#ls-learn")
-    page.wait_for_selector(f"#ls-learnt :text('{FOOTAGE.name}')")
+    page.wait_for_selector(f"#ls-learnt :text('{footage.name}')")
     page.fill("#ls-speech-text textarea", "Good morning to all of you.")
     page.click("#ls-make")
     page.wait_for_selector(".ls-progress progress[value]")

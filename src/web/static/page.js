@@ -13,6 +13,12 @@ const others = (video) =>
   video instanceof HTMLVideoElement && video.closest(".ls-videos") ? media(video).filter((v) => v !== video) : [];
 let leader = null;
 
+// In a page that is already there, the attribute alone does nothing.
+const mute = ({ target }) => { if (target.closest(".ls-videos")) target.muted = target.defaultMuted; };
+document.addEventListener("loadedmetadata", mute, true);
+new MutationObserver((changes) => changes.forEach(mute)).observe(
+  document, { attributeFilter: ["muted"], subtree: true },
+);
 document.addEventListener("play", (event) => {
   if (leader && !leader.paused && others(event.target).includes(leader)) return;
   leader = event.target;
