@@ -35,7 +35,7 @@ BIT_RATE_PER_CHANNEL = 96_000  # of audio, bits per second
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # Fast, visually lossless. What x264 writes depends on its number of threads, by default that of the
 # machine's cores: a fixed number gives the same pixels everywhere.
-X264_OPTIONS = {"preset": "veryfast", "crf": "18", "threads": "4"}
+X264_OPTIONS = {"preset": "veryfast", "crf": "18", "threads": "3"}
 
 
 class VideoWriter:

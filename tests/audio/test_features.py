@@ -102,7 +102,8 @@ def test_short_audio_is_continued_with_silence():
     audio = noise(8000)
     computed = mfcc(audio, 25)
     assert computed.shape == (100, 40)
-    assert np.array_equal(computed, mfcc(np.pad(audio, (0, 8000)), 25))
+    # Processors round the last rows of a product of matrices in another way.
+    assert np.allclose(computed, mfcc(np.pad(audio, (0, 8000)), 25), rtol=0, atol=1e-3)
     silent = mfcc(np.zeros(0, np.float32), 25)
     assert np.allclose(computed[60:], silent[60:]) and np.isfinite(silent).all()
 
@@ -110,7 +111,8 @@ def test_short_audio_is_continued_with_silence():
 @pytest.mark.parametrize("n_mfcc", [13, 40])
 def test_the_mfcc_of_silence_are_those_of_zeros(n_mfcc):
     zeros = mfcc(np.zeros(10 * SAMPLES_PER_FRAME, np.float32), 10, n_mfcc)
-    assert np.array_equal(zeros, np.tile(silent_mfcc(n_mfcc), (10, 1, 1)).reshape(40, n_mfcc))
+    silent = np.tile(silent_mfcc(n_mfcc), (10, 1, 1)).reshape(40, n_mfcc)
+    assert np.allclose(zeros, silent, rtol=0, atol=1e-3)
 
 
 def test_no_band_is_lost():

@@ -39,8 +39,11 @@ def test_end_of_stream_equals_result_of_file(inference, name):
         getattr(stream, method)(np.ascontiguousarray(data), time_s)
     estimate = stream.flush().so_far
     assert estimate.status == details["status"]
-    # One clip is near the limit of in sync, where the score is steep.
-    assert estimate.score == pytest.approx(score, abs=0.08)
-    if estimate.status == "ok":
+    if estimate.status != "ok":
+        # Without an offset, the score hangs on the last bits, which processors round differently.
+        assert max(estimate.score, score) < 0.3
+    else:
+        # One clip is near the limit of in sync, where the score is steep.
+        assert estimate.score == pytest.approx(score, abs=0.08)
         assert estimate.offset_ms == pytest.approx(details["offset_ms"], abs=20)
     assert estimate.time_s == pytest.approx(details["duration_s"], abs=BLOCK / RATE + 0.04)
