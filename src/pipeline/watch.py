@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 SUMMARY_NAME = "summary.csv"
 LOCK_NAME = ".lipsync-watch.lock"
-INTERVAL_S = 2.0
 # So many of those that wait are given to each process: it loads the model once for all of them,
 # and what arrives meanwhile does not wait for long.
 PAIRS_PER_WORKER = 8
@@ -266,7 +265,7 @@ def _video_of(path: Path) -> str | None:
 
 def watch(
     folder: WatchedFolder, spec: EngineSpec, report: Callable[[str], object],
-    interval_s: float = INTERVAL_S,
+    interval_s: float,
 ) -> NoReturn:  # fmt: skip
     """Correct what arrives in a folder until the process is interrupted.
 

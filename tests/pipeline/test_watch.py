@@ -381,7 +381,7 @@ def test_a_second_watcher_of_the_same_results_is_refused(folders):
         locked(target / LOCK_NAME, target),
         pytest.raises(InUseError, match=r"out is in use by .* use another folder"),
     ):
-        watch(folder, None, print)
+        watch(folder, None, print, interval_s=0.5)
 
 
 def test_the_loop_looks_again_after_an_interval(folders, monkeypatch):
