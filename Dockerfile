@@ -13,12 +13,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/lipsync
-COPY requirements.txt ./
-RUN if [ -n "$TORCH_INDEX" ]; then \
+# The versions of requirements.lock.
+COPY requirements.txt requirements.lock ./
+RUN sed -n 's/^\([a-z0-9].*[^ ]\) *\\$/\1/p' requirements.lock > versions.txt \
+    && if [ -n "$TORCH_INDEX" ]; then \
         grep -E '^torch(vision|audio)?==' requirements.txt > torch.txt \
         && pip install --index-url "$TORCH_INDEX" -r torch.txt; \
     fi \
-    && pip install -r requirements.txt
+    && pip install -r requirements.txt -c versions.txt
 
 COPY pyproject.toml setup.py MANIFEST.in LICENSE README.md config.yaml ./
 COPY src ./src

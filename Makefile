@@ -1,5 +1,5 @@
-# make setup      a virtual environment in .venv with everything that is needed
-# make setup-locked  the same with the very versions of requirements.lock, by their hashes
+# make setup      a virtual environment in .venv with everything, in the versions of requirements.lock
+# make setup-latest  the same with the newest versions within the ranges of requirements*.txt
 # make app        the page: python app.py, in the browser
 # make demo       the four steps on synthetic talking heads
 # make test       what CI runs: lint and all tests
@@ -15,30 +15,35 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-locked app demo test test-fast messages schema lint clean
+# A virtual environment with pip; $(1): the target, for the message.
+define NEW_VENV
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+	|| { echo "Python 3.10-3.13 is needed; name one: make $(1) PYTHON=python3.12"; exit 1; }
+@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+endef
+INSTALL := $(PY) -m pip install --disable-pip-version-check -q
+
+.PHONY: setup setup-latest app demo test test-fast messages schema lint clean
 
 setup: $(READY)
 
-$(READY): requirements.txt $(wildcard requirements-*.txt)
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
-		|| { echo "Python 3.10-3.13 is needed; name one: make setup PYTHON=python3.12"; exit 1; }
-	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+$(READY): requirements.lock
+	$(call NEW_VENV,setup)
+	$(INSTALL) --require-hashes -r requirements.lock
 	@touch $@
 
-setup-locked:
-	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+setup-latest:
+	$(call NEW_VENV,setup-latest)
+	$(INSTALL) --upgrade -r requirements-dev.txt
 	@touch $(READY)
 
-# Without what only tests need.
-$(VENV)/.app-ready: requirements.txt requirements-web.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
-		|| { echo "Python 3.10-3.13 is needed; name one: make app PYTHON=python3.12"; exit 1; }
-	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+# Without what only tests need; the versions of requirements.lock.
+$(VENV)/.app-ready: requirements.txt requirements-web.txt requirements.lock
+	$(call NEW_VENV,app)
 	@echo 'Installing what is needed, once: about 6 GB, some minutes.'
 	@echo '正在安装所需的软件（仅首次）：约 6 GB，需要几分钟。'
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt -r requirements-web.txt
+	@sed -n 's/^\([a-z0-9].*[^ ]\) *\\$$/\1/p' requirements.lock >$(VENV)/versions.txt
+	$(INSTALL) -r requirements.txt -r requirements-web.txt -c $(VENV)/versions.txt
 	@touch $@
 
 app: $(VENV)/.app-ready

@@ -1,9 +1,14 @@
 """The lists of packages agree with each other."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 from packaging.specifiers import SpecifierSet
+
+from tools.windows_packages import read_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = re.compile(r"([A-Za-z0-9_.-]+)(\[[a-z,]+\])?([<>=!~].*)")
@@ -38,3 +43,39 @@ def test_the_lock_holds_a_version_and_hashes_of_every_package_that_is_required()
     for name, limits in required.items():
         versions = locked[name.replace("_", "-")]
         assert all(version in SpecifierSet(limits) for version in versions), name
+
+
+def commands_of(target: str) -> list[str]:
+    """What make would run for a target after requirements.lock changed."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    done = subprocess.run(["make", "-n", "-W", "requirements.lock", target], cwd=ROOT, text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_make_setup_installs_the_lock_by_its_hashes():
+    (install,) = [line for line in commands_of("setup") if " pip install " in line]
+    assert install.endswith("--require-hashes -r requirements.lock")
+    (latest,) = [line for line in commands_of("setup-latest") if " pip install " in line]
+    assert latest.endswith("--upgrade -r requirements-dev.txt")
+
+
+def sed_of_dockerfile() -> list[str]:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert "pip install -r requirements.txt -c versions.txt" in text
+    return [re.search(r"RUN (sed .*) \\\n", text)[1]]
+
+
+@pytest.mark.parametrize("commands", [lambda: commands_of("app"), sed_of_dockerfile])
+def test_the_page_and_the_image_get_the_versions_of_the_lock(tmp_path, commands):
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    (write,) = [line for line in commands() if line.startswith("sed ")]
+    (tmp_path / ".venv").mkdir()
+    subprocess.run(["sh", "-c", write], cwd=tmp_path, check=True)
+    (path,) = tmp_path.rglob("versions.txt")
+    lines = [line.partition(";")[0].strip() for line in path.read_text().splitlines()]
+    pins = read_lock((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    assert sorted(lines) == sorted(
+        f"{name}=={pin.version}" for name, versions in pins.items() for pin in versions
+    )

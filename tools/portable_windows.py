@@ -37,11 +37,9 @@ from tools.windows_packages import (
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON_URL = "https://www.python.org/ftp/python/3.11.9/python-3.11.9-embed-amd64.zip"
 LISTS = ("requirements.txt", "requirements-web.txt")
-# Unlike requirements.lock: the last c2pa-python with a wheel for Windows; DLLs that PyTorch and
-# ONNX Runtime need and a fresh Windows lacks (Microsoft lets programs carry them).
+# Not in requirements.lock: DLLs that PyTorch and ONNX Runtime need and a fresh Windows lacks
+# (Microsoft lets programs carry them).
 WINDOWS_LOCK = """\
-c2pa-python==0.38.0 \\
-    --hash=sha256:5db598a420242229a802c07e84890adb5162aac79afb110e4563c56f33e35256
 msvc-runtime==14.42.34433 ; python_full_version < '3.11' \\
     --hash=sha256:89574bc376a48e349f97b6dde289367b0a32dedaf3774ef64ed4330e9823e09c
 msvc-runtime==14.44.35112 ; python_full_version >= '3.11' \\
