@@ -148,6 +148,10 @@ class TimeBudget:
 
     def __init__(self, device: torch.device, minutes: float):
         self._device, self._seconds = device, minutes * 60
+        self.start()
+
+    def start(self) -> None:
+        """The time begins now."""
         self._start_s = self._now_s()
 
     def _now_s(self) -> float:
@@ -169,28 +173,37 @@ class TimeBudget:
         return min(1, share / WARM_UP) * (1 + math.cos(math.pi * share)) / 2
 
 
-def train_for(minutes: float, model: torch.nn.Module, samples: list[Sample], config: Config) -> int:
+def train_for(
+    minutes: float, model: torch.nn.Module, samples: list[Sample], config: Config,
+    loss_of: Callable[[torch.nn.Module, TimeBudget], LossFunction] | None = None, ema: float = 0.0,
+) -> tuple[int, torch.nn.Module]:  # fmt: skip
     """Train a network for a number of minutes, on the device it is on.
 
+    Args:
+        loss_of: makes the loss, which gets the samples of the segments; None: the network's own.
+        ema: decay of the moving average of the weights; 0: none.
+
     Returns:
-        the number of frames seen.
+        the number of frames seen, and the network to measure: with ``ema`` the moving average.
     """
-    settings = config.training.model_copy(update={"negatives": "clip", "ema": 0.0})
+    settings = config.training.model_copy(
+        update={"negatives": "batch" if loss_of else "clip", "ema": ema}
+    )
     config = config.model_copy(update={"training": settings})
     budget = TimeBudget(model.log_scale.device, minutes)
-    state = new_state(
-        config, model, samples, [], make_loss(model, settings.seed), budget.learning_rate_factor
-    )
+    loss = loss_of(model, budget) if loss_of else make_loss(model, settings.seed)
+    state = new_state(config, model, samples, [], loss, budget.learning_rate_factor)
     n_frames = 0
 
     def count_frames(batch: Batch) -> None:
         nonlocal n_frames
         n_frames += batch.crops.shape[0] * batch.crops.shape[1]
 
+    budget.start()  # what has been prepared does not count
     while not budget.is_used_up():
         meter = train_epoch(state, count_frames, budget.is_used_up)
         state.end_epoch(meter.mean_loss)
-    return n_frames
+    return n_frames, state.eval_model
 
 
 # --- measuring
@@ -283,7 +296,7 @@ def main() -> int:
         if not result_path.exists():
             print(f"=== {name}", flush=True)
             model = models[name].to(device)
-            n_frames = train_for(args.minutes, model, train_samples, config)
+            n_frames, _ = train_for(args.minutes, model, train_samples, config)
             result = {"frames": n_frames, **measure_network(model, config, val, test)}
             with written_atomically(result_path) as temporary_path:
                 temporary_path.write_text(json.dumps(result), encoding="utf-8")

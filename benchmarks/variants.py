@@ -117,7 +117,7 @@ def main() -> int:
         model = VARIANTS[name](ModelSpec.of(config)).to(device, memory_format=torch.channels_last)
         if not result_path.exists():
             print(f"=== {name}", flush=True)
-            n_frames = train_for(args.minutes, model, train_samples, config)
+            n_frames, _ = train_for(args.minutes, model, train_samples, config)
             result = {"frames": n_frames, **measure_network(model, config, val, val)}
             with written_atomically(result_path) as temporary_path:
                 temporary_path.write_text(json.dumps(result), encoding="utf-8")

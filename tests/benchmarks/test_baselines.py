@@ -148,7 +148,7 @@ def test_baselines_train_with_the_steps_of_the_training_loop(
     torch.manual_seed(0)
     model = make(SPEC)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    n_frames = train_for(1, model, samples, load_config(None, settings))
+    n_frames, _ = train_for(1, model, samples, load_config(None, settings))
     assert len(steps) == 5 and n_frames == sum(steps)
     unchanged = [
         name for name, value in model.named_parameters() if torch.equal(value, before[name])

@@ -1,0 +1,213 @@
+"""Ways to train our network, one training for each row, all for the same time.
+
+variants.py varies the network; this varies what it is trained with: the loss, the clips, and what
+is done to them. Every row is trained on the training samples of ``data.processed_dir`` and measured
+on the validation samples; with ``training.split_by=speaker`` these are held-out speakers. A
+finished row is not trained again. Two runs with other ``training.seed`` show what is chance.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.ablations import COLUMNS, check_settings, format_row
+from benchmarks.baselines import TimeBudget, measure_network, parse_comparison, train_for
+from src.checkpoints.checkpoint import load_trained
+from src.core.cli import make_parser, run
+from src.core.device import choose_device
+from src.core.files import ensure_folder, written_atomically
+from src.dataset.samples import Sample
+from src.i18n.messages import tr
+from src.models.spec import ModelSpec
+from src.models.sync_model import AudioEncoder, SyncModel, VideoEncoder
+from src.training.loss import n_way_loss
+from src.training.reproducibility import seed_all
+from src.training.state import LossFunction, sync_loss
+
+LATE = 0.6  # share of the time after which late negatives begin
+AVERAGE_DECAY = 0.998
+LOW_FREQUENCIES = 8  # px: appearance is what is left of a region at so many times fewer pixels
+MIXED_SHARE = 0.5  # of the segments get the appearance of another one
+TEACHER = Path("pretrained/best_model.pth")
+DISTILLATION_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """What differs from our training.
+
+    Attributes:
+        choose: the training samples that are used.
+        make_model: the network.
+        make_loss: its loss, which may look at the share of the time that is used up; None: ours.
+        ema: decay of the moving average of weights that is measured; 0: the weights themselves.
+    """
+
+    choose: Callable[[list[Sample]], list[Sample]] = list
+    make_model: Callable[[ModelSpec], SyncModel] = SyncModel
+    make_loss: Callable[[SyncModel, TimeBudget], LossFunction] | None = None
+    ema: float = 0.0
+
+
+def _by_speaker(samples: list[Sample]) -> dict[str, list[Sample]]:
+    groups = defaultdict(list)
+    for sample in samples:
+        groups[sample.speaker_id].append(sample)
+    return groups
+
+
+def half_of_the_people(samples: list[Sample]) -> list[Sample]:
+    """All clips of every second speaker, by the number of frames."""
+    groups = sorted(_by_speaker(samples).values(), key=lambda group: -_frames(group))
+    return [sample for group in groups[::2] for sample in group]
+
+
+def half_of_the_clips(samples: list[Sample]) -> list[Sample]:
+    """About half of the frames of each speaker; one clip at least."""
+    chosen = []
+    for group in _by_speaker(samples).values():
+        budget, kept = _frames(group) / 2, []
+        for sample in group:
+            if kept and _frames(kept) + sample.n_frames > budget:
+                break
+            kept.append(sample)
+        chosen += kept
+    return chosen
+
+
+def _frames(samples: list[Sample]) -> int:
+    return sum(sample.n_frames for sample in samples)
+
+
+def exchange_appearance(regions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Give some segments the light, skin and contrast of another one: [B, T, height, width].
+
+    The mean frame of a segment, blurred, is replaced by that of another segment.
+    """
+    mean = regions.mean(1, keepdim=True)
+    size = [max(1, side // LOW_FREQUENCIES) for side in mean.shape[2:]]
+    low = F.interpolate(F.adaptive_avg_pool2d(mean, size), mean.shape[2:], mode="bilinear")
+    others = torch.randperm(len(regions), generator=generator)
+    is_mixed = torch.rand(len(regions), generator=generator) < MIXED_SHARE
+    return torch.where(is_mixed[:, None, None, None], regions - low + low[others], regions)
+
+
+def with_exchanged_appearance(spec: ModelSpec) -> SyncModel:
+    """Our network; in training, segments of a step exchange their appearance."""
+    model, generator = SyncModel(spec), torch.Generator().manual_seed(0)
+
+    def exchange(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple | None:
+        regions, bands = inputs
+        return (exchange_appearance(regions, generator), bands) if module.training else None
+
+    model.register_forward_pre_hook(exchange)
+    return model
+
+
+def late_negatives(model: SyncModel, budget: TimeBudget) -> LossFunction:
+    """Negatives come from the same clip at first, then from all clips of a step."""
+
+    def loss(model, video, audio, anchors, candidates, sample_ids):
+        used_ids = sample_ids if budget.share >= LATE else None
+        return n_way_loss(video, audio, model.scale, anchors, candidates, used_ids)
+
+    return loss
+
+
+def student(spec: ModelSpec) -> SyncModel:
+    """The mouth's network alone, with the input of the teacher, which sees the lower face."""
+    model = SyncModel(replace(spec, view="lower_face+mouth", members=2))
+    model.video, model.audio = VideoEncoder(model.spec, "mouth"), AudioEncoder(model.spec)
+
+    def keep_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        module.latest_inputs = inputs
+
+    model.register_forward_pre_hook(keep_inputs)
+    return model
+
+
+def distillation(model: SyncModel, budget: TimeBudget) -> LossFunction:
+    """Our loss, and the choice of the teacher among all windows as a target for the student's
+    (Hinton et al. 2015), in both directions."""
+    teacher = load_trained(TEACHER, torch.device("cpu")).model.eval()
+
+    def loss(model, video, audio, anchors, candidates, sample_ids):
+        total, n_correct, n_total = sync_loss(model, video, audio, anchors, candidates, None)
+        with torch.no_grad():
+            teacher_video, teacher_audio = teacher(*model.latest_inputs)
+            target = teacher.scale * teacher_video @ teacher_audio.transpose(1, 2)
+        logits = model.scale * video @ audio.transpose(1, 2)
+        for student_rows, teacher_rows in (
+            (logits, target), (logits.transpose(1, 2), target.transpose(1, 2)),
+        ):  # fmt: skip
+            rows = student_rows.masked_fill(~candidates[:, None], -1e4)[anchors]
+            wanted = teacher_rows.masked_fill(~candidates[:, None], -1e4)[anchors]
+            divergence = F.kl_div(
+                rows.log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True
+            )
+            total = total + DISTILLATION_WEIGHT / 2 * divergence
+        return total, n_correct, n_total
+
+    return loss
+
+
+METHODS = {
+    "as it is": Method(),
+    "moving average of the weights": Method(ema=AVERAGE_DECAY),
+    "exchanged appearance": Method(make_model=with_exchanged_appearance),
+    "negatives of all clips, late": Method(make_loss=late_negatives),
+    "distilled from the pretrained file": Method(make_model=student, make_loss=distillation),
+    "half of the people": Method(choose=half_of_the_people),
+    "half of the clips": Method(choose=half_of_the_clips),
+}
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Train our network in several ways for the same time and measure them."),
+        "python benchmarks/methods.py --minutes 10 --output outputs/methods "
+        "--set training.split_by=speaker",
+    )
+    args, config, (train_samples, val) = parse_comparison(parser, METHODS, 10)
+    device = choose_device(config.training.device)
+    folder = ensure_folder(args.output)
+    check_settings(folder, json.dumps({"minutes": args.minutes}) + config.model_dump_json())
+    lines = []
+    for name in args.rows:
+        result_path = folder / f"{name.replace(', ', '-').replace(' ', '_')}.json"
+        if not result_path.exists():
+            print(f"=== {name}", flush=True)
+            method = METHODS[name]
+            seed_all(config.training.seed)
+            model = method.make_model(ModelSpec.of(config))
+            model = model.to(device, memory_format=torch.channels_last)
+            n_frames, trained = train_for(
+                args.minutes, model, method.choose(train_samples), config, method.make_loss,
+                method.ema,
+            )  # fmt: skip
+            result = {"frames": n_frames, **measure_network(trained, config, val, val)}
+            with written_atomically(result_path) as temporary_path:
+                temporary_path.write_text(json.dumps(result), encoding="utf-8")
+        result = json.loads(result_path.read_text(encoding="utf-8"))
+        lines.append(format_row(f"{name} | {result['frames'] / 1e3:.0f} k", result))
+    print(tr("{minutes:g} minutes each; validation: {clips} clips of {speakers} speakers",
+             minutes=args.minutes, clips=result["clips"],
+             speakers=result["speakers"]))  # fmt: skip
+    header = ("row", "frames seen", *COLUMNS)
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
