@@ -39,7 +39,7 @@ SEQUENCES, SEQUENCE_FRAMES = 3, 24  # drawn for the speech of others, in every s
 MIN_SEQUENCE_FRAMES = 8
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 1e-2, 50
 SYNC_WEIGHT = 0.3
-AVERAGE = 0.995  # of the running mean of the weights: some 200 steps
+AVERAGE = 0.995  # of the moving average of the weights: some 200 steps
 COMPONENTS = 64
 SPACE_ROWS = 1500  # frames that the principal components are computed from, at most
 # The mouth counts in full, the rest of the face less: an ellipse in template units.
@@ -197,7 +197,7 @@ def _mouth_weight(model: SyncModel) -> np.ndarray:
 
 
 class _Trainer:
-    """The state of a training. ``average``: running mean of the weights."""
+    """The state of a training. ``average``: moving average of the weights."""
 
     def __init__(
         self, network: ShapeNetwork, examples: Examples, space: FaceSpace, components: np.ndarray,
