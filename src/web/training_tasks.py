@@ -18,7 +18,7 @@ from ..dataset.build import ProcessingReport, process_clips
 from ..dataset.clips import find_clips, find_unused
 from ..dataset.contact_sheet import draw_contact_sheet
 from ..dataset.index import INDEX_NAME
-from ..i18n.messages import language, tr
+from ..i18n.messages import language, tr, tr_n
 from .batch_tasks import is_too_long
 from .check_tasks import too_long
 from .worker import Work
@@ -112,11 +112,12 @@ def _map_here(work: Callable, context: object, jobs: list, *_) -> Iterator[tuple
 def _found(report: ProcessingReport, n_found: int) -> list[str]:
     if not report.samples:
         return [tr("No clip can be used: the table says why.")]
-    return [
-        tr("{used} of {n} clips can be used: {samples} samples",
-           used=len({record["clip"] for record in report.samples}), n=n_found,
-           samples=len(report.samples)),
-    ]  # fmt: skip
+    n_used = len({record["clip"] for record in report.samples})
+    clips = tr_n(
+        "{used} of {n} clip can be used", "{used} of {n} clips can be used", n_found, used=n_used
+    )
+    samples = tr_n("{n} sample", "{n} samples", len(report.samples))
+    return [tr("{clips}: {samples}", clips=clips, samples=samples)]
 
 
 def _contact_sheet(work: Work) -> Path:
