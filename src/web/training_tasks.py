@@ -97,7 +97,10 @@ def prepare_clips(work: Work, max_minutes: float) -> Prepared:
         config, clips, prune=True, progress=work.progress,
         unused=find_unused(config.data, found), map_jobs=_map_here,
     )  # fmt: skip
-    skipped = [*report.skipped, *report.partially_used, *report.unused]
+    skipped = [
+        (name, _without(VIDEOS, _without(AUDIOS, reason)))
+        for name, reason in (*report.skipped, *report.partially_used, *report.unused)
+    ]
     skipped += [(name, str(too_long(name, max_minutes))) for name in long]
     sheet = _contact_sheet(work) if report.samples else None
     return Prepared(tuple(_found(report, len(found))), tuple(skipped), len(report.samples), sheet)
@@ -239,8 +242,14 @@ def _last_lines(output: Path, checkpoints: str) -> tuple[str, ...]:
     """What a training measured on the test split: its last paragraph, with files of its folder
     named as they are downloaded."""
     text = output.read_text(encoding="utf-8", errors="replace")
-    text = text.replace(str(Path(checkpoints, "")) + os.sep, "")
+    text = _without(checkpoints, text)
     return tuple(line.strip() for line in text.strip().split("\n\n")[-1].splitlines())
+
+
+def _without(folder: str, text: str) -> str:
+    """A text in which the files of a folder that the visitor does not know have their bare
+    names."""
+    return text.replace(folder + os.sep, "")
 
 
 def _failure(status: int, errors: Path) -> TrainingError:

@@ -74,7 +74,8 @@ def wait_for_videos(page, part, n):
 
 
 def picture(page, name):
-    """Write what a tab looks like, for people, where a folder is named for images."""
+    """Write what a tab looks like, for people, where a folder is named for images; the page is
+    loaded anew for it."""
     if "PAGE_SCREENSHOTS" not in os.environ:
         return
     for language in ("en", "zh_CN"):
@@ -85,6 +86,7 @@ def picture(page, name):
             page.wait_for_timeout(3000)
             path = Path(os.environ["PAGE_SCREENSHOTS"], f"{name}_{language}_{width}_{scheme}.png")
             page.screenshot(path=path, full_page=True)
+    open_tab(page, name)
 
 
 # Text on the colours of what it stands on, as WCAG counts it: 4.5 is required of small text.
