@@ -106,7 +106,7 @@ CUT_OFF = """() => {
         const { left, right, width } = e.getBoundingClientRect();
         return width > 1 && (left < -1 || right > innerWidth + 1)
             && e.checkVisibility({ visibilityProperty: true, opacityProperty: true })
-            && !e.closest(".visually-hidden")
+            && !e.closest(".visually-hidden") && !e.ownerSVGElement
             && (!scrolls(e.parentElement) || e.matches(".ls-table :is(th, td):nth-child(-n + 2)"));
     });
 }"""
