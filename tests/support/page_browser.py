@@ -104,7 +104,7 @@ CUT_OFF = """() => {
         || scrolls(e.parentElement));
     return [...document.querySelectorAll("body *")].filter(e => {
         const { left, right, width } = e.getBoundingClientRect();
-        return width > 1 && (left < -1 || right > innerWidth + 1)
+        return width > 1 && (left < -1 && right > 0 || right > innerWidth + 1)
             && e.checkVisibility({ visibilityProperty: true, opacityProperty: true })
             && !e.closest(".visually-hidden") && !e.ownerSVGElement
             && (!scrolls(e.parentElement) || e.matches(".ls-table :is(th, td):nth-child(-n + 2)"));
