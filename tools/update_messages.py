@@ -25,7 +25,7 @@ from src.i18n.messages import DOMAIN, LOCALE_DIR, tr
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("*.py", "src/**/*.py", "tools/*.py", "benchmarks/*.py")
 # How many arguments of a call are texts: two are a singular and its plural.
-KEYWORDS = {"tr": 1, "N_": 1, "plot_tr": 1, "tr_plural": 2, "nN_": 2}
+KEYWORDS = {"tr": 1, "N_": 1, "plot_tr": 1, "tr_n": 2, "tr_plural": 2, "nN_": 2}
 HEADERS = ("Language", "Plural-Forms", "MIME-Version", "Content-Type", "Content-Transfer-Encoding")
 
 

@@ -56,12 +56,13 @@ def draw_contact_sheet(
             frames = part_of(shards, index, record).read(0, record["n_frames"])
         tiles.append(_draw_tile(frames, record))
     height, width = tiles[0].shape[:2]
-    n_rows = -(-len(tiles) // COLUMNS)
-    shape = n_rows * (height + GAP) + GAP, COLUMNS * (width + GAP) + GAP, 3
+    n_columns = min(COLUMNS, len(tiles))
+    n_rows = -(-len(tiles) // n_columns)
+    shape = n_rows * (height + GAP) + GAP, n_columns * (width + GAP) + GAP, 3
     sheet = np.full(shape, 255, np.uint8)
     for number, tile in enumerate(tiles):
-        y = GAP + number // COLUMNS * (height + GAP)
-        x = GAP + number % COLUMNS * (width + GAP)
+        y = GAP + number // n_columns * (height + GAP)
+        x = GAP + number % n_columns * (width + GAP)
         sheet[y : y + height, x : x + width] = tile
     ensure_folder(target.parent)
     with written_atomically(target) as temporary_path:

@@ -7,7 +7,7 @@ from zlib import crc32
 from ..core.config import TrainingConfig
 from ..core.constants import FPS, WINDOW_FRAMES
 from ..core.errors import DatasetError
-from ..i18n.messages import N_, tr
+from ..i18n.messages import N_, tr, tr_n
 from .samples import Sample
 
 logger = logging.getLogger(__name__)
@@ -28,34 +28,39 @@ def split_samples(
         DatasetError: fewer than 3 clips (or speakers), and too short; or none is left for training.
     """
     groups = sorted({sample.group for sample in samples})
-    what = N_("speakers") if settings.split_by == "speaker" else N_("clips")
-    if 0 < len(groups) < 3 and settings.split_by == "clip":
+    is_by_speaker = settings.split_by == "speaker"
+    what = (
+        tr_n("usable speaker", "usable speakers", len(groups))
+        if is_by_speaker
+        else tr_n("usable clip", "usable clips", len(groups))
+    )
+    if 0 < len(groups) < 3 and not is_by_speaker:
         stretches = split_stretches(samples, settings)
         if stretches is not None:
             logger.info(
-                tr("{n} usable clips are too few to split by clip: training, validation and test "
-                   "samples are stretches of the video, {gap} s apart; the metrics are of a "
-                   "recording that the model knows", n=len(groups), gap=GAP_FRAMES // FPS)
+                tr("too few clips to split by clip ({n}): training, validation and test samples "
+                   "are stretches of the video, {gap} s apart; the metrics are of a recording "
+                   "that the model knows", n=len(groups), gap=GAP_FRAMES // FPS)
             )  # fmt: skip
             return stretches
     if len(groups) < 3:
         hint = (
             N_("put each speaker's clips into a folder of their own in data/videos")
-            if settings.split_by == "speaker"
+            if is_by_speaker
             else N_("add clips to data/videos and run python src/data_processing.py")
         )
         raise DatasetError(
-            tr("{n} usable {what}: at least 3 required to train, validate and test; {hint}",
-               n=len(groups), what=tr(what), hint=tr(hint))
+            tr("{n} {what}: at least 3 required to train, validate and test; {hint}",
+               n=len(groups), what=what, hint=tr(hint))
         )  # fmt: skip
     random.Random(settings.split_seed).shuffle(groups)
     n_val = max(1, int(len(groups) * settings.val_split + 1e-9))
     n_train = min(max(1, int(len(groups) * settings.train_split + 1e-9)), len(groups) - n_val - 1)
     if n_train < 1:
         raise DatasetError(
-            tr("of {n} usable {what}, {val} are for validation and {test} for the test (training."
+            tr("of {n} {what}, {val} are for validation and {test} for the test (training."
                "val_split = {share}): none is left to train on; lower training.val_split, or add "
-               "clips", n=len(groups), what=tr(what), val=n_val, test=len(groups) - n_val,
+               "clips", n=len(groups), what=what, val=n_val, test=len(groups) - n_val,
                share=settings.val_split)
         )  # fmt: skip
     train_groups, val_groups = set(groups[:n_train]), set(groups[n_train : n_train + n_val])

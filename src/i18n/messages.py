@@ -30,9 +30,12 @@ def tr(text: str, /, **values) -> str:
     """Translate ``text`` and fill its ``{named}`` placeholders with ``values``, which may come from
     any file: ``shown_values`` says how they are shown."""
     text = _catalogue(LOCALE_DIR, language()).gettext(text) if text else text
-    if not values:
-        return text
-    return text.format(**{name: shown(value) for name, value in values.items()})
+    return _filled(text, values) if values else text
+
+
+def tr_n(singular: str, plural: str, /, n: int, **values) -> str:
+    """As ``tr``, in the form for ``n`` things: ``tr_n("{n} clip", "{n} clips", 1)``."""
+    return _filled(tr_plural(singular, plural, n), {"n": n, **values})
 
 
 def N_(text: str) -> str:
@@ -48,6 +51,10 @@ def tr_plural(singular: str, plural: str, n: int) -> str:
 def nN_(singular: str, plural: str) -> tuple[str, str]:
     """Both texts, marked for the catalogue, as ``N_`` does."""
     return singular, plural
+
+
+def _filled(text: str, values: dict) -> str:
+    return text.format(**{name: shown(value) for name, value in values.items()})
 
 
 # ---------------------------------------------------------------------------- the language

@@ -43,8 +43,8 @@ def overview_page(address: str, options: ServiceOptions) -> str:
                  f"{curl} {address}/presenters"),
         _section("GET /health", tr("Whether the service does jobs; needs no token."),
                  f"curl {address}/health"),
-        "<p>" + escape(tr("Files up to {mb:g} MB, videos up to {minutes:g} minutes, {jobs} jobs at "
-                          "a time; what has ended is deleted after {hours:g} h.",
+        "<p>" + escape(tr("Files up to {mb:g} MB, videos up to {minutes:g} min, jobs at a time: "
+                          "{jobs}; what has ended is deleted after {hours:g} h.",
                           mb=options.max_mb, minutes=options.max_minutes, jobs=options.max_jobs,
                           hours=options.keep_h)) + "</p>",
     ]  # fmt: skip

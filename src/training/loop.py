@@ -26,7 +26,7 @@ from ..dataset.samples import Sample, load_samples
 from ..dataset.splits import other_clip_partners, split_samples
 from ..evaluation.measure import measure_evidence, measure_mismatched, measure_zero_ms
 from ..evaluation.metrics import OffsetReport, offset_report
-from ..i18n.messages import tr
+from ..i18n.messages import tr, tr_n
 from ..models.sync_model import SyncModel, count_parameters
 from ..scoring.calibration import fit_calibration
 from ..scoring.evidence import SEARCH_REACH
@@ -439,7 +439,10 @@ def report_test(folder: Path, device: torch.device, test: list[Sample]) -> None:
     path = folder / BEST
     trained = load_trained(path, device)
     report = offset_report(measure_evidence(trained.model, test, SEARCH_REACH), TEST_LENGTHS)
-    logger.info("\n" + tr("test split, {n} clips, {path}:", n=report.n_clips, path=path))
+    logger.info(
+        "\n" + tr_n("test split, {n} clip, {path}:", "test split, {n} clips, {path}:",
+                    report.n_clips, path=path)
+    )  # fmt: skip
     for n_frames, share in report.accuracy_at.items():
         logger.info(
             "  " + tr("offset accuracy at K = {k} frames: {share:.1%} (of {places} positions)",

@@ -118,7 +118,7 @@ class _Limited:
 def too_long(name: str, max_minutes: float) -> MediaError:
     """The error of a video that is too long."""
     return MediaError(
-        tr("{path} is longer than {n:g} minutes: cut it into parts, or start the program with a "
+        tr("{path} is longer than {n:g} min: cut it into parts, or start the program with a "
            "larger --max-minutes", path=name, n=max_minutes)
     )  # fmt: skip
 

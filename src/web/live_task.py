@@ -30,7 +30,7 @@ def score_stream(work: Work, sample_rate: int) -> dict:
     while True:
         kind, time_s, content = work.receive()
         if kind == END:
-            return _view(stream.flush(), n_restarts)
+            return _view(stream.flush(), n_restarts, is_over=True)
         if kind == SKIPPED:  # to catch up would take as long as to measure it
             stream, shown, n_restarts = _new_stream(work, sample_rate), None, n_restarts + 1
             continue
@@ -78,30 +78,43 @@ def _samples(content: bytes) -> np.ndarray:
 # ---------------------------------------------------------------------------- in words
 
 
-def _view(result: LiveResult, n_restarts: int) -> dict:
+def _view(result: LiveResult, n_restarts: int, is_over: bool = False) -> dict:
     """What the browser is sent of a result; times are on its clock."""
     latest, so_far = result.latest, result.so_far
     return {
         "time_s": latest.time_s, "text": in_words(latest), "status": latest.status,
         "score": latest.score, "score_text": format_score(latest.score),
         "offset_ms": latest.offset_ms, "offset_text": _offset(latest),
-        "so_far_text": in_words(so_far), "so_far_score": so_far.score,
+        "so_far_text": in_words(so_far, is_over), "so_far_score": so_far.score,
         "so_far_score_text": format_score(so_far.score), "so_far_offset_ms": so_far.offset_ms,
         "so_far_offset_text": _offset(so_far), "n_restarts": n_restarts,
     }  # fmt: skip
 
 
-def in_words(estimate: LiveEstimate) -> str:
-    """A running result in one sentence."""
+def in_words(estimate: LiveEstimate, is_over: bool = False) -> str:
+    """A result in one sentence.
+
+    Args:
+        is_over: nothing follows: to keep speaking would not help.
+    """
     if estimate.offset_ms is not None:
         return offset_headline(estimate.offset_ms)
-    return {
-        "no_face": tr("No face is visible."),
-        "no_speech": tr("Nobody is speaking."),
-        "too_short": tr("There is too little speech so far: keep speaking."),
-        "weak": tr("No clear match of lips and audio: keep speaking."),
-        "edge": tr("The offset may be larger than what is measured here."),
-    }[estimate.status]  # fmt: skip
+    if is_over:
+        sentences = {
+            "no_face": tr("No face was visible."),
+            "no_speech": tr("Nobody was speaking."),
+            "too_short": tr("There was too little speech."),
+            "weak": tr("No clear match of lips and audio."),
+        }
+    else:
+        sentences = {
+            "no_face": tr("No face is visible."),
+            "no_speech": tr("Nobody is speaking."),
+            "too_short": tr("There is too little speech so far: keep speaking."),
+            "weak": tr("No clear match of lips and audio: keep speaking."),
+        }
+    sentences["edge"] = tr("The offset may be larger than what is measured here.")
+    return sentences[estimate.status]
 
 
 def _offset(estimate: LiveEstimate) -> str:

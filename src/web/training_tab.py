@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..checkpoints.checkpoint import BEST, LAST
-from ..i18n.messages import tr
+from ..i18n.messages import tr, tr_n
 from .jobs import WAITING
 from .tab import (
     AUDIO_SUFFIXES,
@@ -150,8 +150,9 @@ class TrainingActions(TabActions[TrainingState]):
         if state.is_busy or not state.can_resume:
             return
         if state.points and state.points[-1].epoch >= int(epochs):
-            state.text = tr("{n} epochs are done: choose more, to go on.",
-                            n=state.points[-1].epoch)  # fmt: skip
+            state.text = tr_n("{n} epoch is done: choose more, to go on.",
+                              "{n} epochs are done: choose more, to go on.",
+                              state.points[-1].epoch)  # fmt: skip
             return
         self._train(visitor, epochs, is_pretrained, True)
 

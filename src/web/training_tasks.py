@@ -18,7 +18,7 @@ from ..dataset.build import ProcessingReport, process_clips
 from ..dataset.clips import find_clips, find_unused
 from ..dataset.contact_sheet import draw_contact_sheet
 from ..dataset.index import INDEX_NAME
-from ..i18n.messages import language, tr
+from ..i18n.messages import language, tr, tr_n
 from .batch_tasks import is_too_long
 from .check_tasks import too_long
 from .worker import Work
@@ -97,7 +97,10 @@ def prepare_clips(work: Work, max_minutes: float) -> Prepared:
         config, clips, prune=True, progress=work.progress,
         unused=find_unused(config.data, found), map_jobs=_map_here,
     )  # fmt: skip
-    skipped = [*report.skipped, *report.partially_used, *report.unused]
+    skipped = [
+        (name, _without(VIDEOS, _without(AUDIOS, reason)))
+        for name, reason in (*report.skipped, *report.partially_used, *report.unused)
+    ]
     skipped += [(name, str(too_long(name, max_minutes))) for name in long]
     sheet = _contact_sheet(work) if report.samples else None
     return Prepared(tuple(_found(report, len(found))), tuple(skipped), len(report.samples), sheet)
@@ -112,11 +115,12 @@ def _map_here(work: Callable, context: object, jobs: list, *_) -> Iterator[tuple
 def _found(report: ProcessingReport, n_found: int) -> list[str]:
     if not report.samples:
         return [tr("No clip can be used: the table says why.")]
-    return [
-        tr("{used} of {n} clips can be used: {samples} samples",
-           used=len({record["clip"] for record in report.samples}), n=n_found,
-           samples=len(report.samples)),
-    ]  # fmt: skip
+    n_used = len({record["clip"] for record in report.samples})
+    clips = tr_n(
+        "{used} of {n} clip can be used", "{used} of {n} clips can be used", n_found, used=n_used
+    )
+    samples = tr_n("{n} sample", "{n} samples", len(report.samples))
+    return [tr("{clips}: {samples}", clips=clips, samples=samples)]
 
 
 def _contact_sheet(work: Work) -> Path:
@@ -238,8 +242,14 @@ def _last_lines(output: Path, checkpoints: str) -> tuple[str, ...]:
     """What a training measured on the test split: its last paragraph, with files of its folder
     named as they are downloaded."""
     text = output.read_text(encoding="utf-8", errors="replace")
-    text = text.replace(str(Path(checkpoints, "")) + os.sep, "")
+    text = _without(checkpoints, text)
     return tuple(line.strip() for line in text.strip().split("\n\n")[-1].splitlines())
+
+
+def _without(folder: str, text: str) -> str:
+    """A text in which the files of a folder that the visitor does not know have their bare
+    names."""
+    return text.replace(folder + os.sep, "")
 
 
 def _failure(status: int, errors: Path) -> TrainingError:

@@ -68,7 +68,7 @@ def test_shares_of_the_split_are_settings():
 def test_fewer_than_three_clips_are_rejected(clips):
     with pytest.raises(
         DatasetError,
-        match=f"{clips} usable clips: at least 3 required to train, validate and test; add clips",
+        match=f"{clips} usable clips?: at least 3 required to train, validate and test; add clips",
     ):
         split_samples(samples_of(clips, tracks=4), training())
 

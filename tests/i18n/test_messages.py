@@ -252,6 +252,22 @@ def test_a_background_task_speaks_the_language_of_its_block(speak):
         assert task.result() == "已中断"
 
 
+@pytest.mark.parametrize(
+    ("language", "n", "expected"),
+    [
+        ("en", 0, "0 of 0 clips can be used"), ("en", 1, "0 of 1 clip can be used"),
+        ("en", 2, "0 of 2 clips can be used"), ("zh_CN", 1, "1 个片段中有 0 个可用"),
+        ("zh_CN", 2, "2 个片段中有 0 个可用"),
+    ],
+)  # fmt: skip
+def test_what_is_counted_is_named_in_the_form_for_so_many(language, n, expected):
+    with messages.use_language(language):
+        said = messages.tr_n(
+            "{used} of {n} clip can be used", "{used} of {n} clips can be used", n, used=0
+        )
+    assert said == expected
+
+
 # ---------------------------------------------------------------------------- argparse
 
 

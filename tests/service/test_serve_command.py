@@ -191,7 +191,7 @@ def test_bad_files_fail_with_a_sentence(client, late_clip, tmp_path):
     texts = [wait(client, job)["error"] for job in jobs]
     assert "talk.mp4" in texts[0] and re.search("[一-鿿]", texts[0])
     assert texts[1] == "cannot read list.mp4: it is a list of files, not a media file"
-    assert texts[2].startswith("long.mp4 is longer than 0.15 minutes")
+    assert texts[2].startswith("long.mp4 is longer than 0.15 min:")
     assert "99" in texts[3]
 
 

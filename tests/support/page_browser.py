@@ -16,6 +16,7 @@ WORDS = {
     "en": {"late": r"[Aa]udio is \d+ ms late\.", "check": "Check", "cancelled": "Cancelled."},
     "zh-CN": {"late": r"音频滞后 \d+ 毫秒。", "check": "开始检查", "cancelled": "已取消。"},
 }  # fmt: skip
+SETTLED_MS = 120_000  # a plot has its size by then
 TABS = ("check-and-correct", "new-speech", "batch", "training", "live")
 
 
@@ -73,8 +74,16 @@ def wait_for_videos(page, part, n):
     page.wait_for_function(f"{videos}.length === {n} && {videos}.every(v => v.readyState >= 2)")
 
 
+def wait_until_all_fits(page, width=390):
+    """Make the page so many pixels wide, and wait until nothing in it is cut off at its sides;
+    plots take their new size a little later."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(f"!({CUT_OFF})().length", timeout=SETTLED_MS)
+
+
 def picture(page, name):
-    """Write what a tab looks like, for people, where a folder is named for images."""
+    """Write what a tab looks like, for people, where a folder is named for images; the page is
+    loaded anew for it."""
     if "PAGE_SCREENSHOTS" not in os.environ:
         return
     for language in ("en", "zh_CN"):
@@ -85,8 +94,22 @@ def picture(page, name):
             page.wait_for_timeout(3000)
             path = Path(os.environ["PAGE_SCREENSHOTS"], f"{name}_{language}_{width}_{scheme}.png")
             page.screenshot(path=path, full_page=True)
+    open_tab(page, name)
 
 
+# What reaches beyond the sides of the page, which hides it, or can only be seen by scrolling and
+# should not be: the first columns of a table.
+CUT_OFF = """() => {
+    const scrolls = e => e && (["auto", "scroll"].includes(getComputedStyle(e).overflowX)
+        || scrolls(e.parentElement));
+    return [...document.querySelectorAll("body *")].filter(e => {
+        const { left, right, width } = e.getBoundingClientRect();
+        return width > 1 && (left < -1 && right > 0 || right > innerWidth + 1)
+            && e.checkVisibility({ visibilityProperty: true, opacityProperty: true })
+            && !e.closest(".visually-hidden") && !e.ownerSVGElement
+            && (!scrolls(e.parentElement) || e.matches(".ls-table :is(th, td):nth-child(-n + 2)"));
+    });
+}"""
 # Text on the colours of what it stands on, as WCAG counts it: 4.5 is required of small text.
 POOR_CONTRAST = """minimum => {
     const parse = colour => {

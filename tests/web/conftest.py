@@ -10,7 +10,6 @@ from tests.support.page_server import running_page
 from tools.synthetic_talker import make_clip
 
 SHIFT_MS = -240
-CAMERA_S = 5.0
 
 
 @pytest.fixture(scope="package")
@@ -26,11 +25,10 @@ def page_address(page_server):
 
 
 @pytest.fixture(scope="package")
-def camera(tmp_path_factory):
+def camera(late_clip, tmp_path_factory):
     """Chromium's options for a camera and a microphone that play a clip."""
     folder = tmp_path_factory.mktemp("camera")
-    make_clip(folder / "clip.mp4", 1, CAMERA_S)
-    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", folder / "clip.mp4"]
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", late_clip]
     subprocess.run([*ffmpeg, "-c:v", "mjpeg", "-q:v", "3", folder / "v.mjpeg"], check=True)
     subprocess.run([*ffmpeg, "-vn", "-ar", "48000", folder / "a.wav"], check=True)
     return [

@@ -1,23 +1,15 @@
 """Previews: what no browser plays becomes H.264 and AAC."""
 
-import subprocess
 from types import SimpleNamespace
 
 import av
-import imageio_ffmpeg
 import pytest
 
 from src.web.previews import is_playable, make_preview
+from tests.support.unplayable import KINDS, unplayable_copy
 from tools.synthetic_talker import make_clip
 
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 SECONDS = 1.0
-# What phones and cameras record, and old files.
-KINDS = {
-    "hevc.mov": ("libx265", ["-tag:v", "hvc1", "-c:a", "aac"]),
-    "prores.mov": ("prores_ks", ["-c:a", "pcm_s16le"]),
-    "old.avi": ("mpeg4", ["-c:a", "pcm_s16le"]),
-}
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +21,7 @@ def clip(tmp_path_factory):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_no_browser_plays_is_re_encoded(clip, name, tmp_path):
-    encoder, options = KINDS[name]
-    encoders = subprocess.run([FFMPEG, "-hide_banner", "-encoders"], capture_output=True, text=True)
-    if f" {encoder} " not in encoders.stdout:
-        pytest.skip(f"ffmpeg has no encoder {encoder}")
-    path = tmp_path / name
-    subprocess.run([FFMPEG, "-v", "error", "-i", clip, "-c:v", encoder, *options, path], check=True)
+    path = unplayable_copy(clip, name, tmp_path)
     assert not is_playable(path)
     work = SimpleNamespace(folder=tmp_path, report=lambda *_: None)
     preview = make_preview(work, path, None, "before")

@@ -6,6 +6,7 @@
   const MAX_WAITING = 1e6; // bytes that the connection has not taken yet
   const CLOCK_BLOCKS = 200; // of audio, by which its clock is compared with that of the page
   const MAX_CAPTURE_MS = 5000; // a frame cannot be older
+  const RUNNING = ["latency", "so-far"]; // what says nothing new at the end
   const nowS = () => performance.now() / 1000;
   const running = new WeakMap(); // of a tab
 
@@ -160,11 +161,13 @@
       this.say("so-far", view.so_far_text);
       if (!ended) this.say("latency", `${(Math.max(0, nowS() - view.time_s)).toFixed(1)} s`);
       this.say("dropped", String(this.dropped + view.n_dropped));
+      for (const name of RUNNING) this.part(name).parentElement.hidden = ended;
       this.part("bar").value = (ended ? view.so_far_score : view.score) ?? 0;
     }
 
     clear() {
       for (const name of ["score", "offset", "latency"]) this.say(name, "–");
+      for (const name of RUNNING) this.part(name).parentElement.hidden = false;
       this.say("text", "");
       this.say("so-far", "–");
       this.say("dropped", "0");
