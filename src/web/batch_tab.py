@@ -101,7 +101,8 @@ def _table(visitor: Visitor, state: BatchState) -> str:
         lines.append([
             (row.video, None),
             (row.message, None),
-            ("" if row.offset_ms is None else f"{row.offset_ms:+.0f}", row.offset_ms),
+            # As in summary.csv: rounded once, as the sentence beside it is.
+            ("" if row.offset_ms is None else f"{row.offset_ms:+.1f}", row.offset_ms),
             ("" if row.score is None else f"{row.score:.2f}", row.score),
             ("", None) if output is None else (tr("download"), address(visitor, output)),
         ])  # fmt: skip

@@ -1,5 +1,6 @@
 """The tab "Batch" in a real browser."""
 
+import csv
 import shutil
 
 from tests.support.page_browser import (
@@ -35,6 +36,9 @@ def test_many_videos_fill_a_table(visit, late_clip, tmp_path):
     assert len(lines) == 3 and {line.split(",")[0] for line in lines[1:]} == {
         BROKEN, "talk.mp4",
     }  # fmt: skip
+    (offset,) = [row["offset_ms"] for row in csv.DictReader(lines) if row["offset_ms"]]
+    (shown,) = filter(None, page.locator(f"{rows} td:nth-child(3)").all_inner_texts())
+    assert shown == f"{float(offset):+.1f}"
     page.reload()
     page.click("#ls-batch-button")
     page.wait_for_selector(f"{rows}:nth-child(2) a")
