@@ -14,7 +14,7 @@ from .core.cli import add_engine, make_parser, run, settings_of
 from .core.cluster import engine_opened
 from .core.errors import ConfigError, DatasetError
 from .core.files import ensure_folder
-from .i18n.messages import tr
+from .i18n.messages import tr, tr_n
 
 # What decodes and detects is imported after the arguments have been read: --help is quick without.
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def merge(config: "Config", args: Namespace) -> int:
     sources = [Path(source) for source in args.merge] or [folder]
     settings = sample_settings(config.data)
     n_samples = merge_shards(sources, folder, settings, args.overwrite, args.prune)
-    print(tr("Done! {n} samples processed", n=n_samples))
+    print(tr_n("Done! {n} sample processed", "Done! {n} samples processed", n=n_samples))
     publish(config)
     print(tr("index file: {path}", path=folder / INDEX_NAME))
     return 0
@@ -114,7 +114,7 @@ def process(config: "Config", args: Namespace) -> int:
 
     folder = Path(config.data.processed_dir)
     index_name, clips = INDEX_NAME, find_clips(config.data)
-    print(tr("found {n} video files", n=len(clips)))
+    print(tr_n("found {n} video file", "found {n} video files", n=len(clips)))
     unused = find_unused(config.data, clips) if not args.shard_index else []
     if args.num_shards:
         index_name = shard_index_name(args.shard_index, args.num_shards)
@@ -136,7 +136,7 @@ def process(config: "Config", args: Namespace) -> int:
         raise DatasetError(
             tr("no usable clip in {folder}: see the reasons above", folder=config.data.video_dir)
         )
-    print(tr("Done! {n} samples processed", n=len(report.samples)))
+    print(tr_n("Done! {n} sample processed", "Done! {n} samples processed", n=len(report.samples)))
     if not args.num_shards:
         print_packed(config, report.n_packed)
     print(tr("data saved in: {path}", path=folder))
@@ -157,7 +157,14 @@ def print_packed(config: "Config", n_added: int) -> None:
 
     if config.data.format == "shards":
         place = shards_place(config.data)
-        print(tr("{n} samples added to the shards in {place}", n=n_added, place=place))
+        print(
+            tr_n(
+                "{n} sample added to the shards in {place}",
+                "{n} samples added to the shards in {place}",
+                n=n_added,
+                place=place,
+            )
+        )
 
 
 def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:
@@ -173,21 +180,26 @@ def clip_bar(items: Iterable, stage: str, total: float) -> Iterator:
 def print_report(report: "ProcessingReport", pruned: bool) -> None:
     """Print the result of a run, but for its closing lines."""
     if report.n_embedded_audio:
-        print(tr("{n} clips have no separate audio file: the video's own audio track was used",
+        print(tr_n("{n} clip has no separate audio file: the video's own audio track was used",
+                   "{n} clips have no separate audio file: the video's own audio track was used",
                  n=report.n_embedded_audio))  # fmt: skip
     if report.n_reused:
-        print(tr("{n} clips were already done", n=report.n_reused))
+        print(tr_n("{n} clip was already done", "{n} clips were already done", n=report.n_reused))
     if report.n_missing and not pruned:
-        print(tr("{n} clips in the index are no longer in the video folder; they stay in the index "
-                 "(--prune removes them)", n=report.n_missing))  # fmt: skip
+        print(tr_n("{n} clip of the index is no longer in the video folder; it stays in the index "
+                   "(--prune removes it)",
+                   "{n} clips of the index are no longer in the video folder; they stay in the "
+                   "index (--prune removes them)", n=report.n_missing))  # fmt: skip
     if report.partially_used:
-        print(tr("{n} clips were used in part (listed in {path})",
+        print(tr_n("{n} clip was used in part (listed in {path})",
+                   "{n} clips were used in part (listed in {path})",
                  n=len(report.partially_used), path=report.partially_used_table))  # fmt: skip
     if report.unused:
-        print(tr("{n} other files in the folders belong to no clip (listed in {path})",
+        print(tr_n("{n} other file in the folders belongs to no clip (listed in {path})",
+                   "{n} other files in the folders belong to no clip (listed in {path})",
                  n=len(report.unused), path=report.skipped_table))  # fmt: skip
     if report.skipped:
-        print(tr("{n} clips skipped (listed in {path}):",
+        print(tr_n("{n} clip skipped (listed in {path}):", "{n} clips skipped (listed in {path}):",
                  n=len(report.skipped), path=report.skipped_table))  # fmt: skip
         for name, reason in report.skipped:
             print(f"  {name}: {reason}")

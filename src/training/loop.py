@@ -123,12 +123,16 @@ def load_training_samples(config: Config) -> list[Sample]:
     """
     index_path = Path(config.data.processed_dir) / INDEX_NAME
     samples = load_samples(index_path, config.data, config.training.split_by)
-    logger.info(tr("loaded {n} samples", n=len(samples)))
+    logger.info(tr_n("loaded {n} sample", "loaded {n} samples", n=len(samples)))
     all_samples = load_samples(index_path, config.data, config.training.split_by, True)
     n_skipped = len(all_samples) - len(samples)
     if n_skipped:
         logger.info(
-            tr("{n} samples have no measurable clip offset (clean_offsets): skipped", n=n_skipped)
+            tr_n(
+                "{n} sample has no measurable clip offset (clean_offsets): skipped",
+                "{n} samples have no measurable clip offset (clean_offsets): skipped",
+                n=n_skipped,
+            )
         )
     return samples
 

@@ -84,14 +84,14 @@ def test_missing_clips_stay_until_they_are_pruned(clip_folder, run_script):
     code, out, _ = run_script(clip_folder)
     assert code == 0 and by_clip(clip_folder) == old
     assert (
-        "1 clips in the index are no longer in the video folder; they stay in the index "
-        "(--prune removes them)"
+        "1 clip of the index is no longer in the video folder; it stays in the index "
+        "(--prune removes it)"
     ) in out
     assert out.splitlines()[-3] == "Done! 2 samples processed"
     code, out, _ = run_script(clip_folder, "--prune")
     assert code == 0 and by_clip(clip_folder) == {"2.mp4": old["2.mp4"]}
     assert sample_names(clip_folder) == {Path(old["2.mp4"]["file"]).name}
-    assert "no longer" not in out and out.splitlines()[-3] == "Done! 1 samples processed"
+    assert "no longer" not in out and out.splitlines()[-3] == "Done! 1 sample processed"
 
 
 def test_a_clip_that_became_unusable_is_dropped(clip_folder, in_process):

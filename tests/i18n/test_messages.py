@@ -184,9 +184,14 @@ def test_texts_are_translated_and_filled(speak, locale_dir):
 def test_the_chinese_lines_of_the_guide(speak):
     speak(LIPSYNC_LANG="zh")
     folder = "data/processed"
-    assert messages.tr("found {n} video files", n=100) == "找到 100 个视频文件"
+    assert (
+        messages.tr_n("found {n} video file", "found {n} video files", 100) == "找到 100 个视频文件"
+    )
     assert messages.tr("processing videos") == "处理视频"
-    assert messages.tr("Done! {n} samples processed", n=95) == "处理完成！共处理 95 个样本"
+    assert (
+        messages.tr_n("Done! {n} sample processed", "Done! {n} samples processed", 95)
+        == "处理完成！共处理 95 个样本"
+    )
     assert messages.tr("data saved in: {path}", path=folder) == "数据保存在: data/processed"
     index = f"{folder}/dataset_index.pkl"
     assert messages.tr("index file: {path}", path=index) == f"索引文件: {index}"
