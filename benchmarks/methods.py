@@ -6,6 +6,7 @@ on the validation samples; with ``training.split_by=speaker`` these are held-out
 finished row is not trained again. Two runs with other ``training.seed`` show what is chance.
 """
 
+import argparse
 import json
 import sys
 from collections import defaultdict
@@ -29,7 +30,7 @@ from src.core.files import ensure_folder, written_atomically
 from src.dataset.samples import Sample
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
-from src.models.sync_model import AudioEncoder, SyncModel, VideoEncoder
+from src.models.sync_model import AudioEncoder, SyncModel, VideoEncoder, count_parameters
 from src.training.loss import n_way_loss
 from src.training.reproducibility import seed_all
 from src.training.state import LossFunction, sync_loss
@@ -172,25 +173,25 @@ METHODS = {
 }
 
 
-def main() -> int:
-    parser = make_parser(
-        tr("Train our network in several ways for the same time and measure them."),
-        "python benchmarks/methods.py --minutes 10 --output outputs/methods "
-        "--set training.split_by=speaker",
-    )
-    args, config, (train_samples, val) = parse_comparison(parser, METHODS, 10)
+def compare(parser: argparse.ArgumentParser, methods: dict[str, Method]) -> int:
+    """Train each method for the same time, measure it and print the table: the whole command.
+
+    Args:
+        methods: by the name of the row.
+    """
+    args, config, (train_samples, val) = parse_comparison(parser, methods, 10)
     device = choose_device(config.training.device)
     folder = ensure_folder(args.output)
     check_settings(folder, json.dumps({"minutes": args.minutes}) + config.model_dump_json())
     lines = []
     for name in args.rows:
+        method = methods[name]
         result_path = folder / f"{name.replace(', ', '-').replace(' ', '_')}.json"
+        seed_all(config.training.seed)
+        model = method.make_model(ModelSpec.of(config))
+        model = model.to(device, memory_format=torch.channels_last)
         if not result_path.exists():
             print(f"=== {name}", flush=True)
-            method = METHODS[name]
-            seed_all(config.training.seed)
-            model = method.make_model(ModelSpec.of(config))
-            model = model.to(device, memory_format=torch.channels_last)
             n_frames, trained = train_for(
                 args.minutes, model, method.choose(train_samples), config, method.make_loss,
                 method.ema,
@@ -199,14 +200,24 @@ def main() -> int:
             with written_atomically(result_path) as temporary_path:
                 temporary_path.write_text(json.dumps(result), encoding="utf-8")
         result = json.loads(result_path.read_text(encoding="utf-8"))
-        lines.append(format_row(f"{name} | {result['frames'] / 1e3:.0f} k", result))
+        label = f"{name} | {count_parameters(model) / 1e6:.2f} M | {result['frames'] / 1e3:.0f} k"
+        lines.append(format_row(label, result))
     print(tr("{minutes:g} minutes each; validation: {clips} clips of {speakers} speakers",
              minutes=args.minutes, clips=result["clips"],
              speakers=result["speakers"]))  # fmt: skip
-    header = ("row", "frames seen", *COLUMNS)
+    header = ("row", "parameters", "frames seen", *COLUMNS)
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     print("\n".join(lines))
     return 0
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Train our network in several ways for the same time and measure them."),
+        "python benchmarks/methods.py --minutes 10 --output outputs/methods "
+        "--set training.split_by=speaker",
+    )
+    return compare(parser, METHODS)
 
 
 if __name__ == "__main__":

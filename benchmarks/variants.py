@@ -6,7 +6,6 @@ on the training samples of ``data.processed_dir`` and measured on the validation
 ``training.split_by=speaker`` these are held-out speakers. A finished row is not trained again.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import astuple, replace
@@ -19,17 +18,13 @@ import torch
 from torch import nn
 from torchaudio.functional import create_dct
 
-from benchmarks.ablations import COLUMNS, check_settings, format_row
-from benchmarks.baselines import measure_network, parse_comparison, train_for
+from benchmarks.methods import Method, compare
 from benchmarks.networks import SYNCNET_MFCC
 from src.core.cli import make_parser, run
 from src.core.constants import N_MELS
-from src.core.device import choose_device
-from src.core.files import ensure_folder, written_atomically
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
-from src.models.sync_model import AudioEncoder, SyncModel, count_parameters
-from src.training.reproducibility import seed_all
+from src.models.sync_model import AudioEncoder, SyncModel
 
 
 class WholeCropSpec(ModelSpec):
@@ -106,31 +101,7 @@ def main() -> int:
         "python benchmarks/variants.py --minutes 10 --output outputs/variants "
         "--set training.split_by=speaker",
     )
-    args, config, (train_samples, val) = parse_comparison(parser, VARIANTS, 10)
-    device = choose_device(config.training.device)
-    folder = ensure_folder(args.output)
-    check_settings(folder, json.dumps({"minutes": args.minutes}) + config.model_dump_json())
-    lines = []
-    for name in args.rows:
-        result_path = folder / f"{name.replace(' ', '_')}.json"
-        seed_all(config.training.seed)
-        model = VARIANTS[name](ModelSpec.of(config)).to(device, memory_format=torch.channels_last)
-        if not result_path.exists():
-            print(f"=== {name}", flush=True)
-            n_frames, _ = train_for(args.minutes, model, train_samples, config)
-            result = {"frames": n_frames, **measure_network(model, config, val, val)}
-            with written_atomically(result_path) as temporary_path:
-                temporary_path.write_text(json.dumps(result), encoding="utf-8")
-        result = json.loads(result_path.read_text(encoding="utf-8"))
-        label = f"{name} | {count_parameters(model) / 1e6:.2f} M | {result['frames'] / 1e3:.0f} k"
-        lines.append(format_row(label, result))
-    print(tr("{minutes:g} minutes each; validation: {clips} clips of {speakers} speakers",
-             minutes=args.minutes, clips=result["clips"],
-             speakers=result["speakers"]))  # fmt: skip
-    header = ("row", "parameters", "frames seen", *COLUMNS)
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
-    print("\n".join(lines))
-    return 0
+    return compare(parser, {name: Method(make_model=make) for name, make in VARIANTS.items()})
 
 
 if __name__ == "__main__":
