@@ -27,6 +27,7 @@ from ..core.errors import CheckpointError, ConfigError, MissingFileError, NotACh
 from ..core.files import display_path
 from ..core.resources import resource_path
 from ..i18n.messages import tr
+from ..models.ensemble import detect_temporal_block
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED, invalid_fits
@@ -275,7 +276,9 @@ def load_trained(
     payload, digest = read_file_and_hash(path)
     if is_own_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
-        config = settings
+        block = detect_temporal_block(unwrapped(payload)) or settings.model.temporal
+        model_settings = settings.model.model_copy(update={"temporal": block})
+        config = settings.model_copy(update={"model": model_settings})
     else:
         checkpoint = validate_checkpoint(payload, path)
         config = stored_config(checkpoint, path)
@@ -309,8 +312,9 @@ def stored_config(checkpoint: dict, path: str | Path) -> Config:
     """
     settings = checkpoint["config"]
     if isinstance(settings, dict) and isinstance(settings.get("model"), dict):
-        # Before model.view could be set, every network used the lower face.
-        settings = settings | {"model": {"view": "lower_face"} | settings["model"]}
+        # Before these could be set, every network used the lower face and convolutions over time.
+        earlier = {"view": "lower_face", "temporal": "tcn"}
+        settings = settings | {"model": earlier | settings["model"]}
     try:
         return parse_config(settings, str(path))
     except ConfigError as error:

@@ -80,7 +80,7 @@ class ModelConfig(Section):
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
     view: str = Field("mouth", pattern=VIEW_PATTERN)
-    temporal: Literal["none", "tcn", "gru", "transformer"] = "tcn"
+    temporal: Literal["none", "tcn", "gru", "transformer"] = "none"
 
     @model_validator(mode="after")
     def _one_view_for_all_or_for_each(self):

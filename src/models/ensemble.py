@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec
+from .temporal_blocks import NAMED_BY
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -53,6 +54,15 @@ def detect_views(weights: StateDict, spec: ModelSpec) -> list[str]:
     names = [f"video.{layer}"] if f"video.{layer}" in weights else names
     grids = [tuple(weights.get(name, torch.empty(0)).shape[2:]) for name in names]
     return [view_by_grid.get(grid, INPUT_REGION) for grid in grids]
+
+
+def detect_temporal_block(weights: StateDict) -> str | None:
+    """The ``model.temporal`` of the network that these weights belong to; None: of none known."""
+    prefix = "video." if count_members(weights) == 1 else "video.members.0."
+    for block, parameter in NAMED_BY.items():
+        if f"{prefix}temporal.{parameter}" in weights:
+            return block
+    return None
 
 
 def merge_into_ensemble(networks: Sequence[StateDict]) -> dict[str, torch.Tensor]:

@@ -37,7 +37,7 @@ class ModelSpec:
     dropout: float
     members: int = 1
     view: str = INPUT_REGION
-    temporal: str = "tcn"
+    temporal: str = "none"
 
     @classmethod
     def of(cls, config: Config) -> "ModelSpec":

@@ -108,6 +108,12 @@ BLOCKS = {
     "none": LinearBlock, "tcn": ConvolutionBlock, "gru": GruBlock, "transformer": TransformerBlock,
 }  # fmt: skip
 
+# A parameter that only this block has.
+NAMED_BY = {
+    "none": "layers.1.weight", "tcn": "layers.0.0.weight", "gru": "gru.weight_ih_l0",
+    "transformer": "position",
+}  # fmt: skip
+
 
 def temporal_block(channels: int, spec: ModelSpec) -> nn.Module:
     """The block of ``spec.temporal`` for a front end with so many channels."""

@@ -35,13 +35,16 @@ def checkpoint_of(path: str | Path | None, folder: str | Path) -> Path:
 
 
 def load_trained(path: Path, settings: Config | None) -> "TrainedModel":
-    """As ``checkpoint.load_trained``, on the CPU."""
+    """As ``checkpoint.load_trained``, on the CPU and with folded batch norms."""
     check_torch()
     import torch
 
     from ..checkpoints import checkpoint
+    from ..models.folded_norms import fold_batch_norms
 
-    return checkpoint.load_trained(path, torch.device("cpu"), settings)
+    trained = checkpoint.load_trained(path, torch.device("cpu"), settings)
+    fold_batch_norms(trained.model)
+    return trained
 
 
 def present(engine: "Engine", paths: dict, options: dict, progress: Progress) -> tuple[str, dict]:

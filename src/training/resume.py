@@ -18,7 +18,7 @@ from ..core.config import MAX_COUNT, Config, TrainingConfig
 from ..core.errors import CheckpointError
 from ..core.files import display_path
 from ..i18n.messages import tr
-from ..models.ensemble import detect_views
+from ..models.ensemble import detect_temporal_block, detect_views
 from ..models.spec import ModelSpec, join_views
 from ..models.sync_model import SyncModel
 from .reproducibility import set_random_states
@@ -56,7 +56,10 @@ def match_network(config: Config, source: LoadedFile) -> Config:
     """
     if source.is_bare:
         views = detect_views(source.payload, ModelSpec.of(config))
-        stored = {"members": len(views), "view": join_views(views)}
+        stored = {
+            "members": len(views), "view": join_views(views),
+            "temporal": detect_temporal_block(source.payload) or config.model.temporal,
+        }  # fmt: skip
     else:
         earlier = stored_config(source.payload, source.path).model
         stored = {name: getattr(earlier, name) for name in ("members", "view", "temporal")}

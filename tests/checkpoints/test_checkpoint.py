@@ -30,9 +30,8 @@ from src.training.verification import inspect_checkpoint
 from tests.checkpoints.test_safe_file import printed_lines
 
 CPU = torch.device("cpu")
-CONFIG = parse_config(
-    {"data": {"input_size": 48}, "model": {"hidden_dim": 16, "embedding_dim": 16}}, "test"
-)
+SMALL = {"hidden_dim": 16, "embedding_dim": 16, "temporal": "tcn"}
+CONFIG = parse_config({"data": {"input_size": 48}, "model": SMALL}, "test")
 
 
 def content(**changes) -> dict:
@@ -141,9 +140,8 @@ def test_stripping_removes_private_folders(tmp_path):
 
 def test_settings_of_a_huge_network_take_no_memory(tmp_path):
     """A small file whose settings claim a gigabyte of weights, read in a process of its own."""
-    huge = parse_config(
-        {"model": {"hidden_dim": 4096, "embedding_dim": 2048, "num_layers": 8}}, "test"
-    )
+    sizes = {"hidden_dim": 4096, "embedding_dim": 2048, "num_layers": 8, "temporal": "tcn"}
+    huge = parse_config({"model": sizes}, "test")
     save_checkpoint(tmp_path / "huge.pth", content(config=huge.model_dump()))
     refused(tmp_path / "huge.pth", "do not fit the network", load=trained)
     resource = pytest.importorskip("resource", reason="only Unix measures memory so")
@@ -265,7 +263,16 @@ def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
     bare, whole = tmp_path / "bare.pth", tmp_path / "whole.pth"
     torch.save(wrapped, bare)
     save_checkpoint(whole, content(model_state_dict=wrapped))
-    for loaded in (load_trained(bare, CPU, CONFIG), load_trained(whole, CPU)):
+    default_block = CONFIG.model_copy(
+        update={"model": CONFIG.model.model_copy(update={"temporal": "none"})}
+    )
+    loaded_files = (
+        load_trained(bare, CPU, CONFIG),
+        load_trained(bare, CPU, default_block),  # the temporal block is recognised
+        load_trained(whole, CPU),
+    )
+    for loaded in loaded_files:
+        assert loaded.config.model.temporal == "tcn"
         for name, tensor in loaded.model.state_dict().items():
             assert torch.equal(tensor, weights[name]), name
     refused(bare, "bare weights")
@@ -402,12 +409,9 @@ def test_the_newest_checkpoint_was_written_last(tmp_path):
     assert newest_checkpoint(tmp_path).name == names[-1]
 
 
-def test_files_without_a_view_use_the_lower_face():
-    assert (
-        checkpoint.stored_config({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model.view
-        == "lower_face"
-    )
-    assert (
-        checkpoint.stored_config({"config": {"model": {"view": "mouth"}}}, "new.pth").model.view
-        == "mouth"
-    )
+def test_files_from_before_a_setting_have_the_network_of_that_time():
+    old = checkpoint.stored_config({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model
+    assert (old.view, old.temporal) == ("lower_face", "tcn")
+    settings = {"view": "mouth", "temporal": "gru"}
+    new = checkpoint.stored_config({"config": {"model": settings}}, "new.pth").model
+    assert (new.view, new.temporal) == ("mouth", "gru")

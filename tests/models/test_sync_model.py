@@ -111,7 +111,8 @@ def temporal_parameters(model: SyncModel) -> int:
 
 
 def test_hidden_dim_and_num_layers_change_the_temporal_blocks_only():
-    plain, wide, deep = make_model(), make_model(hidden_dim=48), make_model(num_layers=3)
+    changes = {}, {"hidden_dim": 48}, {"num_layers": 3}
+    plain, wide, deep = (make_model(temporal="tcn", **change) for change in changes)
     for other in (wide, deep):
         assert temporal_parameters(other) > temporal_parameters(plain)
         outside = [count_parameters(model) - temporal_parameters(model) for model in (plain, other)]

@@ -7,6 +7,7 @@ import torch
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
+from src.models.ensemble import detect_temporal_block, merge_into_ensemble
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, embed_every_hop, example_input
 from src.models.temporal_blocks import BLOCKS, temporal_block
@@ -41,6 +42,13 @@ def test_a_network_with_it_gives_the_same_for_a_window_and_for_the_clip_around_i
     assert torch.allclose(audio[:, 3], window_audio[:, 0], atol=1e-5)
     by_hop = embed_every_hop(model.audio, bands)
     assert torch.allclose(by_hop[:, ::4][:, :10], audio, atol=1e-5)
+
+
+def test_the_block_of_weights_is_recognised(spec):
+    weights = SyncModel(spec).state_dict()
+    assert detect_temporal_block(weights) == spec.temporal
+    assert detect_temporal_block(merge_into_ensemble([weights, weights])) == spec.temporal
+    assert detect_temporal_block({"backbone.weight": torch.zeros(1)}) is None
 
 
 def test_the_block_is_a_setting():

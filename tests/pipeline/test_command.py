@@ -109,7 +109,7 @@ def test_invalid_checkpoints(command, trained, clips, tmp_path):
     half.write_bytes(trained.read_bytes()[:5000])
     wrong = tmp_path / "wrong.pth"
     content = load_checkpoint(trained)
-    content["config"]["model"]["hidden_dim"] = 32
+    content["config"]["model"]["embedding_dim"] *= 2
     save_checkpoint(wrong, content)
     for path in (text, half, wrong, tmp_path / "none.pth"):
         status, out, err = command("--checkpoint", path, "--video", clips(), "--score-only")

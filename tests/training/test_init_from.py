@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from src.models.ensemble import merge_into_ensemble
@@ -82,3 +83,19 @@ def test_resuming_from_the_first_epoch_in_another_folder_keeps_the_initial_best(
     status, stdout, _ = trainer(*again, "--resume", first)
     assert status == 0 and "whole clips" in stdout
     assert (tmp_path / "again" / "best_model.pth").is_file()
+
+
+def test_bare_weights_keep_their_temporal_block(trainer, arguments, tmp_path):
+    """Whatever model.temporal is: older files have convolutions, which were the default."""
+    trainer(*arguments(training__num_epochs=1, model__temporal="tcn"))
+    bare = tmp_path / "bare.pth"
+    torch.save(
+        load_checkpoint(tmp_path / "checkpoints" / "best_model.pth")["model_state_dict"], bare
+    )
+    following = arguments(
+        training__num_epochs=1, training__init_from=bare, paths__checkpoint_dir=tmp_path / "next"
+    )
+    status, stdout, _ = trainer(*following)
+    assert status == 0 and "model.temporal: tcn, as in" in stdout
+    stored = load_checkpoint(tmp_path / "next" / "last.pth")["config"]["model"]
+    assert stored["temporal"] == "tcn"

@@ -38,8 +38,8 @@ def test_the_same_seed_gives_the_same_network():
 
 
 def test_training_is_initialised_from_a_checkpoint(tmp_path, monkeypatch, capsys):
-    def fresh(seed: int, hidden: int = 16):
-        settings = [f"training.seed={seed}", f"model.hidden_dim={hidden}"]
+    def fresh(seed: int, embedding: int = 16):
+        settings = [f"training.seed={seed}", f"model.embedding_dim={embedding}"]
         return new_model(load_config(None, settings), torch.device("cpu"))
 
     def is_equal(first, second) -> bool:
@@ -50,7 +50,7 @@ def test_training_is_initialised_from_a_checkpoint(tmp_path, monkeypatch, capsys
 
     earlier, model = fresh(1), fresh(2)
     path = tmp_path / "earlier.pth"
-    state = new_state(load_config(None, ["model.hidden_dim=16"]), earlier, [], [])
+    state = new_state(load_config(None, ["model.embedding_dim=16"]), earlier, [], [])
     state.trained_on = ["a", "b"]
     save_checkpoint(path, state.checkpoint())
     assert not is_equal(model, earlier)
@@ -64,7 +64,7 @@ def test_training_is_initialised_from_a_checkpoint(tmp_path, monkeypatch, capsys
     assert init_checkpoint(fine_tuning.training) == path
     assert init_checkpoint(load_config(None, []).training) is None
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_pretrained(fresh(1, hidden=32), source)
+        load_pretrained(fresh(1, embedding=32), source)
     with pytest.raises(MissingFileError, match=r"none\.pth"):
         load_checkpoint_or_weights(tmp_path / "none.pth")
 
