@@ -89,7 +89,7 @@ VARIANTS: dict[str, Callable[[ModelSpec], SyncModel]] = {
     "the whole crop": with_region(WholeCropSpec),
     "13 MFCC": with_audio_encoder(MfccAudioEncoder),
     "with deltas": with_audio_encoder(DeltaAudioEncoder),
-    "no temporal block": with_temporal_block("none"),
+    "convolutions over time": with_temporal_block("tcn"),
     "GRU": with_temporal_block("gru"),
     "transformer": with_temporal_block("transformer"),
 }
