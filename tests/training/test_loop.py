@@ -26,9 +26,9 @@ def test_training_learns(trained):
     stdout = (trained.parents[1] / "train.log").read_text(encoding="utf-8")
     epochs = losses(stdout)
     assert len(epochs) == 16
-    assert epochs[0][0] > 0.9 * CHANCE_LOSS
+    assert epochs[0][0] > 0.75 * CHANCE_LOSS
     assert epochs[-1][0] < 0.5 * CHANCE_LOSS and epochs[-1][2] < 0.7 * CHANCE_LOSS
-    assert epochs[-1][3] > 0.3 > 0.1 > epochs[0][1]  # chance level: 0.024
+    assert epochs[-1][3] > 0.5 > 0.3 > epochs[0][1]  # chance level: 0.024
     whole = re.search(r"whole clips: ([\d.]+)%", stdout)
     error = re.search(r"median absolute error: (\d+) ms", stdout)
     assert float(whole[1]) == 100 and int(error[1]) <= 20
