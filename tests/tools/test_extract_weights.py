@@ -13,6 +13,7 @@ from src.checkpoints.checkpoint import (
 )
 from src.core.config import load_config
 from src.core.errors import CheckpointError, NotACheckpointError
+from src.models.folded_norms import fold_batch_norms
 from src.models.sync_model import example_input
 from src.pipeline.engine import LipSyncInference
 from src.training.resume import load_pretrained
@@ -78,6 +79,7 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
         LipSyncInference(bare, device="cpu")
     whole = load_trained(trained, CPU)
     engine = LipSyncInference(bare, device="cpu", config=whole.config)
+    fold_batch_norms(whole.model)  # as for scoring
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, engine.trained.model.state_dict()[name])
     with pytest.raises(CheckpointError, match="do not fit"):
