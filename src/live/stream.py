@@ -10,6 +10,7 @@ The processing is that of files. What depends on the whole of a file there (the 
 removed from video and audio, which face is the largest) depends here on what has arrived so far.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ MAX_GAP_S = 60  # video and audio further apart than this are on different clock
 MIN_WINDOW_S = 2.0  # shorter windows hold less than the search range needs
 MIN_LEAD_S = 0.2
 MAX_CHANNELS = 16
+INTERVALS = 50  # between frames, from which the duration of the last one is taken
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class LipSyncStream:
         )
         self._past = EvidenceSums.empty(self._reach)  # of windows that have been dropped
         self._had_face = False
-        self._n_pushed = 0  # frames
+        self._intervals_s = deque(maxlen=INTERVALS)  # between the latest frames
         self._latest_s: dict[str, float] = {}  # time of the latest frame and of the latest audio
         self._updated_at = 0  # frame of the latest result
         self._has_ended = False
@@ -159,9 +161,10 @@ class LipSyncStream:
                 continue
             if self._grid.first_s is None:
                 self._audio.start(time_s)
+            else:
+                self._intervals_s.append(time_s - self._grid.latest_s)
             for frame in self._grid.add(time_s, to_video_frame(bgr)):
                 self._faces.add_frame(frame)
-            self._n_pushed += 1
         return self._updated_result()
 
     def push_audio(self, samples: np.ndarray, t: float) -> LiveResult:
@@ -188,9 +191,8 @@ class LipSyncStream:
         grid = self._grid
         if grid.first_s is None:
             return self._result
-        # The last frame is displayed as long as frames are on average.
-        n_intervals = self._n_pushed - 1
-        duration_s = (grid.latest_s - grid.first_s) / n_intervals if n_intervals else 1 / FPS
+        # The last frame is displayed as long as most are: in the mean, gaps would count.
+        duration_s = float(np.median(self._intervals_s)) if self._intervals_s else 1 / FPS
         for frame in grid.end(duration_s):
             self._faces.add_frame(frame)
         self._faces.finish()
