@@ -46,9 +46,9 @@ def messages() -> dict[str, list[tuple[str, str]]]:
 
 def quoted_messages(page: str, messages: list[tuple[str, str]]) -> list[list[str]]:
     """The English texts of the messages that match each quotation of a page."""
-    patterns = [(english, pattern(text)) for english, text in messages]
+    patterns = [(english, re.compile(pattern(text))) for english, text in messages]
     return [
-        [english for english, text in patterns if re.fullmatch(text, quotation)]
+        [english for english, text in patterns if text.fullmatch(quotation)]
         for quotation in quotations(page)
     ]
 

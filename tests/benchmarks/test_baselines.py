@@ -30,7 +30,7 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(baselines, "UNTRAINED", {})
     monkeypatch.setattr(baselines, "CLIP_FRAMES", 20)
     index = corpus / "processed" / "dataset_index.pkl"
-    command = ["baselines.py", *settings_for(corpus), "--index", str(index), "--minutes", "0.15",
+    command = ["baselines.py", *settings_for(corpus), "--index", str(index), "--minutes", "0.08",
                "--output", str(tmp_path / "out")]  # fmt: skip
     monkeypatch.setattr("sys.argv", command)
     assert baselines.main() == 0

@@ -102,14 +102,12 @@ def test_a_constant_offset_is_corrected(inference, make_video, clip_offset_ms, t
     check_residuals(residuals_ms(output, audio), clip_offset_ms)
 
 
-@pytest.mark.parametrize("ppm", [-1000, 1000])
-def test_a_drift_over_three_minutes_is_corrected(
-    inference, make_video, clip_offset_ms, tmp_path, ppm
-):
+def test_a_drift_over_three_minutes_is_corrected(inference, make_video, clip_offset_ms, tmp_path):
+    """The other direction: ``pipeline/test_made_offsets.py``."""
     video, audio = make_video(8)
-    output, details = correct(inference, video, with_drift(audio, ppm), tmp_path)
+    output, details = correct(inference, video, with_drift(audio, -1000), tmp_path)
     assert details["timeline"]["kind"] == "drift"
-    assert details["timeline"]["drift_ppm"] == pytest.approx(ppm, abs=100)
+    assert details["timeline"]["drift_ppm"] == pytest.approx(-1000, abs=100)
     check_residuals(residuals_ms(output, audio), clip_offset_ms)
 
 

@@ -14,7 +14,7 @@ from src.checkpoints.checkpoint import load_checkpoint
 from tests.support.training_helpers import settings_for
 
 pytest_plugins = ("tests.support.training_fixtures",)
-KILLS = 30
+KILLS = int(os.environ.get("KILLS", "15"))
 
 
 def training(arguments: list[str], moment_s: float) -> None:
@@ -57,7 +57,7 @@ def processes(monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_no_file_is_ever_half_written(corpus, tmp_path, processes):
-    """Thirty trainings that save after every step, each killed at a random moment."""
+    """Trainings that save after every step, each killed at a random moment."""
     changes = {
         "training__num_epochs": 1000, "training__save_steps": 1, "training__save_interval": 1,
         "training__keep_checkpoint_max": 3, "data__processed_dir": corpus / "processed",
@@ -79,5 +79,5 @@ def test_no_file_is_ever_half_written(corpus, tmp_path, processes):
         saved |= {path.name for path in paths}
         periodic = [path for path in paths if path.name.startswith("checkpoint_")]
         assert len(periodic) <= 4, "killed before the oldest was deleted"
-    assert len(saved) > 10, "killed while it was saving"
+    assert len(saved) > KILLS / 3, "killed while it was saving"
     assert len(list(folder.glob("*.part"))) <= 4, "parts are overwritten and do not pile up"

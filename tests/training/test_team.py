@@ -21,7 +21,7 @@ from src.training.state import new_model, new_state
 from src.training.team import Team, team_joined
 from tests.support.noise_samples import write_noise
 
-STEPS = 20
+STEPS = 12
 
 
 def settings(folder, **changes) -> Config:
