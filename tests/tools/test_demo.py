@@ -21,7 +21,7 @@ def test_demo_measures_and_corrects_the_injected_offset(tmp_path):
     for name in ("config.yaml", "setup_directories.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     done = subprocess.run(
-        [sys.executable, "tools/demo.py", "--clips", "16", "--epochs", "24"],
+        [sys.executable, "tools/demo.py", "--clips", "16", "--epochs", "18"],
         cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=HANG_S,
         env=os.environ | {"LIPSYNC_LANG": "en", "OMP_WAIT_POLICY": "passive"},
     )  # fmt: skip
