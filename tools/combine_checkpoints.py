@@ -115,11 +115,13 @@ def check_same_network(config, first_config, method: str, path: Path) -> None:
     Raises:
         CheckpointError: it has another shape.
     """
-    from src.models.spec import ModelSpec
+    from src.models.spec import BLOCK_SETTINGS, ModelSpec
 
     ignored = {"dropout": 0.0}
     if method == "members":
         ignored |= {"members": 1, "view": "lower_face"}
+    if config.model.temporal == first_config.model.temporal == "none":
+        ignored |= dict.fromkeys(BLOCK_SETTINGS, 0)
     spec, first_spec = (replace(ModelSpec.of(c), **ignored) for c in (config, first_config))
     if spec != first_spec:
         raise CheckpointError(tr("the network in {path} differs from the first one", path=path))

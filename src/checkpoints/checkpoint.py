@@ -22,12 +22,12 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 import torch
 
-from ..core.config import Config, parse_config
+from ..core.config import Config, parse_stored_config
 from ..core.errors import CheckpointError, ConfigError, MissingFileError, NotACheckpointError
 from ..core.files import display_path
 from ..core.resources import resource_path
 from ..i18n.messages import tr
-from ..models.ensemble import detect_temporal_block
+from ..models.ensemble import detect_network
 from ..models.spec import ModelSpec
 from ..models.sync_model import SyncModel
 from ..scoring.calibration import UNFITTED, invalid_fits
@@ -276,8 +276,8 @@ def load_trained(
     payload, digest = read_file_and_hash(path)
     if is_own_state_dict(payload) and settings:
         checkpoint = {"model_state_dict": payload, "calibration": UNFITTED}
-        block = detect_temporal_block(unwrapped(payload)) or settings.model.temporal
-        model_settings = settings.model.model_copy(update={"temporal": block})
+        changes = detect_network(unwrapped(payload), ModelSpec.of(settings))
+        model_settings = settings.model.model_copy(update=changes)
         config = settings.model_copy(update={"model": model_settings})
     else:
         checkpoint = validate_checkpoint(payload, path)
@@ -310,13 +310,8 @@ def stored_config(checkpoint: dict, path: str | Path) -> Config:
     Raises:
         CheckpointError: they are not valid settings.
     """
-    settings = checkpoint["config"]
-    if isinstance(settings, dict) and isinstance(settings.get("model"), dict):
-        # Before these could be set, every network used the lower face and convolutions over time.
-        earlier = {"view": "lower_face", "temporal": "tcn"}
-        settings = settings | {"model": earlier | settings["model"]}
     try:
-        return parse_config(settings, str(path))
+        return parse_stored_config(checkpoint["config"], str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ..core.config import Config, parse_config
+from ..core.config import Config, parse_stored_config
 from ..core.errors import CheckpointError, ConfigError, MissingFileError
 from ..core.files import file_sha256
 from ..i18n.messages import tr
@@ -75,7 +75,7 @@ def load_exported(folder: Path) -> ExportedModel:
         settings = json.loads(path.read_text(encoding="utf-8"))
         stored, calibration = settings["config"], settings["calibration"]
         invalid = invalid_fits(calibration)
-        config = parse_config(stored, str(path))
+        config = parse_stored_config(stored, str(path))
     except (ValueError, TypeError, KeyError, AttributeError, ConfigError):
         raise CheckpointError(
             tr("{path} is damaged, or of an earlier version: export the checkpoint again with "

@@ -212,6 +212,18 @@ def parse_config(tree: dict, origin: str) -> Config:
         raise ConfigError(f"{origin}: {_explain(error.errors()[0])}") from None
 
 
+def parse_stored_config(tree: object, origin: str) -> Config:
+    """As ``parse_config``, of the settings in a checkpoint or an export, possibly an earlier one.
+
+    Raises:
+        ConfigError.
+    """
+    if isinstance(tree, dict) and isinstance(tree.get("model"), dict):
+        # Before these could be set, every network used the lower face and convolutions over time.
+        tree = tree | {"model": {"view": "lower_face", "temporal": "tcn"} | tree["model"]}
+    return parse_config(tree, origin)
+
+
 def override_key(override: str) -> str:
     """``section.key`` of ``section.key=value``."""
     return override.partition("=")[0].strip()

@@ -21,7 +21,7 @@ from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE
 from ..core.errors import ConfigError, StreamError
 from ..i18n.messages import tr
 from ..media.frame import to_video_frame
-from ..media.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, FrameGrid
+from ..media.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, MIN_VIDEO_GAP_S, FrameGrid
 from ..pipeline.engine import LipSyncInference
 from ..scoring.calibration import peak_probability, sync_probability
 from ..scoring.evidence import EvidenceSums, peak_ms
@@ -192,7 +192,8 @@ class LipSyncStream:
         if grid.first_s is None:
             return self._result
         # The last frame is displayed as long as most are: in the mean, gaps would count.
-        duration_s = float(np.median(self._intervals_s)) if self._intervals_s else 1 / FPS
+        intervals_s = [interval for interval in self._intervals_s if interval <= MIN_VIDEO_GAP_S]
+        duration_s = float(np.median(intervals_s)) if intervals_s else 1 / FPS
         for frame in grid.end(duration_s):
             self._faces.add_frame(frame)
         self._faces.finish()

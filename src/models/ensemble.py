@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec
+from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec, join_views
 from .temporal_blocks import NAMED_BY
 
 StateDict = Mapping[str, torch.Tensor]
@@ -63,6 +63,17 @@ def detect_temporal_block(weights: StateDict) -> str | None:
         if f"{prefix}temporal.{parameter}" in weights:
             return block
     return None
+
+
+def detect_network(weights: StateDict, spec: ModelSpec) -> dict[str, int | str]:
+    """The ``members``, ``view`` and ``temporal`` of the network that these weights belong to.
+
+    Args:
+        spec: its other settings, and the temporal block where none is recognised.
+    """
+    views = detect_views(weights, spec)
+    block = detect_temporal_block(weights) or spec.temporal
+    return {"members": len(views), "view": join_views(views), "temporal": block}
 
 
 def merge_into_ensemble(networks: Sequence[StateDict]) -> dict[str, torch.Tensor]:

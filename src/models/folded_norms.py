@@ -12,7 +12,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
     In evaluation mode a batch norm scales and shifts each channel by constants, which the weights
     and biases of the convolution can do (Jacob et al. 2018, section 3.2). Outputs stay the same up
-    to rounding, in a sixth less time; the weights are no longer those of a checkpoint.
+    to rounding, in a seventh less time; the weights are no longer those of a checkpoint.
 
     Args:
         network: in evaluation mode, on a device; layers in ``nn.Sequential``.

@@ -15,6 +15,10 @@ GRID_PX = 16  # the video encoder reduces its input by this factor: regions are 
 CHUNK = 250  # frames embedded at a time
 
 
+# Settings of the temporal block: without one, they have no effect.
+BLOCK_SETTINGS = ("hidden_dim", "num_layers")
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """The settings of a network, as the configuration in its checkpoint has them.

@@ -18,8 +18,8 @@ from ..core.config import MAX_COUNT, Config, TrainingConfig
 from ..core.errors import CheckpointError
 from ..core.files import display_path
 from ..i18n.messages import tr
-from ..models.ensemble import detect_temporal_block, detect_views
-from ..models.spec import ModelSpec, join_views
+from ..models.ensemble import detect_network
+from ..models.spec import BLOCK_SETTINGS, ModelSpec
 from ..models.sync_model import SyncModel
 from .reproducibility import set_random_states
 from .state import AverageMeter, TrainingState
@@ -55,11 +55,7 @@ def match_network(config: Config, source: LoadedFile) -> Config:
         CheckpointError: the settings in the file are not valid.
     """
     if source.is_bare:
-        views = detect_views(source.payload, ModelSpec.of(config))
-        stored = {
-            "members": len(views), "view": join_views(views),
-            "temporal": detect_temporal_block(source.payload) or config.model.temporal,
-        }  # fmt: skip
+        stored = detect_network(source.payload, ModelSpec.of(config))
     else:
         earlier = stored_config(source.payload, source.path).model
         stored = {name: getattr(earlier, name) for name in ("members", "view", "temporal")}
@@ -118,7 +114,8 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
     path, checkpoint = source.path, validate_checkpoint(source.payload, source.path)
     earlier = stored_config(checkpoint, path).model_dump()
     changes = changed_settings(earlier, state.config.model_dump())
-    _check_changes(changes, path, change_rate)
+    has_no_block = state.config.model.temporal == "none"
+    _check_changes(changes, path, change_rate, has_no_block)
     check_calibration(checkpoint, path)
     load_weights(state.model, checkpoint, path)
     try:
@@ -143,14 +140,20 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
         logger.info(tr("setting changed: {key}: {old} → {new}", key=key, old=old, new=new))
 
 
-def _check_changes(changes: dict[str, tuple], path: Path, change_rate: bool) -> None:
+def _check_changes(
+    changes: dict[str, tuple], path: Path, change_rate: bool, has_no_block: bool
+) -> None:
     """Refuse settings that a resumed training may not change.
+
+    Args:
+        has_no_block: the network has no temporal block.
 
     Raises:
         CheckpointError.
     """
+    without_effect = {f"model.{name}" for name in BLOCK_SETTINGS} if has_no_block else ()
     for key, (old, new) in changes.items():
-        if _is_among(key, NETWORK_KEYS):
+        if _is_among(key, NETWORK_KEYS) and key not in without_effect:
             raise CheckpointError(
                 tr("{path} was trained with {key} = {old}, but it is now set to {new}: training "
                    "cannot resume with a different network", path=path, key=key, old=old, new=new)

@@ -102,6 +102,8 @@ def _describe(path: Path, checkpoint: dict, config: Config) -> list[tuple[str, s
         else tr("for inference: without optimizer")
     )
     model, size, training = config.model, config.data.input_size, config.training
+    layers = "" if model.temporal == "none" else f" {model.hidden_dim} × {model.num_layers}"
+    block = model.temporal + layers
     versions = ", ".join(f"{name} {value}" for name, value in checkpoint["versions"].items())
     return [
         (tr("file"), f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
@@ -112,9 +114,8 @@ def _describe(path: Path, checkpoint: dict, config: Config) -> list[tuple[str, s
         ("val_loss", _format_number(checkpoint.get("val_loss"))),
         ("best_val_acc", _format_number(checkpoint.get("best_val_acc"))),
         (tr("zero reference"), f"{_format_number(checkpoint.get('zero_ms'))} ms"),
-        (tr("network"), f"input {size}, embedding {model.embedding_dim}, hidden "
-                        f"{model.hidden_dim} × {model.num_layers}, dropout {model.dropout}"
-                        f", members {model.members}, view {model.view}"),
+        (tr("network"), f"input {size}, embedding {model.embedding_dim}, temporal {block}, "
+                        f"dropout {model.dropout}, members {model.members}, view {model.view}"),
         (tr("training"), f"batch {training.batch_size} × {training.clip_frames}, rate "
                          f"{training.learning_rate}, epochs {training.num_epochs}, "
                          f"split by {training.split_by}, seed {training.split_seed}"),

@@ -280,6 +280,14 @@ def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
     assert source.is_bare and source.payload.keys() == weights.keys()
 
 
+def test_the_members_views_and_block_of_bare_weights_are_recognised(tmp_path):
+    """Of the shipped file, whatever the settings say."""
+    shipped, path = load_trained(checkpoint.PRETRAINED, CPU), tmp_path / "bare.pth"
+    torch.save(shipped.model.state_dict(), path)
+    loaded = load_trained(path, CPU, parse_config({}, "test"))
+    assert loaded.model.spec == shipped.model.spec
+
+
 def test_weights_of_another_network_are_told_apart(tmp_path):
     path = tmp_path / "resnet.pth"
     torch.save({"module.conv1.weight": torch.zeros(3), "module.fc.bias": torch.zeros(3)}, path)

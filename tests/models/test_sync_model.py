@@ -48,7 +48,7 @@ def test_t_frames_give_t_minus_4_embeddings_of_length_1(input_size, frames):
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
 @torch.no_grad()
 def test_a_window_is_5_frames_and_the_20_hops_under_them(num_layers):
-    model = make_model(num_layers=num_layers)
+    model = make_model(num_layers=num_layers, temporal="tcn")
     regions, bands = make_input(model, 9)
     windows = torch.arange(5)
     altered = regions.repeat(9, 1, 1, 1)  # in row t, frame t is altered

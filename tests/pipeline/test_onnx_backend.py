@@ -132,6 +132,14 @@ def test_settings_that_are_damaged_or_of_earlier_exports_are_refused(folder, tex
         load_exported(folder)
 
 
+def test_an_export_from_before_the_temporal_block_could_be_set_has_convolutions(folder):
+    path = folder / SETTINGS_NAME
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    del settings["config"]["model"]["temporal"]
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    assert load_exported(folder).config.model.temporal == "tcn"
+
+
 def test_a_damaged_encoder_is_refused(folder):
     path = folder / "video_encoder.onnx"
     path.write_bytes(path.read_bytes()[:1000])

@@ -95,12 +95,12 @@ def test_members_keep_their_views(both, index, tmp_path):
 
 def test_checkpoints_that_do_not_match_are_refused(both, index, tmp_path):
     content = load_checkpoint(both[1])
-    content["config"]["model"]["hidden_dim"] *= 2
-    save_checkpoint(tmp_path / "wide.pth", content)
+    content["config"]["model"]["temporal"] = "tcn"
+    save_checkpoint(tmp_path / "tcn.pth", content)
     with pytest.raises(
-        CheckpointError, match=r"the network in .*wide\.pth differs from the first one"
+        CheckpointError, match=r"the network in .*tcn\.pth differs from the first one"
     ):
-        combine([both[0], tmp_path / "wide.pth"], index, "members")
+        combine([both[0], tmp_path / "tcn.pth"], index, "members")
     content = load_checkpoint(both[1])
     config = load_trained(both[1], CPU).config
     val = load_original_splits(content, config, index)[1]

@@ -34,7 +34,7 @@ def test_a_valid_checkpoint_with_its_metrics(trained, corpus):
     done = run_script("tools/verify_model.py", trained, "--index", index)
     assert done.returncode == 0, done.stdout
     for words in (
-        "lipsync-checkpoint 2", "epoch", "val_loss", "hidden 64", "parameters",
+        "lipsync-checkpoint 2", "epoch", "val_loss", "temporal none", "parameters",
         "embeddings of length 1", "validation loss", "the checkpoint is valid",
     ):  # fmt: skip
         assert words in done.stdout
