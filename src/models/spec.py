@@ -13,8 +13,6 @@ INPUT_REGION = "lower_face"  # what is cut out of the crops for all encoders
 GRID_PX = 16  # the video encoder reduces its input by this factor: regions are multiples of it
 
 CHUNK = 250  # frames embedded at a time
-
-
 # Settings of the temporal block: without one, they have no effect.
 BLOCK_SETTINGS = ("hidden_dim", "num_layers")
 

@@ -50,7 +50,7 @@ HALF = 180  # half of the frames of the memory test
 def engine(frames, speech):
     """What a stream needs of a ``LipSyncInference``, with a small, untrained model."""
     torch.manual_seed(3)
-    model = SyncModel(ModelSpec(96, 40, 24, 24, 2, 0.0, temporal="none"))
+    model = SyncModel(ModelSpec(96, 40, 24, 24, 2, 0.0))
     trained = SimpleNamespace(model=model, calibration=STEEP)
     engine = SimpleNamespace(trained=trained, config=Config(), detector=ColourDetector())
     _, regions, bands = clip_of(engine, frames, speech)

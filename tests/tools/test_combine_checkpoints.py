@@ -1,18 +1,21 @@
 """Combining checkpoints: weights, metrics, and what is refused."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from src.checkpoints.checkpoint import load_checkpoint, load_trained, save_checkpoint
+from src.core.config import parse_config
 from src.core.errors import CheckpointError
 from src.dataset.index import INDEX_NAME
 from src.models.sync_model import SyncModel, example_input
 from src.training.verification import load_original_splits
 from tests.support.training_helpers import assert_one_line, call_script, run_script
-from tools.combine_checkpoints import combine
+from tools.combine_checkpoints import check_same_network, combine
 
 pytest_plugins = ("tests.support.training_fixtures",)
 CPU = torch.device("cpu")
@@ -91,6 +94,18 @@ def test_members_keep_their_views(both, index, tmp_path):
         CheckpointError, match=r"the network in .*mouth\.pth differs from the first one"
     ):
         combine([both[0], tmp_path / "mouth.pth"], index, "mean")
+
+
+def test_settings_without_effect_do_not_make_another_network():
+    """The width and the number of layers are those of the temporal block."""
+    for block, is_same in (("none", True), ("tcn", False)):
+        one, other = (
+            parse_config({"model": {"temporal": block, "hidden_dim": width}}, "test")
+            for width in (64, 128)
+        )
+        expected = nullcontext() if is_same else pytest.raises(CheckpointError, match="differs")
+        with expected:
+            check_same_network(one, other, "mean", Path("other.pth"))
 
 
 def test_checkpoints_that_do_not_match_are_refused(both, index, tmp_path):
