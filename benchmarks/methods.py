@@ -128,7 +128,8 @@ def late_negatives(model: SyncModel, budget: TimeBudget) -> LossFunction:
 def student(spec: ModelSpec) -> SyncModel:
     """The mouth's network alone, with the input of the teacher, which sees the lower face."""
     model = SyncModel(replace(spec, view="lower_face+mouth", members=2))
-    model.video, model.audio = VideoEncoder(model.spec, "mouth"), AudioEncoder(model.spec)
+    own = replace(spec, view="mouth")
+    model.video, model.audio = VideoEncoder(own), AudioEncoder(own)
 
     def keep_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         module.latest_inputs = inputs

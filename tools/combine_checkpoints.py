@@ -68,8 +68,9 @@ def combine(
         stored_config(checkpoint, path) for checkpoint, path in zip(checkpoints, paths, strict=True)
     ]
     train, val, held_out = load_original_splits(checkpoints[0], configs[0], index_path)
+    reference = index_of_reference(configs)
     for path, checkpoint, config in zip(paths, checkpoints, configs, strict=True):
-        check_same_network(config, configs[0], method, path)
+        check_same_network(config, configs[reference], method, path, paths[reference])
         check_held_out(checkpoint, checkpoints[0], [*val, *held_out], path)
     networks = [checkpoint["model_state_dict"] for checkpoint in checkpoints]
     if method == "mean":
@@ -99,18 +100,31 @@ def combine(
 
 def combined_config(configs: list, method: str):
     """The settings of the combined network: those of the first, with all members."""
-    from src.models.spec import ModelSpec, join_views
+    from src.models.spec import ModelSpec, join_members
 
-    model_settings = configs[0].model
+    model_settings = configs[index_of_reference(configs)].model
     if method == "members":
-        views = [view for config in configs for view in ModelSpec.of(config).member_views]
-        ensemble = {"members": len(views), "view": join_views(views)}
+        members = [spec for config in configs for spec in ModelSpec.of(config).member_specs]
+        ensemble = {
+            "members": len(members),
+            "view": join_members([member.view for member in members]),
+            "temporal": join_members([member.temporal for member in members]),
+        }
         model_settings = model_settings.model_copy(update=ensemble)
     return configs[0].model_copy(update={"model": model_settings})
 
 
-def check_same_network(config, first_config, method: str, path: Path) -> None:
-    """Check that a network can be combined with the first one.
+def index_of_reference(configs: list) -> int:
+    """The first network whose temporal block has a width, with which the others must agree; the
+    first one where none has."""
+    from src.models.spec import ModelSpec
+
+    with_block = (i for i, config in enumerate(configs) if not ModelSpec.of(config).has_no_block)
+    return next(with_block, 0)
+
+
+def check_same_network(config, reference, method: str, path: Path, reference_path: Path) -> None:
+    """Check that a network can be combined with another one.
 
     Raises:
         CheckpointError: it has another shape.
@@ -119,12 +133,15 @@ def check_same_network(config, first_config, method: str, path: Path) -> None:
 
     ignored = {"dropout": 0.0}
     if method == "members":
-        ignored |= {"members": 1, "view": "lower_face"}
-    if config.model.temporal == first_config.model.temporal == "none":
+        ignored |= {"members": 1, "view": "lower_face", "temporal": "none"}
+    if ModelSpec.of(config).has_no_block:
         ignored |= dict.fromkeys(BLOCK_SETTINGS, 0)
-    spec, first_spec = (replace(ModelSpec.of(c), **ignored) for c in (config, first_config))
-    if spec != first_spec:
-        raise CheckpointError(tr("the network in {path} differs from the first one", path=path))
+    spec, expected = (replace(ModelSpec.of(c), **ignored) for c in (config, reference))
+    if spec != expected:
+        raise CheckpointError(
+            tr("the network in {path} differs from that in {other}",
+               path=path, other=reference_path)
+        )  # fmt: skip
 
 
 def check_held_out(checkpoint: dict, first: dict, held_out: list, path: Path) -> None:

@@ -28,10 +28,18 @@ Change = Literal[
 ]  # fmt: skip
 
 
-VIEW_PATTERN = r"^(lower_face|mouth)(\+(lower_face|mouth))*$"
+def _per_member(*names: str) -> str:
+    """A pattern of one of these names, or of one per ensemble member, joined by ``+``."""
+    name = f"({'|'.join(names)})"
+    return rf"^{name}(\+{name})*$"
+
+
+VIEW_PATTERN = _per_member("lower_face", "mouth")
+TEMPORAL_PATTERN = _per_member("none", "tcn", "gru", "transformer")
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 ALLOWED_BY_PATTERN = {
     VIEW_PATTERN: N_("mouth or lower_face, or one per member, such as mouth+lower_face"),
+    TEMPORAL_PATTERN: N_("none, tcn, gru or transformer, or one per member, such as tcn+none"),
     DEVICE_PATTERN: "auto, cpu, cuda, cuda:N",
 }
 
@@ -80,12 +88,14 @@ class ModelConfig(Section):
     dropout: float = Field(0.4, ge=0, lt=1)
     members: int = Field(1, ge=1, le=8)
     view: str = Field("mouth", pattern=VIEW_PATTERN)
-    temporal: Literal["none", "tcn", "gru", "transformer"] = "none"
+    temporal: str = Field("none", pattern=TEMPORAL_PATTERN)
 
     @model_validator(mode="after")
-    def _one_view_for_all_or_for_each(self):
+    def _one_for_all_members_or_each(self):
         if self.view.count("+") + 1 not in (1, self.members):
             raise ValueError(tr("view must be one region, or one per member"))
+        if self.temporal.count("+") + 1 not in (1, self.members):
+            raise ValueError(tr("temporal must be one block, or one per member"))
         return self
 
 

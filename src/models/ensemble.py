@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec, join_views
+from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec, join_members
 from .temporal_blocks import NAMED_BY
 
 StateDict = Mapping[str, torch.Tensor]
@@ -50,19 +50,33 @@ def detect_views(weights: StateDict, spec: ModelSpec) -> list[str]:
         grid = (rows.stop - rows.start) // GRID_PX, (columns.stop - columns.start) // GRID_PX
         view_by_grid[grid] = view
     layer = "gather.0.weight"
-    names = [f"video.members.{number}.{layer}" for number in range(count_members(weights))]
-    names = [f"video.{layer}"] if f"video.{layer}" in weights else names
+    names = [prefix + layer for prefix in _video_prefixes(weights)]
     grids = [tuple(weights.get(name, torch.empty(0)).shape[2:]) for name in names]
     return [view_by_grid.get(grid, INPUT_REGION) for grid in grids]
 
 
-def detect_temporal_block(weights: StateDict) -> str | None:
-    """The ``model.temporal`` of the network that these weights belong to; None: of none known."""
-    prefix = "video." if count_members(weights) == 1 else "video.members.0."
-    for block, parameter in NAMED_BY.items():
-        if f"{prefix}temporal.{parameter}" in weights:
-            return block
-    return None
+def detect_temporal_blocks(weights: StateDict, default: str) -> list[str]:
+    """The temporal block of each member that these weights belong to.
+
+    Args:
+        default: what weights of no known block count as.
+    """
+
+    def block_of(prefix: str) -> str:
+        named = (
+            block for block, parameter in NAMED_BY.items()
+            if f"{prefix}temporal.{parameter}" in weights
+        )  # fmt: skip
+        return next(named, default)
+
+    return [block_of(prefix) for prefix in _video_prefixes(weights)]
+
+
+def _video_prefixes(weights: StateDict) -> list[str]:
+    """What the names of each member's video weights begin with."""
+    if any(name.startswith("video.members.") for name in weights):
+        return [f"video.members.{number}." for number in range(count_members(weights))]
+    return ["video."]
 
 
 def detect_network(weights: StateDict, spec: ModelSpec) -> dict[str, int | str]:
@@ -72,8 +86,10 @@ def detect_network(weights: StateDict, spec: ModelSpec) -> dict[str, int | str]:
         spec: its other settings, and the temporal block where none is recognised.
     """
     views = detect_views(weights, spec)
-    block = detect_temporal_block(weights) or spec.temporal
-    return {"members": len(views), "view": join_views(views), "temporal": block}
+    blocks = detect_temporal_blocks(weights, spec.member_specs[0].temporal)
+    return {
+        "members": len(views), "view": join_members(views), "temporal": join_members(blocks),
+    }  # fmt: skip
 
 
 def merge_into_ensemble(networks: Sequence[StateDict]) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
 """The specification of a network: everything that fixes the shapes of its layers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.config import Config
 
@@ -28,7 +28,8 @@ class ModelSpec:
         hidden_dim, num_layers, dropout: of the temporal blocks.
         members: networks in the ensemble.
         view: a name of ``FACE_REGIONS``, or one for each member, joined by ``+``.
-        temporal: the temporal block: ``none``, ``tcn``, ``gru`` or ``transformer``.
+        temporal: the temporal block, ``none``, ``tcn``, ``gru`` or ``transformer``, or one for each
+            member, joined by ``+``.
     """
 
     input_size: int
@@ -62,10 +63,21 @@ class ModelSpec:
         return self._region_px(INPUT_REGION)[0]
 
     @property
-    def member_views(self) -> list[str]:
-        """The face region of each member; names of ``FACE_REGIONS``."""
-        names = self.view.split("+")
-        return names * self.members if len(names) == 1 else names
+    def member_specs(self) -> list["ModelSpec"]:
+        """The specification of each member by itself, with one view and one temporal block."""
+        views, blocks = (
+            values * self.members if len(values) == 1 else values
+            for values in (self.view.split("+"), self.temporal.split("+"))
+        )
+        return [
+            replace(self, members=1, view=view, temporal=block)
+            for view, block in zip(views, blocks, strict=True)
+        ]
+
+    @property
+    def has_no_block(self) -> bool:
+        """Whether no member has a temporal block, so that ``BLOCK_SETTINGS`` have no effect."""
+        return all(member.temporal == "none" for member in self.member_specs)
 
     def region_slices(self, name: str) -> tuple[slice, slice]:
         """Rows and columns of a region within what is cut out; the lower face is all of it."""
@@ -86,6 +98,6 @@ class ModelSpec:
         return round(self.input_size * top), height, width
 
 
-def join_views(views: Sequence[str]) -> str:
-    """The views of the members as one value of ``model.view``: one name if all are the same."""
-    return views[0] if len(set(views)) == 1 else "+".join(views)
+def join_members(values: Sequence[str]) -> str:
+    """The views, or temporal blocks, of the members as one setting: one name if all are equal."""
+    return values[0] if len(set(values)) == 1 else "+".join(values)

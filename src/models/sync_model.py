@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS
 from .ensemble import Ensemble
-from .spec import GRID_PX, INPUT_REGION, ModelSpec
+from .spec import GRID_PX, ModelSpec
 from .temporal_blocks import FRONT_FRAMES, conv1d, temporal_block
 
 
@@ -34,10 +34,10 @@ class VideoEncoder(nn.Module):
     CHANNELS = (32, 64, 128)
     FRAME_FEATURES = 192  # channels of a frame once its grid is summed up
 
-    def __init__(self, spec: ModelSpec, view: str = INPUT_REGION):
+    def __init__(self, spec: ModelSpec):
         super().__init__()
         c1, c2, c3 = self.CHANNELS
-        self.rows, self.columns = spec.region_slices(view)
+        self.rows, self.columns = spec.region_slices(spec.view)
         # The first layer sees three frames: small differences show best how lips move. It reduces
         # the grid of pixels by four at once (squares of 2 × 2 pixels become channels): layers with
         # few channels on fine grids would take most of the time.
@@ -109,8 +109,8 @@ class SyncModel(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
         self.spec = spec
-        video_encoders = [VideoEncoder(spec, view) for view in spec.member_views]
-        audio_encoders = [AudioEncoder(spec) for _ in video_encoders]
+        video_encoders = [VideoEncoder(member) for member in spec.member_specs]
+        audio_encoders = [AudioEncoder(member) for member in spec.member_specs]
         if spec.members == 1:
             (self.video,), (self.audio,) = video_encoders, audio_encoders
         else:

@@ -46,7 +46,7 @@ def init_checkpoint(settings: TrainingConfig) -> Path | None:
 
 
 def match_network(config: Config, source: LoadedFile) -> Config:
-    """Settings with the members, the view and the temporal block of the network in a file.
+    """Settings with the members, their views and temporal blocks of the network in a file.
 
     Args:
         source: what the training resumes from or is initialised from.
@@ -114,8 +114,7 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
     path, checkpoint = source.path, validate_checkpoint(source.payload, source.path)
     earlier = stored_config(checkpoint, path).model_dump()
     changes = changed_settings(earlier, state.config.model_dump())
-    has_no_block = state.config.model.temporal == "none"
-    _check_changes(changes, path, change_rate, has_no_block)
+    _check_changes(changes, path, change_rate, state.model.spec.has_no_block)
     check_calibration(checkpoint, path)
     load_weights(state.model, checkpoint, path)
     try:

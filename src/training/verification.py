@@ -102,7 +102,8 @@ def _describe(path: Path, checkpoint: dict, config: Config) -> list[tuple[str, s
         else tr("for inference: without optimizer")
     )
     model, size, training = config.model, config.data.input_size, config.training
-    layers = "" if model.temporal == "none" else f" {model.hidden_dim} × {model.num_layers}"
+    has_no_block = ModelSpec.of(config).has_no_block
+    layers = "" if has_no_block else f" {model.hidden_dim} × {model.num_layers}"
     block = model.temporal + layers
     versions = ", ".join(f"{name} {value}" for name, value in checkpoint["versions"].items())
     return [

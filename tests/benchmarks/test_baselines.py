@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_the_table(corpus, tmp_path, monkeypatch, capsys):
 # --- training with the loop of src/train.py
 
 SPEC = ModelSpec(48, 40, 16, 16, 1, 0.0)
+
+
+@pytest.mark.parametrize("view", ["mouth", "lower_face"])
+def test_a_wider_network_sees_the_same_face_region(view):
+    spec = replace(SPEC, view=view)
+    plain, wide = SyncModel(spec), baselines.scale_channels(spec, 2.0)
+    assert (wide.video.rows, wide.video.columns) == (plain.video.rows, plain.video.columns)
+    assert wide.video.stem[1][0].out_channels == 2 * plain.video.stem[1][0].out_channels
 
 
 @pytest.fixture

@@ -5,9 +5,14 @@ import torch
 
 from src.core.config import parse_config
 from src.core.errors import ConfigError
-from src.models.ensemble import count_members, detect_views, merge_into_ensemble
+from src.models.ensemble import (
+    count_members,
+    detect_network,
+    detect_views,
+    merge_into_ensemble,
+)
 from src.models.normalization import crop_face_region
-from src.models.spec import FACE_REGIONS, ModelSpec, join_views
+from src.models.spec import FACE_REGIONS, ModelSpec, join_members
 from src.models.sync_model import SyncModel, count_parameters, embed_every_hop
 
 
@@ -162,7 +167,7 @@ def test_members_may_have_different_face_regions():
     torch.testing.assert_close((video * audio).sum(-1), similarity)
     assert detect_views(joint.state_dict(), joint.spec) == ["lower_face", "mouth"]
     assert detect_views(mouth.state_dict(), wide.spec) == ["mouth"]
-    assert join_views(["mouth", "mouth"]) == "mouth"
+    assert join_members(["mouth", "mouth"]) == "mouth"
     # Pixels outside the mouth region change nothing for the network with that region.
     altered = regions.clone()
     altered[..., :8] += 1
@@ -172,11 +177,40 @@ def test_members_may_have_different_face_regions():
 
 def test_a_view_for_each_member_or_one_for_all():
     spec = ModelSpec.of(parse_config({"model": {"members": 3, "view": "mouth"}}, "test"))
-    assert spec.member_views == ["mouth"] * 3
+    assert [member.view for member in spec.member_specs] == ["mouth"] * 3
     with pytest.raises(ConfigError, match="view must be one region, or one per member"):
         parse_config({"model": {"members": 3, "view": "mouth+lower_face"}}, "test")
     with pytest.raises(ConfigError, match=r"model\.view"):
         parse_config({"model": {"view": "nose"}}, "test")
+
+
+def test_a_temporal_block_for_each_member_or_one_for_all():
+    settings = {"members": 3, "view": "mouth", "temporal": "tcn+none+none"}
+    spec = ModelSpec.of(parse_config({"model": settings}, "test"))
+    assert [member.temporal for member in spec.member_specs] == ["tcn", "none", "none"]
+    assert all((member.members, member.view) == (1, "mouth") for member in spec.member_specs)
+    with pytest.raises(ConfigError, match="temporal must be one block, or one per member"):
+        parse_config({"model": settings | {"temporal": "tcn+none"}}, "test")
+    with pytest.raises(
+        ConfigError, match=r"'tcn\+lstm': allowed: none, tcn, gru or transformer, or"
+    ):
+        parse_config({"model": settings | {"temporal": "tcn+lstm"}}, "test")
+
+
+def test_members_may_have_different_temporal_blocks():
+    changes = {"temporal": "tcn"}, {"temporal": "none"}, {"temporal": "gru", "view": "mouth"}
+    singles = [make_model(**change) for change in changes]
+    weights = merge_into_ensemble([model.state_dict() for model in singles])
+    found = detect_network(weights, ModelSpec.of(parse_config({}, "test")))
+    assert found["members"] == 3 and found["temporal"] == "tcn+none+gru"
+    joint = make_model(**found | {"view": "lower_face+lower_face+mouth"})
+    joint.load_state_dict(weights)
+    regions, bands = make_input(joint, 9)
+    similarities = [(v * a).sum(-1) for v, a in (model(regions, bands) for model in singles)]
+    video, audio = joint(regions, bands)
+    torch.testing.assert_close((video * audio).sum(-1), sum(similarities) / 3)
+    by_hop = embed_every_hop(joint.audio, bands)
+    torch.testing.assert_close(by_hop[:, ::4], audio)
 
 
 def test_the_specification_follows_the_settings():

@@ -7,7 +7,7 @@ import torch
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
-from src.models.ensemble import detect_temporal_block, merge_into_ensemble
+from src.models.ensemble import detect_temporal_blocks, merge_into_ensemble
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, embed_every_hop, example_input
 from src.models.temporal_blocks import BLOCKS, temporal_block
@@ -46,9 +46,11 @@ def test_a_network_with_it_gives_the_same_for_a_window_and_for_the_clip_around_i
 
 def test_the_block_of_weights_is_recognised(spec):
     weights = SyncModel(spec).state_dict()
-    assert detect_temporal_block(weights) == spec.temporal
-    assert detect_temporal_block(merge_into_ensemble([weights, weights])) == spec.temporal
-    assert detect_temporal_block({"backbone.weight": torch.zeros(1)}) is None
+    assert detect_temporal_blocks(weights, "unknown") == [spec.temporal]
+    other = SyncModel(replace(SPEC, temporal="none")).state_dict()
+    joint = merge_into_ensemble([weights, other])
+    assert detect_temporal_blocks(joint, "unknown") == [spec.temporal, "none"]
+    assert detect_temporal_blocks({"backbone.weight": torch.zeros(1)}, "tcn") == ["tcn"]
 
 
 def test_the_block_is_a_setting():

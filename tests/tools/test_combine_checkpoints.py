@@ -12,6 +12,7 @@ from src.checkpoints.checkpoint import load_checkpoint, load_trained, save_check
 from src.core.config import parse_config
 from src.core.errors import CheckpointError
 from src.dataset.index import INDEX_NAME
+from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, example_input
 from src.training.verification import load_original_splits
 from tests.support.training_helpers import assert_one_line, call_script, run_script
@@ -89,10 +90,8 @@ def test_members_keep_their_views(both, index, tmp_path):
     assert joint["config"]["model"]["view"] == "lower_face+mouth"
     save_checkpoint(tmp_path / "joint.pth", joint)
     spec = load_trained(tmp_path / "joint.pth", CPU).model.spec
-    assert spec.member_views == ["lower_face", "mouth"]
-    with pytest.raises(
-        CheckpointError, match=r"the network in .*mouth\.pth differs from the first one"
-    ):
+    assert [member.view for member in spec.member_specs] == ["lower_face", "mouth"]
+    with pytest.raises(CheckpointError, match=r"the network in .*mouth\.pth differs from that in"):
         combine([both[0], tmp_path / "mouth.pth"], index, "mean")
 
 
@@ -105,17 +104,38 @@ def test_settings_without_effect_do_not_make_another_network():
         )
         expected = nullcontext() if is_same else pytest.raises(CheckpointError, match="differs")
         with expected:
-            check_same_network(one, other, "mean", Path("other.pth"))
+            check_same_network(one, other, "mean", Path("one.pth"), Path("other.pth"))
+
+
+def test_members_keep_their_temporal_blocks(both, index, tmp_path):
+    """The width is that of the networks whose block has one, and these must agree."""
+    content = load_checkpoint(both[1])
+    paths = [both[0]]
+    for name, width in (("narrow", 16), ("wide", 24)):
+        settings = content["config"]["model"] | {"temporal": "tcn", "hidden_dim": width}
+        config = content["config"] | {"model": settings}
+        model = SyncModel(ModelSpec.of(parse_config(config, "test")))
+        paths.append(tmp_path / f"{name}.pth")
+        save_checkpoint(
+            paths[-1], content | {"config": config, "model_state_dict": model.state_dict()}
+        )
+    joint, _ = combine(paths[:2], index, "members")
+    assert joint["config"]["model"]["temporal"] == "none+tcn"
+    assert joint["config"]["model"]["hidden_dim"] == 16
+    save_checkpoint(tmp_path / "joint.pth", joint)
+    load_trained(tmp_path / "joint.pth", CPU)
+    with pytest.raises(CheckpointError, match=r"in .*wide\.pth differs from that in .*narrow\.pth"):
+        combine(paths, index, "members")
+    with pytest.raises(CheckpointError, match=r"in .*best_model\.pth differs from that in"):
+        combine(paths[:2], index, "mean")
 
 
 def test_checkpoints_that_do_not_match_are_refused(both, index, tmp_path):
     content = load_checkpoint(both[1])
-    content["config"]["model"]["temporal"] = "tcn"
-    save_checkpoint(tmp_path / "tcn.pth", content)
-    with pytest.raises(
-        CheckpointError, match=r"the network in .*tcn\.pth differs from the first one"
-    ):
-        combine([both[0], tmp_path / "tcn.pth"], index, "members")
+    content["config"]["model"]["embedding_dim"] = 32
+    save_checkpoint(tmp_path / "long.pth", content)
+    with pytest.raises(CheckpointError, match=r"the network in .*long\.pth differs from that in"):
+        combine([both[0], tmp_path / "long.pth"], index, "members")
     content = load_checkpoint(both[1])
     config = load_trained(both[1], CPU).config
     val = load_original_splits(content, config, index)[1]
