@@ -24,6 +24,7 @@ from src.dataset.index import INDEX_NAME
 from src.dataset.samples import load_samples
 from src.dataset.splits import split_samples
 from src.evaluation import summary, tables
+from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,8 +131,8 @@ def main() -> int:
                 temporary_path.write_text(json.dumps(measure_row(config, folder)), encoding="utf-8")
         result = json.loads(result_path.read_text(encoding="utf-8"))
         lines.append(format_row(name, result))
-    print(tr("validation: {clips} clips of {speakers} speakers",
-             clips=result["clips"], speakers=result["speakers"]))  # fmt: skip
+    clips = clips_of_speakers(result["clips"], result["speakers"])
+    print(tr("validation: {clips}", clips=clips))
     print(f"| row | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     print("\n".join(lines))
     return 0

@@ -35,6 +35,7 @@ from src.dataset.samples import Sample, load_samples
 from src.dataset.splits import other_clip_partners, split_samples
 from src.evaluation import options, summary, tables
 from src.evaluation.measure import measure_evidence, measure_mismatched
+from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
 from src.models.sync_model import (
@@ -311,8 +312,8 @@ def main() -> int:
 def print_table(models: dict[str, torch.nn.Module], rows: dict[str, dict], minutes: float) -> None:
     """One row for each network: its cost and its metrics."""
     any_row = next(iter(rows.values()))
-    print(tr("{minutes:g} minutes each; {clips} clips of {speakers} speakers",
-             minutes=minutes, clips=any_row["clips"], speakers=any_row["speakers"]))  # fmt: skip
+    clips = clips_of_speakers(any_row["clips"], any_row["speakers"])
+    print(tr("{minutes:g} minutes each; {clips}", minutes=minutes, clips=clips))
     header = ("network", "parameters", "MFLOP a frame", "frames/s, CPU", "frames seen", *COLUMNS)
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     speeds = measure_speed(models)

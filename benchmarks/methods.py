@@ -28,6 +28,7 @@ from src.core.cli import make_parser, run
 from src.core.device import choose_device
 from src.core.files import ensure_folder, written_atomically
 from src.dataset.samples import Sample
+from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
 from src.models.sync_model import AudioEncoder, SyncModel, VideoEncoder, count_parameters
@@ -203,9 +204,8 @@ def compare(parser: argparse.ArgumentParser, methods: dict[str, Method]) -> int:
         result = json.loads(result_path.read_text(encoding="utf-8"))
         label = f"{name} | {count_parameters(model) / 1e6:.2f} M | {result['frames'] / 1e3:.0f} k"
         lines.append(format_row(label, result))
-    print(tr("{minutes:g} minutes each; validation: {clips} clips of {speakers} speakers",
-             minutes=args.minutes, clips=result["clips"],
-             speakers=result["speakers"]))  # fmt: skip
+    clips = clips_of_speakers(result["clips"], result["speakers"])
+    print(tr("{minutes:g} minutes each; validation: {clips}", minutes=args.minutes, clips=clips))
     header = ("row", "parameters", "frames seen", *COLUMNS)
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     print("\n".join(lines))

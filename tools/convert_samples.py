@@ -16,7 +16,7 @@ from src.dataset.tar_shards import (
     write_files,
     write_shards,
 )
-from src.i18n.messages import tr
+from src.i18n.messages import tr, tr_n
 
 
 def main() -> int:
@@ -44,7 +44,8 @@ def main() -> int:
         n_samples, name = write_shards(Path(args.source), args.target, args.shard_mb), SHARD_INDEX
     else:
         n_samples, name = write_files(args.source, Path(args.target)), INDEX_NAME
-    print(tr("{n} samples written, index: {path}", n=n_samples, path=join(args.target, name)))
+    print(tr_n("{n} sample written, index: {path}", "{n} samples written, index: {path}",
+               n_samples, path=join(args.target, name)))  # fmt: skip
     return 0
 
 

@@ -9,7 +9,7 @@ if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from src.core.cli import make_parser, run
-from src.i18n.messages import tr
+from src.i18n.messages import tr, tr_n
 
 TABLE = "offsets.tsv"
 N_BABBLE = 24  # clips whose voices may be heard in the background of others
@@ -68,8 +68,9 @@ def main() -> int:
             print(f"{job.video}: {problem}", file=sys.stderr)
     if args.reference:
         write_offsets(args.output / TABLE, jobs, offsets)
-    print(tr("{n} copies in {folder}, {failed} could not be made",
-             n=len(jobs) - n_failed, folder=args.output, failed=n_failed))  # fmt: skip
+    print(tr_n("{n} copy in {folder}, {failed} could not be made",
+               "{n} copies in {folder}, {failed} could not be made",
+               len(jobs) - n_failed, folder=args.output, failed=n_failed))  # fmt: skip
     return 1 if n_failed == len(jobs) else 0
 
 

@@ -16,6 +16,7 @@ from src.core.cli import make_parser, run, settings_of
 from src.core.errors import DatasetError, MissingFileError, OutputError
 from src.core.files import ensure_folder
 from src.dataset.reference import read_table
+from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
 
 
@@ -98,9 +99,9 @@ def main() -> int:
                         help=tr("only clips whose path starts with this"))  # fmt: skip
     args = parser.parse_args()
     folder = Path(settings_of(args).data.video_dir)
-    n, speakers = link_clips(args.table, args.root or args.table.parent, args.only, folder)
-    print(tr("{n} clips of {speakers} speakers linked in {folder}",
-             n=n, speakers=speakers, folder=folder))  # fmt: skip
+    n_clips, n_speakers = link_clips(args.table, args.root or args.table.parent, args.only, folder)
+    clips = clips_of_speakers(n_clips, n_speakers)
+    print(tr("{clips} linked in {folder}", clips=clips, folder=folder))
     return 0
 
 

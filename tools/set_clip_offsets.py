@@ -13,7 +13,7 @@ if not __package__:  # started as a script
 from src.core.cli import make_parser, run
 from src.dataset.index import index_locked, read_index, write_index
 from src.dataset.reference import offsets_of_clips
-from src.i18n.messages import tr
+from src.i18n.messages import tr, tr_n
 
 
 def set_offsets(index_path: Path, tables: list[Path]) -> tuple[int, int]:
@@ -57,8 +57,9 @@ def main() -> int:
     )  # fmt: skip
     args = parser.parse_args()
     n_known, n_unknown = set_offsets(args.index, args.reference)
-    print(tr("{known} samples with a known clip offset, {unknown} that training leaves out",
-             known=n_known, unknown=n_unknown))  # fmt: skip
+    print(tr_n("{n} sample with a known clip offset, {unknown} that training leaves out",
+               "{n} samples with a known clip offset, {unknown} that training leaves out",
+               n_known, unknown=n_unknown))  # fmt: skip
     return 0
 
 

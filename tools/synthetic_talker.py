@@ -29,7 +29,7 @@ from src.core.cli import run
 from src.core.constants import FPS
 from src.core.errors import LipSyncError
 from src.core.files import ensure_folder, written_atomically
-from src.i18n.messages import tr
+from src.i18n.messages import tr, tr_n
 from src.media.writer import write_clip
 from tools.drawn_face import SIZE, Colour, Look, Pose, draw_face, smooth_step
 from tools.espeak_speech import VOICES, make_sentence
@@ -312,8 +312,9 @@ def main() -> int:
         progress=lambda numbers: tqdm(numbers, unit=tr("clip")),
     )  # fmt: skip
     print(
-        tr("{n} clips in {folder}, listed in corpus.csv",
-           n=len(rows), folder=Path(args.output) / "videos")
+        tr_n("{n} clip in {folder}, listed in corpus.csv",
+             "{n} clips in {folder}, listed in corpus.csv",
+             len(rows), folder=Path(args.output) / "videos")
     )  # fmt: skip
     return 0
 

@@ -29,7 +29,7 @@ from ..core.workers import (
     timeout_text,
 )
 from ..faces.detection import Detector, make_detector
-from ..i18n.messages import tr
+from ..i18n.messages import tr, tr_n
 from ..media.container import check_file
 from ..preprocessing.clip_features import ClipFeatures
 from ..preprocessing.extract import ExtractOptions, extract_clip
@@ -244,9 +244,11 @@ def _process_clips(
         packer.tidy()
         if len(available) < len(report.samples):
             logger.warning(
-                tr("{n} samples of the index are in no shard that is whole, nor in a file: put "
-                   "their clips back and run again, or drop them with --prune",
-                   n=len(report.samples) - len(available))
+                tr_n("{n} sample of the index is in no shard that is whole, nor in a file: put its "
+                     "clip back and run again, or drop it with --prune",
+                     "{n} samples of the index are in no shard that is whole, nor in a file: put "
+                     "their clips back and run again, or drop them with --prune",
+                     len(report.samples) - len(available))
             )  # fmt: skip
     report.write_tables(folder, index_name)
     return report

@@ -1,5 +1,6 @@
 """The metrics as tables for the console."""
 
+from ..i18n.counts import clips_of_speakers
 from ..i18n.messages import tr
 from .summary import SHORT_COLUMNS
 
@@ -26,9 +27,11 @@ def format_summary(summary: dict) -> list[str]:
         summary: of ``summary.summarise``.
     """
     lines = [
-        tr("{clips} clips of {speakers} speakers; in brackets the 95 % interval over speakers",
-           clips=summary["clips"], speakers=summary["speakers"])
-    ]  # fmt: skip
+        tr(
+            "{clips}; in brackets the 95 % interval over speakers",
+            clips=clips_of_speakers(summary["clips"], summary["speakers"]),
+        )
+    ]
     if not summary["offsets_known"]:
         lines.append(tr("no clip offset is known: 0 is taken as the ground truth"))
     for name, metric in summary["figures"].items():

@@ -115,11 +115,14 @@ def _describe(path: Path, checkpoint: dict, config: Config) -> list[tuple[str, s
         ("val_loss", _format_number(checkpoint.get("val_loss"))),
         ("best_val_acc", _format_number(checkpoint.get("best_val_acc"))),
         (tr("zero reference"), f"{_format_number(checkpoint.get('zero_ms'))} ms"),
-        (tr("network"), f"input {size}, embedding {model.embedding_dim}, temporal {block}, "
-                        f"dropout {model.dropout}, members {model.members}, view {model.view}"),
-        (tr("training"), f"batch {training.batch_size} × {training.clip_frames}, rate "
-                         f"{training.learning_rate}, epochs {training.num_epochs}, "
-                         f"split by {training.split_by}, seed {training.split_seed}"),
+        (tr("network"),
+         tr("input {size}, embedding {width}, temporal {block}, dropout {dropout}, members "
+            "{members}, view {view}", size=size, width=model.embedding_dim, block=block,
+            dropout=model.dropout, members=model.members, view=model.view)),
+        (tr("training"),
+         tr("batch {n} × {frames}, rate {rate}, epochs {epochs}, split by {unit}, seed {seed}",
+            n=training.batch_size, frames=training.clip_frames, rate=training.learning_rate,
+            epochs=training.num_epochs, unit=training.split_by, seed=training.split_seed)),
     ]  # fmt: skip
 
 

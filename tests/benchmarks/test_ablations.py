@@ -55,7 +55,7 @@ def test_rows_are_trained_once_and_measured(corpus, tmp_path, monkeypatch, capfd
     assert ablations.main() == 0
     stdout = capfd.readouterr().out
     assert re.search(r"^\| plain \| [\d.]+% \|", stdout, re.M) and "\n| batch | " in stdout
-    assert "validation: 1 clips of 1 speakers" in stdout
+    assert "validation: 1 clip of 1 speaker" in stdout
     weights = tmp_path / "out" / "plain" / "best_model.pth"
     before = weights.stat().st_mtime_ns
     assert ablations.main() == 0

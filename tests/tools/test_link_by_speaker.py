@@ -49,7 +49,7 @@ def test_the_command(clips):
     done = run_script("tools/link_by_speaker.py", clips / "table.tsv", "--only", "test/",
                       "--set", f"data.video_dir={clips / 'out'}")  # fmt: skip
     assert done.returncode == 0
-    assert done.stdout.strip() == f"1 clips of 1 speakers linked in {clips / 'out'}"
+    assert done.stdout.strip() == f"1 clip of 1 speaker linked in {clips / 'out'}"
 
 
 def test_speakers_whose_names_look_alike_stay_apart(clips):

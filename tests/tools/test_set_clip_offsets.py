@@ -55,4 +55,4 @@ def test_bad_tables_change_nothing(tmp_path, index):
 def test_the_command(tmp_path, index):
     table = write_table(tmp_path / "a.tsv", [f"{clips(index)[0]}\t40"])
     done = run_script("tools/set_clip_offsets.py", "--index", index, "--reference", table)
-    assert done.returncode == 0 and "1 samples with a known clip offset" in done.stdout
+    assert done.returncode == 0 and "1 sample with a known clip offset" in done.stdout
