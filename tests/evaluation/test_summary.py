@@ -75,7 +75,7 @@ def test_the_printed_table(evaluated, corpus, trained, speaks):
     assert re.search(r"^by source +clips", out, re.M)
     speaks("zh")
     out = evaluated("--checkpoint", trained, "--index", index, "--device", "cpu")
-    assert re.search(r"^14 个片段", out) and "按来源" in out
+    assert re.search(r"^14 位说话人的 14 个片段；", out) and "按来源" in out
 
 
 def test_clip_offsets_of_the_index_are_the_ground_truth(evaluated, corpus, trained, tmp_path):
