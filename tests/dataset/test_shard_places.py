@@ -126,7 +126,7 @@ def test_samples_that_are_gone_are_counted(clips, capsys):
     (clips / "videos" / "0.mp4").unlink()
     report = process_folder(clips, **SHARDED)
     assert report.n_packed == 1 and report.n_reused == 3 and report.n_missing == 1
-    assert "1 samples of the index are in no shard that is whole" in capsys.readouterr().err
+    assert "1 sample of the index is in no shard that is whole" in capsys.readouterr().err
     config = settings_in(clips, **SHARDED)
     samples = load_samples(clips / "processed" / INDEX_NAME, config.data)
     assert [sample.clip for sample in samples] == ["1.mp4", "2.mp4", "3.mp4", "4.mp4"]
