@@ -3,6 +3,7 @@
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,7 +286,8 @@ def test_the_members_views_and_block_of_bare_weights_are_recognised(tmp_path):
     shipped, path = load_trained(checkpoint.PRETRAINED, CPU), tmp_path / "bare.pth"
     torch.save(shipped.model.state_dict(), path)
     loaded = load_trained(path, CPU, parse_config({}, "test"))
-    assert loaded.model.spec == shipped.model.spec
+    # Dropout leaves no trace in weights, and has no effect on scores.
+    assert replace(loaded.model.spec, dropout=0.0) == replace(shipped.model.spec, dropout=0.0)
 
 
 def test_weights_of_another_network_are_told_apart(tmp_path):

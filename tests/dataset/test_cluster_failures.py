@@ -67,8 +67,12 @@ def test_what_ends_three_workers_or_hangs_is_skipped_and_the_others_are_all_ther
     assert f"ended {MAX_DEATHS} workers of the cluster" in reasons["deadly.mp4"]
     assert f"stopped after {LIMIT_S} s on" in reasons["hangs.mp4"]
     assert len(set(tries_of(clip_folder, "deadly"))) == MAX_DEATHS == 3
-    (worker,) = tries_of(clip_folder, "hangs")
-    assert not Path(f"/proc/{worker}").exists(), "its nanny has ended it"
+    # Once, as a rule; Dask begins a task again where a busy machine loses a worker's answer.
+    workers = tries_of(clip_folder, "hangs")
+    assert 1 <= len(workers) <= MAX_DEATHS
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers), (
+        "nannies have ended them"
+    )
     assert report.n_reused == 2 and set(by_clip(clip_folder)) == {"1.mp4", "2.mp4"}
     assert contents(clip_folder / "processed" / "samples") == before
 
