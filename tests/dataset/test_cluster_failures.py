@@ -52,7 +52,7 @@ def tries_of(folder: Path, name: str) -> list[str]:
 
 
 def test_what_ends_three_workers_or_hangs_is_skipped_and_the_others_are_all_there(
-    cluster, clip_folder, monkeypatch
+    cluster, clip_folder, monkeypatch, caplog
 ):
     """The others are done already, so that a limit of some seconds is long for them."""
     before = contents(clip_folder / "processed" / "samples")
@@ -67,9 +67,9 @@ def test_what_ends_three_workers_or_hangs_is_skipped_and_the_others_are_all_ther
     assert f"ended {MAX_DEATHS} workers of the cluster" in reasons["deadly.mp4"]
     assert f"stopped after {LIMIT_S} s on" in reasons["hangs.mp4"]
     assert len(set(tries_of(clip_folder, "deadly"))) == MAX_DEATHS == 3
-    # Once, as a rule; Dask begins a task again where a busy machine loses a worker's answer.
+    # Once, and again only where a busy machine made Dask lose an answer, which it says.
     workers = tries_of(clip_folder, "hangs")
-    assert 1 <= len(workers) <= MAX_DEATHS
+    assert 1 <= len(workers) <= 1 + caplog.text.count("rescheduling")
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers), (
         "nannies have ended them"
     )
