@@ -34,7 +34,7 @@ from src.dataset.index import INDEX_NAME
 from src.dataset.samples import Sample, load_samples
 from src.dataset.splits import other_clip_partners, split_samples
 from src.evaluation import options, summary, tables
-from src.evaluation.measure import measure_evidence, measure_mismatched
+from src.evaluation.measure import measure_evidence, measure_mismatched, speakers_of_evidence
 from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
 from src.models.spec import ModelSpec
@@ -239,8 +239,12 @@ def measure_network(
 ) -> dict:
     """Metrics on the test samples, with the score calibrated on the validation samples."""
     reach = 2 * SEARCH_REACH
-    mismatched = measure_mismatched(model, val, other_clip_partners(val), reach)
-    calibration = fit_calibration(measure_evidence(model, val, reach), mismatched, SEARCH_REACH)
+    partners = other_clip_partners(val)
+    mismatched = measure_mismatched(model, val, partners, reach)
+    calibration = fit_calibration(
+        measure_evidence(model, val, reach), mismatched, SEARCH_REACH,
+        speakers_of_evidence(val, partners),
+    )  # fmt: skip
     trained = TrainedModel(model.eval(), config, calibration)
     min_probability = config.inference.min_offset_probability
     return summary.summarise(summary.evaluate(trained, test, min_probability))

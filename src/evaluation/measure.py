@@ -34,6 +34,17 @@ def measure_mismatched(
     ]
 
 
+def speakers_of_evidence(
+    samples: list[Sample], partners: list[Sample]
+) -> tuple[list[str], list[str]]:
+    """Whose face is in each evidence of ``measure_evidence``, and of ``measure_mismatched``."""
+    paired = zip(samples, partners, strict=True)
+    return (
+        [sample.speaker_id for sample in samples],
+        [sample.speaker_id for sample, partner in paired if partner is not sample],
+    )
+
+
 def mismatched_evidence(model: SyncModel, sample: Sample, partner: Sample, reach: int) -> Evidence:
     """The evidence of a sample with the audio of another one, over the frames that both have."""
     n_frames = min(sample.n_frames, partner.n_frames)

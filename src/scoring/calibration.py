@@ -3,13 +3,13 @@
 The sync score is the probability that a pair, as given, is in sync; ``peak_probability`` is the
 one that the best offset is correct. Each is a logistic regression (Platt: Probabilistic outputs for
 support vector machines, 1999) on features of the curve, fitted to validation clips: as they
-are, with the audio shifted by 3 frames or more, and with other clips' audio. Between 1 and 3 frames
-these features change little, and the position of the peak decides. From 2 s of speech on, both have
-a fit of their own.
+are, with the audio shifted by 3 frames or more, and with other clips' audio. Every speaker counts
+the same. Between 1 and 3 frames these features change little, and the position of the peak decides.
+From 2 s of speech on, both have a fit of their own.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import erf, sqrt
@@ -56,7 +56,7 @@ SAFE_WINDOWS = 3 * FPS - WINDOW_FRAMES + 1  # 3 s: from here on nothing more is 
 
 LARGEST = 1e9  # of a calibration's numbers: products of three of them stay finite
 
-Examples = list[tuple[np.ndarray, bool]]  # features, and whether in sync
+Examples = list[tuple[np.ndarray, bool, str]]  # features, whether in sync, and who speaks
 
 
 def invalid_fits(calibration: dict) -> list[str]:
@@ -157,13 +157,20 @@ def _probability(curve: Curve, offset: int, calibration: dict, name: str) -> flo
     return float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
-def fit_calibration(matched: list[Evidence], mismatched: list[Evidence], reach: int) -> dict:
+def fit_calibration(
+    matched: list[Evidence],
+    mismatched: list[Evidence],
+    reach: int,
+    speakers: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> dict:
     """Fit both probabilities.
 
     Args:
         matched: evidence of validation clips in sync, for offsets of at least ``2 * reach`` hops.
         mismatched: evidence of validation clips with another clip's audio, likewise.
         reach: of the search range in which pairs are scored, in hops.
+        speakers: who speaks in ``matched`` and in ``mismatched``, each of whom counts the same;
+            None: every excerpt does.
 
     Returns:
         plain numbers, for ``score`` and for ``peak``: ``mean, scale, weights`` of the features
@@ -174,19 +181,22 @@ def fit_calibration(matched: list[Evidence], mismatched: list[Evidence], reach: 
         prefix + name: [] for prefix in ("", LONG_PREFIX) for name in UNFITTED
     }
 
-    def add(name: str, curve: Curve, offset: int, is_true: bool) -> None:
+    def add(name: str, curve: Curve, offset: int, is_true: bool, speaker: str) -> None:
         features = calibration_features(curve, offset)
         if features is not None:
-            examples[name].append((features, is_true))
+            examples[name].append((features, is_true, speaker))
             if curve.n_windows >= LONG_WINDOWS:
-                examples[LONG_PREFIX + name].append((features, is_true))
+                examples[LONG_PREFIX + name].append((features, is_true, speaker))
 
-    for evidence, hops, is_match in _shifted_excerpts(matched, mismatched, reach):
+    if speakers is None:
+        speakers = [""] * len(matched), [""] * len(mismatched)
+    pairs = (zip(*pair, strict=True) for pair in zip((matched, mismatched), speakers, strict=True))
+    for evidence, hops, is_match, speaker in _shifted_excerpts(*pairs, reach):
         curve = mean_curve([evidence.shifted(hops, reach).with_speech()])
-        add("score", curve, 0, is_match and abs(hops) < FAR)
+        add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
         best = best_offset(curve)
         if best is not None:
-            add("peak", curve, best, is_match and abs(best + hops) <= NEAR)
+            add("peak", curve, best, is_match and abs(best + hops) <= NEAR, speaker)
     return {
         name: _fit_logistic(rows) if _smaller_class(rows) else _GUESS
         for name, rows in examples.items()
@@ -196,27 +206,28 @@ def fit_calibration(matched: list[Evidence], mismatched: list[Evidence], reach: 
 
 def _smaller_class(examples: Examples) -> int:
     """How many examples the smaller of the two classes has."""
-    n_true = sum(label for _, label in examples)
+    n_true = sum(label for _, label, _ in examples)
     return min(n_true, len(examples) - n_true)
 
 
 def _shifted_excerpts(
-    matched: list[Evidence], mismatched: list[Evidence], reach: int
-) -> Iterator[tuple[Evidence, int, bool]]:
-    """(evidence, hops by which to shift it, whether it is of a matched pair) of all excerpts.
+    matched: Iterable[tuple[Evidence, str]], mismatched: Iterable[tuple[Evidence, str]], reach: int
+) -> Iterator[tuple[Evidence, int, bool, str]]:
+    """(evidence, hops by which to shift it, whether it is of a matched pair, who speaks) of all
+    excerpts.
 
     Matched ones are shifted four times, by less than a frame and by 3 frames or more.
     """
     rng = np.random.default_rng(SEED)
-    for clip in matched:
+    for clip, speaker in matched:
         for excerpt in _excerpts(clip):
             for hops in rng.integers(-NEAR + 1, NEAR, 2):
-                yield excerpt, int(hops), True
+                yield excerpt, int(hops), True, speaker
             for hops in rng.integers(FAR, reach + 1, 2) * rng.choice([-1, 1], 2):
-                yield excerpt, int(hops), True
-    for clip in mismatched:
+                yield excerpt, int(hops), True, speaker
+    for clip, speaker in mismatched:
         for excerpt in _excerpts(clip):
-            yield excerpt, 0, False
+            yield excerpt, 0, False, speaker
 
 
 def _excerpts(clip: Evidence) -> Iterator[Evidence]:
@@ -230,16 +241,19 @@ def _excerpts(clip: Evidence) -> Iterator[Evidence]:
 def _fit_logistic(examples: Examples) -> dict:
     """Ridge logistic regression in which both classes weigh the same.
 
-    Minimises Σ wᵢ · log-loss + ``RIDGE``/2 · ‖weights‖², where the wᵢ of each class sum to 1/2;
-    scikit-learn's C is the inverse of that ridge.
+    Minimises Σ wᵢ · log-loss + ``RIDGE``/2 · ‖weights‖², where the wᵢ of each class sum to 1/2 and
+    fall with the number of examples of the speaker; scikit-learn's C is the inverse of that ridge.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    features = np.array([values for values, _ in examples])
-    labels = np.array([label for _, label in examples])
+    columns = zip(*examples, strict=True)
+    features, labels, speakers = map(np.array, columns)
     mean, scale = features.mean(0), np.maximum(features.std(0), MIN_SCALE)
-    sample_weights = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+    _, numbers, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    sample_weights = 1 / counts[numbers]
+    for of_class in (labels, ~labels):
+        sample_weights[of_class] *= 0.5 / sample_weights[of_class].sum()
     regression = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-10, max_iter=100)
     with warnings.catch_warnings():  # features that are all alike have nothing to search along
         warnings.filterwarnings("ignore", "Line search", category=ConvergenceWarning)

@@ -24,7 +24,12 @@ from ..core.config import Config
 from ..dataset.index import INDEX_NAME
 from ..dataset.samples import Sample, load_samples
 from ..dataset.splits import other_clip_partners, split_samples
-from ..evaluation.measure import measure_evidence, measure_mismatched, measure_zero_ms
+from ..evaluation.measure import (
+    measure_evidence,
+    measure_mismatched,
+    measure_zero_ms,
+    speakers_of_evidence,
+)
 from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr, tr_n
 from ..models.sync_model import SyncModel, count_parameters
@@ -331,7 +336,8 @@ def evaluate_epoch(state: TrainingState, train: AverageMeter) -> EpochResult:
             lambda *pairs: measure_mismatched(model, *pairs, CALIBRATION_REACH),
             val_samples, partners,
         )  # fmt: skip
-        result.calibration = fit_calibration(matched, mismatched, SEARCH_REACH)
+        speakers = speakers_of_evidence(val_samples, partners)
+        result.calibration = fit_calibration(matched, mismatched, SEARCH_REACH, speakers)
         result.zero_ms = measure_zero_ms(model, state.train_segments.samples, ZERO_CLIPS)
     return result
 

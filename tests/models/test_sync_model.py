@@ -13,7 +13,7 @@ from src.models.ensemble import (
 )
 from src.models.normalization import crop_face_region
 from src.models.spec import FACE_REGIONS, ModelSpec, join_members
-from src.models.sync_model import SyncModel, count_parameters, embed_every_hop
+from src.models.sync_model import GridSum, SyncModel, count_parameters, embed_every_hop
 
 
 def make_model(**changes) -> SyncModel:
@@ -67,6 +67,16 @@ def test_a_window_is_5_frames_and_the_20_hops_under_them(num_layers):
     changed = (model.audio(altered) - model.audio(bands)).abs().amax(-1) > 1e-9
     hops = torch.arange(36)[:, None]
     assert torch.equal(changed, (4 * windows <= hops) & (hops < 4 * windows + 20))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_sum_of_a_grid_is_a_convolution(memory_format):
+    torch.manual_seed(0)
+    layer = GridSum(8, 6, (3, 4)).double()
+    grid = torch.randn(5, 8, 3, 4, dtype=torch.float64).contiguous(memory_format=memory_format)
+    expected = torch.nn.functional.conv2d(grid, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(grid), expected)
 
 
 @torch.no_grad()

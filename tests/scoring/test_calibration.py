@@ -94,6 +94,23 @@ def test_clear_evidence_is_not_understated():
     assert calibration_error(probabilities, np.array([draw[1] for draw in draws]), bins=10) < 0.02
 
 
+def test_every_speaker_counts_the_same():
+    """Of one speaker, for whom other audio fits as well, there are twenty times as many clips."""
+    rng = np.random.default_rng(5)
+    matched = [clip(rng, 30, True, strength=0.2) for _ in range(84)]
+    mismatched = [clip(rng, 30, number < 80, strength=0.2) for number in range(84)]
+    speakers = ["many"] * 80 + ["few"] * 4
+    by_excerpt = fit_calibration(matched, mismatched, REACH)
+    by_speaker = fit_calibration(matched, mismatched, REACH, (speakers, speakers))
+    assert fit_calibration(matched, mismatched, REACH, ([""] * 84, [""] * 84)) == by_excerpt
+    curves = [mean_curve([clip(rng, 30, True, strength=0.2).shifted(0, REACH)]) for _ in range(40)]
+    unequal, equal = (
+        np.mean([sync_probability(curve, fit) for curve in curves])
+        for fit in (by_excerpt, by_speaker)
+    )
+    assert equal > unequal + 0.05
+
+
 def test_strong_evidence_separates_pairs(fitted):
     rng = np.random.default_rng(1)
     probabilities = {"in sync": [], "shifted": [], "mismatched": []}
@@ -271,15 +288,19 @@ def test_flat_curves_are_no_evidence():
         assert peak_probability(curve, fitted) < 0.8
 
 
-def test_the_fit_minimises_the_ridge_loss_of_balanced_classes():
+def test_the_fit_minimises_the_ridge_loss_of_balanced_classes_and_speakers():
     """In the minimum, the gradient of the mean log-loss and the ridge cancel out."""
     rng = np.random.default_rng(4)
     labels = rng.random(200) < 0.2
     features = rng.normal(labels[:, None] * [0.5, 1.0, 2.0], 1.0, (200, 3))
-    fit = _fit_logistic(list(zip(features, labels.tolist(), strict=True)))
+    speakers = ["anna"] * 150 + ["ben"] * 50
+    fit = _fit_logistic(list(zip(features, labels.tolist(), speakers, strict=True)))
     scaled = (features - fit["mean"]) / fit["scale"]
     predicted = 1 / (1 + np.exp(-(scaled @ fit["weights"] + fit["bias"])))
-    sample_weights = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+    # An example of Ben's counts three times as much as one of Anna's; each class, one half.
+    of_speaker = np.array([1.0] * 150 + [3.0] * 50)
+    sums = np.where(labels, of_speaker[labels].sum(), of_speaker[~labels].sum())
+    sample_weights = 0.5 * of_speaker / sums
     residuals = sample_weights * (predicted - labels)
     gradient = scaled.T @ residuals + RIDGE * np.array(fit["weights"])
     assert np.abs(gradient).max() < 1e-8 and abs(residuals.sum()) < 1e-8
