@@ -108,7 +108,7 @@ def test_every_speaker_counts_the_same():
         np.mean([sync_probability(curve, fit) for curve in curves])
         for fit in (by_excerpt, by_speaker)
     )
-    assert equal > unequal + 0.05
+    assert equal > unequal + 0.02
 
 
 def test_strong_evidence_separates_pairs(fitted):
