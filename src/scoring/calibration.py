@@ -4,8 +4,9 @@ The sync score is the probability that a pair, as given, is in sync; ``peak_prob
 one that the best offset is correct. Each is a logistic regression (Platt: Probabilistic outputs for
 support vector machines, 1999) on features of the curve, fitted to validation clips: as they
 are, with the audio shifted by 3 frames or more, and with other clips' audio. Every speaker counts
-the same. Between 1 and 3 frames these features change little, and the position of the peak decides.
-From 2 s of speech on, both have a fit of their own.
+the same in the score; in the other, which decides what is reported, that let more offsets of other
+speakers' audio through. Between 1 and 3 frames these features change little, and the position of
+the peak decides. From 2 s of speech on, both have a fit of their own.
 """
 
 import warnings
@@ -169,8 +170,8 @@ def fit_calibration(
         matched: evidence of validation clips in sync, for offsets of at least ``2 * reach`` hops.
         mismatched: evidence of validation clips with another clip's audio, likewise.
         reach: of the search range in which pairs are scored, in hops.
-        speakers: who speaks in ``matched`` and in ``mismatched``, each of whom counts the same;
-            None: every excerpt does.
+        speakers: who speaks in ``matched`` and in ``mismatched``, each of whom counts the same in
+            ``score``; None: every excerpt does.
 
     Returns:
         plain numbers, for ``score`` and for ``peak``: ``mean, scale, weights`` of the features
@@ -181,7 +182,7 @@ def fit_calibration(
         prefix + name: [] for prefix in ("", LONG_PREFIX) for name in UNFITTED
     }
 
-    def add(name: str, curve: Curve, offset: int, is_true: bool, speaker: str) -> None:
+    def add(name: str, curve: Curve, offset: int, is_true: bool, speaker: str = "") -> None:
         features = calibration_features(curve, offset)
         if features is not None:
             examples[name].append((features, is_true, speaker))
@@ -196,7 +197,7 @@ def fit_calibration(
         add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
         best = best_offset(curve)
         if best is not None:
-            add("peak", curve, best, is_match and abs(best + hops) <= NEAR, speaker)
+            add("peak", curve, best, is_match and abs(best + hops) <= NEAR)
     return {
         name: _fit_logistic(rows) if _smaller_class(rows) else _GUESS
         for name, rows in examples.items()
