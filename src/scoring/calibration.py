@@ -243,7 +243,7 @@ def _fit_logistic(examples: Examples) -> dict:
     """Ridge logistic regression in which both classes weigh the same.
 
     Minimises Σ wᵢ · log-loss + ``RIDGE``/2 · ‖weights‖², where the wᵢ of each class sum to 1/2 and
-    fall with the number of examples of the speaker; scikit-learn's C is the inverse of that ridge.
+    are proportional to 1/n, n the examples of its speaker; scikit-learn's C is 1 / ``RIDGE``.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
