@@ -191,8 +191,9 @@ def fit_calibration(
 
     if speakers is None:
         speakers = [""] * len(matched), [""] * len(mismatched)
-    pairs = (zip(*pair, strict=True) for pair in zip((matched, mismatched), speakers, strict=True))
-    for evidence, hops, is_match, speaker in _shifted_excerpts(*pairs, reach):
+    of_matched = zip(matched, speakers[0], strict=True)
+    of_mismatched = zip(mismatched, speakers[1], strict=True)
+    for evidence, hops, is_match, speaker in _shifted_excerpts(of_matched, of_mismatched, reach):
         curve = mean_curve([evidence.shifted(hops, reach).with_speech()])
         add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
         best = best_offset(curve)
