@@ -77,7 +77,7 @@ def main() -> int:
 
 def serve(args, config) -> int:
     """Run the page until Ctrl+C."""
-    from src.checkpoints.checkpoint import resolve_checkpoint
+    from src.checkpoints.location import resolve_checkpoint
     from src.pipeline.engine import EngineSpec
     from src.service.app import Service
     from src.web.access import check_port

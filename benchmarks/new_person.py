@@ -13,12 +13,8 @@ if not __package__:  # started as a script
 
 import torch
 
-from src.checkpoints.checkpoint import (
-    PRETRAINED,
-    TrainedModel,
-    load_checkpoint_or_weights,
-    load_trained,
-)
+from src.checkpoints.checkpoint import TrainedModel, load_checkpoint_or_weights, load_trained
+from src.checkpoints.location import PRETRAINED
 from src.core.cli import make_parser, run, settings_of
 from src.core.config import Config
 from src.core.constants import WINDOW_FRAMES

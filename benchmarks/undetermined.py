@@ -23,7 +23,8 @@ from torchaudio.functional import create_dct
 from tqdm import tqdm
 
 from src.audio.features import compute_features
-from src.checkpoints.checkpoint import TrainedModel, load_trained, resolve_checkpoint
+from src.checkpoints.checkpoint import TrainedModel, load_trained
+from src.checkpoints.location import resolve_checkpoint
 from src.core.cli import add_checkpoint, make_parser, run, settings_of
 from src.core.config import InferenceConfig
 from src.core.constants import FPS, FRAME_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES

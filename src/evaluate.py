@@ -32,7 +32,8 @@ def main() -> int:
     settings = settings_of(args, USED_SETTINGS)
 
     # Imported here: --help is quick without torch.
-    from .checkpoints.checkpoint import load_trained, resolve_checkpoint
+    from .checkpoints.checkpoint import load_trained
+    from .checkpoints.location import resolve_checkpoint
     from .core.device import choose_device, reuse_freed_memory
     from .evaluation.options import load_chosen_samples
     from .evaluation.summary import evaluate, summarise

@@ -225,7 +225,7 @@ def _run_batch(engine, args: argparse.Namespace) -> int:
 
 def _run_batch_on_cluster(engine, args: argparse.Namespace, config: "Config") -> int:
     """The same on a cluster, in the order in which the videos are done."""
-    from .checkpoints.checkpoint import resolve_checkpoint
+    from .checkpoints.location import resolve_checkpoint
     from .core.cluster import engine_opened
     from .core.files import ensure_folder
     from .pipeline.engine import EngineSpec

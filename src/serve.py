@@ -98,7 +98,7 @@ def main() -> int:
 
 def run_watch(args: argparse.Namespace, config: "Config") -> NoReturn:
     """Correct what arrives in a folder."""
-    from .checkpoints.checkpoint import resolve_checkpoint
+    from .checkpoints.location import resolve_checkpoint
     from .pipeline.engine import EngineSpec
     from .pipeline.watch import WatchedFolder, watch
 
@@ -118,7 +118,7 @@ def run_service(args: argparse.Namespace, config: "Config") -> int:
             tr("the service needs {names}: pip install -r requirements-service.txt", names=names)
         )
     options = service_options(args)
-    from .checkpoints.checkpoint import resolve_checkpoint
+    from .checkpoints.location import resolve_checkpoint
     from .pipeline.engine import EngineSpec
     from .service.app import Service
     from .web.access import check_port

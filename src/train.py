@@ -46,7 +46,7 @@ def resume_path(args: argparse.Namespace, folder: Path) -> Path | None:
     Raises:
         MissingFileError: ``auto``, and the folder holds none.
     """
-    from .checkpoints.checkpoint import newest_checkpoint
+    from .checkpoints.location import newest_checkpoint
 
     if args.resume == "auto":
         return newest_checkpoint(folder)
@@ -92,7 +92,7 @@ def train(args: argparse.Namespace, config: "Config", folder: Path, team: "Team"
     """Train, with the checkpoints in this folder."""
     import torch
 
-    from .checkpoints.checkpoint import BEST
+    from .checkpoints.location import BEST
     from .training import loop
     from .training.own_files import adopt_files, save_state
 

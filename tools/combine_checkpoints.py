@@ -51,12 +51,8 @@ def combine(
         MissingFileError, CheckpointError, DatasetError: also where their networks differ, or they
             were trained on validation clips of the first one, or it on others than the index holds.
     """
-    from src.checkpoints.checkpoint import (
-        load_checkpoint,
-        load_weights,
-        stored_config,
-        strip_training_state,
-    )
+    from src.checkpoints.checkpoint import load_checkpoint, load_weights
+    from src.checkpoints.contents import stored_config, strip_training_state
     from src.core.device import choose_device
     from src.models.ensemble import merge_into_ensemble
     from src.training.loop import evaluate_epoch

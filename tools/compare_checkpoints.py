@@ -22,7 +22,7 @@ def measure_checkpoint(path: Path, index_path: Path) -> dict:
     Raises:
         LipSyncError: it cannot be read, or the index is not that of its training.
     """
-    from src.checkpoints.checkpoint import stored_config
+    from src.checkpoints.contents import stored_config
     from src.training.verification import (
         inspect_checkpoint,
         load_original_splits,

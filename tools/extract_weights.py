@@ -34,7 +34,8 @@ def extract(
     Raises:
         MissingFileError, CheckpointError, OutputError.
     """
-    from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint, strip_training_state
+    from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+    from src.checkpoints.contents import strip_training_state
     from src.checkpoints.safe_file import read_file, write_file
 
     whole = load_checkpoint(checkpoint)

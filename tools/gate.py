@@ -31,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
         "--max-offset-ms", type=float, default=MAX_OFFSET_MS, metavar="MS",
         help=tr("an offset further from 0 fails (default: {value})", value=MAX_OFFSET_MS),
     )  # fmt: skip
-    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch",
+    parser.add_argument("--backend", choices=("auto", "torch", "onnx"), default="auto",
                         help=tr("as of src/inference.py"))  # fmt: skip
     parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))

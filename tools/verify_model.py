@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--index", type=Path, help=tr("dataset_index.pkl it was trained on"))
     path = checkpoint_of(parser, args := parser.parse_args())
 
-    from src.checkpoints.checkpoint import stored_config
+    from src.checkpoints.contents import stored_config
     from src.training.verification import (
         compare_metrics,
         inspect_checkpoint,

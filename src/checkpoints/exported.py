@@ -19,10 +19,10 @@ SETTINGS_NAME = "model_config.json"
 
 @dataclass
 class ExportedModel:
-    """Exported encoders with what scoring needs beside them, as ``checkpoint.TrainedModel``.
+    """Encoders in ONNX with what scoring needs beside them, as ``checkpoint.TrainedModel``.
 
     Attributes:
-        sha256: of the folder's files (``export_sha256``).
+        sha256: of the checkpoint, or of the folder's files (``export_sha256``).
     """
 
     model: OnnxModel
@@ -31,24 +31,18 @@ class ExportedModel:
     sha256: str
 
 
-def resolve_export(path: str | Path | None) -> Path:
-    """The folder to use: the given one, or ``exported_models``.
+def resolve_export(folder: str | Path) -> Path:
+    """The folder.
 
     Raises:
-        MissingFileError: it is none, or incomplete.
+        MissingFileError: it is incomplete.
     """
-    folder = Path(EXPORT_FOLDER if path is None else path)
-    if folder.is_file():
-        raise MissingFileError(
-            tr("{path} is a file; the ONNX backend takes a folder: run python "
-               "tools/export_models.py {path} where PyTorch is installed and name the folder it "
-               "writes", path=folder)
-        )  # fmt: skip
+    folder = Path(folder)
     missing = [name for name in _names() if not (folder / name).is_file()]
     if missing:
         raise MissingFileError(
-            tr("{folder} has no exported encoders ({name} is missing): run python "
-               "tools/export_models.py CHECKPOINT --output-dir {folder} where PyTorch is installed",
+            tr("{folder} has no exported encoders ({name} is missing): give a checkpoint (.pth), "
+               "or run python tools/export_models.py CHECKPOINT --output-dir {folder}",
                folder=folder, name=missing[0])
         )  # fmt: skip
     return folder
@@ -86,5 +80,6 @@ def load_exported(folder: Path) -> ExportedModel:
             tr("{path} is damaged: the calibration of {names} is invalid; train again, or use "
                "another checkpoint", path=path, names=", ".join(invalid))
         )  # fmt: skip
-    model = OnnxModel(folder, ModelSpec.of(config))
+    encoders = {name: folder / encoder_name(name) for name in ENCODERS}
+    model = OnnxModel(ModelSpec.of(config), encoders)
     return ExportedModel(model, config, calibration, export_sha256(folder))

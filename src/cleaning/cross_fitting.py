@@ -16,6 +16,7 @@ from ..checkpoints.checkpoint import (
     load_weights,
     save_checkpoint,
 )
+from ..checkpoints.contents import weights_of
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
 from ..core.device import choose_device
@@ -267,7 +268,7 @@ def _train_network(config: Config, device: torch.device, task: FoldTask) -> Sync
         resume_state(state, load_checkpoint_or_weights(task.weights_path))
     elif task.initial_weights_path:
         checkpoint = load_checkpoint(task.initial_weights_path)
-        load_weights(state.model, checkpoint, task.initial_weights_path)
+        load_weights(state.model, weights_of(checkpoint), task.initial_weights_path)
     while state.epoch < epochs:
         meter = train_epoch(state)
         state.end_epoch(meter.mean_loss)

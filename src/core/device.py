@@ -17,6 +17,38 @@ logger = logging.getLogger(__name__)
 GPU_BYTES_PER_WORKER = 2 << 30  # a CUDA context, the model and its largest batch
 
 
+def is_plain_cpu(name: str) -> bool:
+    """Whether a name that ``choose_device`` takes is that of the CPU, as far as can be said
+    without PyTorch: ``cpu``, or ``auto`` where no driver of a GPU is installed.
+
+    Raises:
+        ConfigError: as ``choose_device``, for the name.
+    """
+    kind, _ = _parse(name)
+    return kind == "cpu" or (kind == "auto" and not _has_gpu_driver())
+
+
+def _parse(name: str) -> tuple[str, int]:
+    """``auto``, ``cpu`` or ``cuda``, and the number of the GPU.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
+        raise ConfigError(tr("device {name}: allowed: auto, cpu, cuda, cuda:N", name=name))
+    return kind, int(number or 0)
+
+
+def _has_gpu_driver() -> bool:
+    """Whether a program could compute on a GPU by CUDA: its driver can be loaded."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def choose_device(name: str) -> "torch.device":
     """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; without CUDA, the CPU.
 
@@ -25,21 +57,19 @@ def choose_device(name: str) -> "torch.device":
     """
     import torch
 
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
-        raise ConfigError(tr("device {name}: allowed: auto, cpu, cuda, cuda:N", name=name))
+    kind, number = _parse(name)
     if kind == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         if kind == "cuda":
             logger.warning(tr("CUDA is not available on this machine: using the CPU"))
         return torch.device("cpu")
-    if number and int(number) >= torch.cuda.device_count():
+    if number and number >= torch.cuda.device_count():
         raise ConfigError(
             tr("device {name}: this machine has {n} GPU(s), counted from 0",
                name=name, n=torch.cuda.device_count())
         )  # fmt: skip
-    return torch.device("cuda", int(number or 0))
+    return torch.device("cuda", number)
 
 
 def default_workers(device: "torch.device") -> int:

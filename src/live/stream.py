@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoints.exported import ExportedModel
 from ..core.constants import FPS, HOPS_PER_FRAME, SAMPLE_RATE
-from ..core.errors import ConfigError, StreamError
+from ..core.errors import StreamError
 from ..i18n.messages import tr
 from ..media.frame import to_video_frame
 from ..media.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, MIN_VIDEO_GAP_S, FrameGrid
@@ -95,7 +94,7 @@ class LipSyncStream:
 
     Raises:
         StreamError: a setting is out of range.
-        ConfigError: ``inference`` computes with exported encoders.
+        ConfigError: ``inference`` has exported encoders only, or PyTorch is not installed.
     """
 
     def __init__(
@@ -107,11 +106,7 @@ class LipSyncStream:
         lead_s: float = 2.0,
         channels: int = 1,
     ):
-        if isinstance(inference.trained, ExportedModel):
-            raise ConfigError(
-                tr("live measuring needs PyTorch: it does not work with --backend onnx")
-            )
-        config, trained = inference.config, inference.trained
+        config, trained = inference.config, inference.in_torch()
         max_offset_frames = config.inference.max_offset_frames
         _check_sample_rate(sample_rate)
         _check_at_least("window_s", window_s, max(MIN_WINDOW_S, 2 * max_offset_frames / FPS))

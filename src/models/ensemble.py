@@ -1,13 +1,11 @@
 """An ensemble: several networks with one embedding, whose similarity is the mean of theirs."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
-from .spec import FACE_REGIONS, GRID_PX, INPUT_REGION, ModelSpec, join_members
-from .temporal_blocks import NAMED_BY
+from .weight_names import count_members
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -30,66 +28,6 @@ class Ensemble(nn.Module):
     def concatenate(embeddings: list[torch.Tensor]) -> torch.Tensor:
         """Embeddings of the members, [B, n, D] each, of length 1 -> [B, n, members · D], too."""
         return torch.cat(embeddings, -1) / len(embeddings) ** 0.5
-
-
-def count_members(weights: StateDict) -> int:
-    """The number of networks in the ensemble that these weights belong to."""
-    matches = [re.match(r"video\.members\.(\d+)\.", name) for name in weights]
-    return max((int(match[1]) + 1 for match in matches if match), default=1)
-
-
-def detect_views(weights: StateDict, spec: ModelSpec) -> list[str]:
-    """The face region of each member that these weights belong to.
-
-    A region is recognised by the shape of the layer that sums up its grid; a shape of no known
-    region counts as the lower face.
-    """
-    view_by_grid = {}
-    for view in FACE_REGIONS:
-        rows, columns = spec.region_slices(view)
-        grid = (rows.stop - rows.start) // GRID_PX, (columns.stop - columns.start) // GRID_PX
-        view_by_grid[grid] = view
-    layer = "gather.0.weight"
-    names = [prefix + layer for prefix in _video_prefixes(weights)]
-    grids = [tuple(weights.get(name, torch.empty(0)).shape[2:]) for name in names]
-    return [view_by_grid.get(grid, INPUT_REGION) for grid in grids]
-
-
-def detect_temporal_blocks(weights: StateDict, default: str) -> list[str]:
-    """The temporal block of each member that these weights belong to.
-
-    Args:
-        default: what weights of no known block count as.
-    """
-
-    def block_of(prefix: str) -> str:
-        named = (
-            block for block, parameter in NAMED_BY.items()
-            if f"{prefix}temporal.{parameter}" in weights
-        )  # fmt: skip
-        return next(named, default)
-
-    return [block_of(prefix) for prefix in _video_prefixes(weights)]
-
-
-def _video_prefixes(weights: StateDict) -> list[str]:
-    """What the names of each member's video weights begin with."""
-    if any(name.startswith("video.members.") for name in weights):
-        return [f"video.members.{number}." for number in range(count_members(weights))]
-    return ["video."]
-
-
-def detect_network(weights: StateDict, spec: ModelSpec) -> dict[str, int | str]:
-    """The ``members``, ``view`` and ``temporal`` of the network that these weights belong to.
-
-    Args:
-        spec: its other settings, and the temporal block where none is recognised.
-    """
-    views = detect_views(weights, spec)
-    blocks = detect_temporal_blocks(weights, spec.member_specs[0].temporal)
-    return {
-        "members": len(views), "view": join_members(views), "temporal": join_members(blocks),
-    }  # fmt: skip
 
 
 def merge_into_ensemble(networks: Sequence[StateDict]) -> dict[str, torch.Tensor]:

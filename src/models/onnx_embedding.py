@@ -1,7 +1,7 @@
-"""``embedding`` for exported encoders: the same with NumPy and ONNX Runtime, without PyTorch."""
+"""``embedding`` for encoders in ONNX: the same with NumPy and ONNX Runtime, without PyTorch."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,7 +29,11 @@ def encoder_name(encoder: str) -> str:
 
 
 class OnnxModel:
-    """The encoders of a folder of ``tools/export_models.py``.
+    """Both encoders of a network, ready to compute.
+
+    Args:
+        encoders: by their names in ``ENCODERS``: files of ``tools/export_models.py``, or what
+            ``onnx_graph`` gives.
 
     Attributes:
         spec: of the network.
@@ -38,9 +42,9 @@ class OnnxModel:
         CheckpointError: a file is damaged.
     """
 
-    def __init__(self, folder: Path, spec: ModelSpec):
+    def __init__(self, spec: ModelSpec, encoders: Mapping[str, Path | bytes]):
         self.spec = spec
-        self._sessions = {name: _session(folder / encoder_name(name)) for name in ENCODERS}
+        self._sessions = {name: _session(encoders[name]) for name in ENCODERS}
 
     def encode(self, encoder: str, values: np.ndarray) -> np.ndarray:
         """Embeddings of normalised face regions [T, height, width], [T − 4, D], or of bands
@@ -67,19 +71,22 @@ class OnnxModel:
         return embeddings
 
 
-def _session(path: Path):
+def _session(encoder: Path | bytes):
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by the import
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # chunks run beside each other
     options.log_severity_level = 3
+    source = encoder if isinstance(encoder, bytes) else str(encoder)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as in ``encode``
+        if isinstance(encoder, bytes):  # of our own: a bug
+            raise
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            tr("{path} is damaged: {why}; export it again", path=path, why=reason)
+            tr("{path} is damaged: {why}; export it again", path=encoder, why=reason)
         ) from None
 
 

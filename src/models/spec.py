@@ -1,9 +1,11 @@
 """The specification of a network: everything that fixes the shapes of its layers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..core.config import Config
+from ..core.constants import WINDOW_FRAMES
 
 # Face regions of a crop, by the value of ``model.view``: (top, height, width) as shares of the
 # crop's side. Training and scoring cut out the lower face, which leaves the augmentation room to
@@ -11,6 +13,12 @@ from ..core.config import Config
 FACE_REGIONS = {"lower_face": (1 / 4, 2 / 3, 5 / 6), "mouth": (0.27, 1 / 2, 2 / 3)}
 INPUT_REGION = "lower_face"  # what is cut out of the crops for all encoders
 GRID_PX = 16  # the video encoder reduces its input by this factor: regions are multiples of it
+
+VIDEO_CHANNELS = (32, 64, 128)  # of the video encoder's grids, each half as fine
+FRAME_FEATURES = 192  # channels of a frame once its grid is summed up
+AUDIO_CHANNELS = (128, 192, 256)
+FRONT_FRAMES = 3  # what a front end sees
+N_JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # outputs of the front end in a window
 
 CHUNK = 250  # frames embedded at a time
 # Settings of the temporal block: without one, they have no effect.
@@ -78,6 +86,16 @@ class ModelSpec:
     def has_no_block(self) -> bool:
         """Whether no member has a temporal block, so that ``BLOCK_SETTINGS`` have no effect."""
         return all(member.temporal == "none" for member in self.member_specs)
+
+    @property
+    def block_kernels(self) -> list[int]:
+        """Frames that each convolution over time of a ``tcn`` block joins: together a window."""
+        growth, kernels = N_JOINED - 1, []  # frames by which the layers still have to widen
+        for n_remaining in range(self.num_layers, 0, -1):
+            widening = math.ceil(growth / n_remaining)
+            growth -= widening
+            kernels.append(widening + 1)
+        return kernels
 
     def region_slices(self, name: str) -> tuple[slice, slice]:
         """Rows and columns of a region within what is cut out; the lower face is all of it."""

@@ -16,8 +16,15 @@ from torch import nn
 
 from ..core.constants import HOPS_PER_FRAME, N_MELS
 from .ensemble import Ensemble
-from .spec import GRID_PX, ModelSpec
-from .temporal_blocks import FRONT_FRAMES, conv1d, temporal_block
+from .spec import (
+    AUDIO_CHANNELS,
+    FRAME_FEATURES,
+    FRONT_FRAMES,
+    GRID_PX,
+    VIDEO_CHANNELS,
+    ModelSpec,
+)
+from .temporal_blocks import conv1d, temporal_block
 
 
 def _conv2d(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -43,8 +50,7 @@ class GridSum(nn.Conv2d):
 class VideoEncoder(nn.Module):
     """Normalised grey face regions [B, T, height, width] -> embeddings [B, T − 4, D], length 1."""
 
-    CHANNELS = (32, 64, 128)
-    FRAME_FEATURES = 192  # channels of a frame once its grid is summed up
+    CHANNELS, FRAME_FEATURES = VIDEO_CHANNELS, FRAME_FEATURES
 
     def __init__(self, spec: ModelSpec):
         super().__init__()
@@ -85,7 +91,7 @@ class VideoEncoder(nn.Module):
 class AudioEncoder(nn.Module):
     """Normalised bands [B, 4 T, 40] -> embeddings [B, T − 4, D], length 1."""
 
-    CHANNELS = (128, 192, 256)
+    CHANNELS = AUDIO_CHANNELS
 
     def __init__(self, spec: ModelSpec):
         super().__init__()

@@ -9,11 +9,7 @@ import math
 import torch
 from torch import nn
 
-from ..core.constants import WINDOW_FRAMES
-from .spec import ModelSpec
-
-FRONT_FRAMES = 3  # what a front end sees
-N_JOINED = WINDOW_FRAMES - FRONT_FRAMES + 1  # outputs of the front end in a window
+from .spec import N_JOINED, ModelSpec
 
 
 def conv1d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -30,12 +26,9 @@ class ConvolutionBlock(nn.Module):
 
     def __init__(self, channels: int, spec: ModelSpec):
         super().__init__()
-        growth = WINDOW_FRAMES - FRONT_FRAMES  # frames by which the layers still have to widen
         layers = []
-        for n_remaining in range(spec.num_layers, 0, -1):
-            widening = math.ceil(growth / n_remaining)
-            growth -= widening
-            layers += [conv1d(channels, spec.hidden_dim, widening + 1), nn.Dropout(spec.dropout)]
+        for kernel in spec.block_kernels:
+            layers += [conv1d(channels, spec.hidden_dim, kernel), nn.Dropout(spec.dropout)]
             channels = spec.hidden_dim
         self.layers = nn.Sequential(*layers, nn.Conv1d(channels, spec.embedding_dim, 1))
 
@@ -106,12 +99,6 @@ class TransformerBlock(_WindowBlock):
 
 BLOCKS = {
     "none": LinearBlock, "tcn": ConvolutionBlock, "gru": GruBlock, "transformer": TransformerBlock,
-}  # fmt: skip
-
-# A parameter that only this block has.
-NAMED_BY = {
-    "none": "layers.1.weight", "tcn": "layers.0.0.weight", "gru": "gru.weight_ih_l0",
-    "transformer": "position",
 }  # fmt: skip
 
 

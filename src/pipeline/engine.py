@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from ..core.config import Config, with_overrides
-from ..core.device import default_workers
+from ..core.device import choose_device, default_workers, is_plain_cpu
 from ..core.errors import ConfigError
 from ..core.files import check_output_path, ensure_folder
 from ..core.notes import RemadeLips
@@ -23,11 +24,14 @@ from ..scoring.result import ModelFile, SyncResult
 from ..scoring.speakers import voice_over_notes
 from .batch import check_same_model, ranked, run_batch
 from .correct_pair import correct_pair
-from .loading import BACKENDS, device_of, load_model
+from .loading import BACKENDS, device_name, load_model
 from .measure_offset import measure_offset, reverberation_notes
 from .pairs import with_outputs
 from .summary_table import recorded_outputs
 from .torch_parts import present
+
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import TrainedModel
 
 MODES = ("correct", "present")  # of sync_video_audio
 
@@ -73,10 +77,11 @@ class EngineSpec:
         """The number of processes: as asked for, or for 0 what this machine has room for."""
         if n_workers:
             return n_workers
-        if self.backend == "onnx":
-            return cores()
         settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
-        return default_workers(device_of(self.device, self.overrides, settings))
+        device = device_name(self.device, self.overrides, settings)
+        if self.backend == "onnx" or self.checkpoint.is_dir() or is_plain_cpu(device):
+            return cores()
+        return default_workers(choose_device(device))
 
 
 class LipSyncInference:
@@ -91,9 +96,16 @@ class LipSyncInference:
             come from the checkpoint, unless that holds bare weights. None: ``config.yaml``, and
             bare weights are refused.
         overrides: ``["inference.max_offset_frames=25", …]``, applied on top of both.
-        backend: ``torch``, or ``onnx``: ``checkpoint_path`` is then a folder of encoders that
-            ``tools/export_models.py`` wrote (None: ``exported_models``). It scores and corrects on
-            the CPU without PyTorch; the figures are the same within 0.001.
+        backend: what computes embeddings: ``torch``, or ``onnx`` (ONNX Runtime, on the CPU, in
+            two thirds of the time and without PyTorch, which takes seconds to load; the figures
+            are the same within 0.001). ``auto``: ``onnx`` where no GPU is used.
+            ``checkpoint_path`` may also be a folder of ``tools/export_models.py``, which scores
+            and corrects only; with ``onnx``, None is ``exported_models`` where that exists.
+
+    Attributes:
+        trained: the model that scores, with its calibration.
+        config: the settings it was trained with, and those given for scoring.
+        device: where it computes, ``cpu`` or ``cuda:N``.
 
     Raises:
         MissingFileError, CheckpointError: the checkpoint cannot be used.
@@ -111,10 +123,20 @@ class LipSyncInference:
     ):
         loaded = load_model(checkpoint_path, device, config, overrides or [], backend)
         self.trained, self.config, self.device = loaded.trained, loaded.config, loaded.device
-        self.backend = backend
+        self._loaded = loaded
         self.detector = make_detector(self.config.data)
         self.model_file = ModelFile(file=str(loaded.path), sha256=self.trained.sha256)
         self.spec = EngineSpec(loaded.path, device, config, tuple(overrides or []), backend)
+
+    def in_torch(self) -> "TrainedModel":
+        """The model with its network in PyTorch, which live measuring and new speech need; read
+        when it is first asked for.
+
+        Raises:
+            ConfigError: it consists of exported encoders, or PyTorch is not installed.
+            CheckpointError: the file holds another model by now.
+        """
+        return self._loaded.in_torch()
 
     def measure(
         self,
@@ -363,8 +385,7 @@ class LipSyncInference:
             PresenterError: the footage or the speech gives no good result, or nobody agreed.
             OutputError: the output cannot be written.
         """
-        if self.backend == "onnx":
-            raise ConfigError(tr("new speech needs PyTorch: it is not made with --backend onnx"))
+        self.in_torch()  # refuses what has no network for it before anything is read
         paths = {
             "audio": Path(audio_path), "output": Path(output_path), "base": Path(video_path),
             "presenter": None if presenter is None else Path(presenter),

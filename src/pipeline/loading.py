@@ -1,13 +1,16 @@
 """Which model an engine uses, with which settings, and on which device."""
 
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoints.exported import ExportedModel, load_exported, resolve_export
+from ..checkpoints.exported import EXPORT_FOLDER, ExportedModel, load_exported, resolve_export
+from ..checkpoints.location import resolve_checkpoint
+from ..checkpoints.onnx_model import load_onnx
 from ..core.config import (
     DEFAULT_CONFIG,
     Config,
@@ -16,18 +19,17 @@ from ..core.config import (
     override_key,
     with_overrides,
 )
-from ..core.device import choose_device
+from ..core.device import is_plain_cpu
 from ..core.errors import ConfigError
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
-from .torch_parts import checkpoint_of, load_trained
+from .batch import check_same_model
+from .torch_parts import load_trained
 
 if TYPE_CHECKING:
-    import torch
-
     from ..checkpoints.checkpoint import TrainedModel
 
-BACKENDS = ("torch", "onnx")
+BACKENDS = ("auto", "torch", "onnx")
 # Settings of the section ``data`` that scoring uses.
 SCORING_DATA = (
     "detector", "detection_size", "detect_every", "min_score", "min_face_size", "max_faces",
@@ -37,20 +39,43 @@ SCORING_DATA = (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoadedModel:
     """A model that is ready to score.
 
     Attributes:
         path: where it came from.
+        trained: what scores.
         config: the settings it was trained with, and those given for scoring.
-        device: where its network is; None for exported encoders, which compute on the CPU.
+        device: where its network computes.
     """
 
     path: Path
     trained: "TrainedModel | ExportedModel"
     config: Config
-    device: "torch.device | None"
+    device: str
+    _bare_settings: Config | None = None
+    _in_torch: "TrainedModel | None" = None
+
+    def in_torch(self) -> "TrainedModel":
+        """The model with its network in PyTorch, read when it is first asked for.
+
+        Raises:
+            ConfigError: it consists of exported encoders, or PyTorch is not installed.
+            CheckpointError: the file holds another model by now.
+        """
+        if not isinstance(self.trained, ExportedModel):
+            return self.trained
+        if self._in_torch is None:
+            if self.path.is_dir():
+                raise ConfigError(
+                    tr("{path} holds exported encoders, which can only score and correct: give the "
+                       "checkpoint (.pth) that they were exported from", path=self.path)
+                )  # fmt: skip
+            trained = load_trained(self.path, self._bare_settings, self.device)
+            check_same_model(self.path, self.trained.sha256, trained.sha256)
+            self._in_torch = trained
+        return self._in_torch
 
 
 def load_model(
@@ -64,11 +89,9 @@ def load_model(
     usual_config = given_config or load_config()
     scoring_config = with_overrides(usual_config, overrides, str(DEFAULT_CONFIG))
     path = model_path(path, scoring_config, backend)
-    trained = (
-        load_exported(path)
-        if backend == "onnx"
-        else load_trained(path, scoring_config if given_config else None)
-    )
+    bare_settings = scoring_config if given_config else None
+    asked_device = device_name(device, overrides, scoring_config)
+    trained, device = _load(path, backend, asked_device, bare_settings)
     config = trained.config.model_copy(
         update={"inference": scoring_config.inference, "paths": scoring_config.paths}
     )
@@ -79,12 +102,36 @@ def load_model(
                path=path)
         )  # fmt: skip
     _warn_of_unused_settings(usual_config.data, config.data)
-    if backend == "onnx":
-        _check_cpu(device)
-        return LoadedModel(path, trained, config, None)
-    chosen_device = device_of(device, overrides, config)
-    trained.model.to(chosen_device)
-    return LoadedModel(path, trained, config, chosen_device)
+    return LoadedModel(path, trained, config, device, bare_settings)
+
+
+def _load(
+    path: Path, backend: str, device: str, bare_settings: Config | None
+) -> tuple["TrainedModel | ExportedModel", str]:
+    """The model, and the name of the device that it computes on.
+
+    Raises:
+        CheckpointError: it cannot be used.
+        ConfigError: this backend cannot compute it, or not on this device.
+    """
+    if path.is_dir() or backend == "onnx":
+        if not is_plain_cpu(device) and device != "auto":
+            raise ConfigError(
+                tr("device {name}: the ONNX backend runs on the CPU; use --backend torch",
+                   name=device)
+            )  # fmt: skip
+        trained = load_exported(path) if path.is_dir() else load_onnx(path, bare_settings)
+        if trained is None:
+            raise ConfigError(
+                tr("{path}: its temporal block (model.temporal) needs --backend torch", path=path)
+            )
+        return trained, "cpu"
+    if backend == "auto" and is_plain_cpu(device):
+        trained = load_onnx(path, bare_settings)
+        if trained is not None:
+            return trained, "cpu"
+    trained = load_trained(path, bare_settings, device)
+    return trained, str(trained.model.log_scale.device)
 
 
 def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
@@ -92,31 +139,29 @@ def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
 
     Raises:
         MissingFileError: it does not exist.
-        ConfigError: no such backend, or PyTorch is not installed.
+        ConfigError: no such backend, or one that cannot compute it.
     """
     if backend not in BACKENDS:
         raise ConfigError(
             tr("backend {name} does not exist: choose from {names}",
                name=backend, names=", ".join(BACKENDS))
         )  # fmt: skip
-    if backend == "onnx":
-        return resolve_export(path)
-    return checkpoint_of(path, config.paths.checkpoint_dir)
+    if path is None and backend == "onnx" and EXPORT_FOLDER.is_dir():
+        path = EXPORT_FOLDER
+    if path is None or not os.path.isdir(path):
+        return resolve_checkpoint(path, config.paths.checkpoint_dir)
+    if backend == "torch":
+        raise ConfigError(
+            tr("{path} is a folder: --backend torch takes a checkpoint (.pth)", path=path)
+        )
+    return resolve_export(path)
 
 
-def device_of(device: str | None, overrides: Iterable[str], config: Config) -> "torch.device":
+def device_name(device: str | None, overrides: Iterable[str], config: Config) -> str:
     """The device to score on: as asked for, or as ``--set training.device`` says; ``auto``
     otherwise, because the one in config.yaml is that of the training."""
     is_set = "training.device" in map(override_key, overrides)
-    return choose_device(device or (config.training.device if is_set else "auto"))
-
-
-def _check_cpu(device: str | None) -> None:
-    """Raise ConfigError for a device that the ONNX backend has not."""
-    if device not in (None, "auto", "cpu"):
-        raise ConfigError(
-            tr("device {name}: the ONNX backend runs on the CPU; use --backend torch", name=device)
-        )
+    return device or (config.training.device if is_set else "auto")
 
 
 def _warn_of_unused_settings(usual: DataConfig, used: DataConfig) -> None:

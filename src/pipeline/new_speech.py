@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from ..checkpoints.checkpoint import TrainedModel
 from ..core.config import Config
@@ -56,11 +55,12 @@ LOCK_NAME = ".learning.lock"  # in a presenter's folder
 class Engine(Protocol):
     """A ``LipSyncInference``, as far as it is needed here."""
 
-    trained: TrainedModel
     config: Config
     detector: Detector
-    device: torch.device
+    device: str
     model_file: ModelFile
+
+    def in_torch(self) -> TrainedModel: ...
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def consent_statement() -> str:
 
 def sync_tools(engine: Engine) -> SyncTools:
     """What the presenter needs of an engine."""
+    trained = engine.in_torch()
     return SyncTools(
-        model=engine.trained.model,
-        calibration=engine.trained.calibration,
+        model=trained.model,
+        calibration=trained.calibration,
         data=engine.config.data,
         detector=engine.detector,
         max_offset_hops=engine.config.inference.max_offset_frames * HOPS_PER_FRAME,

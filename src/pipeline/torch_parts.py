@@ -1,4 +1,4 @@
-"""What needs PyTorch, imported when it is used: with exported encoders scoring runs without it.
+"""What needs PyTorch, imported when it is used: on a CPU, scoring runs without it.
 
 The only module beside ``models.backend`` that imports others of this project inside functions.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.config import Config
+from ..core.device import choose_device
 from ..core.errors import ConfigError
 from ..core.progress import Progress
 from ..i18n.messages import tr
@@ -20,22 +21,11 @@ if TYPE_CHECKING:
 def check_torch() -> None:
     """Raise ConfigError where PyTorch is not installed."""
     if find_spec("torch") is None:
-        raise ConfigError(
-            tr('PyTorch is not installed: pip install -r requirements.txt, or use exported '
-               'encoders with --backend onnx')
-        )  # fmt: skip
+        raise ConfigError(tr("PyTorch is not installed: pip install -r requirements.txt"))
 
 
-def checkpoint_of(path: str | Path | None, folder: str | Path) -> Path:
-    """As ``checkpoint.resolve_checkpoint``."""
-    check_torch()
-    from ..checkpoints.checkpoint import resolve_checkpoint
-
-    return resolve_checkpoint(path, folder)
-
-
-def load_trained(path: Path, settings: Config | None) -> "TrainedModel":
-    """As ``checkpoint.load_trained``, on the CPU and with folded batch norms."""
+def load_trained(path: Path, settings: Config | None, device: str) -> "TrainedModel":
+    """As ``checkpoint.load_trained``, on the device of that name and with folded batch norms."""
     check_torch()
     import torch
 
@@ -44,6 +34,7 @@ def load_trained(path: Path, settings: Config | None) -> "TrainedModel":
 
     trained = checkpoint.load_trained(path, torch.device("cpu"), settings)
     fold_batch_norms(trained.model)
+    trained.model.to(choose_device(device))
     return trained
 
 

@@ -201,7 +201,7 @@ def _figures(parts: list[Evidence], shifted_ms: float) -> JudgeFigures:
     )
 
 
-def load_judge(detector: Detector, device: torch.device) -> Judge:
+def load_judge(detector: Detector, device: str) -> Judge:
     """The judge that comes with the project.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import math
 
-from ..checkpoints.checkpoint import LAST
+from ..checkpoints.location import LAST
 from ..core.errors import TrainingError
 from ..i18n.messages import tr
 from .state import AverageMeter, TrainingState

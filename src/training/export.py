@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ..audio.features import N_FFT, WINDOW
-from ..checkpoints.checkpoint import TrainedModel, strip_training_state
+from ..checkpoints.checkpoint import TrainedModel
+from ..checkpoints.contents import strip_training_state
 from ..checkpoints.safe_file import write_file
 from ..core.constants import FPS, HOP, HOP_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from ..core.errors import OutputError

@@ -12,13 +12,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..checkpoints.checkpoint import (
-    BEST,
-    FINAL,
-    LAST,
-    load_checkpoint_or_weights,
-    load_trained,
-)
+from ..checkpoints.checkpoint import load_checkpoint_or_weights, load_trained
+from ..checkpoints.location import BEST, FINAL, LAST
 from ..core.cli import uninterrupted
 from ..core.config import Config
 from ..dataset.index import INDEX_NAME

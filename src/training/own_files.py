@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..checkpoints.checkpoint import BEST, FINAL, LAST, save_checkpoint
+from ..checkpoints.checkpoint import save_checkpoint
+from ..checkpoints.location import BEST, FINAL, LAST
 from ..checkpoints.safe_file import remove_parts
 from ..core.files import ensure_folder, written_atomically
 from ..core.locks import locked

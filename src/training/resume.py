@@ -5,22 +5,21 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.checkpoint import (
-    PERIODIC_NAME,
-    PRETRAINED,
-    LoadedFile,
+from ..checkpoints.checkpoint import LoadedFile, load_weights
+from ..checkpoints.contents import (
     check_calibration,
-    load_weights,
     stored_config,
     validate_checkpoint,
+    weights_of,
 )
+from ..checkpoints.location import PERIODIC_NAME, PRETRAINED
 from ..core.config import MAX_COUNT, Config, TrainingConfig
 from ..core.errors import CheckpointError
 from ..core.files import display_path
 from ..i18n.messages import tr
-from ..models.ensemble import detect_network
 from ..models.spec import BLOCK_SETTINGS, ModelSpec
 from ..models.sync_model import SyncModel
+from ..models.weight_names import detect_network
 from .reproducibility import set_random_states
 from .state import AverageMeter, TrainingState
 
@@ -77,7 +76,7 @@ def load_pretrained(model: SyncModel, source: LoadedFile) -> list[str]:
     Raises:
         CheckpointError: they are the weights of another network.
     """
-    load_weights(model, source.payload, source.path)
+    load_weights(model, weights_of(source.payload), source.path)
     logger.info(tr("weights initialised from {path}", path=display_path(source.path)))
     return source.payload.get("trained_on", [])
 
@@ -116,7 +115,7 @@ def resume_state(state: TrainingState, source: LoadedFile, change_rate: bool = F
     changes = changed_settings(earlier, state.config.model_dump())
     _check_changes(changes, path, change_rate, state.model.spec.has_no_block)
     check_calibration(checkpoint, path)
-    load_weights(state.model, checkpoint, path)
+    load_weights(state.model, weights_of(checkpoint), path)
     try:
         if checkpoint["clips"] != state.splits_digest:
             raise CheckpointError(

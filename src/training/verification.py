@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.checkpoint import load_checkpoint, stored_config
+from ..checkpoints.checkpoint import load_checkpoint
+from ..checkpoints.contents import stored_config
 from ..checkpoints.safe_file import iter_tensors
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES

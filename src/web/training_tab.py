@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..checkpoints.checkpoint import BEST, LAST
+from ..checkpoints.location import BEST, LAST
 from ..i18n.messages import tr, tr_n
 from .jobs import WAITING
 from .tab import (

@@ -7,7 +7,8 @@ import torch
 
 from benchmarks import new_person
 from benchmarks.new_person import split_clips
-from src.checkpoints.checkpoint import PRETRAINED, load_trained
+from src.checkpoints.checkpoint import load_trained
+from src.checkpoints.location import PRETRAINED
 from src.core.config import load_config
 from src.core.errors import DatasetError
 from src.dataset.samples import Sample

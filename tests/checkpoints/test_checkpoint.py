@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from src.checkpoints import checkpoint
+from src.checkpoints import location
 from src.checkpoints.checkpoint import (
     load_checkpoint,
     load_checkpoint_or_weights,
     load_trained,
-    newest_checkpoint,
-    resolve_checkpoint,
     save_checkpoint,
-    strip_training_state,
 )
+from src.checkpoints.contents import stored_config, strip_training_state
+from src.checkpoints.location import PRETRAINED, newest_checkpoint, resolve_checkpoint
+from src.checkpoints.onnx_model import load_onnx
 from src.core.config import Config, parse_config
 from src.core.console import console_logging
 from src.core.errors import CheckpointError, LipSyncError, MissingFileError
@@ -57,14 +57,15 @@ def saved(tmp_path) -> Path:
 
 
 def refused(path: Path, *words: str, error=CheckpointError, load=load_checkpoint) -> None:
-    """It is refused with a one-line message that names the file."""
-    with pytest.raises(LipSyncError) as caught:
-        load(path)
-    assert isinstance(caught.value, error)
-    text = str(caught.value)
-    assert str(path) in text and len(text.splitlines()) == 1
-    for word in words:
-        assert word in text
+    """It is refused with a one-line message that names the file, with PyTorch and without."""
+    for load_file in (load, load_onnx) if load in (load_checkpoint, trained) else (load,):
+        with pytest.raises(LipSyncError) as caught:
+            load_file(path)
+        assert isinstance(caught.value, error)
+        text = str(caught.value)
+        assert str(path) in text and len(text.splitlines()) == 1
+        for word in words:
+            assert word in text
 
 
 def trained(path: Path):
@@ -166,7 +167,7 @@ def pretrained(tmp_path, monkeypatch) -> Path:
     path = tmp_path / "box" / "best_model.pth"
     path.parent.mkdir()
     save_checkpoint(path, content())
-    monkeypatch.setattr(checkpoint, "PRETRAINED", path)
+    monkeypatch.setattr(location, "PRETRAINED", path)
     monkeypatch.chdir(tmp_path)
     return path
 
@@ -283,7 +284,7 @@ def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
 
 def test_the_members_views_and_block_of_bare_weights_are_recognised(tmp_path):
     """Of the shipped file, whatever the settings say."""
-    shipped, path = load_trained(checkpoint.PRETRAINED, CPU), tmp_path / "bare.pth"
+    shipped, path = load_trained(PRETRAINED, CPU), tmp_path / "bare.pth"
     torch.save(shipped.model.state_dict(), path)
     loaded = load_trained(path, CPU, parse_config({}, "test"))
     # Dropout leaves no trace in weights, and has no effect on scores.
@@ -420,8 +421,8 @@ def test_the_newest_checkpoint_was_written_last(tmp_path):
 
 
 def test_files_from_before_a_setting_have_the_network_of_that_time():
-    old = checkpoint.stored_config({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model
+    old = stored_config({"config": {"model": {"hidden_dim": 64}}}, "old.pth").model
     assert (old.view, old.temporal) == ("lower_face", "tcn")
     settings = {"view": "mouth", "temporal": "gru"}
-    new = checkpoint.stored_config({"config": {"model": settings}}, "new.pth").model
+    new = stored_config({"config": {"model": settings}}, "new.pth").model
     assert (new.view, new.temporal) == ("mouth", "gru")

@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.checkpoints.checkpoint import (
-    PRETRAINED,
-    load_checkpoint,
-    load_checkpoint_or_weights,
-    load_trained,
-    stored_config,
-)
+from src.checkpoints.checkpoint import load_checkpoint, load_checkpoint_or_weights, load_trained
+from src.checkpoints.contents import stored_config
+from src.checkpoints.location import PRETRAINED
 from src.core.config import Config, TrainingConfig
 from src.models.spec import ModelSpec
 from src.training.resume import init_checkpoint, load_pretrained, match_network

@@ -5,13 +5,17 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from src.checkpoints import archive
 from src.checkpoints import safe_file as checkpoint_file
-from src.checkpoints.safe_file import disallowed_globals, iter_tensors, read_file, write_file
+from src.checkpoints.archive import disallowed_globals, read_arrays
+from src.checkpoints.safe_file import iter_tensors, read_file, read_file_and_hash, write_file
 from src.core.errors import CheckpointError, MissingFileError, OutputError
 from tests.support.training_helpers import ROOT
 
@@ -37,12 +41,14 @@ def saved(tmp_path) -> Path:
 
 
 def refused(path: Path, *words: str) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        read_file(path)
-    text = str(caught.value)
-    assert str(path) in text and len(text.splitlines()) == 1
-    for word in words:
-        assert word in text
+    """With PyTorch, and without it."""
+    for read in (read_file, read_arrays):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        text = str(caught.value)
+        assert str(path) in text and len(text.splitlines()) == 1
+        for word in words:
+            assert word in text
 
 
 def printed_lines(code: str, path: Path) -> list[str]:
@@ -81,6 +87,67 @@ def test_a_list_that_contains_itself_is_visited_once():
     assert len(list(iter_tensors(loop))) == 1
 
 
+def test_arrays_are_what_pytorch_reads(tmp_path):
+    """Of every kind of number, views, and whatever else a checkpoint may hold."""
+    floats = torch.arange(24.0)
+    content = {
+        "numbers": [
+            floats.to(kind) for kind in (torch.bool, torch.uint8, torch.int8, torch.int16,
+                                         torch.int32, torch.int64, torch.float16, torch.bfloat16,
+                                         torch.float32, torch.float64)
+        ],
+        "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3), "state": OrderedDict(a=floats),
+        "transposed": floats.reshape(4, 6).T, "part": floats.reshape(4, 6)[1:3, ::2],
+        "last": torch.arange(9.0)[8:], "parameter": torch.nn.Linear(3, 2).state_dict(),
+        "plain": [None, True, 3, 2.5, "ä", (1, 2), {"deep": {"deeper": []}}],
+    }  # fmt: skip
+    path = tmp_path / "all.pth"
+    torch.save(content, path)
+    arrays, digest = read_arrays(path)
+    expected, expected_digest = read_file_and_hash(path)
+    assert digest == expected_digest
+    assert_equal(arrays, expected)
+
+
+def assert_equal(arrays, tensors) -> None:
+    if isinstance(tensors, torch.Tensor):
+        assert isinstance(arrays, np.ndarray) and arrays.shape == tuple(tensors.shape)
+        if tensors.dtype == torch.bfloat16:
+            tensors = tensors.float()
+        assert arrays.dtype == tensors.numpy().dtype
+        np.testing.assert_array_equal(arrays, tensors.numpy())
+    elif isinstance(tensors, dict):
+        assert list(arrays) == list(tensors)
+        for key, value in tensors.items():
+            assert_equal(arrays[key], value)
+    elif isinstance(tensors, (list, tuple)):
+        assert type(arrays) is type(tensors) and len(arrays) == len(tensors)
+        for own, value in zip(arrays, tensors, strict=True):
+            assert_equal(own, value)
+    else:
+        assert arrays == tensors and type(arrays) is type(tensors)
+
+
+@pytest.mark.parametrize(
+    "rebuild",
+    ["(s, 39_999, (2,), (1,))", "(s, 0, (2, 3), (1, 39_998))", "(s, -1, (2,), (1,))",
+     "(s, 0, (-2,), (1,))", "(s, 0, (2,), (-1,))", "(s, 0, (40_001,), (0,))",
+     "(s, 0, (2, 2), (1,))"],
+)  # fmt: skip
+def test_a_view_beyond_its_storage_is_refused(rebuild):
+    storage = np.zeros(40_000, np.float32)
+    with pytest.raises(ValueError):
+        archive.view_of(*eval(rebuild, {"s": storage}))
+    assert archive.view_of(storage, 39_999, (1, 1), (5, 1)).shape == (1, 1)
+
+
+def test_a_huge_memo_is_refused(saved):
+    """A dozen bytes that would allocate gigabytes: LONG_BINPUT of a place far away."""
+    data = b"\x80\x02}r\xff\xff\xff\x7f."
+    repacked(saved, lambda name, old: data if name.endswith("/data.pkl") else old)
+    refused(saved, "damaged")
+
+
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
 def test_a_truncated_file_is_reported(saved, share):
     data = saved.read_bytes()
@@ -90,8 +157,9 @@ def test_a_truncated_file_is_reported(saved, share):
 
 def test_a_missing_file_is_reported(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(MissingFileError, match=r"src/train\.py"):
-            read_file(path)
+        for read in (read_file, read_arrays):
+            with pytest.raises(MissingFileError, match=r"src/train\.py"):
+                read(path)
 
 
 # --- code
@@ -212,16 +280,19 @@ def test_a_tensor_that_claims_more_than_it_has_is_refused(saved, claimed):
         return data.replace(old, new)
 
     repacked(saved, inflate)
-    code = (
-        "import resource, sys, torch\n"
-        "from src.checkpoints.safe_file import read_file\n"
-        "from src.core.errors import CheckpointError\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n    read_file(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
-    )
-    message, growth = printed_lines(code, saved)
-    assert str(saved) in message and int(growth) < 100_000, "kilobytes"
+    for module, name in (("safe_file", "read_file"), ("archive", "read_arrays")):
+        message, growth = printed_lines(_MEASURING.format(module=module, name=name), saved)
+        assert str(saved) in message and int(growth) < 100_000, "kilobytes"
+
+
+_MEASURING = (
+    "import resource, sys, torch\n"
+    "from src.checkpoints.{module} import {name}\n"
+    "from src.core.errors import CheckpointError\n"
+    "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    "try:\n    {name}(sys.argv[1])\nexcept CheckpointError as error:\n    print(error)\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
+)
 
 
 def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
@@ -232,7 +303,7 @@ def test_a_small_storage_seen_as_a_huge_tensor_is_refused(tmp_path):
 
 
 def test_a_huge_pickle_is_refused(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint_file, "MAX_PICKLE_BYTES", 100)
+    monkeypatch.setattr(archive, "MAX_PICKLE_BYTES", 100)
     refused(saved, "damaged")
 
 

@@ -5,15 +5,11 @@ import torch
 
 from src.core.config import parse_config
 from src.core.errors import ConfigError
-from src.models.ensemble import (
-    count_members,
-    detect_network,
-    detect_views,
-    merge_into_ensemble,
-)
+from src.models.ensemble import merge_into_ensemble
 from src.models.normalization import crop_face_region
 from src.models.spec import FACE_REGIONS, ModelSpec, join_members
 from src.models.sync_model import GridSum, SyncModel, count_parameters, embed_every_hop
+from src.models.weight_names import count_members, detect_network, detect_views
 
 
 def make_model(**changes) -> SyncModel:

@@ -7,10 +7,11 @@ import torch
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
-from src.models.ensemble import detect_temporal_blocks, merge_into_ensemble
+from src.models.ensemble import merge_into_ensemble
 from src.models.spec import ModelSpec
 from src.models.sync_model import SyncModel, embed_every_hop, example_input
 from src.models.temporal_blocks import BLOCKS, temporal_block
+from src.models.weight_names import detect_temporal_blocks
 
 SPEC = ModelSpec(48, 40, 32, 24, 2, 0.1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.config import Config, load_config
 from src.core.errors import ConfigError, DatasetError, MissingFileError, OutputError
 from src.core.workers import TimedOut

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from src import inference
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.errors import OutputError
 from src.pipeline import command as pipeline_command
 from src.pipeline.engine import LipSyncInference

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.undetermined import music
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.constants import SAMPLE_RATE
 from src.core.errors import NoFaceError, OutputError
 from src.media.writer import write_clip, write_wav

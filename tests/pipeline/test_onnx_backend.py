@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
 from src.checkpoints.exported import SETTINGS_NAME, export_sha256, load_exported, resolve_export
+from src.checkpoints.location import PRETRAINED
 from src.core.errors import CheckpointError, ConfigError, MissingFileError
 from src.live.stream import LipSyncStream
 from src.pipeline.engine import LipSyncInference

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import src
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.notes import RemadeLips
 from src.media.credentials import FileDigest, RemadeSources, sign_remade
 from src.media.signing_certificate import load_certificate

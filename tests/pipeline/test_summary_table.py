@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.errors import CheckpointError, DatasetError
 from src.core.files import file_sha256
 from src.pipeline import batch, summary_table

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.constants import SAMPLE_RATE
 from src.media.reader import read_audio
 from src.media.writer import write_wav

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.pipeline.engine import LipSyncInference
 from tests.support.inference_helpers import check_details, video_packets
 from tests.support.media_files import ffmpeg

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.constants import FPS
 from src.pipeline.engine import LipSyncInference
 from src.scoring.timeline import Timeline

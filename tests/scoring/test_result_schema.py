@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from src.checkpoints.checkpoint import PRETRAINED
+from src.checkpoints.location import PRETRAINED
 from src.core.notes import LocalOutlier
 from src.media.writer import write_wav
 from src.pipeline.json_output import result_schema

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.checkpoints.checkpoint import BEST, LAST
+from src.checkpoints.location import BEST, LAST
 from src.core.errors import TrainingError
 from src.training.divergence import MAX_FAILED_STEPS, check_step, check_validation
 from src.training.own_files import save_state

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.checkpoints.checkpoint import BEST, FINAL, LAST, load_checkpoint
+from src.checkpoints.checkpoint import load_checkpoint
+from src.checkpoints.location import BEST, FINAL, LAST
 from src.core.errors import DatasetError, InUseError, TrainingError
 from src.core.locks import locked
 from src.training import loop
