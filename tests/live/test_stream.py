@@ -52,7 +52,9 @@ def engine(frames, speech):
     torch.manual_seed(3)
     model = SyncModel(ModelSpec(96, 40, 24, 24, 2, 0.0))
     trained = SimpleNamespace(model=model, calibration=STEEP)
-    engine = SimpleNamespace(trained=trained, config=Config(), detector=ColourDetector())
+    engine = SimpleNamespace(
+        trained=trained, in_torch=lambda: trained, config=Config(), detector=ColourDetector()
+    )
     _, regions, bands = clip_of(engine, frames, speech)
     with torch.no_grad():
         for _ in range(40):  # its batch norms learn the statistics, so that embeddings differ

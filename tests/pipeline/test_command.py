@@ -189,7 +189,7 @@ def test_what_the_training_fixed_cannot_be_changed(command, trained, clips, sett
 def test_any_other_setting_can_be_changed(trained):
     changed = ["data.detection_size=640", "training.device=cpu", "inference.max_offset_frames=7"]
     judge = LipSyncInference(trained, overrides=changed)
-    assert judge.config.data.detection_size == 640 and judge.device.type == "cpu"
+    assert judge.config.data.detection_size == 640 and judge.device == "cpu"
     assert judge.config.inference.max_offset_frames == 7
     assert judge.config.model == LipSyncInference(trained, "cpu").config.model
 

@@ -35,11 +35,11 @@ pytest_plugins = ("tests.support.training_fixtures", "tests.support.inference_fi
 def test_the_device_may_be_set_with_spaces(trained, monkeypatch):
     """As the settings themselves: the key is what is before the equals sign."""
     asked = []
-    choose = loading.choose_device
-    monkeypatch.setattr(loading, "choose_device", lambda name: asked.append(name) or choose("cpu"))
+    monkeypatch.setattr(loading, "is_plain_cpu", lambda name: asked.append(name) or True)
     LipSyncInference(trained, overrides=["training.device = cuda"])
     LipSyncInference(trained)
-    assert asked == ["cuda", "auto"]
+    LipSyncInference(trained, "cpu", overrides=["training.device = cuda"])
+    assert asked == ["cuda", "auto", "cpu"]
 
 
 def test_changed_settings_of_the_config_that_do_not_count_are_said(trained, capsys):

@@ -8,12 +8,32 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from src.checkpoints.exported import SETTINGS_NAME, export_sha256, load_exported, resolve_export
+from src.checkpoints.checkpoint import (
+    TrainedModel,
+    load_checkpoint,
+    load_trained,
+    save_checkpoint,
+)
+from src.checkpoints.exported import (
+    SETTINGS_NAME,
+    ExportedModel,
+    export_sha256,
+    load_exported,
+    resolve_export,
+)
 from src.checkpoints.location import PRETRAINED
+from src.core import device
+from src.core.config import parse_config
 from src.core.errors import CheckpointError, ConfigError, MissingFileError
+from src.core.files import file_sha256
 from src.live.stream import LipSyncStream
+from src.models.spec import ModelSpec
+from src.models.sync_model import SyncModel
+from src.pipeline import loading
 from src.pipeline.engine import LipSyncInference
+from tests.checkpoints.test_checkpoint import content
 from tests.support.training_helpers import call_script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +86,7 @@ def without_torch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def with_torch(talking_clip):
-    return LipSyncInference(PRETRAINED, "cpu").compute_sync_score(talking_clip)
+    return LipSyncInference(PRETRAINED, "cpu", backend="torch").compute_sync_score(talking_clip)
 
 
 def check_equal(score, details, expected_score, expected):
@@ -101,15 +121,84 @@ def test_a_pair_is_corrected_without_pytorch(exported, without_torch, talking_cl
 
 
 def test_other_processes_use_the_same_encoders(exported, talking_clip, with_torch):
-    engine = LipSyncInference(exported, backend="onnx")
+    engine = LipSyncInference(exported)  # a folder needs no --backend
     (result,) = engine.batch_process([(talking_clip, None)], score_only=True, workers=2)
     check_equal(result["score"], result["details"], *with_torch)
 
 
-def test_without_pytorch_the_default_backend_says_what_to_do(without_torch, talking_clip):
-    done = without_torch("--video", talking_clip, "--score-only")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert "PyTorch is not installed" in done.stderr and "--backend onnx" in done.stderr
+@pytest.mark.parametrize("options", [(), ("--backend", "onnx"), ("--device", "cpu")], ids=str)
+def test_a_checkpoint_is_scored_without_pytorch(without_torch, with_torch, talking_clip, options):
+    done = without_torch("--checkpoint", PRETRAINED, "--video", talking_clip, "--score-only",
+                         "--json", *options)  # fmt: skip
+    assert done.returncode == 0 and done.stderr.strip() == "", done.stderr
+    result = json.loads(done.stdout)
+    check_equal(result["score"], result["details"], *with_torch)
+    digest = file_sha256(PRETRAINED)
+    assert result["details"]["model"] == {"file": str(PRETRAINED), "sha256": digest}
+
+
+@pytest.mark.parametrize("options", [("--backend", "torch"), ("--device", "cuda")], ids=str)
+def test_without_pytorch_what_needs_it_says_so(without_torch, talking_clip, options):
+    done = without_torch("--video", talking_clip, "--score-only", *options)
+    assert done.returncode == 2 and "PyTorch is not installed" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_with_a_gpu_pytorch_computes(monkeypatch):
+    """Where a driver is installed, PyTorch decides; here it has only the CPU."""
+    monkeypatch.setattr(loading, "is_plain_cpu", lambda name: False)
+    engine = LipSyncInference(PRETRAINED)
+    assert isinstance(engine.trained, TrainedModel) and engine.device == "cpu"
+    assert engine.in_torch() is engine.trained
+
+
+def test_a_driver_is_looked_for_without_pytorch(monkeypatch):
+    monkeypatch.setattr(device, "_has_gpu_driver", lambda: True)
+    assert not device.is_plain_cpu("auto") and device.is_plain_cpu("cpu")
+    monkeypatch.setattr(device, "_has_gpu_driver", lambda: False)
+    assert device.is_plain_cpu("auto") and not device.is_plain_cpu("cuda:1")
+    for name in ("gpu", "cuda:x", ""):
+        with pytest.raises(ConfigError, match="allowed: auto, cpu, cuda"):
+            device.is_plain_cpu(name)
+
+
+def test_a_block_that_is_no_convolution_is_computed_by_pytorch(tmp_path):
+    config = parse_config({"model": {"temporal": "gru", "hidden_dim": 16}}, "test")
+    path = tmp_path / "gru.pth"
+    torch.manual_seed(0)
+    save_checkpoint(path, content(
+        config=config.model_dump(), model_state_dict=SyncModel(ModelSpec.of(config)).state_dict()
+    ))  # fmt: skip
+    assert isinstance(LipSyncInference(path, "cpu").trained, TrainedModel)
+    with pytest.raises(ConfigError, match="needs --backend torch"):
+        LipSyncInference(path, "cpu", backend="onnx")
+
+
+def test_bare_weights_are_scored_with_their_settings(tmp_path, talking_clip):
+    shipped = load_trained(PRETRAINED, torch.device("cpu"))
+    path = tmp_path / "bare.pth"
+    torch.save(shipped.model.state_dict(), path)
+    results = [
+        LipSyncInference(path, "cpu", shipped.config, backend=backend).compute_sync_score(
+            talking_clip
+        )
+        for backend in ("onnx", "torch")
+    ]
+    check_equal(*results[0], *results[1])
+
+
+def test_the_network_in_pytorch_is_read_when_it_is_needed(tmp_path):
+    path = shutil.copy(PRETRAINED, tmp_path / "model.pth")
+    engine = LipSyncInference(path, "cpu")
+    assert isinstance(engine.trained, ExportedModel)
+    in_torch = engine.in_torch()
+    assert isinstance(in_torch, TrainedModel) and engine.in_torch() is in_torch
+    assert in_torch.sha256 == engine.trained.sha256 == engine.model_file.sha256
+    other = LipSyncInference(path, "cpu")
+    changed = load_checkpoint(path)
+    save_checkpoint(path, changed | {"epoch": changed["epoch"] + 1})
+    with pytest.raises(CheckpointError, match="replaced by another model"):
+        other.in_torch()
 
 
 @pytest.fixture
@@ -121,8 +210,9 @@ def test_a_missing_file_is_named(folder):
     (folder / "audio_hop_encoder.onnx").unlink()
     with pytest.raises(MissingFileError, match=r"hop_encoder\.onnx is missing.*export_models"):
         resolve_export(folder)
-    with pytest.raises(MissingFileError, match="is a file; the ONNX backend takes a folder"):
-        LipSyncInference(PRETRAINED, backend="onnx")
+    for backend in ("auto", "onnx"):
+        with pytest.raises(MissingFileError, match=r"hop_encoder\.onnx is missing"):
+            LipSyncInference(folder, backend=backend)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"config": {}, "calibration": {}}'])
@@ -154,12 +244,14 @@ def test_encoders_of_another_network_are_refused(folder, talking_clip):
 
 
 def test_what_the_backend_cannot_do_is_refused(exported, talking_clip, tmp_path):
-    with pytest.raises(ConfigError, match="choose from torch, onnx"):
+    with pytest.raises(ConfigError, match="choose from auto, torch, onnx"):
         LipSyncInference(exported, backend="tensorrt")
+    with pytest.raises(ConfigError, match="is a folder: --backend torch takes a checkpoint"):
+        LipSyncInference(exported, backend="torch")
     with pytest.raises(ConfigError, match="runs on the CPU"):
         LipSyncInference(exported, "cuda", backend="onnx")
     engine = LipSyncInference(exported, backend="onnx")
-    with pytest.raises(ConfigError, match="live measuring needs PyTorch"):
+    with pytest.raises(ConfigError, match=r"exported encoders, which can only score.*\.pth"):
         LipSyncStream(engine)
-    with pytest.raises(ConfigError, match="new speech needs PyTorch"):
+    with pytest.raises(ConfigError, match=r"exported encoders, which can only score.*\.pth"):
         engine.present(talking_clip, talking_clip, tmp_path / "o.mp4", consent=True)
