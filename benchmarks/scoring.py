@@ -35,7 +35,7 @@ from src.faces.track import OpenTrack
 from src.i18n.messages import tr
 from src.media.container import Reading, probe
 from src.media.frame import VideoFrame
-from src.models import embedding
+from src.models.backend import embedding_of
 from src.pipeline import measure_offset
 from src.pipeline.engine import LipSyncInference
 from src.preprocessing import audio, extract
@@ -100,6 +100,7 @@ class Clocks:
 
 def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     """A context in which the functions of all stages have clocks."""
+    encoders = embedding_of(inference.trained.model)
     functions = [
         ("decode video", extract, "read_frames"),
         ("detect cuts", VideoFrame, "halved_bgr"),
@@ -113,10 +114,10 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
         ("decode audio", audio, "audio_blocks"),
         ("MFCC", features, "compute_mfcc"),
         ("speech", SpeechDetector, "detect"),
-        ("embed video", embedding, "measure_brightness"),
-        ("embed video", embedding, "embed_video_chunk"),
-        ("embed audio", embedding, "measure_spectrum"),
-        ("embed audio", embedding, "embed_audio_chunks"),
+        ("embed video", encoders, "measure_brightness"),
+        ("embed video", encoders, "embed_video_chunk"),
+        ("embed audio", encoders, "read_normalised_bands"),
+        ("embed audio", encoders, "embed_audio_chunks"),
         ("compare", clip_evidence, "compare"),
         ("score", clip_scoring, "choose_faces"),
         ("score", clip_scoring, "build_result"),

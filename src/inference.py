@@ -131,9 +131,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help=tr("print one JSON object"))
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx"), default="auto",
-        help=tr("what computes: torch (PyTorch), or onnx (ONNX Runtime, on the CPU: starts in a "
-                "second and computes in two thirds of the time); auto (default): onnx where no GPU "
-                "is used. --checkpoint may also be a folder of tools/export_models.py"),
+        help=tr("what computes: torch (PyTorch), or onnx (ONNX Runtime, faster on a CPU); auto "
+                "(default): onnx where no GPU is used. --checkpoint may also be a folder of "
+                "tools/export_models.py"),
     )  # fmt: skip
     parser.add_argument("--device", help=tr("auto (default), cpu, cuda or cuda:N"))
     args = parser.parse_args()

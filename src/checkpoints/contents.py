@@ -6,7 +6,7 @@ Its tensors may be PyTorch's or NumPy's; this module needs neither.
 from pathlib import Path, PureWindowsPath
 
 from ..core.config import Config, parse_stored_config
-from ..core.errors import CheckpointError, ConfigError, NotACheckpointError
+from ..core.errors import CheckpointError, ConfigError, MisfitError, NotACheckpointError
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from ..models.weight_names import detect_network
@@ -126,9 +126,9 @@ def scoring_parts(
     return weights_of(checkpoint), config, checkpoint["calibration"]
 
 
-def misfit_error(path: str | Path) -> CheckpointError:
+def misfit_error(path: str | Path) -> MisfitError:
     """For weights of a network of another shape."""
-    return CheckpointError(
+    return MisfitError(
         tr("the weights of {path} do not fit the network: model.* or data.input_size differ "
            "from those it was trained with", path=path)
     )  # fmt: skip

@@ -21,7 +21,8 @@ def load_onnx(path: str | Path, settings: Config | None = None) -> ExportedModel
         settings: for bare weights: what they were trained with; their score is not calibrated.
 
     Raises:
-        MissingFileError, CheckpointError.
+        MissingFileError, CheckpointError; MisfitError: the weights are not those of the layers that
+            ``onnx_graph`` writes.
     """
     payload, digest = read_arrays(path)
     weights, config, calibration = scoring_parts(payload, path, settings)

@@ -65,6 +65,10 @@ class NotACheckpointError(CheckpointError):
     """The file seems intact, but is of another kind."""
 
 
+class MisfitError(CheckpointError):
+    """The weights do not fit the network."""
+
+
 class PresenterError(LipSyncError):
     """Footage that no presenter can be made of, or a presenter that cannot be used."""
 

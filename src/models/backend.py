@@ -1,4 +1,4 @@
-"""What computes embeddings: PyTorch, or ONNX Runtime with exported encoders.
+"""What computes embeddings: PyTorch, or ONNX Runtime.
 
 Scoring is the same for both and does not import PyTorch.
 """
@@ -16,7 +16,7 @@ Network: TypeAlias = "SyncModel | OnnxModel"
 
 
 def embedding_of(model: Network) -> ModuleType:
-    """The module that embeds with a network: ``embedding``, or for exported encoders
+    """The module that embeds with a network: ``embedding``, or for encoders in ONNX
     ``onnx_embedding``, which has those of its functions that scoring uses."""
     if isinstance(model, OnnxModel):
         return onnx_embedding

@@ -20,11 +20,11 @@ from ..core.config import (
     with_overrides,
 )
 from ..core.device import is_plain_cpu
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, MisfitError
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
 from .batch import check_same_model
-from .torch_parts import load_trained
+from .torch_parts import has_torch, load_trained
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import TrainedModel
@@ -127,7 +127,12 @@ def _load(
             )
         return trained, "cpu"
     if backend == "auto" and is_plain_cpu(device):
-        trained = load_onnx(path, bare_settings)
+        try:
+            trained = load_onnx(path, bare_settings)
+        except MisfitError:
+            if not has_torch():
+                raise
+            trained = None  # PyTorch's network may have been changed: let it decide
         if trained is not None:
             return trained, "cpu"
     trained = load_trained(path, bare_settings, device)

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from .new_speech import Engine
 
 
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    return find_spec("torch") is not None
+
+
 def check_torch() -> None:
-    """Raise ConfigError where PyTorch is not installed."""
-    if find_spec("torch") is None:
+    """Raise ConfigError where it is not."""
+    if not has_torch():
         raise ConfigError(tr("PyTorch is not installed: pip install -r requirements.txt"))
 
 

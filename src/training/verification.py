@@ -4,27 +4,31 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.contents import stored_config
+from ..checkpoints.onnx_model import load_onnx
 from ..checkpoints.safe_file import iter_tensors
 from ..core.config import Config
 from ..core.constants import WINDOW_FRAMES
-from ..core.errors import CheckpointError
+from ..core.errors import CheckpointError, MisfitError
 from ..dataset.samples import Sample, load_samples
 from ..dataset.splits import split_samples
 from ..evaluation.measure import measure_evidence
 from ..evaluation.metrics import OffsetReport, offset_report
 from ..i18n.messages import tr
+from ..models.onnx_embedding import AUDIO, VIDEO
 from ..models.spec import ModelSpec
-from ..models.sync_model import SyncModel, count_parameters, example_input
+from ..models.sync_model import SyncModel, count_parameters, embed_every_hop, example_input
 from ..scoring.calibration import invalid_fits
 from ..scoring.evidence import SEARCH_REACH
 from .loop import TEST_LENGTHS, digest_splits, validate
 from .state import AverageMeter, new_state
 
 TRIAL_FRAMES = 20  # of the synthetic input for the trial run
+ONNX_TOLERANCE = 1e-4
 LOSS_TOLERANCE = 0.01  # machines round differently
 MAX_LISTED_NAMES = 5
 
@@ -65,7 +69,7 @@ def inspect_checkpoint(path: Path) -> tuple[CheckpointReport, dict, SyncModel | 
     model.load_state_dict(weights, assign=True)
     model.float().eval()
     report.facts.append((tr("parameters"), f"{count_parameters(model):,}"))
-    problem = _trial_run_problem(model)
+    problem = _trial_run_problem(model) or _onnx_problem(path, model)
     if problem:
         report.problems.append(problem)
     else:
@@ -155,6 +159,28 @@ def _trial_run_problem(model: SyncModel) -> str | None:
         if not torch.allclose(embeddings.norm(dim=-1), torch.ones(()), atol=1e-3):
             return tr("the network gives embeddings that are not of length 1")
     return None
+
+
+@torch.inference_mode()
+def _onnx_problem(path: Path, model: SyncModel) -> str | None:
+    """What is wrong with the embeddings that scoring computes without PyTorch; None: nothing."""
+    try:
+        exported = load_onnx(path)
+    except MisfitError:
+        exported = None
+    if exported is None:  # PyTorch scores
+        return None
+    regions, bands = example_input(model.spec, TRIAL_FRAMES)
+    pairs = (
+        (exported.model.encode(VIDEO, regions[0].numpy()), model.video(regions)),
+        (exported.model.encode(AUDIO, bands[0].numpy()), embed_every_hop(model.audio, bands)),
+    )
+    difference = max(np.abs(own - expected[0].numpy()).max() for own, expected in pairs)
+    if difference <= ONNX_TOLERANCE:
+        return None
+    return tr("scored with ONNX Runtime, embeddings differ from PyTorch's by {difference:.1e}: "
+              "src/models/onnx_graph.py has other layers than src/models/sync_model.py; score with "
+              "--backend torch", difference=difference)  # fmt: skip
 
 
 @dataclass

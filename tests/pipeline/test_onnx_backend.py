@@ -29,8 +29,9 @@ from src.core.config import parse_config
 from src.core.errors import CheckpointError, ConfigError, MissingFileError
 from src.core.files import file_sha256
 from src.live.stream import LipSyncStream
+from src.models import sync_model
 from src.models.spec import ModelSpec
-from src.models.sync_model import SyncModel
+from src.models.sync_model import AudioEncoder, SyncModel
 from src.pipeline import loading
 from src.pipeline.engine import LipSyncInference
 from tests.checkpoints.test_checkpoint import content
@@ -255,3 +256,25 @@ def test_what_the_backend_cannot_do_is_refused(exported, talking_clip, tmp_path)
         LipSyncStream(engine)
     with pytest.raises(ConfigError, match=r"exported encoders, which can only score.*\.pth"):
         engine.present(talking_clip, talking_clip, tmp_path / "o.mp4", consent=True)
+
+
+def test_a_network_whose_layers_were_changed_is_computed_by_pytorch(monkeypatch, tmp_path):
+    """As someone does who tries another network: with PyTorch it still scores."""
+
+    class Deeper(AudioEncoder):
+        def __init__(self, spec):
+            super().__init__(spec)
+            self.more = torch.nn.Linear(2, 2)
+
+    monkeypatch.setattr(sync_model, "AudioEncoder", Deeper)
+    config = parse_config({}, "test")
+    path = tmp_path / "deeper.pth"
+    save_checkpoint(path, content(
+        config=config.model_dump(), model_state_dict=SyncModel(ModelSpec.of(config)).state_dict()
+    ))  # fmt: skip
+    assert isinstance(LipSyncInference(path, "cpu").trained, TrainedModel)
+    for options in ({"backend": "onnx"}, {"without_torch": True}):
+        if options.pop("without_torch", False):
+            monkeypatch.setattr(loading, "has_torch", lambda: False)
+        with pytest.raises(CheckpointError, match="do not fit the network"):
+            LipSyncInference(path, "cpu", **options)

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from src.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from src.checkpoints.location import PRETRAINED
 from src.dataset.index import INDEX_NAME, read_index, write_index
+from src.models import onnx_graph
+from src.training.verification import inspect_checkpoint
 from tests.support.training_helpers import call_script, run_script
 
 pytest_plugins = ("tests.support.training_fixtures",)
@@ -109,3 +112,12 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     done = call_script("tools/verify_model.py", tmp_path / "evil.pth")
     assert done.returncode == 2 and "could run code" in done.stderr
     assert not (tmp_path / "was_run").exists()
+
+
+def test_layers_that_differ_without_pytorch_are_reported(monkeypatch):
+    """Someone changed the network and not the graph that scoring computes."""
+    report, _, model = inspect_checkpoint(PRETRAINED)
+    assert model is not None and report.problems == []
+    monkeypatch.setattr(onnx_graph, "BATCH_NORM_EPSILON", 0.5)
+    (problem,) = inspect_checkpoint(PRETRAINED)[0].problems
+    assert "embeddings differ from PyTorch's" in problem and "--backend torch" in problem
