@@ -81,7 +81,7 @@ def test_bare_weights_need_their_settings(trained, copy, tmp_path):
     engine = LipSyncInference(bare, device="cpu", config=whole.config)
     fold_batch_norms(whole.model)  # as for scoring
     for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, engine.trained.model.state_dict()[name])
+        assert torch.equal(tensor, engine.in_torch().model.state_dict()[name])
     with pytest.raises(CheckpointError, match="do not fit"):
         LipSyncInference(bare, device="cpu", config=load_config())
     model = new_model(whole.config, CPU)
