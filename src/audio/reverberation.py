@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..core.constants import HOPS_PER_FRAME, N_MELS
+from ..core.constants import HOPS_PER_FRAME
+from ..core.mel_scale import dct_matrix
 
 # The levels that are compared are of mel bands 6 … 35 (0.5 to 5.5 kHz), five at a time.
 FIRST_BAND, N_LEVELS, BANDS_PER_LEVEL = 6, 6, 5
@@ -54,8 +55,6 @@ def _large(changes: np.ndarray) -> float:
 
 def _band_levels(mfcc: np.ndarray) -> np.ndarray:
     """MFCC [N, C] -> dB [N, 6]."""
-    from scipy.fft import idct
-
-    power = 10 ** (idct(mfcc.astype(np.float64), n=N_MELS, axis=1, norm="ortho") / 10)
+    power = 10 ** (mfcc.astype(np.float64) @ dct_matrix(mfcc.shape[1]).T / 10)
     bands = power[:, FIRST_BAND : FIRST_BAND + N_LEVELS * BANDS_PER_LEVEL]
     return 10 * np.log10(bands.reshape(len(power), N_LEVELS, BANDS_PER_LEVEL).sum(2) + 1e-12)

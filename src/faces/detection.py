@@ -51,7 +51,10 @@ class FaceDetection:
 
 
 class Detector(Protocol):
-    """Detects the faces in images."""
+    """Detects the faces in images.
+
+    One whose attribute ``is_thread_safe`` is true may be used by two threads at once.
+    """
 
     def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:
         """Faces of each image, in any order, in its pixels (0: the centre of the first pixel).
@@ -68,6 +71,8 @@ class RetinaFaceDetector:
 
     The package's own call rounds points to whole pixels and takes all cores; this one does not.
     """
+
+    is_thread_safe = True
 
     def __init__(self, min_score: float):
         from retinaface.weights import WEIGHTS

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from threading import Lock
 
 import av
 import cv2
@@ -63,20 +64,22 @@ def split_planes(image: np.ndarray) -> list[np.ndarray]:
 
 
 class Scaler:
-    """Scales and converts with swscale; caches a context for each size and format."""
+    """Scales and converts with swscale; caches a context for each size and format, which one
+    thread uses at a time (two would crash)."""
 
     def __init__(self):
-        self._contexts: dict[tuple, VideoReformatter] = {}
+        self._contexts: dict[tuple, tuple[VideoReformatter, Lock]] = {}
 
     def convert(
         self, frame: av.VideoFrame, width: int, height: int, pixel_format: str
     ) -> np.ndarray:
         """uint8 [height, width] or [height, width, 3], area-averaged where it gets smaller."""
         key = (frame.width, frame.height, frame.format.name, width, height, pixel_format)
-        context = self._contexts.setdefault(key, VideoReformatter())
+        context, is_free = self._contexts.setdefault(key, (VideoReformatter(), Lock()))
         is_smaller = width < frame.width or height < frame.height
         method = "AREA" if is_smaller else "BILINEAR"
-        scaled = context.reformat(frame, width, height, pixel_format, interpolation=method)
+        with is_free:
+            scaled = context.reformat(frame, width, height, pixel_format, interpolation=method)
         return scaled.to_ndarray()
 
 
@@ -109,6 +112,7 @@ class VideoFrame:
         self._size = (width, frame.height)
         self._planes: dict[int, np.ndarray] = {}
         self._pyramid: dict[int, list[tuple[np.ndarray, int]]] = {}
+        self._small: dict[int, np.ndarray] = {}
         self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
 
     def _convert(self, size: tuple[int, int], pixel_format: str) -> np.ndarray:
@@ -208,11 +212,15 @@ class VideoFrame:
         return self._convert(self._size, "bgr24")
 
     def small_bgr(self, max_side: int) -> np.ndarray:
-        """uint8 [h, w, 3], scaled down so that the longer side has at most ``max_side`` pixels."""
+        """uint8 [h, w, 3], scaled down so that the longer side has at most ``max_side`` pixels; the
+        same array for the same size."""
         if max_side >= max(self._size):
             return self.bgr
-        scale = max_side / max(self._size)
-        return self._convert(tuple(max(2, round(side * scale)) for side in self._size), "bgr24")
+        if max_side not in self._small:
+            scale = max_side / max(self._size)
+            size = tuple(max(2, round(side * scale)) for side in self._size)
+            self._small[max_side] = self._convert(size, "bgr24")
+        return self._small[max_side]
 
     def halved_bgr(self, max_side: int) -> np.ndarray:
         """uint8 [h, w, 3], halved until the longer side has at most ``max_side`` pixels: much

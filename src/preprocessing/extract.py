@@ -29,6 +29,7 @@ from ..core.notes import (
 from ..core.progress import Progress, no_progress
 from ..faces.detection import Detector
 from ..faces.orientation import OrientationWatch
+from ..faces.search_ahead import SearchAhead
 from ..faces.track import FaceTrack
 from ..faces.tracker import FaceTracker, TrackingStats
 from ..i18n.messages import tr
@@ -194,7 +195,16 @@ def _find_faces(
 ) -> _VideoFaces:  # fmt: skip
     """Track the faces of a video, and crop them into files in a folder."""
     numbers = count()
+    # With one thread a clip, the cores are busy with others.
+    has_threads = options.threads != 1
+    ahead = None
+    if has_threads and getattr(detector, "is_thread_safe", False):
+        detector = ahead = SearchAhead(detector, settings.detection_size)
     orientation = OrientationWatch(detector)
+
+    def frames_of(video: Iterable[VideoFrame]) -> AbstractContextManager[Iterator[VideoFrame]]:
+        return _prepared_ahead(video, ahead) if has_threads else nullcontext(video)
+
     expected_frames = (info.video_s or info.duration_s) * FPS
 
     def track_faces(video: Iterable) -> tuple[list[FaceTrack], TrackingStats]:
@@ -205,8 +215,7 @@ def _find_faces(
             options.min_frames,
             options.all_faces,
         )
-        # With one thread a clip, the cores are busy with others.
-        with nullcontext(video) if options.threads == 1 else _decoded_ahead(video) as frames:
+        with frames_of(video) as frames:
             frames = progress(frames, tr("detecting faces"), expected_frames)
             return list(tracker.track(frames)), tracker.stats
 
@@ -224,12 +233,17 @@ def _find_faces(
     return _VideoFaces(path, info, tracks, stats, video.report, turn)
 
 
-def _decoded_ahead(video: Iterable[VideoFrame]) -> AbstractContextManager[Iterator[VideoFrame]]:
-    """The frames, decoded and compared for cuts in a thread of its own."""
+def _prepared_ahead(
+    video: Iterable[VideoFrame], ahead: SearchAhead | None
+) -> AbstractContextManager[Iterator[VideoFrame]]:
+    """The frames, decoded, compared for cuts, and searched for faces if the detector can do so, in
+    a thread of its own."""
 
     def prepared() -> Iterator[VideoFrame]:
         for frame in video:
             frame.brightness  # noqa: B018 (kept by the frame)
+            if ahead is not None:
+                ahead.prepare(frame)
             yield frame
 
     return made_ahead(prepared(), FRAMES_AHEAD)

@@ -66,6 +66,9 @@ def test_functions_have_clocks_within_the_context_only():
         class detector:
             detect = staticmethod(lambda images: [])
 
+        class trained:
+            model = None  # of neither backend: as PyTorch's
+
     clocks, before = Clocks(), clip_evidence.compare
     with clocked(clocks, Inference):
         assert clip_evidence.compare is not before

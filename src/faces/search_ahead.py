@@ -1,0 +1,54 @@
+"""Frames searched for faces before the tracker asks, beside the zoomed crops of those before."""
+
+from collections import deque
+
+import numpy as np
+
+from ..media.frame import VideoFrame
+from .detection import Detector, FaceDetection
+from .shot_boundary import CutDetector
+from .tracker import SEARCH_INTERVAL, scaled_frame
+
+KEPT = 4  # results that may wait: a tracker that lost a face searches other frames
+
+
+class SearchAhead:
+    """A detector that has the faces of full frames ready, where its ``prepare`` has seen them.
+
+    It foresees the searches of a tracker that loses no face; all others are done when they are
+    asked for. So the faces are those of the detector itself, in whatever order threads run.
+
+    Args:
+        detector: detects faces; may be used by two threads at once.
+        detection_size: the longer side of a frame that is searched, in pixels.
+    """
+
+    def __init__(self, detector: Detector, detection_size: int):
+        self._detector, self._detection_size = detector, detection_size
+        # Images and their faces. Appended by one thread, read by the other.
+        self._ready: deque[tuple[np.ndarray, list[FaceDetection]]] = deque(maxlen=KEPT)
+        self._cuts, self._previous = CutDetector(), None
+        self._index = self._next_search = 0  # in the shot
+
+    def prepare(self, frame: VideoFrame) -> None:
+        """Take the next frame of the video; detect the faces in it if it will be searched."""
+        is_repeated, self._previous = frame is self._previous, frame
+        self._index += 1
+        if is_repeated:
+            return
+        if self._cuts.is_cut(frame):
+            self._index = self._next_search = 0
+        if self._index < self._next_search:
+            return
+        self._next_search = self._index + SEARCH_INTERVAL
+        image, _ = scaled_frame(frame, self._detection_size)
+        (faces,) = self._detector.detect(image[None])
+        self._ready.append((image, faces))
+
+    def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:
+        """As ``Detector.detect``."""
+        if not zoomed and len(images) == 1:
+            for image, faces in tuple(self._ready):
+                if np.may_share_memory(image, images):
+                    return [faces]
+        return self._detector.detect(images, zoomed)
