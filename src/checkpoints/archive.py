@@ -14,6 +14,8 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
+from operator import index
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,7 +94,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
         allowed = {
             ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): view_of,
+            # A function of its own for each file, which may set attributes of it.
+            ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: view_of(*parts),
         } | {("torch", f"{kind}Storage"): kind for kind in STORAGES}
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
@@ -120,7 +123,9 @@ def view_of(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_) ->
     Raises:
         ValueError: it claims more than the storage holds.
     """
-    n_values = int(np.prod(size, dtype=object)) if size else 1
+    # Python's own numbers, which do not overflow: a file may give arrays in their place.
+    offset, size, stride = index(offset), tuple(map(index, size)), tuple(map(index, stride))
+    n_values = prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     numbers = (offset, *size, *stride)
     if min(numbers) < 0 or n_values > len(storage) or (n_values and reach >= len(storage)):

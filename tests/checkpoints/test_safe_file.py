@@ -132,12 +132,12 @@ def assert_equal(arrays, tensors) -> None:
     "rebuild",
     ["(s, 39_999, (2,), (1,))", "(s, 0, (2, 3), (1, 39_998))", "(s, -1, (2,), (1,))",
      "(s, 0, (-2,), (1,))", "(s, 0, (2,), (-1,))", "(s, 0, (40_001,), (0,))",
-     "(s, 0, (2, 2), (1,))"],
+     "(s, 0, (2, 2), (1,))", "(s, 0, (5,), n([2**62]))", "(s, n([2**63 - 1])[0], (2,), (1,))"],
 )  # fmt: skip
 def test_a_view_beyond_its_storage_is_refused(rebuild):
     storage = np.zeros(40_000, np.float32)
     with pytest.raises(ValueError):
-        archive.view_of(*eval(rebuild, {"s": storage}))
+        archive.view_of(*eval(rebuild, {"s": storage, "n": np.array}))
     assert archive.view_of(storage, 39_999, (1, 1), (5, 1)).shape == (1, 1)
 
 
