@@ -20,6 +20,8 @@ from .errors import ConfigError, LipSyncError
 if TYPE_CHECKING:
     from .config import Config
 
+# Whose missing modules are bugs, not libraries to install.
+OWN_PACKAGES = ("src", "lipsync", "tools", "benchmarks", "tests")
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # By these a machine that shuts down and a terminal that is closed end a command. Windows knows
 # no SIGHUP.
@@ -193,8 +195,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a command, with what packages log on its console, and exit with its status.
 
     Statuses: 0 done; 1 by ``main``, where nothing could be corrected or verified, or the reader
-    of the output is gone; 2 invalid input or an output that cannot be written, with one line on
-    stderr; 130 Ctrl+C, SIGTERM or SIGHUP. Any other exception is a bug and passes.
+    of the output is gone; 2 invalid input, an output that cannot be written, or a library that is
+    not installed, with one line on stderr; 130 Ctrl+C, SIGTERM or SIGHUP. Any other exception is
+    a bug and passes.
     """
     use_utf8_console()
     translate_argparse()
@@ -205,6 +208,14 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(status)
     except LipSyncError as error:
         print(tr("error: {text}", text=error), file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", *OWN_PACKAGES):
+            raise
+        text = tr("the package {name} is not installed: pip install -r requirements.txt",
+                  name=package)  # fmt: skip
+        print(tr("error: {text}", text=text), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\n" + tr("stopped"), file=sys.stderr)

@@ -116,6 +116,19 @@ def test_a_command_under_nohup_goes_on():
     assert done.returncode == 0
 
 
+def test_a_library_that_is_not_installed_is_named(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(failing(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")))
+    output = capsys.readouterr()
+    assert caught.value.code == 2 and output.out == ""
+    assert output.err == (
+        "error: the package torch is not installed: pip install -r requirements.txt\n"
+    )
+    for name in ("src.models.none", None):  # a bug
+        with pytest.raises(ModuleNotFoundError):
+            run(failing(ModuleNotFoundError("No module", name=name)))
+
+
 def test_a_bug_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run(failing(ZeroDivisionError()))

@@ -69,17 +69,18 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def without_torch(tmp_path_factory):
-    """A function that runs src/inference.py where PyTorch cannot be imported."""
-    script = tmp_path_factory.mktemp("script") / "inference_without_torch.py"
-    script.write_text(
+    """A function that runs a script of ``src`` where PyTorch cannot be imported."""
+    path = tmp_path_factory.mktemp("script") / "without_torch.py"
+    path.write_text(
         BLOCKER + f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from src.core.cli import run\nfrom src.inference import main\nrun(main)\n"
+        "from importlib import import_module\nfrom src.core.cli import run\n"
+        "run(import_module(f'src.{sys.argv.pop(1)}').main)\n"
     )
 
-    def call(*arguments):
+    def call(*arguments, script="inference"):
         return subprocess.run(
-            [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True,
-            cwd=ROOT, env=os.environ | {"LIPSYNC_LANG": "en"}, check=False,
+            [sys.executable, str(path), script, *map(str, arguments)], capture_output=True,
+            text=True, cwd=ROOT, env=os.environ | {"LIPSYNC_LANG": "en"}, check=False,
         )  # fmt: skip
 
     return call
@@ -143,6 +144,19 @@ def test_without_pytorch_what_needs_it_says_so(without_torch, talking_clip, opti
     done = without_torch("--video", talking_clip, "--score-only", *options)
     assert done.returncode == 2 and "PyTorch is not installed" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "present", "clean_offsets"])
+def test_commands_that_need_pytorch_say_so_in_a_line(without_torch, talking_clip, tmp_path, script):
+    options = {
+        "evaluate": ["--index", tmp_path / "none.pkl"],
+        "present": ["--video", talking_clip, "--audio", talking_clip, "--output", tmp_path / "o"],
+    }
+    done = without_torch(*options.get(script, ()), script=script)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: the package torch is not installed: pip install -r requirements.txt"
+    )
 
 
 def test_with_a_gpu_pytorch_computes(monkeypatch):
