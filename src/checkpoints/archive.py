@@ -14,6 +14,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from operator import index
 from pathlib import Path
@@ -86,14 +87,14 @@ class _ArrayUnpickler(pickle.Unpickler):
         (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         super().__init__(io.BytesIO(archive.read(name)))
         self._archive, self._folder = archive, name.removesuffix("data.pkl")
-        self._storages: dict[str, np.ndarray] = {}
+        self._storages: dict[str, _Storage] = {}
         byte_order = self._folder + "byteorder"
         if byte_order in archive.namelist() and archive.read(byte_order) != b"little":
             raise pickle.UnpicklingError("numbers of another byte order")
 
     def find_class(self, module, name):
         allowed = {
-            ("collections", "OrderedDict"): OrderedDict,
+            ("collections", "OrderedDict"): _PlainOrderedDict,
             # A function of its own for each file, which may set attributes of it.
             ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: view_of(*parts),
         } | {("torch", f"{kind}Storage"): kind for kind in STORAGES}
@@ -110,30 +111,48 @@ class _ArrayUnpickler(pickle.Unpickler):
             values = np.frombuffer(data, STORAGES[kind])
             if kind == "BFloat16":
                 values = (values.astype(np.uint32) << 16).view(np.float32)
-            self._storages[key] = values
-        values = self._storages[key]
-        if count > len(values):
+            self._storages[key] = _Storage(values)
+        storage = self._storages[key]
+        if count > len(storage.values):
             raise pickle.UnpicklingError("a storage holds less than it claims")
-        return values
+        return storage
 
 
-def view_of(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_) -> np.ndarray:
+@dataclass(frozen=True)
+class _Storage:
+    """All numbers of a file's entry, one after the other; of a type that a pickle cannot make."""
+
+    values: np.ndarray
+
+
+class _PlainOrderedDict(OrderedDict):
+    """Its attributes in the file, which could hide its methods, are ignored."""
+
+    def __setstate__(self, state):
+        pass
+
+
+def view_of(storage: _Storage, offset: int, size: tuple, stride: tuple, *_) -> np.ndarray:
     """A tensor in its storage, as ``torch._utils._rebuild_tensor_v2`` takes it.
 
     Raises:
         ValueError: it claims more than the storage holds.
+        TypeError: that is none: a view of a view would reach beyond it.
     """
+    if type(storage) is not _Storage:
+        raise TypeError("a view is of a storage only")
+    values = storage.values
     # Python's own numbers, which do not overflow: a file may give arrays in their place.
     offset, size, stride = index(offset), tuple(map(index, size)), tuple(map(index, stride))
     n_values = prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     numbers = (offset, *size, *stride)
-    if min(numbers) < 0 or n_values > len(storage) or (n_values and reach >= len(storage)):
+    if min(numbers) < 0 or n_values > len(values) or (n_values and reach >= len(values)):
         raise ValueError("a tensor claims more than its storage holds")
     if not n_values:
-        return np.empty(size, storage.dtype)
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
+        return np.empty(size, values.dtype)
+    strides = [step * values.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(values[offset:], size, strides, writeable=False)
 
 
 def _scan_archive(file: BinaryIO, path: Path) -> None:

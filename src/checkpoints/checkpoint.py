@@ -125,11 +125,26 @@ def load_trained(
     """
     payload, digest = read_file_and_hash(path)
     weights, config, calibration = scoring_parts(payload, path, settings)
+    return make_trained(weights, config, calibration, digest, path, device)
+
+
+def make_trained(
+    weights: dict, config: Config, calibration: dict, sha256: str, path: str | Path,
+    device: torch.device,
+) -> TrainedModel:  # fmt: skip
+    """The model of weights by name, in evaluation mode.
+
+    Args:
+        path: where they were read.
+
+    Raises:
+        CheckpointError: as ``load_weights``.
+    """
     with torch.device("meta"):  # without memory: the settings may claim a huge network
         model = SyncModel(ModelSpec.of(config))
     load_weights(model, weights, path, assign=True)
     model.to(device, memory_format=torch.channels_last).eval()
-    return TrainedModel(model, config, calibration, digest)
+    return TrainedModel(model, config, calibration, sha256)
 
 
 def load_weights(model: SyncModel, weights: dict, path: str | Path, assign: bool = False) -> None:

@@ -33,13 +33,18 @@ def validate_checkpoint(payload: object, path: str | Path) -> dict:
     Raises:
         CheckpointError.
     """
-    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+    if not isinstance(payload, dict):
         raise _foreign_file_error(payload, path)
-    if payload.get("format_version") != FORMAT_VERSION:
+    payload = dict(dict.items(payload))  # of an OrderedDict, attributes may hide methods
+    # Types first: an array compares value by value.
+    if not isinstance(payload.get("format"), str) or payload["format"] != FORMAT:
+        raise _foreign_file_error(payload, path)
+    version = payload.get("format_version")
+    if not isinstance(version, int) or version != FORMAT_VERSION:
         raise CheckpointError(
             tr("{path} has format version {found}, this program reads version {known}: use the "
                "program that wrote it, or train again",
-               path=path, found=payload.get("format_version"), known=FORMAT_VERSION)
+               path=path, found=version, known=FORMAT_VERSION)
         )  # fmt: skip
     missing = [
         name for name, kind in REQUIRED_TYPES.items() if not isinstance(payload.get(name), kind)

@@ -23,12 +23,14 @@ class ExportedModel:
 
     Attributes:
         sha256: of the checkpoint, or of the folder's files (``export_sha256``).
+        weights: of the checkpoint, arrays by name; None: there is only the folder.
     """
 
     model: OnnxModel
     config: Config
     calibration: dict
     sha256: str
+    weights: dict | None = None
 
 
 def resolve_export(folder: str | Path) -> Path:

@@ -38,4 +38,4 @@ def load_onnx(path: str | Path, settings: Config | None = None) -> ExportedModel
         encoders = {VIDEO: video_graph(weights, spec), AUDIO: audio_hop_graph(weights, spec)}
     except (ValueError, TypeError, AttributeError):  # names or weights that are none, too
         raise misfit_error(path) from None
-    return ExportedModel(OnnxModel(spec, encoders), config, calibration, digest)
+    return ExportedModel(OnnxModel(spec, encoders), config, calibration, digest, weights)

@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 
+from ..core.config import DataConfig
 from ..media.frame import VideoFrame
 from .detection import Detector, FaceDetection
 from .shot_boundary import CutDetector
@@ -15,20 +16,28 @@ KEPT = 4  # results that may wait: a tracker that lost a face searches other fra
 class SearchAhead:
     """A detector that has the faces of full frames ready, where its ``prepare`` has seen them.
 
-    It foresees the searches of a tracker that loses no face; all others are done when they are
-    asked for. So the faces are those of the detector itself, in whatever order threads run.
+    It foresees the searches of a tracker that loses no face; after any other, all those of the shot
+    are done when they are asked for. So the faces are those of the detector itself, in whatever
+    order threads run.
 
     Args:
         detector: detects faces; may be used by two threads at once.
-        detection_size: the longer side of a frame that is searched, in pixels.
+        settings: the ``data`` section.
     """
 
-    def __init__(self, detector: Detector, detection_size: int):
-        self._detector, self._detection_size = detector, detection_size
+    def __init__(self, detector: Detector, settings: DataConfig):
+        self._detector, self._detection_size = detector, settings.detection_size
+        # A tracker searches in frames of detection only.
+        self._interval = -(-SEARCH_INTERVAL // settings.detect_every) * settings.detect_every
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with a video."""
         # Images and their faces. Appended by one thread, read by the other.
         self._ready: deque[tuple[np.ndarray, list[FaceDetection]]] = deque(maxlen=KEPT)
         self._cuts, self._previous = CutDetector(), None
         self._index = self._next_search = 0  # in the shot
+        self._was_wrong = False  # about a search of the shot
 
     def prepare(self, frame: VideoFrame) -> None:
         """Take the next frame of the video; detect the faces in it if it will be searched."""
@@ -38,9 +47,10 @@ class SearchAhead:
             return
         if self._cuts.is_cut(frame):
             self._index = self._next_search = 0
-        if self._index < self._next_search:
+            self._was_wrong = False
+        if self._index < self._next_search or self._was_wrong:
             return
-        self._next_search = self._index + SEARCH_INTERVAL
+        self._next_search = self._index + self._interval
         image, _ = scaled_frame(frame, self._detection_size)
         (faces,) = self._detector.detect(image[None])
         self._ready.append((image, faces))
@@ -51,4 +61,5 @@ class SearchAhead:
             for image, faces in tuple(self._ready):
                 if np.may_share_memory(image, images):
                     return [faces]
+            self._was_wrong = True
         return self._detector.detect(images, zoomed)

@@ -44,6 +44,7 @@ class OnnxModel:
 
     def __init__(self, spec: ModelSpec, encoders: Mapping[str, Path | bytes]):
         self.spec = spec
+        self._is_exported = any(isinstance(encoder, Path) for encoder in encoders.values())
         self._sessions = {name: _session(encoders[name]) for name in ENCODERS}
 
     def encode(self, encoder: str, values: np.ndarray) -> np.ndarray:
@@ -59,6 +60,11 @@ class OnnxModel:
             embeddings = session.run(None, inputs)[0][0]
         except Exception as error:  # its classes are private, and derive from Exception only
             reason = str(error).strip().splitlines()[0]
+            if not self._is_exported:
+                raise CheckpointError(
+                    tr("ONNX Runtime cannot compute the network: {why}; try --backend torch",
+                       why=reason)
+                ) from None  # fmt: skip
             raise CheckpointError(
                 tr("the exported encoder {name} cannot be used: {why}; export it again",
                    name=encoder_name(encoder), why=reason)

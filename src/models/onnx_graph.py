@@ -164,7 +164,8 @@ class _Layers:
         scale, shift, mean, variance = (
             self._take(f"{name}.1.{part}", shape[:1]) for part in parameters
         )
-        scale = scale / np.sqrt(variance + np.float32(BATCH_NORM_EPSILON))
+        with np.errstate(invalid="ignore"):  # damaged weights give embeddings that are refused
+            scale = scale / np.sqrt(variance + np.float32(BATCH_NORM_EPSILON))
         return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), shift - mean * scale
 
     def plain(self, name: str, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

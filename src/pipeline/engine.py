@@ -28,7 +28,7 @@ from .loading import BACKENDS, device_name, load_model
 from .measure_offset import measure_offset, reverberation_notes
 from .pairs import with_outputs
 from .summary_table import recorded_outputs
-from .torch_parts import present
+from .torch_parts import check_torch, present
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import TrainedModel
@@ -81,6 +81,7 @@ class EngineSpec:
         device = device_name(self.device, self.overrides, settings)
         if self.backend == "onnx" or self.checkpoint.is_dir() or is_plain_cpu(device):
             return cores()
+        check_torch()
         return default_workers(choose_device(device))
 
 
@@ -98,9 +99,10 @@ class LipSyncInference:
         overrides: ``["inference.max_offset_frames=25", …]``, applied on top of both.
         backend: what computes embeddings: ``torch``, or ``onnx`` (ONNX Runtime, on the CPU, in
             two thirds of the time and without PyTorch, which takes seconds to load; the figures
-            are the same within 0.001). ``auto``: ``onnx`` where no GPU is used.
+            are the same within 0.001). ``auto``: ``torch`` where a driver for GPUs is installed or
+            ``device`` names one, else ``onnx``, if that can compute the network.
             ``checkpoint_path`` may also be a folder of ``tools/export_models.py``, which scores
-            and corrects only; with ``onnx``, None is ``exported_models`` where that exists.
+            and corrects only.
 
     Attributes:
         trained: the model that scores, with its calibration.
@@ -129,12 +131,11 @@ class LipSyncInference:
         self.spec = EngineSpec(loaded.path, device, config, tuple(overrides or []), backend)
 
     def in_torch(self) -> "TrainedModel":
-        """The model with its network in PyTorch, which live measuring and new speech need; read
+        """The model with its network in PyTorch, which live measuring and new speech need; made
         when it is first asked for.
 
         Raises:
             ConfigError: it consists of exported encoders, or PyTorch is not installed.
-            CheckpointError: the file holds another model by now.
         """
         return self._loaded.in_torch()
 

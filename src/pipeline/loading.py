@@ -8,7 +8,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoints.exported import EXPORT_FOLDER, ExportedModel, load_exported, resolve_export
+from ..checkpoints.exported import ExportedModel, load_exported, resolve_export
 from ..checkpoints.location import resolve_checkpoint
 from ..checkpoints.onnx_model import load_onnx
 from ..core.config import (
@@ -23,8 +23,7 @@ from ..core.device import is_plain_cpu
 from ..core.errors import ConfigError, MisfitError
 from ..i18n.messages import tr
 from ..models.spec import ModelSpec
-from .batch import check_same_model
-from .torch_parts import has_torch, load_trained
+from .torch_parts import has_torch, load_trained, to_torch
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import TrainedModel
@@ -54,27 +53,23 @@ class LoadedModel:
     trained: "TrainedModel | ExportedModel"
     config: Config
     device: str
-    _bare_settings: Config | None = None
     _in_torch: "TrainedModel | None" = None
 
     def in_torch(self) -> "TrainedModel":
-        """The model with its network in PyTorch, read when it is first asked for.
+        """The model with its network in PyTorch, made when it is first asked for.
 
         Raises:
             ConfigError: it consists of exported encoders, or PyTorch is not installed.
-            CheckpointError: the file holds another model by now.
         """
         if not isinstance(self.trained, ExportedModel):
             return self.trained
+        if self.trained.weights is None:
+            raise ConfigError(
+                tr("{path} holds exported encoders, which can only score and correct: give the "
+                   "checkpoint (.pth) that they were exported from", path=self.path)
+            )  # fmt: skip
         if self._in_torch is None:
-            if self.path.is_dir():
-                raise ConfigError(
-                    tr("{path} holds exported encoders, which can only score and correct: give the "
-                       "checkpoint (.pth) that they were exported from", path=self.path)
-                )  # fmt: skip
-            trained = load_trained(self.path, self._bare_settings, self.device)
-            check_same_model(self.path, self.trained.sha256, trained.sha256)
-            self._in_torch = trained
+            self._in_torch = to_torch(self.trained, self.path)
         return self._in_torch
 
 
@@ -102,7 +97,7 @@ def load_model(
                path=path)
         )  # fmt: skip
     _warn_of_unused_settings(usual_config.data, config.data)
-    return LoadedModel(path, trained, config, device, bare_settings)
+    return LoadedModel(path, trained, config, device)
 
 
 def _load(
@@ -114,27 +109,31 @@ def _load(
         CheckpointError: it cannot be used.
         ConfigError: this backend cannot compute it, or not on this device.
     """
+    # Without PyTorch there is no GPU to choose.
+    is_on_cpu = is_plain_cpu(device) or (device == "auto" and not has_torch())
     if path.is_dir() or backend == "onnx":
-        if not is_plain_cpu(device) and device != "auto":
+        if not is_on_cpu and device != "auto":
             raise ConfigError(
-                tr("device {name}: the ONNX backend runs on the CPU; use --backend torch",
-                   name=device)
+                tr("device {name}: ONNX Runtime computes on the CPU; a GPU takes a checkpoint "
+                   "(.pth) and --backend torch", name=device)
             )  # fmt: skip
         trained = load_exported(path) if path.is_dir() else load_onnx(path, bare_settings)
-        if trained is None:
-            raise ConfigError(
-                tr("{path}: its temporal block (model.temporal) needs --backend torch", path=path)
-            )
-        return trained, "cpu"
-    if backend == "auto" and is_plain_cpu(device):
+    elif backend == "auto" and is_on_cpu:
         try:
             trained = load_onnx(path, bare_settings)
         except MisfitError:
             if not has_torch():
                 raise
             trained = None  # PyTorch's network may have been changed: let it decide
-        if trained is not None:
-            return trained, "cpu"
+    else:
+        trained = None
+    if trained is not None:
+        return trained, "cpu"
+    if backend == "onnx" or (backend == "auto" and is_on_cpu and not has_torch()):
+        raise ConfigError(
+            tr("{path}: its temporal block (model.temporal) is computed by PyTorch only: pip "
+               "install -r requirements.txt, and no --backend onnx", path=path)
+        )  # fmt: skip
     trained = load_trained(path, bare_settings, device)
     return trained, str(trained.model.log_scale.device)
 
@@ -151,8 +150,6 @@ def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
             tr("backend {name} does not exist: choose from {names}",
                name=backend, names=", ".join(BACKENDS))
         )  # fmt: skip
-    if path is None and backend == "onnx" and EXPORT_FOLDER.is_dir():
-        path = EXPORT_FOLDER
     if path is None or not os.path.isdir(path):
         return resolve_checkpoint(path, config.paths.checkpoint_dir)
     if backend == "torch":

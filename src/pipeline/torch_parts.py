@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoints.exported import ExportedModel
 from ..core.config import Config
 from ..core.device import choose_device
 from ..core.errors import ConfigError
@@ -30,7 +31,11 @@ def check_torch() -> None:
 
 
 def load_trained(path: Path, settings: Config | None, device: str) -> "TrainedModel":
-    """As ``checkpoint.load_trained``, on the device of that name and with folded batch norms."""
+    """As ``checkpoint.load_trained``, on the device of that name and with folded batch norms.
+
+    Raises:
+        ConfigError: PyTorch is not installed, or there is no such device.
+    """
     check_torch()
     import torch
 
@@ -40,6 +45,30 @@ def load_trained(path: Path, settings: Config | None, device: str) -> "TrainedMo
     trained = checkpoint.load_trained(path, torch.device("cpu"), settings)
     fold_batch_norms(trained.model)
     trained.model.to(choose_device(device))
+    return trained
+
+
+def to_torch(model: ExportedModel, path: Path) -> "TrainedModel":
+    """The model of a checkpoint that was read without PyTorch, as ``load_trained`` gives it, on the
+    CPU.
+
+    Args:
+        path: where it was read.
+
+    Raises:
+        ConfigError: PyTorch is not installed.
+    """
+    check_torch()
+    import torch
+
+    from ..checkpoints import checkpoint
+    from ..models.folded_norms import fold_batch_norms
+
+    weights = {name: torch.tensor(values) for name, values in model.weights.items()}
+    trained = checkpoint.make_trained(
+        weights, model.config, model.calibration, model.sha256, path, torch.device("cpu")
+    )
+    fold_batch_norms(trained.model)
     return trained
 
 

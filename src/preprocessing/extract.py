@@ -199,7 +199,7 @@ def _find_faces(
     has_threads = options.threads != 1
     ahead = None
     if has_threads and getattr(detector, "is_thread_safe", False):
-        detector = ahead = SearchAhead(detector, settings.detection_size)
+        detector = ahead = SearchAhead(detector, settings)
     orientation = OrientationWatch(detector)
 
     def frames_of(video: Iterable[VideoFrame]) -> AbstractContextManager[Iterator[VideoFrame]]:
@@ -240,6 +240,8 @@ def _prepared_ahead(
     a thread of its own."""
 
     def prepared() -> Iterator[VideoFrame]:
+        if ahead is not None:
+            ahead.restart()
         for frame in video:
             frame.brightness  # noqa: B018 (kept by the frame)
             if ahead is not None:

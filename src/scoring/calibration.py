@@ -72,7 +72,7 @@ def _is_fit(fit: object) -> bool:
     try:
         lists = [fit["mean"], fit["scale"], fit["weights"]]
         numbers = [*chain(*lists), fit["bias"]]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, IndexError):  # the last: an array
         return False
     return (
         len({len(values) for values in lists}) == 1

@@ -3,6 +3,7 @@
 import os
 import pickle
 import zipfile
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,6 +304,37 @@ def test_another_format_version_is_refused(tmp_path, version):
     path = tmp_path / "other.pth"
     torch.save(content(format="lipsync-checkpoint", format_version=version), path)
     refused(path, f"version {version}", "reads version 2")
+
+
+class _Hiding(OrderedDict):
+    """Pickled as an OrderedDict with attributes, which hide its methods."""
+
+    def __reduce__(self):
+        hidden = dict.fromkeys(("get", "keys", "items", "values"), 1)
+        return OrderedDict, (), hidden, None, iter(dict.items(self))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": torch.zeros(3)}, {"format": torch.zeros(0)}, {"format_version": torch.ones(2)},
+     {"calibration": {"score": torch.zeros(3), "peak": torch.zeros(())}},
+     {"config": torch.zeros(2)}, {"model_state_dict": {"video": 3, 4: torch.zeros(1)}}],
+    ids=str,
+)  # fmt: skip
+def test_tensors_in_the_place_of_other_values_are_refused(tmp_path, change):
+    path = tmp_path / "odd.pth"
+    torch.save({"format": "lipsync-checkpoint", "format_version": 2, "versions": {}} | content()
+               | change, path)  # fmt: skip
+    refused(path, load=trained)
+
+
+def test_attributes_of_a_dict_in_a_file_do_not_hide_its_methods(tmp_path):
+    path = tmp_path / "hiding.pth"
+    header = {"format": "lipsync-checkpoint", "format_version": 2, "versions": {}}
+    torch.save(_Hiding(header | content()), path)
+    assert load_onnx(path).config.model.hidden_dim == SMALL["hidden_dim"]
+    with pytest.raises(CheckpointError, match="damaged"):  # or read as well
+        trained(path)
 
 
 def test_values_that_contain_themselves_are_named_shortly(tmp_path):

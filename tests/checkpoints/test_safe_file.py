@@ -135,10 +135,27 @@ def assert_equal(arrays, tensors) -> None:
      "(s, 0, (2, 2), (1,))", "(s, 0, (5,), n([2**62]))", "(s, n([2**63 - 1])[0], (2,), (1,))"],
 )  # fmt: skip
 def test_a_view_beyond_its_storage_is_refused(rebuild):
-    storage = np.zeros(40_000, np.float32)
+    storage = archive._Storage(np.zeros(40_000, np.float32))
     with pytest.raises(ValueError):
         archive.view_of(*eval(rebuild, {"s": storage, "n": np.array}))
     assert archive.view_of(storage, 39_999, (1, 1), (5, 1)).shape == (1, 1)
+
+
+def test_a_view_of_a_view_is_refused(tmp_path):
+    """Of a view whose steps are 0, all of whose values are the last one, another would reach
+    beyond the storage; nested in a pickle, both would be read."""
+    storage = archive._Storage(np.zeros(10, np.float32))
+    view = archive.view_of(storage, 9, (10,), (0,))
+    with pytest.raises(TypeError):
+        archive.view_of(view, 0, (10,), (1,))
+    path = tmp_path / "nested.pth"
+    torch.save({"a": torch.zeros(10)}, path)
+    rebuild, one = b"ctorch._utils\n_rebuild_tensor_v2\n", b"I10\nt"
+    saved = b"((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI10\ntQ"
+    inner = rebuild + saved + b"I9\n(" + one + b"(I0\ntI00\nc" + b"collections\nOrderedDict\n)RtR"
+    outer = rebuild + b"(" + inner + b"I0\n(" + one + b"(I1\ntI00\nNtR."
+    repacked(path, lambda name, old: outer if name.endswith("/data.pkl") else old)
+    refused(path, "damaged")
 
 
 def test_a_huge_memo_is_refused(saved):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from src.faces.search_ahead import KEPT, SearchAhead
 from src.faces.tracker import SEARCH_INTERVAL, FaceTracker, scaled_frame
@@ -15,6 +16,7 @@ from tests.support.scripted_faces import SETTINGS, Actor, ColourDetector, draw_v
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
+SMALL = SETTINGS.model_copy(update={"detection_size": SIZE})
 
 
 class CountingDetector:
@@ -34,7 +36,7 @@ def frame_of(level: int):
 
 def test_frames_that_will_be_searched_are_searched_once():
     detector = CountingDetector()
-    ahead = SearchAhead(detector, SIZE)
+    ahead = SearchAhead(detector, SMALL)
     frames = [frame_of(100 + number // 4) for number in range(30)]
     for frame in frames:
         ahead.prepare(frame)
@@ -52,9 +54,37 @@ def test_frames_that_will_be_searched_are_searched_once():
     assert detector.seen[-1][1]
 
 
+def test_after_a_search_that_was_not_foreseen_a_shot_is_searched_as_the_tracker_asks():
+    detector = CountingDetector()
+    ahead = SearchAhead(detector, SMALL)
+    frames = [frame_of(100) for _ in range(40)] + [frame_of(200) for _ in range(20)]
+    for frame in frames[:20]:
+        ahead.prepare(frame)
+    ahead.detect(scaled_frame(frames[15], SIZE)[0][None])
+    assert len(detector.seen) == 3, "0, 12, and what was asked for"
+    for frame in frames[20:40]:
+        ahead.prepare(frame)
+    assert len(detector.seen) == 3
+    for frame in frames[40:]:
+        ahead.prepare(frame)
+    assert len(detector.seen) == 5, "a new shot"
+    ahead.restart()
+    ahead.prepare(frames[0])
+    assert len(detector.seen) == 6, "a new video"
+
+
+@pytest.mark.parametrize(("every", "second"), [(1, 12), (5, 15), (7, 14)])
+def test_searches_are_in_frames_of_detection(every, second):
+    detector = CountingDetector()
+    ahead = SearchAhead(detector, SMALL.model_copy(update={"detect_every": every}))
+    for number in range(20):
+        ahead.prepare(frame_of(100))
+        assert len(detector.seen) == 1 + (number >= second)
+
+
 def test_a_cut_begins_the_grid_anew_and_repeated_frames_are_not_searched():
     detector = CountingDetector()
-    ahead = SearchAhead(detector, SIZE)
+    ahead = SearchAhead(detector, SMALL)
     dark, bright = frame_of(40), frame_of(200)
     for frame in [dark] * (2 * SEARCH_INTERVAL) + [bright] * 3:
         ahead.prepare(frame)
@@ -65,7 +95,7 @@ def test_the_searches_of_a_tracker_are_foreseen():
     """Of two shots with a face each that is never lost."""
     frames = list(draw_video([Actor(lambda t: 100 + t)], 60, lambda t: 30 if t < 30 else 160))
     detector = ColourDetector()
-    ahead = SearchAhead(detector, SETTINGS.detection_size)
+    ahead = SearchAhead(detector, SETTINGS)
     tracker, tracks = FaceTracker(ahead, SETTINGS, RecordingSink), []
     for number in range(-SEARCH_INTERVAL, len(frames)):
         if number + SEARCH_INTERVAL < len(frames):
@@ -79,7 +109,7 @@ def test_the_searches_of_a_tracker_are_foreseen():
 
 def test_results_that_nobody_takes_are_dropped():
     detector = CountingDetector()
-    ahead = SearchAhead(detector, SIZE)
+    ahead = SearchAhead(detector, SMALL)
     frames = [frame_of(100) for _ in range(SEARCH_INTERVAL * (KEPT + 2))]
     for frame in frames:
         ahead.prepare(frame)

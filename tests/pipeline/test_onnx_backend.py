@@ -12,7 +12,6 @@ import torch
 
 from src.checkpoints.checkpoint import (
     TrainedModel,
-    load_checkpoint,
     load_trained,
     save_checkpoint,
 )
@@ -139,6 +138,12 @@ def test_a_checkpoint_is_scored_without_pytorch(without_torch, with_torch, talki
     assert result["details"]["model"] == {"file": str(PRETRAINED), "sha256": digest}
 
 
+def test_without_pytorch_a_driver_of_a_gpu_changes_nothing(monkeypatch):
+    monkeypatch.setattr(loading, "is_plain_cpu", lambda name: False)
+    monkeypatch.setattr(loading, "has_torch", lambda: False)
+    assert isinstance(LipSyncInference(PRETRAINED).trained, ExportedModel)
+
+
 @pytest.mark.parametrize("options", [("--backend", "torch"), ("--device", "cuda")], ids=str)
 def test_without_pytorch_what_needs_it_says_so(without_torch, talking_clip, options):
     done = without_torch("--video", talking_clip, "--score-only", *options)
@@ -177,7 +182,7 @@ def test_a_driver_is_looked_for_without_pytorch(monkeypatch):
             device.is_plain_cpu(name)
 
 
-def test_a_block_that_is_no_convolution_is_computed_by_pytorch(tmp_path):
+def test_a_block_that_is_no_convolution_is_computed_by_pytorch(monkeypatch, tmp_path):
     config = parse_config({"model": {"temporal": "gru", "hidden_dim": 16}}, "test")
     path = tmp_path / "gru.pth"
     torch.manual_seed(0)
@@ -185,8 +190,11 @@ def test_a_block_that_is_no_convolution_is_computed_by_pytorch(tmp_path):
         config=config.model_dump(), model_state_dict=SyncModel(ModelSpec.of(config)).state_dict()
     ))  # fmt: skip
     assert isinstance(LipSyncInference(path, "cpu").trained, TrainedModel)
-    with pytest.raises(ConfigError, match="needs --backend torch"):
+    with pytest.raises(ConfigError, match="computed by PyTorch only"):
         LipSyncInference(path, "cpu", backend="onnx")
+    monkeypatch.setattr(loading, "has_torch", lambda: False)
+    with pytest.raises(ConfigError, match="computed by PyTorch only"):
+        LipSyncInference(path, "cpu")
 
 
 def test_bare_weights_are_scored_with_their_settings(tmp_path, talking_clip):
@@ -202,18 +210,19 @@ def test_bare_weights_are_scored_with_their_settings(tmp_path, talking_clip):
     check_equal(*results[0], *results[1])
 
 
-def test_the_network_in_pytorch_is_read_when_it_is_needed(tmp_path):
-    path = shutil.copy(PRETRAINED, tmp_path / "model.pth")
+def test_the_network_in_pytorch_is_made_when_it_is_needed(tmp_path):
+    """Of what was read, whatever the file holds by then."""
+    path = Path(shutil.copy(PRETRAINED, tmp_path / "model.pth"))
     engine = LipSyncInference(path, "cpu")
     assert isinstance(engine.trained, ExportedModel)
+    path.unlink()
     in_torch = engine.in_torch()
     assert isinstance(in_torch, TrainedModel) and engine.in_torch() is in_torch
     assert in_torch.sha256 == engine.trained.sha256 == engine.model_file.sha256
-    other = LipSyncInference(path, "cpu")
-    changed = load_checkpoint(path)
-    save_checkpoint(path, changed | {"epoch": changed["epoch"] + 1})
-    with pytest.raises(CheckpointError, match="replaced by another model"):
-        other.in_torch()
+    expected = LipSyncInference(PRETRAINED, "cpu", backend="torch").trained.model.state_dict()
+    own = in_torch.model.state_dict()
+    assert own.keys() == expected.keys()
+    assert all(torch.equal(own[name], values) for name, values in expected.items())
 
 
 @pytest.fixture
@@ -263,7 +272,7 @@ def test_what_the_backend_cannot_do_is_refused(exported, talking_clip, tmp_path)
         LipSyncInference(exported, backend="tensorrt")
     with pytest.raises(ConfigError, match="is a folder: --backend torch takes a checkpoint"):
         LipSyncInference(exported, backend="torch")
-    with pytest.raises(ConfigError, match="runs on the CPU"):
+    with pytest.raises(ConfigError, match="computes on the CPU"):
         LipSyncInference(exported, "cuda", backend="onnx")
     engine = LipSyncInference(exported, backend="onnx")
     with pytest.raises(ConfigError, match=r"exported encoders, which can only score.*\.pth"):
