@@ -69,10 +69,12 @@ def invalid_fits(calibration: dict) -> list[str]:
 
 
 def _is_fit(fit: object) -> bool:
+    if not isinstance(fit, dict):
+        return False
     try:
         lists = [fit["mean"], fit["scale"], fit["weights"]]
         numbers = [*chain(*lists), fit["bias"]]
-    except (KeyError, TypeError, IndexError):  # the last: an array
+    except (KeyError, TypeError):
         return False
     return (
         len({len(values) for values in lists}) == 1
