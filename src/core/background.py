@@ -31,7 +31,11 @@ class BackgroundTask(Generic[Result]):
 
     def __enter__(self) -> "BackgroundTask[Result]":
         self._executor = ThreadPoolExecutor(1)
-        self._future = self._executor.submit(copy_context().run, self._task, self._cancellable)
+        try:
+            self._future = self._executor.submit(copy_context().run, self._task, self._cancellable)
+        except BaseException:  # Ctrl+C
+            self._cancelled.set()
+            raise
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -109,11 +113,15 @@ def made_ahead(items: Iterator[Item], n_ahead: int) -> Iterator[Iterator[Item]]:
                 raise value
             return
 
-    thread = threading.Thread(target=copy_context().run, args=(make,), name="made-ahead")
-    thread.start()
+    # A daemon: Ctrl+C may come just before the block begins, and nobody would end the thread.
+    thread = threading.Thread(
+        target=copy_context().run, args=(make,), name="made-ahead", daemon=True
+    )
     try:
+        thread.start()  # may be interrupted, too, while it waits for the thread to begin
         yield taken()
     finally:
         is_stopped.set()
         free.release()
-        thread.join()
+        if thread.ident is not None:  # else it ends by itself, if it ever begins
+            thread.join()

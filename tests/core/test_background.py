@@ -110,6 +110,22 @@ def test_a_block_that_stops_early_leaves_no_thread_and_closes_the_items(error):
     assert closed == ["made-ahead"] and threading.active_count() == before
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_an_interruption_while_the_thread_begins_leaves_no_thread(monkeypatch, begins):
+    """Ctrl+C as the first frame is about to be decoded: the program waited for ever."""
+    start, before = threading.Thread.start, threading.active_count()
+
+    def interrupted(thread):
+        if begins:
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), made_ahead(iter(count()), 2):
+        pass
+    assert threading.active_count() == before
+
+
 def test_items_are_made_ahead_in_the_language_of_the_block():
     with use_language("zh"), made_ahead((tr("video") for _ in range(1)), 1) as taken:
         assert next(taken) == "视频"

@@ -69,11 +69,20 @@ def test_nothing_stays(minute, tmp_path, script, folder, begun):
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does: ffmpeg gets it, too
         pressed = time.monotonic()
-        out, err = running.communicate(timeout=HANG_S)
+        out, err = outputs_of(running)
     assert running.returncode == 130 and out == "" and err.strip().endswith("stopped")
     assert "Traceback" not in err and "error" not in err
     assert time.monotonic() - pressed < 20
     assert left_in(tmp_path) == set()
+
+
+def outputs_of(running: subprocess.Popen) -> tuple[str, str]:
+    """What a command prints until it ends; one that hangs is killed, and fails the test."""
+    try:
+        return running.communicate(timeout=HANG_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        raise
 
 
 def left_in(folder: Path) -> set[str]:
@@ -98,7 +107,7 @@ def test_nothing_stays_of_a_batch(minute, tmp_path):
             assert running.poll() is None and time.monotonic() < deadline, running.communicate()
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGINT)
-        out, err = running.communicate(timeout=HANG_S)
+        out, err = outputs_of(running)
     assert running.returncode == 130 and err.strip().endswith("stopped")
     assert "Traceback" not in out + err
     assert left_in(tmp_path) == set()
