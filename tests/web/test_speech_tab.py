@@ -60,8 +60,8 @@ def test_a_person_says_what_was_typed(visit, late_clip, footage, tmp_path):
     assert read_remade(new) is not None  # it says so of itself
     wait_until_all_fits(page)
     picture(page, "new-speech")
-    # What is cancelled leaves the earlier result.
-    page.fill("#ls-speech-text textarea", "Good evening.")
+    # What is cancelled leaves the earlier result. (A minute: a sentence takes a second.)
+    page.fill("#ls-speech-text textarea", "Good evening to all of you. " * 30)
     page.click("#ls-make")
     page.wait_for_selector(".ls-progress progress[value]")
     page.click("#ls-speech-cancel")
