@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.checkpoints import safe_file
+from src.checkpoints import archive, safe_file
 from src.checkpoints.checkpoint import load_checkpoint
 from src.core.errors import CheckpointError, MissingFileError
 from src.dataset.index import INDEX_NAME, read_index, write_index
@@ -96,7 +96,7 @@ def test_the_initial_checkpoint_is_read_once(trainer, arguments, tmp_path, monke
     trainer(*arguments(training__num_epochs=1))
     last = tmp_path / "checkpoints" / "last.pth"
     scanned, loaded = [], []
-    scan, load = safe_file._scan_archive, torch.load
+    scan, load = archive._scan_archive, torch.load
 
     def recording_scan(file, path):
         scanned.append(path)
@@ -106,7 +106,7 @@ def test_the_initial_checkpoint_is_read_once(trainer, arguments, tmp_path, monke
         loaded.append(Path(file.name))
         return load(file, **options)
 
-    monkeypatch.setattr(safe_file, "_scan_archive", recording_scan)
+    monkeypatch.setattr(archive, "_scan_archive", recording_scan)
     monkeypatch.setattr(safe_file.torch, "load", recording_load)
     again = {"training__num_epochs": 2, "paths__checkpoint_dir": tmp_path / "again"}
     if option == "--resume":
