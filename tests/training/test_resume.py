@@ -9,10 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+
+with suppress(ImportError):
+    # Where it is installed, a training imports it, and its import draws from Python's generator:
+    # the first training of a process would end with another state than the next.
+    import rich.style  # noqa: F401
 
 from src.checkpoints import archive, safe_file
 from src.checkpoints.checkpoint import load_checkpoint
