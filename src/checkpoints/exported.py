@@ -13,7 +13,6 @@ from ..models.onnx_embedding import ENCODERS, OnnxModel, encoder_name
 from ..models.spec import ModelSpec
 from ..scoring.calibration import invalid_fits
 
-EXPORT_FOLDER = Path("exported_models")  # where the tool writes by default
 SETTINGS_NAME = "model_config.json"
 
 

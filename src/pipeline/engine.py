@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..core.config import Config, with_overrides
-from ..core.device import choose_device, default_workers, is_plain_cpu
+from ..core.device import choose_device, default_workers
 from ..core.errors import ConfigError
 from ..core.files import check_output_path, ensure_folder
 from ..core.notes import RemadeLips
@@ -24,7 +24,7 @@ from ..scoring.result import ModelFile, SyncResult
 from ..scoring.speakers import voice_over_notes
 from .batch import check_same_model, ranked, run_batch
 from .correct_pair import correct_pair
-from .loading import BACKENDS, device_name, load_model
+from .loading import BACKENDS, computes_on_cpu, device_name, load_model
 from .measure_offset import measure_offset, reverberation_notes
 from .pairs import with_outputs
 from .summary_table import recorded_outputs
@@ -79,7 +79,7 @@ class EngineSpec:
             return n_workers
         settings = with_overrides(self.config or Config(), list(self.overrides), "--set")
         device = device_name(self.device, self.overrides, settings)
-        if self.backend == "onnx" or self.checkpoint.is_dir() or is_plain_cpu(device):
+        if self.backend == "onnx" or self.checkpoint.is_dir() or computes_on_cpu(device):
             return cores()
         check_torch()
         return default_workers(choose_device(device))

@@ -109,8 +109,7 @@ def _load(
         CheckpointError: it cannot be used.
         ConfigError: this backend cannot compute it, or not on this device.
     """
-    # Without PyTorch there is no GPU to choose.
-    is_on_cpu = is_plain_cpu(device) or (device == "auto" and not has_torch())
+    is_on_cpu = computes_on_cpu(device)
     if path.is_dir() or backend == "onnx":
         if not is_on_cpu and device != "auto":
             raise ConfigError(
@@ -157,6 +156,15 @@ def model_path(path: str | Path | None, config: Config, backend: str) -> Path:
             tr("{path} is a folder: --backend torch takes a checkpoint (.pth)", path=path)
         )
     return resolve_export(path)
+
+
+def computes_on_cpu(device: str) -> bool:
+    """Whether a device of ``device_name`` is the CPU: without PyTorch there is no GPU to choose.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    return is_plain_cpu(device) or (device == "auto" and not has_torch())
 
 
 def device_name(device: str | None, overrides: Iterable[str], config: Config) -> str:

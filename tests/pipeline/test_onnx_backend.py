@@ -27,11 +27,12 @@ from src.core import device
 from src.core.config import parse_config
 from src.core.errors import CheckpointError, ConfigError, MissingFileError
 from src.core.files import file_sha256
+from src.core.workers import cores
 from src.live.stream import LipSyncStream
 from src.models import sync_model
 from src.models.spec import ModelSpec
 from src.models.sync_model import AudioEncoder, SyncModel
-from src.pipeline import loading
+from src.pipeline import loading, torch_parts
 from src.pipeline.engine import LipSyncInference
 from tests.checkpoints.test_checkpoint import content
 from tests.support.training_helpers import call_script
@@ -141,7 +142,10 @@ def test_a_checkpoint_is_scored_without_pytorch(without_torch, with_torch, talki
 def test_without_pytorch_a_driver_of_a_gpu_changes_nothing(monkeypatch):
     monkeypatch.setattr(loading, "is_plain_cpu", lambda name: False)
     monkeypatch.setattr(loading, "has_torch", lambda: False)
-    assert isinstance(LipSyncInference(PRETRAINED).trained, ExportedModel)
+    monkeypatch.setattr(torch_parts, "has_torch", lambda: False)
+    engine = LipSyncInference(PRETRAINED)
+    assert isinstance(engine.trained, ExportedModel)
+    assert engine.spec.count_workers(0) == cores(), "many pairs, too"
 
 
 @pytest.mark.parametrize("options", [("--backend", "torch"), ("--device", "cuda")], ids=str)
