@@ -7,8 +7,9 @@ import numpy as np
 from ..core.config import DataConfig
 from ..media.frame import VideoFrame
 from .detection import Detector, FaceDetection
+from .search_schedule import SearchSchedule
 from .shot_boundary import CutDetector
-from .tracker import SEARCH_INTERVAL, scaled_frame
+from .tracker import scaled_frame
 
 KEPT = 4  # results that may wait: a tracker that lost a face searches other frames
 
@@ -26,9 +27,7 @@ class SearchAhead:
     """
 
     def __init__(self, detector: Detector, settings: DataConfig):
-        self._detector, self._detection_size = detector, settings.detection_size
-        # A tracker searches in frames of detection only.
-        self._interval = -(-SEARCH_INTERVAL // settings.detect_every) * settings.detect_every
+        self._detector, self._settings = detector, settings
         self.restart()
 
     def restart(self) -> None:
@@ -36,7 +35,10 @@ class SearchAhead:
         # Images and their faces. Appended by one thread, read by the other.
         self._ready: deque[tuple[np.ndarray, list[FaceDetection]]] = deque(maxlen=KEPT)
         self._cuts, self._previous = CutDetector(), None
-        self._index = self._next_search = 0  # in the shot
+        self._begin_shot()
+
+    def _begin_shot(self) -> None:
+        self._index, self._searches = 0, SearchSchedule(0)
         self._was_wrong = False  # about a search of the shot
 
     def prepare(self, frame: VideoFrame) -> None:
@@ -46,13 +48,14 @@ class SearchAhead:
         if is_repeated:
             return
         if self._cuts.is_cut(frame):
-            self._index = self._next_search = 0
-            self._was_wrong = False
-        if self._index < self._next_search or self._was_wrong:
+            self._begin_shot()
+        # A tracker searches in frames of detection only.
+        is_detected = self._index % self._settings.detect_every == 0
+        if self._was_wrong or not is_detected or not self._searches.is_due(self._index):
             return
-        self._next_search = self._index + self._interval
-        image, _ = scaled_frame(frame, self._detection_size)
+        image, _ = scaled_frame(frame, self._settings.detection_size)
         (faces,) = self._detector.detect(image[None])
+        self._searches.add(self._index, len(faces))
         self._ready.append((image, faces))
 
     def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:

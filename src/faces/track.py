@@ -16,6 +16,9 @@ SMOOTHING_RADIUS = len(SMOOTHING) // 2  # frames
 APPEARANCE_SIZE = 24  # px: size at which crops are compared
 APPEARANCE_UPDATE = 0.25  # weight of the newest crop in the remembered appearance
 MIN_TRACKED_SIZE = 0.8  # of min_face_size: a tracked face may get this much smaller
+# Widths of the face by which a detection may be off the line between its neighbours in time, in the
+# mean of the points, for the face to be steady; and twice that, half as often detected.
+STEADY_ERROR = 0.015
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,13 @@ class OpenTrack:
 
     Attributes:
         n_missed: frames since the last detection in which the face was searched for in vain.
+        is_steady: the face keeps still or moves evenly, so that detections twice as far apart may
+            do.
     """
 
     def __init__(self, first_frame: int, settings: DataConfig, sink: CropSink):
         self.n_missed = 0
+        self.is_steady = False
         self._settings = settings
         self._track = FaceTrack(sink, first_frame)
         self._pending: list[VideoFrame] = []  # frames since the last detection
@@ -119,6 +125,7 @@ class OpenTrack:
         self._n_dropped_points = 0  # frames of the track before those of ``_points``
         self._last: TrackedDetection | None = None
         self._last_index = first_frame
+        self._before_last: tuple[int, TrackedDetection] | None = None  # index and detection
         self._velocity = np.zeros(2, np.float32)  # pixels a frame
         self._appearance = np.zeros(APPEARANCE_SIZE**2, np.float32)  # running mean
 
@@ -140,6 +147,18 @@ class OpenTrack:
         if face.width < MIN_TRACKED_SIZE * self._settings.min_face_size:
             growth = np.inf
         return float(distance), float(growth)
+
+    def moves_evenly(self, index: int, face: TrackedDetection) -> bool:
+        """Whether the last detection could have been interpolated between the one before it and
+        ``face`` in frame ``index``. That error grows with the square of the time between them, so
+        it may be larger where they are further apart."""
+        if self._before_last is None:
+            return False
+        first_index, first = self._before_last
+        weight = (self._last_index - first_index) / (index - first_index)
+        interpolated = (1 - weight) * first.points + weight * face.points
+        error = np.linalg.norm(interpolated - self._last.points, axis=1).mean()
+        return bool(error < STEADY_ERROR * (1 + self.is_steady) * max(face.width, 1))
 
     def appearance_similarity(self, face: TrackedDetection) -> float:
         """Correlation with the remembered appearance, −1…1."""
@@ -164,6 +183,8 @@ class OpenTrack:
             self._points.append((1 - weight) * previous.points + weight * face.points)
             self._located.append((pending, (1 - weight) * previous.box + weight * face.box))
         if index > self._last_index:
+            self.is_steady = self.moves_evenly(index, face)
+            self._before_last = self._last_index, self._last
             velocity = (face.centre - previous.centre) / (index - self._last_index)
             self._velocity = (self._velocity + velocity) / 2
         # Of detections only: in the frames between, another person may have hidden the face.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from src.faces.search_ahead import KEPT, SearchAhead
-from src.faces.tracker import SEARCH_INTERVAL, FaceTracker, scaled_frame
+from src.faces.search_schedule import SEARCH_INTERVAL
+from src.faces.tracker import FaceTracker, scaled_frame
 from src.media.frame import to_video_frame
 from tests.support.crossing_people import RecordingSink
 from tests.support.scripted_faces import SETTINGS, Actor, ColourDetector, draw_video
@@ -20,14 +21,14 @@ SMALL = SETTINGS.model_copy(update={"detection_size": SIZE})
 
 
 class CountingDetector:
-    """Names the images it is given by their brightness."""
+    """Names the images it is given by their brightness; detects so many faces in each."""
 
-    def __init__(self):
-        self.seen = []
+    def __init__(self, n_faces: int = 1):
+        self.seen, self.n_faces = [], n_faces
 
     def detect(self, images, zoomed=False):
         self.seen += [(round(float(image.mean())), zoomed) for image in images]
-        return [[f"faces in {image.mean():.0f}"] for image in images]
+        return [[f"faces in {image.mean():.0f}"] * self.n_faces for image in images]
 
 
 def frame_of(level: int):
@@ -93,7 +94,8 @@ def test_a_cut_begins_the_grid_anew_and_repeated_frames_are_not_searched():
 
 def test_the_searches_of_a_tracker_are_foreseen():
     """Of two shots with a face each that is never lost."""
-    frames = list(draw_video([Actor(lambda t: 100 + t)], 60, lambda t: 30 if t < 30 else 160))
+    actors = [Actor(lambda t: 100 + t)]
+    frames = list(draw_video(actors, 110, lambda t: 30 if t < 30 else 160))
     detector = ColourDetector()
     ahead = SearchAhead(detector, SETTINGS)
     tracker, tracks = FaceTracker(ahead, SETTINGS, RecordingSink), []
@@ -103,12 +105,13 @@ def test_the_searches_of_a_tracker_are_foreseen():
         if number >= 0:
             tracks += tracker.add_frame(frames[number])
     tracks += tracker.finish()
-    assert [(track.first_frame, track.n_frames) for track in tracks] == [(0, 30), (30, 30)]
-    assert detector.n_full_frames == 2 * 3, "frames 0, 12 and 24 of each shot, once each"
+    assert [(track.first_frame, track.n_frames) for track in tracks] == [(0, 30), (30, 80)]
+    # Frames 0, 12 and 24 of each shot, and 48 and 72 of the second, once each.
+    assert detector.n_full_frames == 3 + 5
 
 
 def test_results_that_nobody_takes_are_dropped():
-    detector = CountingDetector()
+    detector = CountingDetector(n_faces=2)
     ahead = SearchAhead(detector, SMALL)
     frames = [frame_of(100) for _ in range(SEARCH_INTERVAL * (KEPT + 2))]
     for frame in frames:

@@ -12,8 +12,9 @@ from scenedetect.detectors import ContentDetector
 
 from src.core.config import DataConfig
 from src.faces.detection import FaceDetection
+from src.faces.search_schedule import SEARCH_INTERVAL
 from src.faces.shot_boundary import CutDetector
-from src.faces.tracker import SEARCH_INTERVAL, ZOOM_SIZE, FaceTracker, zoomed_crop
+from src.faces.tracker import ZOOM_SIZE, FaceTracker, zoomed_crop
 from src.media.frame import BRIGHTNESS_SIZE, VideoFrame
 from tests.support.crossing_people import RecordingSink, to_video_frame
 from tests.support.scripted_faces import (
@@ -23,6 +24,7 @@ from tests.support.scripted_faces import (
     Actor,
     ColourDetector,
     draw_frame,
+    draw_video,
     shift_of,
     spans,
     track_actors,
@@ -47,7 +49,9 @@ def test_the_detector_of_these_tests_is_accurate():
 def test_a_still_face_is_one_track():
     (track,), stats, _ = track_actors([Actor(100)])
     assert spans([track]) == [(0, 60)]
-    assert (stats.n_frames, stats.n_searches, stats.n_successes) == (60, 30, 30)
+    # In every second frame up to 24, when the shot is calm, then in every fourth; and in 58, that
+    # no more than one is taken on trust.
+    assert (stats.n_frames, stats.n_searches, stats.n_successes) == (60, 22, 22)
     assert (stats.n_tracks, stats.longest_track, stats.n_frozen) == (1, 60, 0)
     assert stats.max_rejected_width == 0
     assert np.allclose(track.sink.boxes, [70, 90, 130, 150], atol=0.6)
@@ -62,12 +66,54 @@ def test_between_searches_only_zoomed_crops_are_given_to_the_detector():
     assert n_pairs == 30, "after the first search, and later around the predicted boxes"
 
 
-@pytest.mark.parametrize("every", [1, 2, 5])
-def test_boxes_are_interpolated_between_detections(every):
+@pytest.mark.parametrize(("every", "n_searches"), [(1, 51), (2, 13 + 6 + 1), (5, 7 + 2)])
+def test_boxes_are_interpolated_between_detections(every, n_searches):
+    """Half as often where the shot is calm, after three searches of the full frame."""
     (track,), stats, _ = track_actors([Actor(lambda t: 60 + 2 * t)], n=51, detect_every=every)
-    assert stats.n_searches == 1 + 50 // every
+    assert stats.n_searches == n_searches
     assert np.allclose(track.sink.centres[:, 0], 60 + 2 * np.arange(51), atol=0.1)
     assert np.allclose(track.sink.centres[:, 1], 120, atol=0.1)
+
+
+def detected_frames(actors, n: int, **settings) -> list[int]:
+    """Numbers of the frames in which faces are searched for, each as often as it is."""
+    tracker = FaceTracker(ColourDetector(), SETTINGS.model_copy(update=settings), RecordingSink)
+    searched = []
+    for number, frame in enumerate(draw_video(actors, n)):
+        taken, crop = [], frame.crop_square
+        frame.crop_square = lambda *args, crop=crop, taken=taken: taken.append(1) or crop(*args)
+        searched.append((number, taken))
+        tracker.add_frame(frame)
+    tracker.finish()
+    return [number for number, taken in searched for _ in taken]
+
+
+def test_a_face_that_begins_to_move_is_detected_in_the_frames_skipped_before():
+    """Steady up to frame 41; its detection in 44 shows that 42 cannot be interpolated."""
+    position = lambda t: 100 + 25 * np.sin(max(0, t - 41) / 2.5)  # noqa: E731
+    frames = detected_frames([Actor(position)], 60)
+    assert frames[frames.index(24) :][:8] == [24, 28, 32, 36, 40, 42, 44, 44]
+    assert frames[-7:] == [46, 48, 50, 52, 54, 56, 58], "as often as before"
+    (track,), _, _ = track_actors([Actor(position)])
+    (every_second,), _, _ = track_actors([Actor(position), Actor(290, 20, 24, 1)], max_faces=2)
+    assert np.allclose(track.sink.centres[40:], every_second.sink.centres[40:], atol=0.1)
+
+
+def test_a_jittering_face_is_not_steady():
+    noise = np.random.default_rng(0).normal(0, 3, 60)
+    frames = detected_frames([Actor(100, error=lambda t: noise[t])], 60)
+    assert len(frames) > 27
+
+
+def test_two_people_are_detected_as_often_as_ever():
+    actors = [Actor(80), Actor(220, who=1)]
+    assert set(detected_frames(actors, 60)) == set(range(0, 60, 2))
+
+
+def test_a_face_that_comes_near_is_tracked_from_the_frame_before_on():
+    """Into the zoomed crop of a steady one, in frame 43."""
+    actors = [Actor(100, size=50), Actor(lambda t: 135 if t >= 41 else None, 120, 30, 1)]
+    assert sorted(spans(track_all_actors(actors))) == [(0, 60), (42, 18)]
 
 
 def test_a_short_loss_is_interpolated():

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from src.faces.search_schedule import SEARCH_INTERVAL
 from src.faces.track import APPEARANCE_SIZE, OpenTrack, TrackedDetection
-from src.faces.tracker import SEARCH_INTERVAL, FaceTracker, assign
+from src.faces.tracker import FaceTracker, assign
 from tests.support.crossing_people import RecordingSink, to_video_frame
 from tests.support.scripted_faces import (
     HEIGHT,
