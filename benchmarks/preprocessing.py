@@ -35,9 +35,9 @@ from src.dataset.build import process_clip
 from src.dataset.clips import Clip
 from src.dataset.index import SAMPLES_FOLDER
 from src.faces.alignment import align
-from src.faces.detection import make_detector
+from src.faces.detection import Detector, FaceDetection, make_detector
 from src.faces.shot_boundary import CutDetector
-from src.faces.tracker import SEARCH_INTERVAL, scaled_frame, zoomed_crop
+from src.faces.tracker import FaceTracker, scaled_frame, zoomed_crop
 from src.i18n.messages import tr
 from src.media.container import probe
 from src.media.frame import VideoFrame
@@ -86,6 +86,51 @@ class StageSpeed(NamedTuple):
     @property
     def ms_per_frame(self) -> float:
         return 1000 * self.per_frame / self.rate
+
+
+class CountingDetector:
+    """A detector, and how many images it was given.
+
+    Attributes:
+        n_full, n_zoomed: full frames, and zoomed crops.
+    """
+
+    def __init__(self, detector: Detector):
+        self._detector = detector
+        self.n_full = self.n_zoomed = 0
+
+    def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:
+        if zoomed:
+            self.n_zoomed += len(images)
+        else:
+            self.n_full += len(images)
+        return self._detector.detect(images, zoomed)
+
+
+class NoCrops:
+    """A sink that keeps nothing."""
+
+    def append(self, crop: np.ndarray, box: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
+def detections_per_frame(
+    video: Path, settings: DataConfig, detector: Detector
+) -> tuple[float, float]:
+    """How many full frames and zoomed crops are searched for faces, for each frame of a video: the
+    tracker decides by what it sees."""
+    counting = CountingDetector(detector)
+    tracker = FaceTracker(counting, settings, NoCrops)
+    for _ in tracker.track(read_frames(video, 1)):
+        pass
+    n_frames = tracker.stats.n_frames
+    return counting.n_full / n_frames, counting.n_zoomed / n_frames
 
 
 def measure_stages(video: Path, settings: DataConfig, runs: int) -> list[StageSpeed]:
@@ -137,7 +182,7 @@ def measure_stages(video: Path, settings: DataConfig, runs: int) -> list[StageSp
         return frame.to_full_range(align(frame.luma, points, settings.input_size))
 
     is_cut = CutDetector().is_cut
-    full_share, zoomed_share = 1 / SEARCH_INTERVAL, 1 / settings.detect_every
+    full_share, zoomed_share = detections_per_frame(video, settings, detector)
     stages = [
         ("decode video", lambda: sum(1 for _ in read_frames(video, 1)), 1),
         ("scale full frame",
