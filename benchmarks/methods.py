@@ -25,11 +25,13 @@ from benchmarks.ablations import COLUMNS, check_settings, format_row
 from benchmarks.baselines import TimeBudget, measure_network, parse_comparison, train_for
 from src.checkpoints.checkpoint import load_trained
 from src.core.cli import make_parser, run
+from src.core.constants import HOP_MS
 from src.core.device import choose_device
 from src.core.files import ensure_folder, written_atomically
 from src.dataset.samples import Sample
 from src.i18n.counts import clips_of_speakers
 from src.i18n.messages import tr
+from src.models.limits import MAX_BAND
 from src.models.spec import ModelSpec
 from src.models.sync_model import AudioEncoder, SyncModel, VideoEncoder, count_parameters
 from src.training.loss import n_way_loss
@@ -42,6 +44,9 @@ LOW_FREQUENCIES = 8  # px: appearance is what is left of a region at so many tim
 MIXED_SHARE = 0.5  # of the segments get the appearance of another one
 TEACHER = Path("pretrained/best_model.pth")
 DISTILLATION_WEIGHT = 1.0
+LOCAL_S = 3  # seconds over which the levels of the audio are measured, instead of the clip
+SHARPNESS = 0.05  # radius of the neighbourhood of the weights, Foret et al. 2021
+CONSISTENCY_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -126,16 +131,22 @@ def late_negatives(model: SyncModel, budget: TimeBudget) -> LossFunction:
     return loss
 
 
-def student(spec: ModelSpec) -> SyncModel:
-    """The mouth's network alone, with the input of the teacher, which sees the lower face."""
-    model = SyncModel(replace(spec, view="lower_face+mouth", members=2))
-    own = replace(spec, view="mouth")
-    model.video, model.audio = VideoEncoder(own), AudioEncoder(own)
+def with_kept_inputs(spec: ModelSpec) -> SyncModel:
+    """Our network, which keeps the inputs of the latest step for a loss that computes it again."""
+    model = SyncModel(spec)
 
     def keep_inputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         module.latest_inputs = inputs
 
     model.register_forward_pre_hook(keep_inputs)
+    return model
+
+
+def student(spec: ModelSpec) -> SyncModel:
+    """The mouth's network alone, with the input of the teacher, which sees the lower face."""
+    model = with_kept_inputs(replace(spec, view="lower_face+mouth", members=2))
+    own = replace(spec, view="mouth")
+    model.video, model.audio = VideoEncoder(own), AudioEncoder(own)
     return model
 
 
@@ -164,12 +175,106 @@ def distillation(model: SyncModel, budget: TimeBudget) -> LossFunction:
     return loss
 
 
+def remove_local_levels(bands: torch.Tensor) -> torch.Tensor:
+    """Bands normalised over ``LOCAL_S`` around each hop, less at the ends: [B, H, 40].
+
+    What was normalised over the clip before gives the same as the bands themselves, as far as it
+    was not clipped.
+    """
+    reach = LOCAL_S * 1000 // HOP_MS // 2
+
+    def local_mean(rows: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool1d(
+            rows.transpose(1, 2), 2 * reach + 1, 1, reach, count_include_pad=False
+        ).transpose(1, 2)
+
+    mean = local_mean(bands)
+    variance = (local_mean(bands.square()) - mean.square()).mean(2, keepdim=True)
+    return ((bands - mean) / variance.clamp(min=0.01).sqrt()).clamp(-MAX_BAND, MAX_BAND)
+
+
+def with_local_levels(spec: ModelSpec) -> SyncModel:
+    """Our network; the audio is normalised over three seconds (CMVN)."""
+    model = SyncModel(spec)
+
+    def normalise(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple:
+        return (remove_local_levels(inputs[0]), *inputs[1:])
+
+    model.audio.register_forward_pre_hook(normalise)
+    return model
+
+
+def sharpness_aware(model: SyncModel, budget: TimeBudget) -> LossFunction:
+    """The gradient of our loss where it is largest near the weights (Foret et al. 2021, SAM). Each
+    step takes two passes."""
+    weights = list(model.parameters())
+
+    def loss(model, video, audio, anchors, candidates, sample_ids):
+        total, n_correct, n_total = sync_loss(model, video, audio, anchors, candidates, None)
+        if not n_total:
+            return total, n_correct, n_total
+        steps = torch.autograd.grad(total, weights)
+        norm = torch.stack([step.norm() for step in steps]).norm()
+        steps = [step * (SHARPNESS / (norm + 1e-12)) for step in steps]
+        with torch.no_grad():
+            torch._foreach_add_(weights, steps)
+        moved = sync_loss(model, *model(*model.latest_inputs), anchors, candidates, None)[0]
+        gradients = torch.autograd.grad(moved, weights)
+        with torch.no_grad():
+            torch._foreach_sub_(weights, steps)
+        # Linear in the weights, with that gradient and the value of our loss.
+        linear = sum(
+            ((weight - weight.detach()) * gradient).sum()
+            for weight, gradient in zip(weights, gradients, strict=True)
+        )
+        return total.detach() + linear, n_correct, n_total
+
+    return loss
+
+
+def vary(
+    regions: torch.Tensor, bands: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Another variant of each segment: contrast, noise and blur of the video; tilt of the spectrum
+    and noise of the audio."""
+    shape = (len(regions), 1, 1, 1)
+    contrast = 1 + 0.3 * torch.randn(shape, generator=generator)
+    grain = 0.2 * torch.rand(shape, generator=generator)
+    coarse = F.interpolate(F.avg_pool2d(regions, 2), regions.shape[2:], mode="bilinear")
+    is_coarse = torch.rand(shape, generator=generator) < 0.5
+    varied = torch.where(is_coarse, coarse, regions) * contrast
+    varied = varied + grain * torch.randn(regions.shape, generator=generator)
+    tilt = torch.randn((len(bands), 1, 1), generator=generator)
+    slope = torch.linspace(-0.5, 0.5, bands.shape[2])
+    hiss = 0.3 * torch.rand((len(bands), 1, 1), generator=generator)
+    return varied, bands + tilt * slope + hiss * torch.randn(bands.shape, generator=generator)
+
+
+def consistency(model: SyncModel, budget: TimeBudget) -> LossFunction:
+    """Our loss, and how far apart the embeddings of two variants of each segment are (1 − cosine).
+    Each step takes two passes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def loss(model, video, audio, anchors, candidates, sample_ids):
+        total, n_correct, n_total = sync_loss(model, video, audio, anchors, candidates, None)
+        varied = model(*vary(*model.latest_inputs, generator))
+        for embedding, other in zip((video, audio), varied, strict=True):
+            distance = 1 - (embedding * other).sum(-1)
+            total = total + CONSISTENCY_WEIGHT / 2 * distance[candidates].mean()
+        return total, n_correct, n_total
+
+    return loss
+
+
 METHODS = {
     "as it is": Method(),
     "moving average of the weights": Method(ema=AVERAGE_DECAY),
     "exchanged appearance": Method(make_model=with_exchanged_appearance),
     "negatives of all clips, late": Method(make_loss=late_negatives),
     "distilled from the pretrained file": Method(make_model=student, make_loss=distillation),
+    "audio normalised over 3 s": Method(make_model=with_local_levels),
+    "sharpness-aware": Method(make_model=with_kept_inputs, make_loss=sharpness_aware),
+    "consistency of two variants": Method(make_model=with_kept_inputs, make_loss=consistency),
     "half of the people": Method(choose=half_of_the_people),
     "half of the clips": Method(choose=half_of_the_clips),
 }

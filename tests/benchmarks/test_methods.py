@@ -93,6 +93,64 @@ def test_a_student_is_drawn_to_the_choices_of_its_teacher():
     assert apart > 0.01 and equal.abs() < 1e-4
 
 
+def test_levels_of_three_seconds_are_those_around_each_hop():
+    bands = torch.randn(1, 900, 40, generator=torch.Generator().manual_seed(0))
+    bands[:, 450:] = 2 * bands[:, 450:] + 1
+    local = methods.remove_local_levels(bands)
+    assert local.abs().max() <= 4
+    for hop, span in ((0, (0, 151)), (200, (50, 351)), (460, (310, 611)), (899, (749, 900))):
+        around = bands[0, slice(*span)].double().numpy()
+        deviation = around.var(0).mean() ** 0.5
+        expected = (bands[0, hop].numpy() - around.mean(0)) / deviation
+        assert local[0, hop].numpy() == pytest.approx(expected.clip(-4, 4), abs=1e-3)
+
+
+def two_pass_model():
+    torch.manual_seed(0)
+    model = methods.with_kept_inputs(SPEC).eval()  # without chance
+    masks = (torch.ones(4, 12, dtype=torch.bool),) * 2
+    return model, model(*example_input(SPEC, 16, 4)), masks
+
+
+def test_the_sharpness_aware_gradient_is_that_of_the_moved_weights():
+    model, embeddings, masks = two_pass_model()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    total, *_ = methods.sharpness_aware(model, None)(model, *embeddings, *masks, None)
+    own = n_way_loss(*model(*model.latest_inputs), model.scale, *masks)[0]
+    assert total.item() == pytest.approx(own.item(), rel=1e-5)
+    model.zero_grad()
+    total.backward()
+    gradient = [weight.grad.clone() for weight in model.parameters()]
+    for weight, value in zip(model.parameters(), before, strict=True):
+        assert torch.allclose(weight, value, atol=1e-6), "moved only for a while"
+
+    model.zero_grad()
+    own.backward()
+    steps = [weight.grad.clone() for weight in model.parameters()]
+    norm = sum(step.square().sum() for step in steps).sqrt()
+    with torch.no_grad():
+        for weight, step in zip(model.parameters(), steps, strict=True):
+            weight += methods.SHARPNESS * step / norm
+    model.zero_grad()
+    n_way_loss(*model(*model.latest_inputs), model.scale, *masks)[0].backward()
+    for value, weight in zip(gradient, model.parameters(), strict=True):
+        assert torch.allclose(value, weight.grad, rtol=1e-2, atol=1e-5)
+    pairs = zip(gradient, steps, strict=True)
+    assert any((value - step).abs().max() > 1e-3 for value, step in pairs)
+
+
+def test_two_variants_of_a_segment_are_drawn_to_each_other(monkeypatch):
+    model, embeddings, masks = two_pass_model()
+    loss = methods.consistency(model, None)
+    own = n_way_loss(*embeddings, model.scale, *masks)[0]
+    apart = loss(model, *embeddings, *masks, None)[0] - own
+    assert apart > 1e-3
+    model(*example_input(SPEC, 16, 4))
+    monkeypatch.setattr(methods, "vary", lambda regions, bands, generator: (regions, bands))
+    equal = loss(model, *embeddings, *masks, None)[0] - own
+    assert equal.abs() < 1e-5
+
+
 @pytest.mark.slow
 def test_the_table(corpus, tmp_path, monkeypatch, capsys):
     rows = ["as it is", "moving average of the weights", "negatives of all clips, late"]
