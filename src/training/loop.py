@@ -34,7 +34,13 @@ from .augmentation import Augmentation
 from .batches import Batch, prepare_input, window_masks
 from .divergence import check_step, check_validation
 from .own_files import save_state
-from .resume import init_checkpoint, load_pretrained, match_network, resume_state
+from .resume import (
+    init_checkpoint,
+    load_pretrained,
+    match_network,
+    resume_state,
+    warn_of_repetition,
+)
 from .state import AverageMeter, TrainingState, new_model, new_state
 from .team import ALONE, Team
 from .tensorboard import training_log
@@ -104,6 +110,7 @@ def prepare_training(
     elif source:
         earlier = load_pretrained(model, source)
         warn_of_overlap(earlier, val + test)
+        warn_of_repetition(source, state)
         state.trained_on = sorted({*earlier, *state.trained_on})
     if not team.is_alone:
         logger.info(tr("{n} processes train together", n=team.size))

@@ -81,6 +81,20 @@ def load_pretrained(model: SyncModel, source: LoadedFile) -> list[str]:
     return source.payload.get("trained_on", [])
 
 
+def warn_of_repetition(source: LoadedFile, state: TrainingState) -> None:
+    """Log that a training would see what its initial weights were trained on once more, segment by
+    segment and augmented alike: these were learned by heart where that was done."""
+    if source.is_bare or source.payload["clips"] != state.splits_digest:
+        return
+    seed = state.config.training.seed
+    if stored_config(source.payload, source.path).training.seed == seed:
+        logger.info(
+            tr("training.seed is {seed}, as when the initial weights were trained on these clips: "
+               "the same segments would come again, augmented alike; choose another seed",
+               seed=seed)
+        )  # fmt: skip
+
+
 def changed_settings(earlier: dict, current: dict) -> dict[str, tuple]:
     """Settings of training and network that differ, by key: (earlier, current) value."""
     changes = {}

@@ -38,9 +38,15 @@ def test_initial_weights_are_validated_before_training(trainer, earlier, followi
     stored = load_checkpoint(earlier)
     assert before == pytest.approx(stored["best_val_loss"], abs=2e-4)
     assert "used to train the initial weights" not in stdout, "the same split"
+    assert "choose another seed" in stdout, "training.seed is that of the earlier training"
     best = load_checkpoint(tmp_path / "next" / "best_model.pth")
     assert best["best_val_loss"] == pytest.approx(min(before, losses(stdout)[0][2]), abs=2e-4)
     assert best["trained_on"] == stored["trained_on"]
+
+
+def test_another_seed_is_not_warned_of(trainer, following):
+    status, stdout, _ = trainer(*following(training__num_epochs=1, training__seed=7))
+    assert status == 0 and "choose another seed" not in stdout
 
 
 def test_an_ensemble_keeps_its_number_of_members(trainer, earlier, following, arguments, tmp_path):
@@ -64,6 +70,7 @@ def test_an_ensemble_keeps_its_number_of_members(trainer, earlier, following, ar
 
 def test_samples_used_for_the_initial_weights_are_reported(trainer, earlier, following, tmp_path):
     _, stdout, _ = trainer(*following(training__num_epochs=1, training__split_seed=5))
+    assert "choose another seed" not in stdout, "the same seed on other clips is another training"
     assert re.search(
         r"[1-9]\d* validation and test samples were used to train the initial weights", stdout
     )
@@ -97,5 +104,6 @@ def test_bare_weights_keep_their_temporal_block(trainer, arguments, tmp_path):
     )
     status, stdout, _ = trainer(*following)
     assert status == 0 and "model.temporal: tcn, as in" in stdout
+    assert "choose another seed" not in stdout, "bare weights do not tell theirs"
     stored = load_checkpoint(tmp_path / "next" / "last.pth")["config"]["model"]
     assert stored["temporal"] == "tcn"
