@@ -18,7 +18,7 @@ APPEARANCE_UPDATE = 0.25  # weight of the newest crop in the remembered appearan
 MIN_TRACKED_SIZE = 0.8  # of min_face_size: a tracked face may get this much smaller
 # Widths of the face by which a detection may be off the line between its neighbours in time, in the
 # mean of the points, for the face to be steady; and twice that, half as often detected.
-STEADY_ERROR = 0.015
+STEADY_ERROR = 0.01
 
 
 @dataclass(frozen=True)
