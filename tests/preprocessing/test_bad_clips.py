@@ -39,7 +39,7 @@ UNUSABLE = {
     "cut.avi": rf"is truncated: \d+ of {FRAMES} frames could be read",
     "cut.flv": r"is truncated: \d+ of \d+ frames could be read",
     "zeros": rf"is truncated: \d+ of {FRAMES} frames could be read",
-    "flipped every 2 KiB": DAMAGED,
+    "flipped every 512 bytes": DAMAGED,
     "flipped in every frame": DAMAGED,
     "audio only": "no video stream",
     "mp3 by another name": "no video stream",

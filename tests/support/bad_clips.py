@@ -105,8 +105,8 @@ def write_broken(folder: Path, temporary: Path) -> None:
         truncate(other, folder / f"cut{suffix}")
     zero_second_half(front, folder / "zeros.mp4")
     flip_bytes(large, folder / "flipped every 64 KiB.mp4", 1 << 16)
-    flip_bytes(front, folder / "flipped every 2 KiB.mp4", 1 << 11)
-    flip_bytes(large, folder / "flipped in every frame.mp4", 1 << 12)
+    flip_bytes(front, folder / "flipped every 512 bytes.mp4", 1 << 9)
+    flip_bytes(large, folder / "flipped in every frame.mp4", 1 << 10)
     ffmpeg("-i", whole, "-vn", "-c", "copy", folder / "audio only.mp4")
     ffmpeg("-i", whole, "-vn", "-f", "mp3", folder / "mp3 by another name.mp4")
 
