@@ -13,9 +13,10 @@ crop's position in pixels of 96, median and 90th percentile over the clips:
     zoomed crop, in every third / fourth / fifth       0.76  1.72 / 0.90  1.87 / 1.01  2.27
 
 A zoomed crop in every second frame (``data.detect_every``) is as good as the full frame in each,
-at less than a seventh of the time. A face that keeps still is detected half as often (``OpenTrack.
-is_steady``): on 179 clips of 28 people, K = 5 and K = 15 with every second frame 62.8 and 91.3 %,
-with every fourth 62.3 and 90.2, and with every fourth of still faces only 63.5 and 91.3.
+at less than a seventh of the time. A face that keeps still is detected half as often
+(``OpenTrack.is_steady``): on 179 clips of 28 people, K = 5, K = 15 and 1 s with every second frame
+63.6, 92.0 and 97.8 %, with still faces in every fourth 63.5, 92.2 and 97.9; with every fourth
+frame of all faces K = 15 falls by a point.
 """
 
 from collections.abc import Callable, Iterable, Iterator
