@@ -75,9 +75,9 @@ def test_boxes_are_interpolated_between_detections(every, n_searches):
     assert np.allclose(track.sink.centres[:, 1], 120, atol=0.1)
 
 
-def detected_frames(actors, n: int, **settings) -> list[int]:
+def detected_frames(actors, n: int) -> list[int]:
     """Numbers of the frames in which faces are searched for, each as often as it is."""
-    tracker = FaceTracker(ColourDetector(), SETTINGS.model_copy(update=settings), RecordingSink)
+    tracker = FaceTracker(ColourDetector(), SETTINGS, RecordingSink)
     searched = []
     for number, frame in enumerate(draw_video(actors, n)):
         taken, crop = [], frame.crop_square
@@ -111,7 +111,7 @@ def test_two_people_are_detected_as_often_as_ever():
 
 
 def test_a_face_that_comes_near_is_tracked_from_the_frame_before_on():
-    """Into the zoomed crop of a steady one, in frame 43."""
+    """Into the zoomed crop of a steady one, in frame 41; frame 44 shows it, so 42 is searched."""
     actors = [Actor(100, size=50), Actor(lambda t: 135 if t >= 41 else None, 120, 30, 1)]
     assert sorted(spans(track_all_actors(actors))) == [(0, 60), (42, 18)]
 
