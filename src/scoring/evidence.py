@@ -67,6 +67,13 @@ class Evidence:
         rows = self.usable[:, self.reach]
         return Evidence(self.similarity[rows], self.usable[rows], self.first_frame)
 
+    def above_mean(self) -> np.ndarray:
+        """The similarities less the mean of each window over its usable offsets: float32
+        [W, 2 M + 1], 0 where not usable."""
+        support = np.maximum(self.usable.sum(1, keepdims=True), 1)
+        mean = (self.similarity * self.usable).sum(1, keepdims=True) / support
+        return np.where(self.usable, self.similarity - mean, np.float32(0)).astype(np.float32)
+
     def shifted(self, hops: int, reach: int) -> "Evidence":
         """The evidence within ``±reach`` hops if the audio were delayed by ``hops``."""
         middle = self.reach + hops
@@ -135,28 +142,26 @@ class EvidenceSums:
     Attributes:
         count: int [2 M + 1], usable windows.
         similarity: float [2 M + 1], Σ of their similarities.
-        level: float [2 M + 1], Σ of the mean similarity of each of them over its offsets.
+        above_mean: float [2 M + 1], Σ of ``Evidence.above_mean``.
         distance: float [2 M + 1], Σ of their Euclidean distances √(2 − 2 · similarity).
     """
 
     count: np.ndarray
     similarity: np.ndarray
-    level: np.ndarray
+    above_mean: np.ndarray
     distance: np.ndarray
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
         """The sums over one or more tracks of the same reach."""
-        count = similarity = level = distance = 0
+        count = similarity = above_mean = distance = 0
         for chunk in chain.from_iterable(track.chunks() for track in tracks):
             distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
-            usable_similarity = chunk.similarity * chunk.usable
-            levels = usable_similarity.sum(1) / np.maximum(chunk.usable.sum(1), 1)
             count = count + chunk.usable.sum(0)
-            similarity = similarity + usable_similarity.sum(0)
-            level = level + levels @ chunk.usable
+            similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
+            above_mean = above_mean + chunk.above_mean().sum(0, dtype=float)
             distance = distance + (distances * chunk.usable).sum(0)
-        return cls(count, similarity, level, distance)
+        return cls(count, similarity, above_mean, distance)
 
     @classmethod
     def empty(cls, reach: int) -> "EvidenceSums":
@@ -167,7 +172,7 @@ class EvidenceSums:
         return EvidenceSums(
             self.count + other.count,
             self.similarity + other.similarity,
-            self.level + other.level,
+            self.above_mean + other.above_mean,
             self.distance + other.distance,
         )
 
@@ -185,7 +190,7 @@ class EvidenceSums:
         n_windows = int(self.count.max(initial=0))
         is_supported = self.count >= max(MIN_WINDOWS, n_windows / 2)
         mean = self.similarity.sum() / max(self.count.sum(), 1)
-        similarity = mean + (self.similarity - self.level) / max(n_windows, 1)
+        similarity = mean + self.above_mean / max(n_windows, 1)
         reach = len(self.count) // 2
         return Curve(
             np.arange(-reach, reach + 1),

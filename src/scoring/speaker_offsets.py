@@ -74,11 +74,7 @@ def evidence_along(timeline: Timeline, tracks: Sequence[Evidence]) -> float:
             hops = [round(timeline.offset_at(second) / HOP_MS) for second in seconds]
             columns = np.array(hops) + chunk.reach
             rows = np.flatnonzero((columns >= 0) & (columns < chunk.similarity.shape[1]))
-            columns = columns[rows]
-            support = np.maximum(chunk.usable.sum(1), 1)
-            mean = (chunk.similarity * chunk.usable).sum(1) / support
-            above_mean = chunk.similarity[rows, columns] - mean[rows]
-            total += float((above_mean * chunk.usable[rows, columns]).sum())
+            total += float(chunk.above_mean()[rows, columns[rows]].sum())
     return total
 
 

@@ -150,10 +150,7 @@ def evidence_by_second(tracks: Iterable[Evidence], n_frames: int) -> EvidenceByS
             continue
         second = (chunk.first_frame + np.arange(len(usable))) // FPS
         starts = np.flatnonzero(np.diff(second, prepend=-1))
-        support = usable.sum(1, keepdims=True)
-        mean = (chunk.similarity * usable).sum(1, keepdims=True) / np.maximum(support, 1)
-        above_mean = np.where(usable, chunk.similarity - mean, 0)
-        sums.evidence[second[starts]] += np.add.reduceat(above_mean, starts)
+        sums.evidence[second[starts]] += np.add.reduceat(chunk.above_mean(), starts)
         has_speech = usable[:, chunk.reach].astype(int)
         sums.n_windows[second[starts]] += np.add.reduceat(has_speech, starts)
     return sums

@@ -133,7 +133,7 @@ class _SpeakerEvidence:
             known: offsets of any face of the clip: one that is too short to show an offset of its
                 own may have one of these.
         """
-        above_mean = _above_mean(evidence)
+        above_mean = evidence.above_mean()
         similarity = np.full(len(above_mean), -np.inf)
         has_speech = np.zeros(len(above_mean), bool)
         own = [hops for hops in offsets if hops is not None]
@@ -153,19 +153,12 @@ class _SpeakerEvidence:
         return cls(evidence.first_frame + HALF_WINDOW, score, has_speech)
 
 
-def _above_mean(evidence: Evidence) -> np.ndarray:
-    """Similarities less their mean over all offsets; float [W, 2 M + 1], 0 without speech."""
-    support = np.maximum(evidence.usable.sum(1, keepdims=True), 1)
-    mean = (evidence.similarity * evidence.usable).sum(1, keepdims=True) / support
-    return np.where(evidence.usable, evidence.similarity - mean, 0)
-
-
 def _offset_of(chunk: Evidence, calibration: dict, min_probability: float) -> int | None:
     """The offset in hops of the windows in which a face fits the audio best; None: none is likely.
 
     Over all of a chunk in which it speaks little, chance would decide.
     """
-    above_mean = _above_mean(chunk)
+    above_mean = chunk.above_mean()
     n_windows = min(BLOCK_FRAMES, len(above_mean))
     if not n_windows:
         return None
