@@ -9,7 +9,7 @@ from ..media.frame import VideoFrame
 from .detection import Detector, FaceDetection
 from .search_schedule import SearchSchedule
 from .shot_boundary import CutDetector
-from .tracker import scaled_frame
+from .tracker import relative_boxes, scaled_frame
 
 KEPT = 4  # results that may wait: a tracker that lost a face searches other frames
 
@@ -51,11 +51,11 @@ class SearchAhead:
             self._begin_shot()
         # A tracker searches in frames of detection only.
         is_detected = self._index % self._settings.detect_every == 0
-        if self._was_wrong or not is_detected or not self._searches.is_due(self._index):
+        if self._was_wrong or not is_detected or not self._searches.is_due(self._index, frame):
             return
         image, _ = scaled_frame(frame, self._settings.detection_size)
         (faces,) = self._detector.detect(image[None])
-        self._searches.add(self._index, len(faces))
+        self._searches.add(self._index, frame, relative_boxes(image, faces))
         self._ready.append((image, faces))
 
     def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:
