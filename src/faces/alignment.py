@@ -31,17 +31,8 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 [size, size].
     """
-    # Complex least squares: target ≈ factor · source + shift; factor is a rotation and a scale.
-    target = _COMPLEX_TEMPLATE * (size / TEMPLATE_SIZE)
-    source = points[:, 0].astype(float) + 1j * points[:, 1]
-    target_mean, source_mean = complex(target.sum() / 5), complex(source.sum() / 5)
-    source -= source_mean
-    factor = complex(np.vdot(source, target)) / max(np.vdot(source, source).real, 1e-9)
-    if abs(factor) < MIN_SCALE:
-        factor = MIN_SCALE + 0j
-    shift = target_mean - factor * source_mean
-
-    halvings = max(0, math.floor(math.log2(1 / abs(factor))))
+    factor, shift = _similarity(points, size)
+    halvings = _halvings(factor)
     if halvings:
         corners = (np.array([0, size, 1j * size, size + 1j * size]) - shift) / factor
         block = 2**halvings
@@ -63,3 +54,25 @@ def align(gray: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
     return cv2.warpAffine(
         gray, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def halvings_for(points: np.ndarray, size: int) -> int:
+    """How often ``align`` halves a frame before it warps it."""
+    return _halvings(_similarity(points, size)[0])
+
+
+def _halvings(factor: complex) -> int:
+    return max(0, math.floor(math.log2(1 / abs(factor))))
+
+
+def _similarity(points: np.ndarray, size: int) -> tuple[complex, complex]:
+    """Factor and shift of the transform: by complex least squares, target ≈ factor · source +
+    shift, where the factor is a rotation and a scale."""
+    target = _COMPLEX_TEMPLATE * (size / TEMPLATE_SIZE)
+    source = points[:, 0].astype(float) + 1j * points[:, 1]
+    target_mean, source_mean = complex(target.sum() / 5), complex(source.sum() / 5)
+    source -= source_mean
+    factor = complex(np.vdot(source, target)) / max(np.vdot(source, source).real, 1e-9)
+    if abs(factor) < MIN_SCALE:
+        factor = MIN_SCALE + 0j
+    return factor, target_mean - factor * source_mean

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.config import DataConfig
 from ..media.frame import VideoFrame
-from .alignment import align
+from .alignment import align, halvings_for
 from .detection import FaceDetection
 
 SMOOTHING = np.array([1, 2, 3, 2, 1], np.float32) / 9  # over ±2 frames: symmetric, so no lag
@@ -97,11 +97,13 @@ def choose_tracks(
 
 def compute_appearance(frame: VideoFrame, points: np.ndarray) -> np.ndarray:
     """What faces are compared by: their crop, float32 [APPEARANCE_SIZE²], mean 0 and norm 1."""
-    crop = align(frame.luma, points, 2 * APPEARANCE_SIZE)
+    halvings = halvings_for(points, 2 * APPEARANCE_SIZE)
+    points = (points + 0.5) / (1 << halvings) - 0.5  # coordinates are of pixel centres
+    crop = align(frame.halved_luma(halvings), points, 2 * APPEARANCE_SIZE)
     size = (APPEARANCE_SIZE, APPEARANCE_SIZE)
     small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
-    return small / max(float(np.linalg.norm(small)), 1e-6)
+    return small / max(float(np.sqrt(small @ small)), 1e-6)
 
 
 class OpenTrack:
@@ -136,7 +138,8 @@ class OpenTrack:
 
     def predict_box(self, index: int) -> np.ndarray:
         """The box expected in frame ``index``, at constant velocity: float32 [4], pixels."""
-        return self._last.box + np.tile(self._velocity * (index - self._last_index), 2)
+        shift = self._velocity * (index - self._last_index)
+        return (self._last.box.reshape(2, 2) + shift).ravel()
 
     def measure_motion(self, face: TrackedDetection, index: int) -> tuple[float, float]:
         """Distance from the predicted box in widths, and change of size as a logarithm (infinite
@@ -212,13 +215,13 @@ class OpenTrack:
         for number in range(track.n_frames, stop):
             middle = number - self._n_dropped_points
             neighbours = range(middle - SMOOTHING_RADIUS, middle + SMOOTHING_RADIUS + 1)
-            points = np.stack([self._points[min(max(index, 0), last)] for index in neighbours])
+            points = np.array([self._points[min(max(index, 0), last)] for index in neighbours])
             frame, box = self._located.pop(0)
-            smoothed = np.tensordot(SMOOTHING, points, 1)
+            smoothed = (SMOOTHING @ points.reshape(len(SMOOTHING), -1)).reshape(-1, 2)
             crop = frame.to_full_range(align(frame.luma, smoothed, self._settings.input_size))
             track.sink.append(crop, frame.box_before_turn(box.astype(np.float32)))
             track.n_frames += 1
-            track.area += float(np.prod(box[2:] - box[:2]))
+            track.area += float((box[2] - box[0]) * (box[3] - box[1]))
         n_unneeded = max(0, track.n_frames - SMOOTHING_RADIUS - self._n_dropped_points)
         del self._points[:n_unneeded]
         self._n_dropped_points += n_unneeded

@@ -186,6 +186,16 @@ class VideoFrame:
         """Whether the planes of the frame are luma and chroma of half its size, in display size."""
         return self._has_luma_plane and self._frame.format.name in PLANAR_420_FORMATS
 
+    def halved_luma(self, halvings: int) -> np.ndarray:
+        """uint8 [h, w], ``luma`` halved so many times; half-sizes that exist already, as those for
+        ``brightness``, are used again."""
+        if self._is_planar_420:
+            return self._halve_planes(halvings)[0][0]
+        luma = self.luma
+        for _ in range(halvings):
+            luma = _halve(luma)
+        return luma
+
     def planes_420(self) -> list[np.ndarray]:
         """Luma and both chroma planes of half its size, uint8, as decoded; of a displayed image
         with an odd side, the last row or column is repeated."""
