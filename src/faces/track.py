@@ -14,6 +14,7 @@ from .detection import FaceDetection
 SMOOTHING = np.array([1, 2, 3, 2, 1], np.float32) / 9  # over ±2 frames: symmetric, so no lag
 SMOOTHING_RADIUS = len(SMOOTHING) // 2  # frames
 APPEARANCE_SIZE = 24  # px: size at which crops are compared
+MIN_HALVED = 8  # px: a frame is not halved to less
 APPEARANCE_UPDATE = 0.25  # weight of the newest crop in the remembered appearance
 MIN_TRACKED_SIZE = 0.8  # of min_face_size: a tracked face may get this much smaller
 # Widths of the face by which a detection may be off the line between its neighbours in time, in the
@@ -97,7 +98,8 @@ def choose_tracks(
 
 def compute_appearance(frame: VideoFrame, points: np.ndarray) -> np.ndarray:
     """What faces are compared by: their crop, float32 [APPEARANCE_SIZE²], mean 0 and norm 1."""
-    halvings = halvings_for(points, 2 * APPEARANCE_SIZE)
+    most_halvings = int(np.log2(min(frame.width, frame.height) / MIN_HALVED))
+    halvings = min(halvings_for(points, 2 * APPEARANCE_SIZE), max(0, most_halvings))
     points = (points + 0.5) / (1 << halvings) - 0.5  # coordinates are of pixel centres
     crop = align(frame.halved_luma(halvings), points, 2 * APPEARANCE_SIZE)
     size = (APPEARANCE_SIZE, APPEARANCE_SIZE)

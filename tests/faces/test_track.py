@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.core.config import DataConfig
-from src.faces.alignment import TEMPLATE
+from src.faces.alignment import TEMPLATE, align
 from src.faces.track import (
     FaceTrack,
     OpenTrack,
@@ -107,6 +107,26 @@ def draw(x: float, who: int, side: float = 48, gain: float = 1.0, offset: float 
                            borderValue=120)  # fmt: skip
     gray = np.clip(gain * image + offset, 0, 255).astype(np.uint8)
     return to_video_frame(np.repeat(gray[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("scale", [1, 2.5, 5, 9])
+def test_appearance_is_that_of_the_crop_whatever_the_size(scale):
+    """Large faces are compared in a frame that was halved before."""
+    image = np.random.default_rng(3).integers(0, 255, (30, 50), np.uint8)
+    size = round(200 * scale), round(120 * scale)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    frame = to_video_frame(np.repeat(image[..., None], 3, axis=2))
+    points = (points_at(80) * scale).astype(np.float32)
+    crop = align(frame.luma, points, 48)
+    expected = cv2.resize(crop, (24, 24), interpolation=cv2.INTER_AREA).astype(float).ravel()
+    expected -= expected.mean()
+    appearance = compute_appearance(frame, points)
+    assert appearance @ expected / np.linalg.norm(expected) > 0.995
+
+
+def test_points_far_apart_still_give_an_appearance():
+    frame = to_video_frame(np.full((40, 60, 3), 90, np.uint8))
+    assert not compute_appearance(frame, points_at(30) * np.float32(1000)).any(), "no contrast"
 
 
 def detection(frame, x: float, side: float = 48) -> TrackedDetection:

@@ -260,6 +260,20 @@ def test_halved_frames_are_averages_of_the_colours(pixel_format, full, size):
         assert np.abs(small[:rows, :columns] - expected).mean() < 2
 
 
+@pytest.mark.parametrize("size", [(256, 192), (255, 193)], ids=["even", "odd"])
+@pytest.mark.parametrize(("pixel_format", "full"), PIXEL_FORMATS)
+def test_halved_luma_is_the_luma_averaged(pixel_format, full, size):
+    data = convert(make_scene(*size).tobytes(), size, "rgb24", pixel_format)
+    frame = VideoFrame(raw_frame(data, size, pixel_format, full), None)
+    for halvings, block in ((0, 1), (1, 2), (3, 8)):
+        rows, columns = size[1] // block, size[0] // block
+        whole = frame.luma[: rows * block, : columns * block].astype(float)
+        expected = whole.reshape(rows, block, columns, block).mean((1, 3))
+        halved = frame.halved_luma(halvings)
+        assert halved.shape == (rows, columns)
+        assert np.abs(halved - expected).max() <= 1.5, "rounded at each halving"
+
+
 def test_small_frames_are_not_halved():
     frame = VideoFrame(to_frame(make_scene(120, 90)), None)
     assert frame.halved_bgr(120) is frame.bgr
