@@ -1,5 +1,6 @@
 """One face tracked through a shot: its landmarks are smoothed, its crops are passed on."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -146,12 +147,13 @@ class OpenTrack:
     def measure_motion(self, face: TrackedDetection, index: int) -> tuple[float, float]:
         """Distance from the predicted box in widths, and change of size as a logarithm (infinite
         for a face that became too small)."""
-        box = self.predict_box(index)
-        distance = np.linalg.norm(face.centre - (box[:2] + box[2:]) / 2) / max(self._last.width, 1)
-        growth = abs(np.log(max(face.width, 1) / max(self._last.width, 1)))
+        last, elapsed = self._last, index - self._last_index
+        x, y = face.centre - last.centre - self._velocity * elapsed
+        distance = math.hypot(x, y) / max(last.width, 1)
+        growth = abs(math.log(max(face.width, 1) / max(last.width, 1)))
         if face.width < MIN_TRACKED_SIZE * self._settings.min_face_size:
-            growth = np.inf
-        return float(distance), float(growth)
+            growth = math.inf
+        return distance, growth
 
     def moves_evenly(self, index: int, face: TrackedDetection) -> bool:
         """Whether the last detection could have been interpolated between the one before it and

@@ -465,7 +465,8 @@ def assign(
     costs = assignment_costs(tracks, faces, index)
     feasible = np.isfinite(costs)
     is_ambiguous = (feasible.sum(0) > 1).any() or (feasible.sum(1) > 1).any()
-    for row, column in np.argwhere(feasible):
+    pairs = np.argwhere(feasible)
+    for row, column in pairs:
         track = tracks[row]
         if track.n_missed or feasible[row].sum() > 1 or feasible[:, column].sum() > 1:
             costs[row, column] += 1 - track.appearance_similarity(faces[column])
@@ -477,8 +478,6 @@ def assign(
         from scipy.optimize import linear_sum_assignment  # half a second to import
 
         pairs = zip(*linear_sum_assignment(costs), strict=True)
-    else:
-        pairs = np.argwhere(feasible)
     for row, column in pairs:
         if costs[row, column] < MAX_COST:
             assigned[row] = faces[column]
