@@ -123,8 +123,7 @@ class Curve:
 
     Attributes:
         offsets: int [2 M + 1], hops of 10 ms.
-        similarity: float [2 M + 1], −1…1, see ``EvidenceSums.curve``; NaN where too few windows
-            support it.
+        similarity: float [2 M + 1], −1…1; NaN where too few windows support it.
         distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2.
         n_windows: number of windows behind the best supported offset.
     """
@@ -142,37 +141,33 @@ class EvidenceSums:
     Attributes:
         count: int [2 M + 1], usable windows.
         similarity: float [2 M + 1], Σ of their similarities.
-        above_mean: float [2 M + 1], Σ of ``Evidence.above_mean``.
         distance: float [2 M + 1], Σ of their Euclidean distances √(2 − 2 · similarity).
     """
 
     count: np.ndarray
     similarity: np.ndarray
-    above_mean: np.ndarray
     distance: np.ndarray
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
         """The sums over one or more tracks of the same reach."""
-        count = similarity = above_mean = distance = 0
+        count = similarity = distance = 0
         for chunk in chain.from_iterable(track.chunks() for track in tracks):
             distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
             count = count + chunk.usable.sum(0)
             similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
-            above_mean = above_mean + chunk.above_mean().sum(0, dtype=float)
             distance = distance + (distances * chunk.usable).sum(0)
-        return cls(count, similarity, above_mean, distance)
+        return cls(count, similarity, distance)
 
     @classmethod
     def empty(cls, reach: int) -> "EvidenceSums":
         """The sums over no window, for offsets within ``±reach`` hops."""
-        return cls(np.zeros(2 * reach + 1, int), *np.zeros((3, 2 * reach + 1)))
+        return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
 
     def __add__(self, other: "EvidenceSums") -> "EvidenceSums":
         return EvidenceSums(
             self.count + other.count,
             self.similarity + other.similarity,
-            self.above_mean + other.above_mean,
             self.distance + other.distance,
         )
 
@@ -180,22 +175,16 @@ class EvidenceSums:
         """The means by offset.
 
         NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than half as many as
-        the best supported offset. Near the ends of a clip, offsets have fewer windows, whose mean
-        varies more: in a short clip, the highest of all would be one of these by chance. So a
-        window counts where it has no audio, too, with the mean of the offsets where it has some:
-        the similarity is m + Σ (s − s̄_w) / N, where m is the mean of all windows and offsets, the
-        sum is over the n windows of the offset, and N the n of the best supported offset. Where
-        n = N everywhere, this is the mean of the windows.
+        the best supported offset.
         """
         n_windows = int(self.count.max(initial=0))
         is_supported = self.count >= max(MIN_WINDOWS, n_windows / 2)
-        mean = self.similarity.sum() / max(self.count.sum(), 1)
-        similarity = mean + self.above_mean / max(n_windows, 1)
+        divisor = np.maximum(self.count, 1)
         reach = len(self.count) // 2
         return Curve(
             np.arange(-reach, reach + 1),
-            np.where(is_supported, similarity, np.nan),
-            np.where(is_supported, self.distance / np.maximum(self.count, 1), np.nan),
+            np.where(is_supported, self.similarity / divisor, np.nan),
+            np.where(is_supported, self.distance / divisor, np.nan),
             n_windows,
         )
 
