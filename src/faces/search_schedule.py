@@ -10,10 +10,10 @@ CALM_INTERVAL = 24  # … in a calm shot …
 LONGEST_INTERVAL = 96  # … and in one where nothing has moved but the person
 N_CALM_SEARCHES = 3  # with one face and no other, one after the other, make a shot calm
 MAX_CHANGE = 16  # of the brightness (0…255) of surroundings that are the same as before
-# The person is all below, so many widths of the face beside it and above it; less of it where that
-# leaves too little around it.
-PERSON_WIDTHS = ((1.5, 1.0), (0.75, 0.75))
-MIN_SURROUNDINGS = 0.2  # share of the frame
+# The person: so many widths of the face beside it, above it and below it; fewer beside it where
+# that leaves too little around it.
+PERSON_WIDTHS = ((1.5, 1.0, 3.0), (0.75, 0.75, 3.0))
+MIN_SURROUNDINGS = 0.2  # share of the frame: in less, nobody can be seen to come
 
 
 class SearchSchedule:
@@ -74,28 +74,27 @@ class _Surroundings:
 
     def __init__(self, frame: VideoFrame, box: np.ndarray):
         self._brightness = frame.brightness
-        for beside, above in PERSON_WIDTHS:
-            self._mask = _around_person(self._brightness.shape, box, beside, above)
-            if np.count_nonzero(self._mask) >= MIN_SURROUNDINGS * self._mask.size:
-                break
+        masks = [_around_person(self._brightness.shape, box, *widths) for widths in PERSON_WIDTHS]
+        is_enough = [np.count_nonzero(mask) >= MIN_SURROUNDINGS * mask.size for mask in masks]
+        self._mask = masks[is_enough.index(True)] if any(is_enough) else None
 
     def are_unchanged(self, frame: VideoFrame) -> bool:
-        """Whether another frame shows the same. Where the person fills the frame, nobody can come
-        but in front of the face, which is lost then."""
-        if frame.brightness.shape != self._brightness.shape:
+        """Whether another frame shows the same; False where the person fills the frame."""
+        if self._mask is None or frame.brightness.shape != self._brightness.shape:
             return False
         change = cv2.absdiff(frame.brightness, self._brightness)
         return cv2.minMaxLoc(change, self._mask)[1] <= MAX_CHANGE
 
 
 def _around_person(
-    shape: tuple[int, int], box: np.ndarray, beside: float, above: float
+    shape: tuple[int, int], box: np.ndarray, beside: float, above: float, below: float
 ) -> np.ndarray:
     """uint8 [h, w], 255 around a person: more than so many widths of the face away."""
     height, width = shape
-    x0, y0, x1, _ = box * (width, height, width, height)
-    margin, top = beside * (x1 - x0), y0 - above * (x1 - x0)
-    left, right = np.clip((x0 - margin, x1 + margin), 0, width).astype(int)
+    x0, y0, x1, y1 = box * (width, height, width, height)
+    beside, above, below = np.array((beside, above, below)) * (x1 - x0)
+    left, right = np.clip((x0 - beside, x1 + beside), 0, width).astype(int)
+    top, bottom = np.clip((y0 - above, y1 + below), 0, height).astype(int)
     mask = np.full(shape, 255, np.uint8)
-    mask[max(0, int(top)) :, left:right] = 0
+    mask[top:bottom, left:right] = 0
     return mask

@@ -112,6 +112,7 @@ class VideoFrame:
         self._size = (width, frame.height)
         self._planes: dict[int, np.ndarray] = {}
         self._pyramid: dict[int, list[tuple[np.ndarray, int]]] = {}
+        self._luma_levels: list[np.ndarray] = []
         self._small: dict[int, np.ndarray] = {}
         self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
 
@@ -191,10 +192,11 @@ class VideoFrame:
         ``brightness``, are used again."""
         if self._is_planar_420:
             return self._halve_planes(halvings)[0][0]
-        luma = self.luma
-        for _ in range(halvings):
-            luma = _halve(luma)
-        return luma
+        if not self._luma_levels:
+            self._luma_levels.append(self.luma)
+        while len(self._luma_levels) <= halvings:
+            self._luma_levels.append(_halve(self._luma_levels[-1]))
+        return self._luma_levels[halvings]
 
     def planes_420(self) -> list[np.ndarray]:
         """Luma and both chroma planes of half its size, uint8, as decoded; of a displayed image

@@ -100,7 +100,7 @@ def test_a_cut_begins_the_grid_anew_and_repeated_frames_are_not_searched():
 def test_the_searches_of_a_tracker_are_foreseen():
     """Of two shots with a face each that is never lost."""
     actors = [Actor(lambda t: 100 + t)]
-    frames = list(draw_video(actors, 110, lambda t: 30 if t < 30 else 160))
+    frames = list(draw_video(actors, 170, lambda t: 30 if t < 30 else 160 if t < 100 else 182))
     detector = ColourDetector()
     ahead = SearchAhead(detector, SETTINGS)
     tracker, tracks = FaceTracker(ahead, SETTINGS, RecordingSink), []
@@ -110,9 +110,10 @@ def test_the_searches_of_a_tracker_are_foreseen():
         if number >= 0:
             tracks += tracker.add_frame(frames[number])
     tracks += tracker.finish()
-    assert [(track.first_frame, track.n_frames) for track in tracks] == [(0, 30), (30, 80)]
-    # Frames 0, 12 and 24 of each shot, once each; then nothing moves around the face.
-    assert detector.n_full_frames == 3 + 3
+    assert [(track.first_frame, track.n_frames) for track in tracks] == [(0, 30), (30, 140)]
+    # Frames 0, 12 and 24 of each shot, once each; then nothing changes around the face until frame
+    # 70 of the second, which is seen at frame 72.
+    assert detector.n_full_frames == 3 + 4
 
 
 def test_results_that_nobody_takes_are_dropped():
