@@ -10,9 +10,9 @@ CALM_INTERVAL = 24  # … in a calm shot …
 LONGEST_INTERVAL = 96  # … and in one where nothing has moved but the person
 N_CALM_SEARCHES = 3  # with one face and no other, one after the other, make a shot calm
 MAX_CHANGE = 16  # of the brightness (0…255) of surroundings that are the same as before
-# The person: so many widths of the face beside it, above it and below it; fewer beside it where
-# that leaves too little around it.
-PERSON_WIDTHS = ((1.5, 1.0, 3.0), (0.75, 0.75, 3.0))
+# The person is all below the face, where the arms are, and so many widths of it beside and above;
+# fewer where that leaves too little around it.
+PERSON_WIDTHS = ((1.5, 1.0), (0.75, 0.75))
 MIN_SURROUNDINGS = 0.2  # share of the frame: in less, nobody can be seen to come
 
 
@@ -87,14 +87,13 @@ class _Surroundings:
 
 
 def _around_person(
-    shape: tuple[int, int], box: np.ndarray, beside: float, above: float, below: float
+    shape: tuple[int, int], box: np.ndarray, beside: float, above: float
 ) -> np.ndarray:
     """uint8 [h, w], 255 around a person: more than so many widths of the face away."""
     height, width = shape
-    x0, y0, x1, y1 = box * (width, height, width, height)
-    beside, above, below = np.array((beside, above, below)) * (x1 - x0)
-    left, right = np.clip((x0 - beside, x1 + beside), 0, width).astype(int)
-    top, bottom = np.clip((y0 - above, y1 + below), 0, height).astype(int)
+    x0, y0, x1, _ = box * (width, height, width, height)
+    margin, top = beside * (x1 - x0), y0 - above * (x1 - x0)
+    left, right = np.clip((x0 - margin, x1 + margin), 0, width).astype(int)
     mask = np.full(shape, 255, np.uint8)
-    mask[top:bottom, left:right] = 0
+    mask[max(0, int(top)) :, left:right] = 0
     return mask

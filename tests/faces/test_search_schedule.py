@@ -80,7 +80,7 @@ def test_a_lost_face_ends_the_calm():
         assert not schedule.is_calm and schedule.next_search == index + SEARCH_INTERVAL
 
 
-@pytest.mark.parametrize("at", [(0.05, 0.3), (0.9, 0.9), (0.5, 0.02), (0.5, 0.95)], ids=str)
+@pytest.mark.parametrize("at", [(0.05, 0.3), (0.9, 0.9), (0.5, 0.02)], ids=str)
 def test_who_comes_and_stays_is_searched_for_when_it_is_due(at):
     schedule = calm_schedule()
     assert not schedule.is_due(48, STILL)
@@ -88,7 +88,7 @@ def test_who_comes_and_stays_is_searched_for_when_it_is_due(at):
     assert schedule.is_due(72, frame(80, at))
 
 
-@pytest.mark.parametrize("at", [(0.5, 0.45), (0.4, 0.8)], ids=str)
+@pytest.mark.parametrize("at", [(0.5, 0.45), (0.4, 0.9)], ids=str)
 def test_what_the_person_does_is_no_reason(at):
     assert not calm_schedule().is_due(48, frame(80, at))
 
