@@ -1,0 +1,114 @@
+"""Short files whose audio and video are cut together, so that an offset leaves less to compare.
+
+``evaluate.py`` shifts the range that is searched: the true offset keeps all windows of a clip. In a
+file of 1.2 s whose audio is half a second late, it has little more than half of them. Excerpts of
+longer clips are cut like such files.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+if not __package__:  # started as a script
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.undetermined import parse_inputs
+from src.core.cli import make_parser, run
+from src.core.constants import FPS, HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
+from src.evaluation.metrics import is_correct
+from src.evaluation.protocol import INJECTED_HOPS
+from src.i18n.messages import tr
+from src.scoring.calibration import peak_probability, required_probability
+from src.scoring.clip_evidence import compute_evidence
+from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, mean_curve, peak_ms
+
+LENGTHS = (29, 2 * FPS, 3 * FPS)  # frames: words of 1.2 s, and longer
+MARGIN = 13  # windows before and after an excerpt, from which the shifted audio comes
+MAX_EXCERPTS = 4  # of a clip, about
+SHIFTS_MS = (160, 330, 500)  # up to each of these: columns of the table
+
+
+def cut(evidence: Evidence, first: int, n_windows: int, hops: int) -> Evidence:
+    """The evidence of a file made of an excerpt: its video begins at window ``first``, its audio
+    ``hops`` earlier in the recording, and both are as long.
+
+    Args:
+        evidence: of the whole clip, for offsets of ``2 * SEARCH_REACH`` hops.
+    """
+    part = evidence.part(first, first + n_windows).shifted(hops, SEARCH_REACH)
+    starts = HOPS_PER_FRAME * np.arange(n_windows)[:, None]
+    audio_hops = starts - np.arange(-SEARCH_REACH, SEARCH_REACH + 1)
+    is_in_file = (audio_hops >= 0) & (audio_hops <= HOPS_PER_FRAME * (n_windows - 1))
+    return Evidence(part.similarity, part.usable & is_in_file)
+
+
+def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
+    """(hops by which the audio is shifted, evidence with speech) of excerpts of a clip, spread over
+    it, with every shift."""
+    n_windows = frames - WINDOW_FRAMES + 1
+    last = len(evidence.similarity) - n_windows - MARGIN
+    if last < MARGIN:
+        return
+    step = max(n_windows, (last - MARGIN) // MAX_EXCERPTS + 1)
+    for first in range(MARGIN, last + 1, step):
+        for hops in INJECTED_HOPS:
+            yield hops, cut(evidence, first, n_windows, hops).with_speech()
+
+
+def main() -> int:
+    parser = make_parser(
+        tr("Measure short files whose audio and video are cut together."),
+        "python benchmarks/short_files.py --index data/test/dataset_index.pkl",
+    )
+    trained, settings, samples = parse_inputs(parser)
+    counts: dict[tuple[int, int], list[tuple[bool, bool]]] = defaultdict(list)
+    clips: dict[int, set[str]] = defaultdict(set)
+    for sample in tqdm(samples):
+        evidence = compute_evidence(trained.model, *sample.read(), 2 * SEARCH_REACH)
+        true_ms = sample.offset_ms - sample.shift_ms
+        for frames in LENGTHS:
+            for hops, excerpt in excerpts(evidence, frames):
+                curve = mean_curve([excerpt])
+                measured_ms = peak_ms(curve)
+                if measured_ms is None:
+                    continue
+                error_ms = abs(measured_ms - (true_ms - hops * HOP_MS))
+                correct = bool(is_correct(np.array([error_ms]))[0])
+                required = required_probability(curve, settings.min_offset_probability)
+                probability = peak_probability(curve, trained.calibration) or 0.0
+                is_reported = probability >= required and not at_edge(curve)
+                column = int(np.searchsorted(SHIFTS_MS, abs(hops) * HOP_MS))
+                counts[frames, column].append((correct, is_reported))
+                clips[frames].add(sample.id)
+    print_table(counts, {frames: len(names) for frames, names in clips.items()})
+    return 0
+
+
+def print_table(
+    counts: dict[tuple[int, int], list[tuple[bool, bool]]], clips: dict[int, int]
+) -> None:
+    """A row per length: the share whose offset is correct, and in brackets the shares in which it
+    is reported correctly and incorrectly, for each range of shifts."""
+    print(
+        f"| length | clips | {' | '.join(f'up to {limit} ms' for limit in SHIFTS_MS)} |\n"
+        f"|{'---|' * (len(SHIFTS_MS) + 2)}"
+    )
+    for frames in LENGTHS:
+        cells = []
+        for column in range(len(SHIFTS_MS)):
+            outcomes = np.array(counts.get((frames, column), []), bool).reshape(-1, 2)
+            if not len(outcomes):
+                cells.append("–")
+                continue
+            correct, reported = outcomes.T
+            shares = correct.mean(), (correct & reported).mean(), (~correct & reported).mean()
+            cells.append("{:.1%} ({:.1%}, {:.1%})".format(*shares))
+        print(f"| {frames / FPS:.1f} s | {clips.get(frames, 0)} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    run(main)
