@@ -110,7 +110,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert "Traceback" not in errors
     assert errors.rstrip().endswith("finished work is saved: run the same command to continue")
     finished = by_clip(tmp_path)
-    assert 3 <= len(finished) < N_CLIPS
+    # The results of three of the four may have been on their way.
+    assert 1 <= len(finished) < N_CLIPS
     # What was in flight may still come to its end, on three workers; nothing else is begun.
     time.sleep(3)
     assert len(list(samples.glob("[!.]*.npy"))) <= len(finished) + 1 + 3 < N_CLIPS
