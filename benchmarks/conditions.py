@@ -27,11 +27,11 @@ from src.core.constants import FPS
 from src.dataset.samples import Sample
 from src.dataset.splits import other_speaker_partners
 from src.evaluation.measure import mismatched_evidence
-from src.evaluation.protocol import ClipMeasurement, compute_metrics, measure_clip
+from src.evaluation.protocol import ClipMeasurement, compute_metrics, is_reported, measure_clip
 from src.i18n.messages import tr
-from src.scoring.calibration import LONG_WINDOWS, NEAR, peak_probability, required_probability
+from src.scoring.calibration import LONG_WINDOWS, NEAR, peak_probability
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, best_offset, mean_curve
+from src.scoring.evidence import SEARCH_REACH, Evidence, best_offset, mean_curve
 
 AS_RECORDED = "as recorded"
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "ECE")
@@ -81,18 +81,16 @@ def decide(
     """
     for excerpt in excerpts(evidence):
         curve = mean_curve([excerpt])
-        probability = peak_probability(curve, trained.calibration)
         best = best_offset(curve)
-        if probability is None or best is None:
+        if best is None or peak_probability(curve, trained.calibration) is None:
             continue
-        required = required_probability(curve, threshold)
-        is_reported = probability >= required and not at_edge(curve)
+        reported = is_reported(curve, trained.calibration, threshold)
         if true_hops is None:
-            decisions.mismatched.append(is_reported)
+            decisions.mismatched.append(reported)
             continue
         is_correct = abs(best - true_hops) <= NEAR
-        decisions.withheld.append(is_correct and not is_reported)
-        decisions.incorrect.append(is_reported and not is_correct)
+        decisions.withheld.append(is_correct and not reported)
+        decisions.incorrect.append(reported and not is_correct)
 
 
 def main() -> int:

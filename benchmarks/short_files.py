@@ -20,11 +20,10 @@ from benchmarks.undetermined import parse_inputs
 from src.core.cli import make_parser, run
 from src.core.constants import FPS, HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 from src.evaluation.metrics import is_correct
-from src.evaluation.protocol import INJECTED_HOPS
+from src.evaluation.protocol import INJECTED_HOPS, is_reported
 from src.i18n.messages import tr
-from src.scoring.calibration import peak_probability, required_probability
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import SEARCH_REACH, Evidence, at_edge, mean_curve, peak_ms
+from src.scoring.evidence import SEARCH_REACH, Evidence, mean_curve, peak_ms
 
 LENGTHS = (29, 2 * FPS, 3 * FPS)  # frames: words of 1.2 s, and longer
 MARGIN = 13  # windows before and after an excerpt, from which the shifted audio comes
@@ -78,11 +77,9 @@ def main() -> int:
                     continue
                 error_ms = abs(measured_ms - (true_ms - hops * HOP_MS))
                 correct = bool(is_correct(np.array([error_ms]))[0])
-                required = required_probability(curve, settings.min_offset_probability)
-                probability = peak_probability(curve, trained.calibration) or 0.0
-                is_reported = probability >= required and not at_edge(curve)
+                reported = is_reported(curve, trained.calibration, settings.min_offset_probability)
                 column = int(np.searchsorted(SHIFTS_MS, abs(hops) * HOP_MS))
-                counts[frames, column].append((correct, is_reported))
+                counts[frames, column].append((correct, reported))
                 clips[frames].add(sample.id)
     print_table(counts, {frames: len(names) for frames, names in clips.items()})
     return 0

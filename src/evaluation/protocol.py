@@ -23,6 +23,7 @@ from ..scoring.calibration import (
 from ..scoring.clip_evidence import compute_evidence
 from ..scoring.evidence import (
     SEARCH_REACH,
+    Curve,
     Evidence,
     at_edge,
     lse_metrics,
@@ -138,9 +139,14 @@ def _is_undetermined(evidence: Evidence, calibration: dict, min_probability: flo
     curve = mean_curve([evidence.shifted(0, SEARCH_REACH).with_speech()])
     if not curve.n_windows:
         return None
+    return not is_reported(curve, calibration, min_probability)
+
+
+def is_reported(curve: Curve, calibration: dict, min_probability: float) -> bool:
+    """Whether the best offset of a curve with speech would be reported."""
     probability = peak_probability(curve, calibration)
     required = required_probability(curve, min_probability)
-    return probability is None or probability < required or at_edge(curve)
+    return probability is not None and probability >= required and not at_edge(curve)
 
 
 def _score_excerpts(
