@@ -31,7 +31,7 @@ from src.evaluation.protocol import ClipMeasurement, compute_metrics, is_reporte
 from src.i18n.messages import tr
 from src.scoring.calibration import LONG_WINDOWS, NEAR, peak_probability
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import SEARCH_REACH, Evidence, best_offset, mean_curve
+from src.scoring.evidence import SEARCH_REACH, Evidence, best_offset, similarity_curve
 
 AS_RECORDED = "as recorded"
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "ECE")
@@ -80,7 +80,7 @@ def decide(
         true_hops: the correct offset; None: there is none.
     """
     for excerpt in excerpts(evidence):
-        curve = mean_curve([excerpt])
+        curve = similarity_curve([excerpt])
         best = best_offset(curve)
         if best is None or peak_probability(curve, trained.calibration) is None:
             continue

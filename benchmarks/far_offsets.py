@@ -27,7 +27,7 @@ from src.core.constants import FPS, FRAME_MS, HOP_MS, HOPS_PER_FRAME
 from src.dataset.samples import Sample
 from src.i18n.messages import tr
 from src.models.embedding import embed_audio, embed_video
-from src.scoring.evidence import TOLERANCE_FRAMES, compare, mean_curve
+from src.scoring.evidence import TOLERANCE_FRAMES, compare, similarity_curve
 from src.scoring.far_search import MIN_CANDIDATE_PROBABILITY, far_candidate
 from src.scoring.result_builder import build_result
 from src.scoring.result_types import Edge, Weak
@@ -140,7 +140,7 @@ class Judge:
         result = build_result([near], n_frames, calibration, self._min_probability)
         candidate, centre = None, 0
         if isinstance(result.reason, Weak | Edge):
-            candidate, centre = far_candidate(mean_curve([wide]), calibration)
+            candidate, centre = far_candidate(similarity_curve([wide]), calibration)
             around = compare(video, audio, speech, self._reach, centre=centre)
             result = build_result([around], n_frames, calibration, GATES[0])
         if result.undetermined or candidate == 0:

@@ -18,31 +18,17 @@ from tqdm import tqdm
 
 from benchmarks.undetermined import parse_inputs
 from src.core.cli import make_parser, run
-from src.core.constants import FPS, HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
+from src.core.constants import FPS, HOP_MS, WINDOW_FRAMES
 from src.evaluation.metrics import is_correct
 from src.evaluation.protocol import INJECTED_HOPS, is_reported
 from src.i18n.messages import tr
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import SEARCH_REACH, Evidence, mean_curve, peak_ms
+from src.scoring.evidence import SEARCH_REACH, Evidence, peak_ms, similarity_curve
 
 LENGTHS = (29, 2 * FPS, 3 * FPS)  # frames: words of 1.2 s, and longer
 MARGIN = 13  # windows before and after an excerpt, from which the shifted audio comes
 MAX_EXCERPTS = 4  # of a clip, about
 SHIFTS_MS = (160, 330, 500)  # up to each of these: columns of the table
-
-
-def cut(evidence: Evidence, first: int, n_windows: int, hops: int) -> Evidence:
-    """The evidence of a file made of an excerpt: its video begins at window ``first``, its audio
-    ``hops`` earlier in the recording, and both are as long.
-
-    Args:
-        evidence: of the whole clip, for offsets of ``2 * SEARCH_REACH`` hops.
-    """
-    part = evidence.part(first, first + n_windows).shifted(hops, SEARCH_REACH)
-    starts = HOPS_PER_FRAME * np.arange(n_windows)[:, None]
-    audio_hops = starts - np.arange(-SEARCH_REACH, SEARCH_REACH + 1)
-    is_in_file = (audio_hops >= 0) & (audio_hops <= HOPS_PER_FRAME * (n_windows - 1))
-    return Evidence(part.similarity, part.usable & is_in_file)
 
 
 def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
@@ -55,7 +41,8 @@ def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
     step = max(n_windows, (last - MARGIN) // MAX_EXCERPTS + 1)
     for first in range(MARGIN, last + 1, step):
         for hops in INJECTED_HOPS:
-            yield hops, cut(evidence, first, n_windows, hops).with_speech()
+            part = evidence.part(first, first + n_windows)
+            yield hops, part.as_file(hops, SEARCH_REACH).with_speech()
 
 
 def main() -> int:
@@ -71,7 +58,7 @@ def main() -> int:
         true_ms = sample.offset_ms - sample.shift_ms
         for frames in LENGTHS:
             for hops, excerpt in excerpts(evidence, frames):
-                curve = mean_curve([excerpt])
+                curve = similarity_curve([excerpt])
                 measured_ms = peak_ms(curve)
                 if measured_ms is None:
                     continue

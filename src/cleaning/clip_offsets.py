@@ -22,7 +22,7 @@ from ..evaluation.measure import best_offset_ms
 from ..i18n.messages import tr
 from ..plotting.figures import save_figure
 from ..scoring.calibration import calibration_features
-from ..scoring.evidence import Evidence, best_offset, mean_curve
+from ..scoring.evidence import Evidence, best_offset, similarity_curve
 
 # A clip needs more evidence than this percentile of mismatched pairs. Clips share words, so that
 # many of these pairs do match somewhere (docs/clip_offsets.md).
@@ -83,7 +83,7 @@ def assign_folds(samples: list[Sample], n_folds: int, seed: int) -> list[list[Sa
 
 def measure_strength(evidence: Evidence) -> float:
     """How much evidence a clip has for its best offset (``ClipOffset.evidence``)."""
-    curve = mean_curve([evidence.with_speech()])
+    curve = similarity_curve([evidence.with_speech()])
     best = best_offset(curve)
     features = None if best is None else calibration_features(curve, best)
     return 0.0 if features is None else float(features[-1])

@@ -8,7 +8,7 @@ from ..core.constants import HOPS_PER_FRAME
 from ..dataset.samples import Sample
 from ..models.sync_model import SyncModel
 from ..scoring.clip_evidence import compute_evidence
-from ..scoring.evidence import Evidence, at_edge, best_offset, mean_curve, peak_ms
+from ..scoring.evidence import Evidence, at_edge, best_offset, peak_ms, similarity_curve
 
 # For clip offsets, in hops: recordings are hardly ever out of sync by more, and a smaller search
 # range loses fewer windows at the ends of a clip.
@@ -64,5 +64,5 @@ def measure_zero_ms(model: SyncModel, samples: list[Sample], n_clips: int) -> fl
 
 def best_offset_ms(evidence: Evidence) -> float | None:
     """The best offset of a clip in ms; None without support or at the edge of the search range."""
-    curve = mean_curve([evidence.with_speech()])
+    curve = similarity_curve([evidence.with_speech()])
     return None if best_offset(curve) is None or at_edge(curve) else peak_ms(curve)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.constants import FRAME_MS
-from ..scoring.evidence import TOLERANCE_FRAMES, Evidence, mean_curve, offset_hits, peak_ms
+from ..scoring.evidence import TOLERANCE_FRAMES, Evidence, offset_hits, peak_ms, similarity_curve
 
 N_BINS = 10  # of the reliability diagram
 
@@ -41,7 +41,7 @@ def offset_report(clips: list[Evidence], lengths: tuple[int, ...] = (5, 15)) -> 
     for frames in lengths:
         hits = np.concatenate([[], *(offset_hits(clip, frames)[0] for clip in clips)])
         positions_at[frames], accuracy_at[frames] = len(hits), share(hits)
-    offsets_ms = [peak_ms(mean_curve([clip])) for clip in clips]
+    offsets_ms = [peak_ms(similarity_curve([clip])) for clip in clips]
     errors_ms = np.abs([offset_ms for offset_ms in offsets_ms if offset_ms is not None])
     return OffsetReport(
         len(errors_ms), accuracy_at, positions_at,

@@ -27,9 +27,9 @@ from ..scoring.evidence import (
     Evidence,
     at_edge,
     lse_metrics,
-    mean_curve,
     offset_hits,
     peak_ms,
+    similarity_curve,
 )
 from .measure import mismatched_evidence
 from .metrics import (
@@ -112,7 +112,7 @@ def measure_clip(
     hits, n_silent = {}, {}
     for frames in LENGTHS:
         hits[frames], n_silent[frames] = offset_hits(within_range, frames)
-    curve = mean_curve([within_range.with_speech()])
+    curve = similarity_curve([within_range.with_speech()])
     calibration = trained.calibration
     rng = np.random.default_rng(crc32(sample.id.encode()))  # other shifts in every clip
     return ClipMeasurement(
@@ -130,13 +130,13 @@ def measure_clip(
 
 def _error_ms(evidence: Evidence, hops: int, true_ms: float) -> float:
     """Measured minus true offset with the audio delayed by ``hops``; NaN without support."""
-    offset_ms = peak_ms(mean_curve([evidence.shifted(hops, SEARCH_REACH).with_speech()]))
+    offset_ms = peak_ms(similarity_curve([evidence.shifted(hops, SEARCH_REACH).with_speech()]))
     return math.nan if offset_ms is None else offset_ms - (true_ms - hops * HOP_MS)
 
 
 def _is_undetermined(evidence: Evidence, calibration: dict, min_probability: float) -> bool | None:
     """Whether no offset would be reported; None without speech."""
-    curve = mean_curve([evidence.shifted(0, SEARCH_REACH).with_speech()])
+    curve = similarity_curve([evidence.shifted(0, SEARCH_REACH).with_speech()])
     if not curve.n_windows:
         return None
     return not is_reported(curve, calibration, min_probability)
@@ -185,7 +185,7 @@ def _score_excerpts(
 def _score(excerpt: Evidence, hops: int, calibration: dict) -> float | None:
     """The sync score with the audio delayed by ``hops``; None with too little speech."""
     shifted = excerpt.shifted(hops, SEARCH_REACH)
-    return sync_probability(mean_curve([shifted.with_speech()]), calibration)
+    return sync_probability(similarity_curve([shifted.with_speech()]), calibration)
 
 
 def compute_metrics(

@@ -29,8 +29,8 @@ from ..scoring.evidence import (
     TOLERANCE_FRAMES,
     Evidence,
     lse_metrics,
-    mean_curve,
     peak_ms,
+    similarity_curve,
 )
 
 JUDGE_FILE = "pretrained/judge.pth"
@@ -190,7 +190,7 @@ def second_hits(evidence: Evidence) -> np.ndarray:
 
 def _figures(parts: list[Evidence], shifted_ms: float) -> JudgeFigures:
     hits = np.concatenate([np.zeros(0, bool), *map(second_hits, parts)])
-    curve = mean_curve([part.with_speech() for part in parts])
+    curve = similarity_curve([part.with_speech() for part in parts])
     offset_ms = peak_ms(curve)
     confidence = None if offset_ms is None else round(float(lse_metrics(curve)[1]), 4)
     return JudgeFigures(

@@ -18,7 +18,7 @@ from math import erf, sqrt
 import numpy as np
 
 from ..core.constants import FPS, FRAME_MS, HOPS_PER_FRAME, WINDOW_FRAMES
-from .evidence import Curve, Evidence, best_offset, mean_curve, peak_ms
+from .evidence import Curve, Evidence, best_offset, peak_ms, similarity_curve
 
 NEAR = HOPS_PER_FRAME  # ±1 frame: in sync
 FAR = 3 * HOPS_PER_FRAME  # from 3 frames on: out of sync
@@ -196,7 +196,7 @@ def fit_calibration(
     of_matched = zip(matched, speakers[0], strict=True)
     of_mismatched = zip(mismatched, speakers[1], strict=True)
     for evidence, hops, is_match, speaker in _shifted_excerpts(of_matched, of_mismatched, reach):
-        curve = mean_curve([evidence.shifted(hops, reach).with_speech()])
+        curve = similarity_curve([evidence.as_file(hops, reach).with_speech()])
         add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
         best = best_offset(curve)
         if best is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 
 MIN_WINDOWS = 8  # fewer windows with speech (0.5 s with their edges) are no evidence
+MIN_SUPPORT = 1 / 3  # of the windows of the best supported offset
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame is correct (Chung & Zisserman 2016)
 SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests search ±15 frames
 CHUNK_WINDOWS = 5000  # windows summed at a time
@@ -80,6 +81,18 @@ class Evidence:
         columns = slice(middle - reach, middle + reach + 1)
         return Evidence(self.similarity[:, columns], self.usable[:, columns], self.first_frame)
 
+    def as_file(self, hops: int, reach: int) -> "Evidence":
+        """The evidence within ``±reach`` hops of a file cut out of the clip: its video is that of
+        these windows, its audio begins ``hops`` earlier and ends as much earlier.
+
+        The rows are consecutive windows of the clip, none left out.
+        """
+        shifted = self.shifted(hops, reach)
+        starts = HOPS_PER_FRAME * np.arange(len(self.similarity))[:, None]
+        audio_hops = starts - np.arange(-reach, reach + 1)
+        is_in_file = (audio_hops >= 0) & (audio_hops <= starts.max(initial=0))
+        return Evidence(shifted.similarity, shifted.usable & is_in_file, self.first_frame)
+
 
 def compare(
     video: np.ndarray,
@@ -119,11 +132,12 @@ def compare(
 
 @dataclass
 class Curve:
-    """Mean similarity by offset, of one or several face tracks.
+    """Similarity by offset, of one or several face tracks.
 
     Attributes:
         offsets: int [2 M + 1], hops of 10 ms.
-        similarity: float [2 M + 1], −1…1; NaN where too few windows support it.
+        similarity: float [2 M + 1], see ``EvidenceSums.curve``; NaN where too few windows support
+            it.
         distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2.
         n_windows: number of windows behind the best supported offset.
     """
@@ -141,56 +155,69 @@ class EvidenceSums:
     Attributes:
         count: int [2 M + 1], usable windows.
         similarity: float [2 M + 1], Σ of their similarities.
+        above_mean: float [2 M + 1], Σ of ``Evidence.above_mean``.
         distance: float [2 M + 1], Σ of their Euclidean distances √(2 − 2 · similarity).
     """
 
     count: np.ndarray
     similarity: np.ndarray
+    above_mean: np.ndarray
     distance: np.ndarray
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
         """The sums over one or more tracks of the same reach."""
-        count = similarity = distance = 0
+        count = similarity = above_mean = distance = 0
         for chunk in chain.from_iterable(track.chunks() for track in tracks):
             distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
             count = count + chunk.usable.sum(0)
             similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
+            above_mean = above_mean + chunk.above_mean().sum(0)
             distance = distance + (distances * chunk.usable).sum(0)
-        return cls(count, similarity, distance)
+        return cls(count, similarity, above_mean, distance)
 
     @classmethod
     def empty(cls, reach: int) -> "EvidenceSums":
         """The sums over no window, for offsets within ``±reach`` hops."""
-        return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
+        return cls(np.zeros(2 * reach + 1, int), *np.zeros((3, 2 * reach + 1)))
 
     def __add__(self, other: "EvidenceSums") -> "EvidenceSums":
         return EvidenceSums(
             self.count + other.count,
             self.similarity + other.similarity,
+            self.above_mean + other.above_mean,
             self.distance + other.distance,
         )
 
     def curve(self) -> Curve:
-        """The means by offset.
+        """The similarity by offset, from which the offset and its certainty are read.
 
-        NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than half as many as
-        the best supported offset.
+        Near the ends of a clip an offset has fewer windows, whose mean varies more: in a short
+        clip, the highest of all means would be one of these by chance. So the similarity is
+        s̄ + Σ (s − s̄_w) / √(n N), where s̄ is the mean over all windows and offsets, s̄_w that of a
+        window, the sum is over the n windows of the offset, and N is the n of the best supported
+        one: what an offset has above the mean is compared in units of its standard error, 1 / √n.
+        Where n = N everywhere, this is the mean of the windows.
+
+        NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than ``MIN_SUPPORT``
+        of those of the best supported offset.
         """
         n_windows = int(self.count.max(initial=0))
-        is_supported = self.count >= max(MIN_WINDOWS, n_windows / 2)
-        divisor = np.maximum(self.count, 1)
+        is_supported = self.count >= max(MIN_WINDOWS, MIN_SUPPORT * n_windows)
+        mean = self.similarity.sum() / max(self.count.sum(), 1)
+        count = np.maximum(self.count, 1)
+        similarity = mean + self.above_mean / np.sqrt(count * max(n_windows, 1))
         reach = len(self.count) // 2
         return Curve(
             np.arange(-reach, reach + 1),
-            np.where(is_supported, self.similarity / divisor, np.nan),
-            np.where(is_supported, self.distance / divisor, np.nan),
+            np.where(is_supported, similarity, np.nan),
+            np.where(is_supported, self.distance / count, np.nan),
             n_windows,
         )
 
 
-def mean_curve(tracks: Iterable[Evidence]) -> Curve:
-    """Average the evidence of one or more tracks of the same reach, see ``EvidenceSums.curve``."""
+def similarity_curve(tracks: Iterable[Evidence]) -> Curve:
+    """The curve of one or more tracks of the same reach, see ``EvidenceSums.curve``."""
     return EvidenceSums.of(tracks).curve()
 
 

@@ -15,7 +15,7 @@ from ..preprocessing.clip_features import ClipFeatures
 from .calibration import peak_probability
 from .clip_evidence import compute_clip_evidence
 from .clip_scoring import ScoredClip, score_clip
-from .evidence import at_edge, best_offset, mean_curve
+from .evidence import at_edge, best_offset, similarity_curve
 from .far_search import MIN_PROBABILITY, MIN_SPEECH_WINDOWS, is_reliable
 from .result_types import OffsetResult
 from .speakers import SpeakerChoice
@@ -93,7 +93,7 @@ def _is_certain(wide: ScoredClip, segment: Segment, calibration: dict) -> bool:
     ]
     if not parts:
         return False
-    curve = mean_curve(parts)
+    curve = similarity_curve(parts)
     if curve.n_windows < MIN_SPEECH_WINDOWS or best_offset(curve) is None or at_edge(curve):
         return False
     if abs(best_offset(curve) * HOP_MS - segment.offset_ms) > MAX_DISTANCE_MS:

@@ -22,8 +22,8 @@ from .evidence import (
     at_edge,
     best_offset,
     lse_metrics,
-    mean_curve,
     peak_ms,
+    similarity_curve,
 )
 from .local_offsets import local_outliers
 from .perception import perceived, worst_ms
@@ -122,7 +122,7 @@ class _ResultBuilder:
     def build(
         self, min_probability: float, cuts: Sequence[float], min_jump_gain: float = MIN_GAIN
     ) -> OffsetResult:
-        curve = mean_curve(self._tracks)
+        curve = similarity_curve(self._tracks)
         score = sync_probability(curve, self._calibration)
         seconds = evidence_by_second(self._tracks, self._n_frames)
         timeline = fit_timeline(seconds, self._length_s, cuts, min_jump_gain)
@@ -198,7 +198,7 @@ class _ResultBuilder:
         middle_ms = timeline.median_offset(self._length_s)
         if self._leaves_range_at(timeline) is not None:
             middle_ms = float(np.clip(middle_ms, -self._limit_ms / 2, self._limit_ms / 2))
-        return mean_curve(drift_compensated(self._tracks, timeline, middle_ms))
+        return similarity_curve(drift_compensated(self._tracks, timeline, middle_ms))
 
     def _reason(self, status: Status, timeline: Timeline | None) -> Reason | None:
         """Why no offset is reported; None where one is."""
@@ -237,7 +237,7 @@ class _ResultBuilder:
         for start in range(0, self._n_frames, length):
             middle_ms = timeline.offset_at((start + length / 2) / FPS)
             parts = self._parts(start, start + length)
-            curve = mean_curve(drift_compensated(parts, timeline, middle_ms))
+            curve = similarity_curve(drift_compensated(parts, timeline, middle_ms))
             probability = probability_at(curve, round(middle_ms / HOP_MS), self._calibration)
             if probability is None or curve.n_windows < LONG_SPAN_SPEECH_S * FPS:
                 continue
@@ -259,7 +259,7 @@ class _ResultBuilder:
         can be expected to be in sync; None where no span has enough speech."""
         scores = []
         for start in range(0, self._n_frames, SPAN_S * FPS):
-            curve = mean_curve(self._parts_of_one(start, start + SPAN_S * FPS))
+            curve = similarity_curve(self._parts_of_one(start, start + SPAN_S * FPS))
             scores.append(sync_probability(curve, self._calibration))
         valid = [score for score in scores if score is not None]
         return float(np.mean(valid)) if valid else None
@@ -268,7 +268,7 @@ class _ResultBuilder:
         """What each span of ``SPAN_S`` measures on its own, believed or not."""
         length, offsets = SPAN_S * FPS, []
         for start in range(0, max(1, self._n_frames - FPS), SPAN_EVERY_S * FPS):
-            curve = mean_curve(self._parts_of_one(start, start + length))
+            curve = similarity_curve(self._parts_of_one(start, start + length))
             middle_s = min(start + length / 2, self._n_frames / 2 + start / 2) / FPS
             offsets.append(
                 LocalOffset(
@@ -284,7 +284,7 @@ class _ResultBuilder:
         scores = []
         for second in range(math.ceil(self._n_frames / FPS)):
             parts = self._parts(second * FPS, (second + 1) * FPS)
-            curve = mean_curve([part.with_speech() for part in parts])
+            curve = similarity_curve([part.with_speech() for part in parts])
             scores.append(sync_probability(curve, self._calibration))
         return scores
 
@@ -330,7 +330,7 @@ def describe_tracks(
         scored.setdefault(number, []).append(part)
     spans, tracks = speakers.spans(faces), []
     for face in faces:
-        curve = mean_curve(scored.get(face.number, [face.evidence]))
+        curve = similarity_curve(scored.get(face.number, [face.evidence]))
         offset_ms = peak_ms(curve)
         tracks.append(
             FaceTrackResult(

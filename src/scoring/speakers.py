@@ -9,7 +9,7 @@ from ..core.errors import ConfigError
 from ..core.notes import VoiceOver
 from ..i18n.messages import tr
 from .calibration import peak_probability, probability_at
-from .evidence import Evidence, best_offset, mean_curve
+from .evidence import Evidence, best_offset, similarity_curve
 from .turns import Turn, find_turns, likely_offsets, speech_spans
 
 MATCH_PROBABILITY = 0.5  # of being in sync, from which a face matches an offset
@@ -178,7 +178,7 @@ def choose_speaking(
         if max(probabilities) >= min_probability:
             certain[number] = _without_overlap(candidates, probabilities, min_probability)
     known = [face for speakers in (certain or best).values() for face in speakers]
-    offset = best_offset(mean_curve([face.evidence for face in known]))
+    offset = best_offset(similarity_curve([face.evidence for face in known]))
     chosen, voice_over = [], []
     for number, candidates in shots.items():
         if offset is None:
@@ -236,9 +236,9 @@ def _without_overlap(
 
 def _offset_probability(face: FaceEvidence, calibration: dict) -> float:
     """That the face's own best offset is correct; 0 without evidence."""
-    return peak_probability(mean_curve([face.evidence]), calibration) or 0.0
+    return peak_probability(similarity_curve([face.evidence]), calibration) or 0.0
 
 
 def _match_probability(face: FaceEvidence, offset: int, calibration: dict) -> float:
     """That the face is in sync at an offset in hops; 0 without evidence."""
-    return probability_at(mean_curve([face.evidence]), offset, calibration) or 0.0
+    return probability_at(similarity_curve([face.evidence]), offset, calibration) or 0.0

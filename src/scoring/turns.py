@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.constants import FPS, HOPS_PER_FRAME, WINDOW_FRAMES
 from .calibration import peak_probability
-from .evidence import Evidence, best_offset, mean_curve
+from .evidence import Evidence, best_offset, similarity_curve
 
 HALF_WINDOW = WINDOW_FRAMES // 2  # frames from the beginning of a window to its middle
 CHUNK_FRAMES = 20 * FPS  # a face's offset is measured in chunks: it may drift or jump
@@ -167,7 +167,7 @@ def _offset_of(chunk: Evidence, calibration: dict, min_probability: float) -> in
     start, column = np.unravel_index(int(blocks.argmax()), blocks.shape)
     is_similar = blocks[:, column] > blocks[start, column] / 2
     rows = np.unique(np.flatnonzero(is_similar)[:, None] + np.arange(n_windows))
-    curve = mean_curve([Evidence(chunk.similarity[rows], chunk.usable[rows])])
+    curve = similarity_curve([Evidence(chunk.similarity[rows], chunk.usable[rows])])
     if (peak_probability(curve, calibration) or 0) < min_probability:
         return None
     return best_offset(curve)

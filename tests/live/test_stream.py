@@ -31,7 +31,7 @@ from src.models.sync_model import SyncModel
 from src.pipeline.engine import LipSyncInference
 from src.scoring.calibration import peak_probability, sync_probability
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import mean_curve
+from src.scoring.evidence import similarity_curve
 from tests.support.crossing_people import RecordingSink
 from tests.support.inference_helpers import sound_of
 from tests.support.scripted_faces import Actor, ColourDetector, draw_frame
@@ -152,7 +152,7 @@ def from_file(engine, frames, speech):
     def measured(change=None):
         clip = change(frames, speech) if change else (frames, speech)
         features = clip_of(engine, *clip)[0]
-        curve = mean_curve([compute_evidence(engine.trained.model, *features, REACH)])
+        curve = similarity_curve([compute_evidence(engine.trained.model, *features, REACH)])
         return sync_probability(curve, STEEP), peak_probability(curve, STEEP)
 
     return measured

@@ -20,7 +20,7 @@ from src.preprocessing.clip_features import AudioFeatures, ClipFeatures, TrackFe
 from src.preprocessing.sample_file import CropFile, read_sample, sample_dtype, write_sample
 from src.scoring import clip_evidence
 from src.scoring.clip_evidence import compute_clip_evidence, compute_evidence
-from src.scoring.evidence import compare, mean_curve
+from src.scoring.evidence import compare, similarity_curve
 
 SPEC = ModelSpec(48, 40, 16, 16, 2, 0.4)
 
@@ -111,7 +111,7 @@ def test_audio_that_leads_has_a_positive_offset(monkeypatch, lead):
     crops = np.broadcast_to(numbers[10:70, None, None], (60, 48, 48)).astype(np.uint8)
     audio = np.repeat(numbers[10 + lead : 70 + lead] / 255, 4)
     mfcc = np.broadcast_to(audio[:, None], (240, 40)).astype(np.float32)
-    curve = mean_curve([compute_evidence(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
+    curve = similarity_curve([compute_evidence(Echo(), crops, mfcc, np.ones(60, bool), reach=40)])
     assert curve.offsets[np.nanargmax(curve.similarity)] == 4 * lead
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from src.presenter.judge import _figures
-from src.scoring.evidence import SEARCH_REACH, lse_metrics, mean_curve
+from src.scoring.evidence import SEARCH_REACH, lse_metrics, similarity_curve
 from tests.support.simulated_evidence import REACH, evidence
 
 
@@ -12,7 +12,7 @@ def test_evidence_in_sync():
     assert track.reach == REACH == SEARCH_REACH
     figures = _figures([track], 0.0)
     assert figures.in_sync == 1.0 and abs(figures.offset_ms) < 8
-    assert figures.confidence == pytest.approx(lse_metrics(mean_curve([track]))[1], abs=1e-3)
+    assert figures.confidence == pytest.approx(lse_metrics(similarity_curve([track]))[1], abs=1e-3)
     assert figures.windows == len(track.similarity) - 20  # windows of 1 s, 21 embeddings
 
 

@@ -19,7 +19,7 @@ from src.scoring.calibration import (
     required_probability,
     sync_probability,
 )
-from src.scoring.evidence import Curve, Evidence, best_offset, mean_curve
+from src.scoring.evidence import Curve, Evidence, best_offset, similarity_curve
 
 REACH = 60
 
@@ -51,7 +51,7 @@ def fresh(n: int, seed: int, strength: float = 0.18):
         evidence = clip(rng, windows, kind != 3, strength=strength)
         hops = (int(rng.integers(-3, 4)) if kind < 2
                 else int(rng.integers(12, REACH + 1) * rng.choice([-1, 1])))  # fmt: skip
-        curve = mean_curve([evidence.shifted(hops, REACH)])
+        curve = similarity_curve([evidence.shifted(hops, REACH)])
         best = int(curve.offsets[np.nanargmax(curve.similarity)])
         yield curve, kind < 2, kind != 3 and abs(best + hops) <= 4
 
@@ -103,7 +103,9 @@ def test_every_speaker_counts_the_same():
     by_excerpt = fit_calibration(matched, mismatched, REACH)
     by_speaker = fit_calibration(matched, mismatched, REACH, (speakers, speakers))
     assert fit_calibration(matched, mismatched, REACH, ([""] * 84, [""] * 84)) == by_excerpt
-    curves = [mean_curve([clip(rng, 30, True, strength=0.2).shifted(0, REACH)]) for _ in range(40)]
+    curves = [
+        similarity_curve([clip(rng, 30, True, strength=0.2).shifted(0, REACH)]) for _ in range(40)
+    ]
     unequal, equal = (
         np.mean([sync_probability(curve, fit) for curve in curves])
         for fit in (by_excerpt, by_speaker)
@@ -122,16 +124,16 @@ def test_strong_evidence_separates_pairs(fitted):
             ("shifted", in_sync.shifted(30, REACH)),
             ("mismatched", mismatched.shifted(0, REACH)),
         ):
-            probabilities[name].append(sync_probability(mean_curve([evidence]), fitted))
+            probabilities[name].append(sync_probability(similarity_curve([evidence]), fitted))
     assert min(probabilities["in sync"]) > 0.8
     assert max(probabilities["shifted"]) < 0.2 and max(probabilities["mismatched"]) < 0.2
 
 
 def test_a_shifted_clip_is_out_of_sync_but_its_peak_is_certain(fitted):
-    curve = mean_curve([clip(np.random.default_rng(2), 75, True).shifted(30, REACH)])
+    curve = similarity_curve([clip(np.random.default_rng(2), 75, True).shifted(30, REACH)])
     assert sync_probability(curve, fitted) < 0.2
     assert peak_probability(curve, fitted) > 0.8
-    mismatched = mean_curve([clip(np.random.default_rng(3), 75, False).shifted(0, REACH)])
+    mismatched = similarity_curve([clip(np.random.default_rng(3), 75, False).shifted(0, REACH)])
     assert peak_probability(mismatched, fitted) < 0.2
 
 
@@ -153,7 +155,7 @@ def test_the_score_falls_at_the_limit_of_in_sync(fitted, offset_ms, low, high):
     """Within ±1 frame, rounded to frames: up to 60 ms. From 3 frames on the features decide."""
     for sign in (-1, 1):
         curves = [
-            mean_curve([clip(np.random.default_rng(seed), 250, True).shifted(hops, REACH)])
+            similarity_curve([clip(np.random.default_rng(seed), 250, True).shifted(hops, REACH)])
             for seed in range(6)
             for hops in [sign * offset_ms // 10]
         ]
@@ -176,7 +178,7 @@ def test_the_features_of_a_curve():
 
 def test_what_weakens_peak_and_ripples_alike_leaves_the_last_two_features():
     """Blur and noise do: half the similarities, and less of them."""
-    curve = mean_curve([clip(np.random.default_rng(0), 100, True)])
+    curve = similarity_curve([clip(np.random.default_rng(0), 100, True)])
     weaker = replace(curve, similarity=0.5 * curve.similarity - 0.1)
     before, after = calibration_features(curve), calibration_features(weaker)
     assert after[3:] == pytest.approx(before[3:]) and after[1] == pytest.approx(before[1] / 2)
@@ -187,7 +189,7 @@ def test_checkpoints_from_before_keep_their_probabilities():
     fit = {"mean": [0.1, 0.2, 0.3], "scale": [0.5, 0.5, 2.0], "weights": [1.0, 4.0, 0.5],
            "bias": -0.3}  # fmt: skip
     assert invalid_fits({"score": fit, "peak": fit}) == []
-    curve = mean_curve([clip(np.random.default_rng(0), 50, True)])
+    curve = similarity_curve([clip(np.random.default_rng(0), 50, True)])
     similarity, lead, lead_root = calibration_features(curve, best_offset(curve))[:3]
     logit = (similarity - 0.1) * 2 + (lead - 0.2) * 8 + (lead_root - 0.3) / 4 - 0.3
     assert peak_probability(curve, {"peak": fit}) == pytest.approx(1 / (1 + np.exp(-logit)))
@@ -269,8 +271,8 @@ def test_the_result_is_plain_and_repeatable(fitted):
 
 def test_the_unfitted_guess_ranks_pairs():
     rng = np.random.default_rng(0)
-    curve = mean_curve([clip(rng, 75, True).shifted(0, REACH)])
-    other = mean_curve([clip(rng, 75, False).shifted(0, REACH)])
+    curve = similarity_curve([clip(rng, 75, True).shifted(0, REACH)])
+    other = similarity_curve([clip(rng, 75, False).shifted(0, REACH)])
     assert sync_probability(curve, UNFITTED) > 0.5 > sync_probability(other, UNFITTED)
 
 
@@ -282,9 +284,9 @@ def test_flat_curves_are_no_evidence():
         ripple = rng.normal(-0.135, 2e-4, (rows, 481)).astype(np.float32)
         return Evidence(ripple, np.ones(ripple.shape, bool))
 
-    fitted = fit_calibration([flat()], [], reach=120)
+    fitted = fit_calibration([flat() for _ in range(8)], [], reach=120)
     for _ in range(20):
-        curve = mean_curve([flat().shifted(0, 120)])
+        curve = similarity_curve([flat().as_file(0, 120)])
         assert 0.2 < sync_probability(curve, fitted) < 0.8
         assert peak_probability(curve, fitted) < 0.8
 

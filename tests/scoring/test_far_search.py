@@ -5,7 +5,7 @@ import pytest
 
 from src.core.constants import FPS
 from src.scoring import far_search
-from src.scoring.evidence import compare, mean_curve
+from src.scoring.evidence import compare, similarity_curve
 from src.scoring.far_search import (
     far_candidate,
     find_far_offset,
@@ -128,5 +128,5 @@ def test_it_has_to_lead_over_all_offsets_as_chance_does_not(
 def test_too_little_speech_gives_no_candidate(calibration):
     video, audio, speech = embeddings(70, 200)
     for n_windows, expected in ((60, 20), (45, 0)):
-        curve = mean_curve([compare(video[:n_windows], audio, speech, 100)])
+        curve = similarity_curve([compare(video[:n_windows], audio, speech, 100)])
         assert far_candidate(curve, calibration)[1] == expected

@@ -7,7 +7,7 @@ import pytest
 
 from src.core.constants import FPS
 from src.scoring.drift import LineSums
-from src.scoring.evidence import mean_curve, peak_ms
+from src.scoring.evidence import peak_ms, similarity_curve
 from src.scoring.timeline import (
     EvidenceBySecond,
     Segment,
@@ -109,7 +109,7 @@ def test_drift_compensated_evidence_is_constant():
     drifting = evidence(lambda second: -100 + second, 200)
     timeline = fit_timeline(evidence_by_second([drifting], 200 * FPS), 200)
     (compensated,) = drift_compensated([drifting], timeline, 50.0)
-    blurred, sharp = mean_curve([drifting]), mean_curve([compensated])
+    blurred, sharp = similarity_curve([drifting]), similarity_curve([compensated])
     assert peak_ms(sharp) == pytest.approx(50, abs=8)
     assert np.nanmax(sharp.similarity) > 1.5 * np.nanmax(blurred.similarity)
     again = fit_timeline(evidence_by_second([compensated], 200 * FPS), 200)

@@ -42,16 +42,18 @@ def evidence(
     noise: float = 0.3,
     seed: int = 0,
     speech: float = 1.0,
+    reach: int = REACH,
 ) -> Evidence:
     """Windows whose best offset is ``offset_at(second)`` in ms; neighbours are correlated.
 
     Args:
         strength: of the peak, as a cosine.
         speech: share of the seconds with speech.
+        reach: offsets of ±``reach`` hops.
     """
     rng = np.random.default_rng(seed)
     n_windows = seconds * FPS - 4
-    offsets = np.arange(-REACH, REACH + 1)
+    offsets = np.arange(-reach, reach + 1)
     rough = rng.normal(0, 1, (n_windows + 4, len(offsets) + 8))
     smooth = np.apply_along_axis(np.convolve, 0, rough, np.ones(5) / 5**0.5, "valid")
     smooth = np.apply_along_axis(np.convolve, 1, smooth, np.ones(9) / 9**0.5, "valid")
