@@ -170,9 +170,12 @@ class EvidenceSums:
         count = similarity = above_mean = distance = 0
         for chunk in chain.from_iterable(track.chunks() for track in tracks):
             distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
+            usable_similarity = chunk.similarity * chunk.usable
+            means = usable_similarity.sum(1) / np.maximum(chunk.usable.sum(1), 1)
+            sums = usable_similarity.sum(0)
             count = count + chunk.usable.sum(0)
-            similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
-            above_mean = above_mean + chunk.above_mean().sum(0)
+            similarity = similarity + sums
+            above_mean = above_mean + (sums - means @ chunk.usable)
             distance = distance + (distances * chunk.usable).sum(0)
         return cls(count, similarity, above_mean, distance)
 
