@@ -200,7 +200,7 @@ class EvidenceSums:
         s̄ + Σ (s − s̄_w) / √(n N), where s̄ is the mean over all windows and offsets, s̄_w that of a
         window, the sum is over the n windows of the offset, and N is the n of the best supported
         one: what an offset has above the mean is compared in units of its standard error, 1 / √n.
-        Where n = N everywhere, this is the mean of the windows.
+        Where n = N everywhere, this is the mean of the windows. It stays within −1…1.
 
         NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than ``MIN_SUPPORT``
         of those of the best supported offset.
@@ -213,7 +213,7 @@ class EvidenceSums:
         reach = len(self.count) // 2
         return Curve(
             np.arange(-reach, reach + 1),
-            np.where(is_supported, similarity, np.nan),
+            np.where(is_supported, np.clip(similarity, -1, 1), np.nan),
             np.where(is_supported, self.distance / count, np.nan),
             n_windows,
         )

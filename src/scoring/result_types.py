@@ -100,7 +100,9 @@ class SimilarityCurve(Plain):
 
     offset_ms: list[int] = Field(min_length=3, description="The offsets in ms, rising.")
     similarity: list[Annotated[float, Field(ge=-1, le=1)] | None] = Field(
-        min_length=3, description="Mean cosine at each offset, −1…1; null: too little audio."
+        min_length=3,
+        description="Cosine at each offset, −1…1, nearer to the mean of all where an offset has "
+        "less audio; null: too little.",
     )
 
 

@@ -11,6 +11,7 @@ from src.scoring.evidence import (
     Curve,
     Evidence,
     at_edge,
+    best_offset,
     compare,
     lse_metrics,
     offset_hits,
@@ -132,6 +133,16 @@ def test_where_all_windows_have_audio_the_curve_is_their_mean():
     similarity = np.random.default_rng(2).uniform(-1, 1, (30, 9)).astype(np.float32)
     curve = similarity_curve([Evidence(similarity, np.ones((30, 9), bool))])
     np.testing.assert_allclose(curve.similarity, similarity.mean(0), atol=1e-6)
+
+
+def test_the_curve_stays_a_cosine_where_windows_differ_in_their_means():
+    similarity = np.full((40, 5), 0.9, np.float32)
+    similarity[30:] = -0.9
+    similarity[30:, 2] = 1.0
+    usable = np.ones((40, 5), bool)
+    usable[:30, 2] = False
+    curve = similarity_curve([Evidence(similarity, usable), Evidence(similarity[30:], usable[30:])])
+    assert np.nanmax(curve.similarity) == 1.0 and best_offset(curve) == 0
 
 
 def test_small_offsets_of_short_files_are_found_more_often_than_by_plain_means():
