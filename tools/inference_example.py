@@ -12,6 +12,7 @@ must be delayed) and the probability that this offset is correct.
 
 import argparse
 import json
+import math
 import os
 from pathlib import Path
 
@@ -69,8 +70,12 @@ def embed_audio(encode, mfcc: np.ndarray, speech: np.ndarray, params: dict) -> n
 
 
 def similarity_curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, params: dict):
-    """Mean similarity at every offset (NaN where too few windows support it), and the largest
-    number of windows."""
+    """(curve, count, level): the similarity at every offset (NaN where too few windows support it),
+    how many windows each offset has, and the mean similarity of all.
+
+    The mean of an offset with n windows is drawn towards that of all by √(n/N), N the largest n:
+    the mean of few windows varies more.
+    """
     hops, reach = params["steps_per_frame"], params["reach_steps"]
     half = params["window_frames"] * hops // 2
     has_speech = speech[np.minimum((np.arange(len(audio)) + half) // hops, len(speech) - 1)]
@@ -83,43 +88,70 @@ def similarity_curve(video: np.ndarray, audio: np.ndarray, speech: np.ndarray, p
         counted = has_speech[audio_index]
         total[column] = ((video[exists] * audio[audio_index]).sum(1) * counted).sum()
         count[column] = counted.sum()
-    is_supported = count >= max(params["least_windows"], count.max() / 2)
-    return np.where(is_supported, total / np.maximum(count, 1), np.nan), int(count.max())
+    level = total.sum() / max(count.sum(), 1)
+    above = total / np.maximum(count, 1) - level
+    curve = level + above * np.sqrt(count / max(count.max(), 1))
+    is_supported = count >= max(params["least_windows"], params["least_support"] * count.max())
+    return np.where(is_supported, curve, np.nan), count, level
 
 
-def probability(
-    similarity: np.ndarray, windows: int, centre: int, name: str, calibration: dict, params: dict
-):
-    """The calibrated probability of an offset: logistic in level, margin, margin × √seconds, and
-    how far level and margin stand out from what is far away (older exports: the first three).
-    Longer speech may have a fit of its own."""
-    is_long = windows >= params.get("long_windows", np.inf)
-    fitted = calibration.get(f"long_{name}" if is_long else name, calibration[name])
+def curve_features(curve: np.ndarray, count: np.ndarray, centre: int, params: dict):
+    """Level, lead, lead × √seconds, and how far level and lead stand out from what is far away.
+    None without support."""
     reach, hops = params["reach_steps"], params["steps_per_frame"]
     distance = np.abs(np.arange(-reach, reach + 1) - centre)
-    near, far = similarity[distance <= hops], similarity[distance >= 3 * hops]
+    near, far = curve[distance <= hops], curve[distance >= 3 * hops]
     if np.isnan(near).all() or np.isnan(far).all():
         return None
     level = np.nanmax(near)
-    margin = level - np.nanmax(far)
-    spread = max(np.nanstd(far), params.get("least_spread", 0))
-    features = np.array([
-        level, margin, margin * np.sqrt(windows / params["fps"]),
-        np.arcsinh((level - np.nanmean(far)) / spread), np.arcsinh(margin / spread),
+    lead = level - np.nanmax(far)
+    spread = max(np.nanstd(far), params["least_spread"])
+    return np.array([
+        level, lead, lead * np.sqrt(count[reach + centre] / params["fps"]),
+        np.arcsinh((level - np.nanmean(far)) / spread), np.arcsinh(lead / spread),
     ])  # fmt: skip
+
+
+def probability(
+    curve: np.ndarray, count: np.ndarray, centre: int, name: str, calibration: dict, params: dict
+):
+    """The calibrated probability of an offset: logistic in its features. Longer speech may have a
+    fit of its own."""
+    features = curve_features(curve, count, centre, params)
+    if features is None:
+        return None
+    is_long = count[params["reach_steps"] + centre] >= params["long_windows"]
+    fitted = calibration.get(f"long_{name}" if is_long else name, calibration[name])
     scaled = (features[: len(fitted["mean"])] - fitted["mean"]) / fitted["scale"]
     return float(1 / (1 + np.exp(-(scaled @ np.array(fitted["weights"]) + fitted["bias"]))))
 
 
-def best_offset_ms(similarity: np.ndarray, params: dict) -> float:
-    """The best offset, finer than a hop: the vertex of a parabola through its neighbours."""
-    offsets = np.arange(len(similarity)) - params["reach_steps"]
-    best = int(offsets[np.nanargmax(similarity)])
-    supported = offsets[~np.isnan(similarity)]
-    near = (np.abs(offsets - best) <= params["fit_steps"]) & ~np.isnan(similarity)
+def sync_score(curve: np.ndarray, count: np.ndarray, level: float, calibration: dict, params: dict):
+    """The probability that the pair is in sync as given. Below 3 frames, where the features change
+    little, the position of the peak decides whether it is within one."""
+    score = probability(curve, count, 0, "score", calibration, params)
+    if score is None:
+        return None
+    reach = params["reach_steps"]
+    is_inner = np.abs(np.arange(-reach, reach + 1)) < 3 * params["steps_per_frame"]
+    inner = np.where(is_inner, curve, np.nan)
+    features = curve_features(curve, count, int(np.nanargmax(inner)) - reach, params)
+    clarity = 0.0 if features is None else np.clip(features[1] / params["least_lead"], 0, 1)
+    margin_ms = params["score_tolerance_ms"] - abs(best_offset_ms(inner, count, level, params))
+    outside = 0.5 * (1 - math.erf(margin_ms / (params["peak_error_ms"] * math.sqrt(2))))
+    return float(score * (1 - clarity * outside))
+
+
+def best_offset_ms(curve: np.ndarray, count: np.ndarray, level: float, params: dict) -> float:
+    """The best offset, finer than a hop: the vertex of a parabola through the means around it."""
+    offsets = np.arange(len(curve)) - params["reach_steps"]
+    best = int(offsets[np.nanargmax(curve)])
+    supported = offsets[~np.isnan(curve)]
+    near = (np.abs(offsets - best) <= params["fit_steps"]) & ~np.isnan(curve)
     refined = 0.0
     if near.sum() >= 3 and best not in (supported[0], supported[-1]):
-        curvature, slope, _ = np.polyfit(offsets[near] - best, similarity[near], 2)
+        means = level + (curve[near] - level) * np.sqrt(count.max() / count[near])
+        curvature, slope, _ = np.polyfit(offsets[near] - best, means, 2)
         if curvature < 0:
             refined = float(
                 np.clip(-slope / (2 * curvature), -params["fit_steps"], params["fit_steps"])
@@ -138,14 +170,14 @@ def score_sample(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dic
     mfcc = np.ascontiguousarray(sample["mfcc"]).reshape(-1, sample["mfcc"].shape[-1])
     video = embed_video(encode_video, np.ascontiguousarray(sample["crop"]), params)
     audio = embed_audio(encode_audio, mfcc, speech, params)
-    similarity, windows = similarity_curve(video, audio, speech, params)
-    if np.isnan(similarity).all():
+    curve, count, level = similarity_curve(video, audio, speech, params)
+    if np.isnan(curve).all():
         return {"score": None, "offset_ms": None, "offset_probability": None}
-    best = int(np.nanargmax(similarity)) - params["reach_steps"]
+    best = int(np.nanargmax(curve)) - params["reach_steps"]
     return {
-        "score": probability(similarity, windows, 0, "score", calibration, params),
-        "offset_ms": best_offset_ms(similarity, params),
-        "offset_probability": probability(similarity, windows, best, "peak", calibration, params),
+        "score": sync_score(curve, count, level, calibration, params),
+        "offset_ms": best_offset_ms(curve, count, level, params),
+        "offset_probability": probability(curve, count, best, "peak", calibration, params),
     }
 
 

@@ -86,7 +86,10 @@ def measure_strength(evidence: Evidence) -> float:
     curve = similarity_curve([evidence.with_speech()])
     best = best_offset(curve)
     features = None if best is None else calibration_features(curve, best)
-    return 0.0 if features is None else float(features[-1])
+    if features is None:
+        return 0.0
+    _, _, lead_by_length, *_ = features
+    return float(lead_by_length)
 
 
 def evidence_threshold(mismatched: list[Evidence]) -> float:

@@ -145,8 +145,9 @@ def _is_undetermined(evidence: Evidence, calibration: dict, min_probability: flo
 def is_reported(curve: Curve, calibration: dict, min_probability: float) -> bool:
     """Whether the best offset of a curve with speech would be reported."""
     probability = peak_probability(curve, calibration)
-    required = required_probability(curve, min_probability)
-    return probability is not None and probability >= required and not at_edge(curve)
+    if probability is None or at_edge(curve):
+        return False
+    return probability >= required_probability(curve, min_probability)
 
 
 def _score_excerpts(

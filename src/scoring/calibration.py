@@ -2,11 +2,11 @@
 
 The sync score is the probability that a pair, as given, is in sync; ``peak_probability`` is the
 one that the best offset is correct. Each is a logistic regression (Platt: Probabilistic outputs for
-support vector machines, 1999) on features of the curve, fitted to validation clips: as they
-are, with the audio shifted by 3 frames or more, and with other clips' audio. Every speaker counts
-the same in the score; in the other, which decides what is reported, that let more offsets of other
-speakers' audio through. Between 1 and 3 frames these features change little, and the position of
-the peak decides. From 2 s of speech on, both have a fit of their own.
+support vector machines, 1999) on features of the curve, fitted to excerpts of validation clips, cut
+like files: in sync, with the audio shifted by 3 frames or more, and with other clips' audio. Every
+speaker counts the same in the score; in the other, which decides what is reported, that let more
+offsets of other speakers' audio through. Between 1 and 3 frames these features change little, and
+the position of the peak decides. From 2 s of speech on, both have a fit of their own.
 """
 
 import warnings
@@ -49,11 +49,11 @@ _GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES,
           "weights": [0.0, 10.0, 1.0, 0.0, 0.0], "bias": -1.0}  # fmt: skip
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
-# Single words of other speakers fit by chance more often than longer speech: of 1.2 s, an offset
-# of 5.6 % had a certainty of 0.5, of 1.1 % one of 0.7. Of 2 s and more under all conditions of
-# docs/conditions.md, 1.3 % had one of 0.5; nearly all of these were shorter than 2.5 s.
-SHORT_FACTOR, MAX_REQUIRED = 1.4, 0.95
-SAFE_WINDOWS = 3 * FPS - WINDOW_FRAMES + 1  # 3 s: from here on nothing more is required
+# Another speaker's single words fit by chance more often than longer speech: of 565 words of 1.2 s
+# of validation speakers, 4.4 % of the mismatched pairs had a certainty of 0.5, 3.0 % one of 0.6.
+SHORT_FACTOR, MAX_REQUIRED = 1.2, 0.95
+SHORT_WINDOWS = FPS - WINDOW_FRAMES + 1  # 1 s of speech
+SAFE_WINDOWS = 2 * FPS - WINDOW_FRAMES + 1  # 2 s: from here on nothing more is required
 
 LARGEST = 1e9  # of a calibration's numbers: products of three of them stay finite
 
@@ -103,7 +103,7 @@ def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:
     spread = max(float(np.nanstd(far)), MIN_SPREAD)
     prominence = (similarity - np.nanmean(far)) / spread
     return np.array([
-        similarity, lead, lead * np.sqrt(curve.n_windows / FPS), np.arcsinh(prominence),
+        similarity, lead, lead * np.sqrt(curve.windows_at(centre) / FPS), np.arcsinh(prominence),
         np.arcsinh(lead / spread),
     ])  # fmt: skip
 
@@ -142,9 +142,11 @@ def peak_probability(curve: Curve, calibration: dict) -> float | None:
 
 
 def required_probability(curve: Curve, min_probability: float) -> float:
-    """The certainty from which the offset of a curve is reported, 0…1: ``min_probability`` from 3 s
-    of speech on, ``SHORT_FACTOR`` times that under 2 s, and in between what lies between them."""
-    factor = np.interp(curve.n_windows, (LONG_WINDOWS, SAFE_WINDOWS), (SHORT_FACTOR, 1.0))
+    """The certainty from which the best offset of a curve with support is reported, 0…1:
+    ``min_probability`` from 2 s of speech at this offset on, ``SHORT_FACTOR`` times that under 1 s,
+    and in between what lies between them."""
+    n_windows = curve.windows_at(best_offset(curve))
+    factor = np.interp(n_windows, (SHORT_WINDOWS, SAFE_WINDOWS), (SHORT_FACTOR, 1.0))
     return max(min_probability, min(float(factor) * min_probability, MAX_REQUIRED))
 
 
@@ -153,7 +155,7 @@ def _probability(curve: Curve, offset: int, calibration: dict, name: str) -> flo
     if features is None:
         return None
     fit = calibration[name]
-    if curve.n_windows >= LONG_WINDOWS:
+    if curve.windows_at(offset) >= LONG_WINDOWS:
         fit = calibration.get(LONG_PREFIX + name, fit)
     scaled = (features[: len(fit["mean"])] - fit["mean"]) / fit["scale"]
     logit = float(scaled @ np.array(fit["weights"]) + fit["bias"])
@@ -188,7 +190,7 @@ def fit_calibration(
         features = calibration_features(curve, offset)
         if features is not None:
             examples[name].append((features, is_true, speaker))
-            if curve.n_windows >= LONG_WINDOWS:
+            if curve.windows_at(offset) >= LONG_WINDOWS:
                 examples[LONG_PREFIX + name].append((features, is_true, speaker))
 
     if speakers is None:
@@ -196,7 +198,7 @@ def fit_calibration(
     of_matched = zip(matched, speakers[0], strict=True)
     of_mismatched = zip(mismatched, speakers[1], strict=True)
     for evidence, hops, is_match, speaker in _shifted_excerpts(of_matched, of_mismatched, reach):
-        curve = similarity_curve([evidence.as_file(hops, reach).with_speech()])
+        curve = similarity_curve([evidence.as_file(hops, reach)])
         add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
         best = best_offset(curve)
         if best is not None:

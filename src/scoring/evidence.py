@@ -15,6 +15,7 @@ from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 
 MIN_WINDOWS = 8  # fewer windows with speech (0.5 s with their edges) are no evidence
 MIN_SUPPORT = 1 / 3  # of the windows of the best supported offset
+MIN_MEAN_SUPPORT = 1 / 2  # the same, for plain means: those of few windows vary too much
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame is correct (Chung & Zisserman 2016)
 SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests search ±15 frames
 CHUNK_WINDOWS = 5000  # windows summed at a time
@@ -136,16 +137,33 @@ class Curve:
 
     Attributes:
         offsets: int [2 M + 1], hops of 10 ms.
-        similarity: float [2 M + 1], see ``EvidenceSums.curve``; NaN where too few windows support
-            it.
-        distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2.
-        n_windows: number of windows behind the best supported offset.
+        similarity: float [2 M + 1], −1…1, see ``EvidenceSums.curve``; NaN where too few windows
+            support it.
+        distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2; NaN likewise.
+        count: int [2 M + 1], windows with speech at each offset.
+        level: the mean similarity of all windows at all offsets, −1…1.
     """
 
     offsets: np.ndarray
     similarity: np.ndarray
     distance: np.ndarray
-    n_windows: int
+    count: np.ndarray
+    level: float = 0.0
+
+    @property
+    def n_windows(self) -> int:
+        """The number of windows behind the best supported offset."""
+        return int(self.count.max(initial=0))
+
+    @property
+    def means(self) -> np.ndarray:
+        """The mean similarity of the windows of each offset, float [2 M + 1]; NaN likewise."""
+        factor = np.sqrt(self.n_windows / np.maximum(self.count, 1))
+        return self.level + factor * (self.similarity - self.level)
+
+    def windows_at(self, offset: int) -> int:
+        """The number of windows behind an offset in hops, or behind the one nearest to it."""
+        return int(self.count[np.clip(offset - self.offsets[0], 0, len(self.count) - 1)])
 
 
 @dataclass
@@ -155,67 +173,64 @@ class EvidenceSums:
     Attributes:
         count: int [2 M + 1], usable windows.
         similarity: float [2 M + 1], Σ of their similarities.
-        above_mean: float [2 M + 1], Σ of ``Evidence.above_mean``.
         distance: float [2 M + 1], Σ of their Euclidean distances √(2 − 2 · similarity).
     """
 
     count: np.ndarray
     similarity: np.ndarray
-    above_mean: np.ndarray
     distance: np.ndarray
 
     @classmethod
     def of(cls, tracks: Iterable[Evidence]) -> "EvidenceSums":
         """The sums over one or more tracks of the same reach."""
-        count = similarity = above_mean = distance = 0
+        count = similarity = distance = 0
         for chunk in chain.from_iterable(track.chunks() for track in tracks):
             distances = np.sqrt(np.clip(2 - 2 * chunk.similarity, 0, None))
-            usable_similarity = chunk.similarity * chunk.usable
-            means = usable_similarity.sum(1) / np.maximum(chunk.usable.sum(1), 1)
-            sums = usable_similarity.sum(0)
             count = count + chunk.usable.sum(0)
-            similarity = similarity + sums
-            above_mean = above_mean + (sums - means @ chunk.usable)
+            similarity = similarity + (chunk.similarity * chunk.usable).sum(0)
             distance = distance + (distances * chunk.usable).sum(0)
-        return cls(count, similarity, above_mean, distance)
+        return cls(count, similarity, distance)
 
     @classmethod
     def empty(cls, reach: int) -> "EvidenceSums":
         """The sums over no window, for offsets within ``±reach`` hops."""
-        return cls(np.zeros(2 * reach + 1, int), *np.zeros((3, 2 * reach + 1)))
+        return cls(np.zeros(2 * reach + 1, int), *np.zeros((2, 2 * reach + 1)))
 
     def __add__(self, other: "EvidenceSums") -> "EvidenceSums":
         return EvidenceSums(
             self.count + other.count,
             self.similarity + other.similarity,
-            self.above_mean + other.above_mean,
             self.distance + other.distance,
         )
 
     def curve(self) -> Curve:
         """The similarity by offset, from which the offset and its certainty are read.
 
-        Near the ends of a clip an offset has fewer windows, whose mean varies more: in a short
-        clip, the highest of all means would be one of these by chance. So the similarity is
-        s̄ + Σ (s − s̄_w) / √(n N), where s̄ is the mean over all windows and offsets, s̄_w that of a
-        window, the sum is over the n windows of the offset, and N is the n of the best supported
-        one: what an offset has above the mean is compared in units of its standard error, 1 / √n.
-        Where n = N everywhere, this is the mean of the windows. It stays within −1…1.
+        The longer an offset, the fewer windows have audio, and the more their mean varies: in a
+        short clip, the highest of all means would be one of these by chance. So what the mean s̄_o
+        of an offset is above the mean s̄ of all windows at all offsets counts in units of its
+        standard error, which is proportional to 1/√n: the similarity is s̄ + (s̄_o − s̄) √(n/N),
+        with n windows of the offset, and N of the best supported one.
 
         NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than ``MIN_SUPPORT``
-        of those of the best supported offset.
+        (the distances: ``MIN_MEAN_SUPPORT``) of those of the best supported offset.
         """
         n_windows = int(self.count.max(initial=0))
-        is_supported = self.count >= max(MIN_WINDOWS, MIN_SUPPORT * n_windows)
-        mean = self.similarity.sum() / max(self.count.sum(), 1)
         count = np.maximum(self.count, 1)
-        similarity = mean + self.above_mean / np.sqrt(count * max(n_windows, 1))
+        level = float(self.similarity.sum() / max(self.count.sum(), 1))
+        similarity = level + (self.similarity / count - level) * np.sqrt(count / max(n_windows, 1))
         reach = len(self.count) // 2
+
+        def supported(values: np.ndarray, share: float) -> np.ndarray:
+            least = max(MIN_WINDOWS, share * n_windows)
+            return np.where(self.count >= least, values, np.nan)
+
         return Curve(
             np.arange(-reach, reach + 1),
-            np.where(is_supported, np.clip(similarity, -1, 1), np.nan),
-            np.where(is_supported, self.distance / count, np.nan),
-            n_windows,
+            supported(similarity, MIN_SUPPORT),
+            supported(self.distance / count, MIN_MEAN_SUPPORT),
+            self.count,
+            level,
         )
 
 
@@ -243,7 +258,7 @@ def peak_ms(curve: Curve) -> float | None:
     near &= ~np.isnan(curve.similarity)
     vertex = 0.0
     if near.sum() >= 3 and not at_edge(curve):
-        vertex = float(parabola_vertex(curve.offsets[near] - best, curve.similarity[near]))
+        vertex = float(parabola_vertex(curve.offsets[near] - best, curve.means[near]))
     return (best + vertex) * HOP_MS
 
 

@@ -94,9 +94,10 @@ def _is_certain(wide: ScoredClip, segment: Segment, calibration: dict) -> bool:
     if not parts:
         return False
     curve = similarity_curve(parts)
-    if curve.n_windows < MIN_SPEECH_WINDOWS or best_offset(curve) is None or at_edge(curve):
+    best = best_offset(curve)
+    if best is None or curve.windows_at(best) < MIN_SPEECH_WINDOWS or at_edge(curve):
         return False
-    if abs(best_offset(curve) * HOP_MS - segment.offset_ms) > MAX_DISTANCE_MS:
+    if abs(best * HOP_MS - segment.offset_ms) > MAX_DISTANCE_MS:
         return False
     return (peak_probability(curve, calibration) or 0.0) >= MIN_PROBABILITY
 

@@ -1,6 +1,6 @@
 """Offsets far outside the search range, as of a recorder that was started seconds later.
 
-Where the search range shows no offset, the mean similarity of each face is computed for offsets of
+Where the search range shows no offset, the similarity of each face is computed for offsets of
 seconds, without keeping the evidence of each window. What stands out there is then searched around
 as usual. Among so many offsets chance produces higher peaks, but the best one has to lead over all
 of them, and more is required of it than of an offset within the search range.
@@ -60,7 +60,7 @@ def far_candidate(curve: Curve, calibration: dict) -> tuple[float, int]:
     """The probability, 0…1, that the best offset of a wide curve is correct, and that offset in
     hops; (0, 0) where there is too little speech, or the best offset is the last one."""
     hops = best_offset(curve)
-    if curve.n_windows < MIN_SPEECH_WINDOWS or hops is None or at_edge(curve):
+    if hops is None or curve.windows_at(hops) < MIN_SPEECH_WINDOWS or at_edge(curve):
         return 0.0, 0
     return peak_probability(curve, calibration) or 0.0, hops
 

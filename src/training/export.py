@@ -22,8 +22,14 @@ from ..faces.alignment import TEMPLATE, TEMPLATE_SIZE
 from ..i18n.messages import tr
 from ..models.limits import MAX_BAND, MIN_BAND_VARIANCE, MIN_REGION_VARIANCE
 from ..models.sync_model import AudioHopEncoder, SyncModel, example_input
-from ..scoring.calibration import LONG_WINDOWS, MIN_SPREAD
-from ..scoring.evidence import MIN_WINDOWS, PEAK_FIT_HOPS
+from ..scoring.calibration import (
+    LONG_WINDOWS,
+    MIN_SCALE,
+    MIN_SPREAD,
+    PEAK_ERROR_MS,
+    SCORE_TOLERANCE_MS,
+)
+from ..scoring.evidence import MIN_SUPPORT, MIN_WINDOWS, PEAK_FIT_HOPS
 from .batches import collate, prepare_input
 
 EXAMPLE = resource_path("tools/inference_example.py")
@@ -225,7 +231,11 @@ def write_settings(trained: TrainedModel, checkpoint: dict, folder: Path) -> lis
         "step_ms": HOP_MS,
         "reach_steps": config.inference.max_offset_frames * HOPS_PER_FRAME,
         "least_windows": MIN_WINDOWS,
+        "least_support": MIN_SUPPORT,
         "least_spread": MIN_SPREAD,
+        "least_lead": MIN_SCALE,
+        "score_tolerance_ms": SCORE_TOLERANCE_MS,
+        "peak_error_ms": PEAK_ERROR_MS,
         "long_windows": LONG_WINDOWS,
         "fit_steps": PEAK_FIT_HOPS,
         "embedding_dim": spec.output_dim,

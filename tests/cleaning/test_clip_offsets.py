@@ -97,6 +97,18 @@ def test_zero_reference_is_the_median_offset_of_training_clips(monkeypatch):
     assert measure_zero_ms(None, shown, 100) == 0 and measure_zero_ms(None, [], 100) == 0
 
 
+def test_the_evidence_is_the_lead_by_the_length():
+    """Four times the windows are twice the evidence, at the same lead."""
+    lead = np.zeros((1, 2 * 120 + 1), np.float32)
+    lead[0, 120] = 0.4
+    short, long = (
+        Evidence(np.repeat(lead, n, 0), np.ones((n, lead.shape[1]), bool)) for n in (25, 100)
+    )
+    assert measure_strength(short) == pytest.approx(0.4) and measure_strength(long) == (
+        pytest.approx(0.8)
+    )
+
+
 def test_without_evidence_there_is_no_offset():
     mismatched = [evidence(0, 0.0, seed=seed) for seed in range(40)]
     threshold = evidence_threshold(mismatched)

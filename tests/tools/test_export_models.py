@@ -13,10 +13,13 @@ import torch
 from src.checkpoints.checkpoint import load_trained
 from src.dataset.index import INDEX_NAME, read_index
 from src.models.sync_model import embed_every_hop
+from src.scoring.calibration import peak_probability, sync_probability
 from src.scoring.clip_evidence import compute_evidence
+from src.scoring.evidence import peak_ms, similarity_curve
 from src.scoring.result_builder import build_result
 from src.training.export import make_encoder_inputs
 from tests.support.training_helpers import call_script, run_script
+from tools.inference_example import score_sample
 
 pytest_plugins = ("tests.support.training_fixtures",)
 
@@ -94,6 +97,28 @@ def test_the_example_alone_scores_like_the_library(exported, trained, corpus, tm
         assert result["score"] == pytest.approx(expected.score, abs=1e-4)
         assert result["offset_ms"] == pytest.approx(expected.offset_ms, abs=0.1)
         assert result["offset_probability"] == pytest.approx(expected.offset_probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("late_frames", [0, 2, -5, 10])
+def test_the_example_scores_short_and_shifted_clips_like_the_library(
+    exported, trained, corpus, tmp_path, late_frames
+):
+    """1.2 s: an offset of ten frames leaves few windows. Two frames are nearly in sync."""
+    model = load_trained(trained, torch.device("cpu"))
+    record = read_index(corpus / "processed" / INDEX_NAME)["samples"][0]
+    records = np.load(corpus / "processed" / record["file"])
+    sample = records[12:42].copy()
+    for name in ("mfcc", "speech"):
+        sample[name] = records[name][12 - late_frames : 42 - late_frames]
+    mfcc = np.ascontiguousarray(sample["mfcc"]).reshape(-1, sample["mfcc"].shape[-1])
+    speech, crops = (np.ascontiguousarray(sample[name]) for name in ("speech", "crop"))
+    result = score_sample(sample, exported[0])
+    evidence = compute_evidence(model.model, crops, mfcc, speech, 60)
+    curve = similarity_curve([evidence])
+    assert result["score"] == pytest.approx(sync_probability(curve, model.calibration), abs=1e-4)
+    assert result["offset_ms"] == pytest.approx(peak_ms(curve), abs=0.1)
+    expected = peak_probability(curve, model.calibration)
+    assert result["offset_probability"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_example_runs_as_the_guide_says(exported, tmp_path):
