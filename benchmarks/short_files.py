@@ -1,8 +1,8 @@
 """Short files whose audio and video are cut together, so that an offset leaves less to compare.
 
 ``evaluate.py`` shifts the range that is searched: the true offset keeps all windows of a clip. In a
-file of 1.2 s whose audio is half a second late, it has little more than half of them. Excerpts of
-longer clips are cut like such files.
+file of 1.2 s whose audio is half a second late, it has half of them. Excerpts of longer clips are
+cut like such files.
 """
 
 import sys
@@ -32,8 +32,8 @@ SHIFTS_MS = (160, 330, 500)  # up to each of these: columns of the table
 
 
 def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
-    """(hops by which the audio is shifted, evidence with speech) of excerpts of a clip, spread over
-    it, with every shift."""
+    """(hops by which the audio is shifted, evidence) of excerpts of a clip, spread over it, with
+    every shift."""
     n_windows = frames - WINDOW_FRAMES + 1
     last = len(evidence.similarity) - n_windows - MARGIN
     if last < MARGIN:
@@ -42,7 +42,7 @@ def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
     for first in range(MARGIN, last + 1, step):
         for hops in INJECTED_HOPS:
             part = evidence.part(first, first + n_windows)
-            yield hops, part.as_file(hops, SEARCH_REACH).with_speech()
+            yield hops, part.as_file(hops, SEARCH_REACH)
 
 
 def main() -> int:

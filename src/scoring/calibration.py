@@ -3,10 +3,11 @@
 The sync score is the probability that a pair, as given, is in sync; ``peak_probability`` is the
 one that the best offset is correct. Each is a logistic regression (Platt: Probabilistic outputs for
 support vector machines, 1999) on features of the curve, fitted to excerpts of validation clips, cut
-like files: in sync, with the audio shifted by 3 frames or more, and with other clips' audio. Every
-speaker counts the same in the score; in the other, which decides what is reported, that let more
-offsets of other speakers' audio through. Between 1 and 3 frames these features change little, and
-the position of the peak decides. From 2 s of speech on, both have a fit of their own.
+like files and as parts of longer ones: in sync, with the audio shifted by 3 frames or more, and
+with other clips' audio. Every speaker counts the same in the score; in the other, which decides
+what is reported, that let more offsets of other speakers' audio through. Between 1 and 3 frames
+these features change little, and the position of the peak decides. From 2 s of speech on, both have
+a fit of their own.
 """
 
 import warnings
@@ -198,11 +199,12 @@ def fit_calibration(
     of_matched = zip(matched, speakers[0], strict=True)
     of_mismatched = zip(mismatched, speakers[1], strict=True)
     for evidence, hops, is_match, speaker in _shifted_excerpts(of_matched, of_mismatched, reach):
-        curve = similarity_curve([evidence.as_file(hops, reach)])
-        add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
-        best = best_offset(curve)
-        if best is not None:
-            add("peak", curve, best, is_match and abs(best + hops) <= NEAR)
+        for excerpt in (evidence.as_file(hops, reach), evidence.shifted(hops, reach)):
+            curve = similarity_curve([excerpt])
+            add("score", curve, 0, is_match and abs(hops) < FAR, speaker)
+            best = best_offset(curve)
+            if best is not None:
+                add("peak", curve, best, is_match and abs(best + hops) <= NEAR)
     return {
         name: _fit_logistic(rows) if _smaller_class(rows) else _GUESS
         for name, rows in examples.items()
