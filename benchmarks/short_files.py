@@ -28,7 +28,7 @@ from src.scoring.evidence import SEARCH_REACH, Evidence, peak_ms, similarity_cur
 LENGTHS = (29, 2 * FPS, 3 * FPS)  # frames: words of 1.2 s, and longer
 MARGIN = 13  # windows before and after an excerpt, from which the shifted audio comes
 MAX_EXCERPTS = 4  # of a clip, about
-SHIFTS_MS = (160, 330, 500)  # up to each of these: columns of the table
+SHIFTS_MS = (160, 330, 500)  # the largest of each column of the table
 
 
 def excerpts(evidence: Evidence, frames: int) -> Iterator[tuple[int, Evidence]]:
@@ -77,10 +77,9 @@ def print_table(
 ) -> None:
     """A row per length: the share whose offset is correct, and in brackets the shares in which it
     is reported correctly and incorrectly, for each range of shifts."""
-    print(
-        f"| length | clips | {' | '.join(f'up to {limit} ms' for limit in SHIFTS_MS)} |\n"
-        f"|{'---|' * (len(SHIFTS_MS) + 2)}"
-    )
+    lowest = [0, *(limit + HOP_MS for limit in SHIFTS_MS[:-1])]
+    columns = [f"{low} to {high} ms" for low, high in zip(lowest, SHIFTS_MS, strict=True)]
+    print(f"| length | clips | {' | '.join(columns)} |\n|{'---|' * (len(SHIFTS_MS) + 2)}")
     for frames in LENGTHS:
         cells = []
         for column in range(len(SHIFTS_MS)):

@@ -143,7 +143,7 @@ def sync_score(curve: np.ndarray, count: np.ndarray, level: float, calibration: 
 
 
 def best_offset_ms(curve: np.ndarray, count: np.ndarray, level: float, params: dict) -> float:
-    """The best offset, finer than a hop: the vertex of a parabola through the means around it."""
+    """The best offset, finer than a hop: the vertex of a parabola fitted to the means around it."""
     offsets = np.arange(len(curve)) - params["reach_steps"]
     best = int(offsets[np.nanargmax(curve)])
     supported = offsets[~np.isnan(curve)]
@@ -156,7 +156,7 @@ def best_offset_ms(curve: np.ndarray, count: np.ndarray, level: float, params: d
             refined = float(
                 np.clip(-slope / (2 * curvature), -params["fit_steps"], params["fit_steps"])
             )
-    return (best + refined) * params["step_ms"]
+    return float(np.clip(best + refined, *offsets[near][[0, -1]]) * params["step_ms"])
 
 
 def score_sample(sample: np.ndarray, folder: Path, backend: str = "onnx") -> dict:

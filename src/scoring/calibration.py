@@ -43,7 +43,7 @@ EXCERPT_FRAMES = (FPS, 2 * FPS, 3 * FPS)  # of the validation clips, besides the
 # windows; some may be in a short pause.
 LONG_WINDOWS = 2 * FPS - 2 * (WINDOW_FRAMES - 1)
 LONG_PREFIX = "long_"
-MIN_LONG_EXAMPLES = 20
+MIN_LONG_EXAMPLES = 40  # each excerpt is two: cut like a file, and not
 
 # Without a fit: a lead of 0.1 over the other offsets suggests sync.
 _GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES,
@@ -51,7 +51,7 @@ _GUESS = {"mean": [0.0] * N_FEATURES, "scale": [1.0] * N_FEATURES,
 UNFITTED = {"score": _GUESS, "peak": _GUESS}
 
 # Another speaker's single words fit by chance more often than longer speech: of 565 words of 1.2 s
-# of validation speakers, 4.4 % of the mismatched pairs had a certainty of 0.5, 3.0 % one of 0.6.
+# of validation speakers, 4.4 % of the mismatched pairs had 0.5 or more, 3.0 % had 0.6 or more.
 SHORT_FACTOR, MAX_REQUIRED = 1.2, 0.95
 SHORT_WINDOWS = FPS - WINDOW_FRAMES + 1  # 1 s of speech
 SAFE_WINDOWS = 2 * FPS - WINDOW_FRAMES + 1  # 2 s: from here on nothing more is required
@@ -90,10 +90,10 @@ def calibration_features(curve: Curve, centre: int = 0) -> np.ndarray | None:
     """The features of the offset ``centre`` (in hops), float [5], or None without support there.
 
     The best similarity within ±1 frame of it, the lead over the best one 3 frames or more away,
-    and that lead × √seconds, as means get more certain with length; then how far the similarity
-    and the lead stand out from the similarities 3 frames or more away, in standard deviations of
-    those, as a logarithm. A blurred face or a noisy recording lowers the peak and the ripples
-    around it alike: the last two stay.
+    and that lead × √seconds of speech at ``centre``, as means get more certain with length; then
+    how far the similarity and the lead stand out from the similarities 3 frames or more away, in
+    standard deviations of those, as a logarithm. A blurred face or a noisy recording lowers the
+    peak and the ripples around it alike: the last two stay.
     """
     distance = np.abs(curve.offsets - centre)
     near, far = curve.similarity[distance <= NEAR], curve.similarity[distance >= FAR]
@@ -143,10 +143,11 @@ def peak_probability(curve: Curve, calibration: dict) -> float | None:
 
 
 def required_probability(curve: Curve, min_probability: float) -> float:
-    """The certainty from which the best offset of a curve with support is reported, 0…1:
+    """The certainty from which the best offset of a curve is reported, 0…1:
     ``min_probability`` from 2 s of speech at this offset on, ``SHORT_FACTOR`` times that under 1 s,
     and in between what lies between them."""
-    n_windows = curve.windows_at(best_offset(curve))
+    best = best_offset(curve)
+    n_windows = 0 if best is None else curve.windows_at(best)
     factor = np.interp(n_windows, (SHORT_WINDOWS, SAFE_WINDOWS), (SHORT_FACTOR, 1.0))
     return max(min_probability, min(float(factor) * min_probability, MAX_REQUIRED))
 

@@ -15,7 +15,7 @@ from ..core.constants import HOP_MS, HOPS_PER_FRAME, WINDOW_FRAMES
 
 MIN_WINDOWS = 8  # fewer windows with speech (0.5 s with their edges) are no evidence
 MIN_SUPPORT = 1 / 3  # of the windows of the best supported offset
-MIN_MEAN_SUPPORT = 1 / 2  # the same, for plain means: those of few windows vary too much
+MIN_DISTANCE_SUPPORT = 1 / 2  # the same, for mean distances: those of few windows vary too much
 TOLERANCE_FRAMES = 1  # an offset within ±1 frame is correct (Chung & Zisserman 2016)
 SEARCH_REACH = 15 * HOPS_PER_FRAME  # validation and tests search ±15 frames
 CHUNK_WINDOWS = 5000  # windows summed at a time
@@ -139,7 +139,8 @@ class Curve:
         offsets: int [2 M + 1], hops of 10 ms.
         similarity: float [2 M + 1], −1…1, see ``EvidenceSums.curve``; NaN where too few windows
             support it.
-        distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2; NaN likewise.
+        distance: float [2 M + 1], mean Euclidean distance of the embeddings, 0…2; NaN where more
+            windows would be needed, see there.
         count: int [2 M + 1], windows with speech at each offset.
         level: the mean similarity of all windows at all offsets, −1…1.
     """
@@ -148,7 +149,7 @@ class Curve:
     similarity: np.ndarray
     distance: np.ndarray
     count: np.ndarray
-    level: float = 0.0
+    level: float
 
     @property
     def n_windows(self) -> int:
@@ -206,14 +207,15 @@ class EvidenceSums:
     def curve(self) -> Curve:
         """The similarity by offset, from which the offset and its certainty are read.
 
-        The longer an offset, the fewer windows have audio, and the more their mean varies: in a
-        short clip, the highest of all means would be one of these by chance. So what the mean s̄_o
-        of an offset is above the mean s̄ of all windows at all offsets counts in units of its
-        standard error, which is proportional to 1/√n: the similarity is s̄ + (s̄_o − s̄) √(n/N),
-        with n windows of the offset, and N of the best supported one.
+        The larger an offset, the less of the audio and the video overlap, and the more the mean of
+        these windows varies: in a short clip, the highest of all means would be one of these by
+        chance. So how far the mean s̄_o of an offset lies above the mean s̄ of all windows at all
+        offsets is measured in units of its standard error, which is proportional to 1/√n: the
+        similarity is s̄ + (s̄_o − s̄) √(n/N), with n windows at the offset, and N at the best
+        supported one.
 
         NaN for offsets with fewer than ``MIN_WINDOWS`` windows, or with less than ``MIN_SUPPORT``
-        (the distances: ``MIN_MEAN_SUPPORT``) of those of the best supported offset.
+        (the distances: ``MIN_DISTANCE_SUPPORT``) of those of the best supported offset.
         """
         n_windows = int(self.count.max(initial=0))
         count = np.maximum(self.count, 1)
@@ -228,7 +230,7 @@ class EvidenceSums:
         return Curve(
             np.arange(-reach, reach + 1),
             supported(similarity, MIN_SUPPORT),
-            supported(self.distance / count, MIN_MEAN_SUPPORT),
+            supported(self.distance / count, MIN_DISTANCE_SUPPORT),
             self.count,
             level,
         )
@@ -247,7 +249,7 @@ def best_offset(curve: Curve) -> int | None:
 
 
 def peak_ms(curve: Curve) -> float | None:
-    """The best offset in ms, finer than a hop: see ``parabola_vertex``.
+    """The best offset in ms, finer than a hop: see ``parabola_vertex``, fitted to the plain means.
 
     None where no offset has support; the best hop itself at the edge of the support.
     """
@@ -256,10 +258,11 @@ def peak_ms(curve: Curve) -> float | None:
         return None
     near = np.abs(curve.offsets - best) <= PEAK_FIT_HOPS
     near &= ~np.isnan(curve.similarity)
-    vertex = 0.0
-    if near.sum() >= 3 and not at_edge(curve):
-        vertex = float(parabola_vertex(curve.offsets[near] - best, curve.means[near]))
-    return (best + vertex) * HOP_MS
+    if near.sum() < 3 or at_edge(curve):
+        return float(best * HOP_MS)
+    offsets = curve.offsets[near]
+    vertex = best + parabola_vertex(offsets - best, curve.means[near])
+    return float(np.clip(vertex, offsets[0], offsets[-1]) * HOP_MS)
 
 
 def parabola_vertex(hops: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -287,8 +290,8 @@ def at_edge(curve: Curve) -> bool:
 
 
 def lse_metrics(curve: Curve) -> tuple[float, float]:
-    """(LSE-D, LSE-C) with this model's embeddings: the minimum of the distances over all offsets,
-    0…2, and their median minus their minimum, ≥ 0.
+    """(LSE-D, LSE-C) with this model's embeddings: the minimum of the distances over all offsets
+    (with at least half of the windows), 0…2, and their median minus their minimum, ≥ 0.
 
     LSE-C is SyncNet's confidence (Chung & Zisserman: Out of time, 2016); both are named by Prajwal
     et al.: A lip sync expert is all you need, 2020. The curve has support.

@@ -238,8 +238,9 @@ class _ResultBuilder:
             middle_ms = timeline.offset_at((start + length / 2) / FPS)
             parts = self._parts(start, start + length)
             curve = similarity_curve(drift_compensated(parts, timeline, middle_ms))
-            probability = probability_at(curve, round(middle_ms / HOP_MS), self._calibration)
-            if probability is None or curve.n_windows < LONG_SPAN_SPEECH_S * FPS:
+            middle = round(middle_ms / HOP_MS)
+            probability = probability_at(curve, middle, self._calibration)
+            if probability is None or curve.windows_at(middle) < LONG_SPAN_SPEECH_S * FPS:
                 continue
             n_speech += 1
             if probability < MISMATCHED_PROBABILITY:

@@ -20,13 +20,9 @@ from src.scoring.calibration import (
     sync_probability,
 )
 from src.scoring.evidence import Curve, Evidence, best_offset, similarity_curve
+from tests.support.simulated_evidence import supported_curve
 
 REACH = 60
-
-
-def supported_curve(offsets: np.ndarray, similarity: np.ndarray, windows: int) -> Curve:
-    """A curve with as many windows at every offset."""
-    return Curve(offsets, similarity, 1 - similarity, np.full(len(offsets), windows))
 
 
 def clip(rng, windows: int, matched: bool, reach: int = 2 * REACH, strength: float = 0.35):
@@ -331,7 +327,7 @@ def test_the_speech_that_counts_is_that_at_the_offset():
     offsets = np.arange(-REACH, REACH + 1)
     similarity = np.where(offsets == 40, 0.3, 0.0)
     count = np.interp(offsets, (0, 40), (71, 25)).astype(int)
-    curve = Curve(offsets, similarity, 1 - similarity, count)
+    curve = Curve(offsets, similarity, 1 - similarity, count, 0.0)
     assert curve.n_windows == 71
     assert calibration_features(curve, 40)[2] == pytest.approx(0.3, abs=1e-3)  # lead × √1 s
     assert required_probability(curve, 0.5) == pytest.approx(0.6 - 0.1 * 4 / 25)

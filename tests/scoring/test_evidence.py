@@ -18,7 +18,7 @@ from src.scoring.evidence import (
     peak_ms,
     similarity_curve,
 )
-from tests.support.simulated_evidence import DIM, embeddings, unit
+from tests.support.simulated_evidence import DIM, embeddings, supported_curve, unit
 from tests.support.simulated_evidence import evidence as simulated_evidence
 
 
@@ -160,14 +160,22 @@ def test_a_few_windows_are_no_evidence():
 
 
 def test_a_peak_at_the_edge_of_the_support_is_detected():
-    rising = Curve(np.arange(-4, 5), np.linspace(0, 1, 9), np.ones(9), np.full(9, 20))
+    offsets = np.arange(-4, 5)
+    rising = supported_curve(offsets, np.linspace(0, 1, 9), 20)
     assert at_edge(rising) and peak_ms(rising) == 40, "no extrapolation"
-    cut = Curve(
-        rising.offsets, np.r_[np.linspace(0, 1, 7), np.nan, np.nan], np.ones(9), np.full(9, 20)
-    )
+    cut = supported_curve(offsets, np.r_[np.linspace(0, 1, 7), np.nan, np.nan], 20)
     assert at_edge(cut) and peak_ms(cut) == 20
-    inside = Curve(rising.offsets, 1 - (rising.offsets / 4) ** 2, np.ones(9), np.full(9, 20))
+    inside = supported_curve(offsets, 1 - (offsets / 4) ** 2, 20)
     assert not at_edge(inside) and peak_ms(inside) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_offset_lies_within_the_support():
+    """The parabola is fitted to the means, which may rise further where windows get fewer."""
+    offsets = np.arange(-20, 21)
+    count = np.where(offsets < 19, 100, 60)
+    similarity = (0.5 - 0.002 * (offsets - 26) ** 2) * (count / 100) ** 0.5
+    assert offsets[similarity.argmax()] == 18
+    assert peak_ms(Curve(offsets, similarity, 1 - similarity, count, 0.0)) == 200
 
 
 def test_tracks_are_weighted_by_their_windows():
@@ -189,7 +197,7 @@ def test_without_speech_there_is_no_offset():
 def test_the_peak_may_lie_at_the_end(best):
     offsets = np.arange(-60, 61)
     similarity = -((offsets - offsets[best]) ** 2) / 3600
-    offset_ms = peak_ms(Curve(offsets, similarity, 1 - similarity, np.full(offsets.shape, 50)))
+    offset_ms = peak_ms(supported_curve(offsets, similarity, 50))
     assert offset_ms == pytest.approx(offsets[best] * 10, abs=0.1)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from src.core.constants import FPS
 from src.scoring import far_search
-from src.scoring.evidence import compare, similarity_curve
+from src.scoring.evidence import Curve, best_offset, compare, similarity_curve
 from src.scoring.far_search import (
     far_candidate,
     find_far_offset,
@@ -130,3 +130,12 @@ def test_too_little_speech_gives_no_candidate(calibration):
     for n_windows, expected in ((60, 20), (45, 0)):
         curve = similarity_curve([compare(video[:n_windows], audio, speech, 100)])
         assert far_candidate(curve, calibration)[1] == expected
+
+
+def test_offsets_with_too_little_speech_do_not_hide_another(calibration):
+    offsets = np.arange(-100, 101)
+    similarity = 0.5 * np.exp(-0.5 * ((offsets - 10) / 4) ** 2)
+    similarity += 0.6 * np.exp(-0.5 * ((offsets - 80) / 4) ** 2)
+    count = np.where(offsets < 60, 100, 45)
+    curve = Curve(offsets, similarity, 1 - similarity, count, 0.0)
+    assert best_offset(curve) == 80 and far_candidate(curve, calibration)[1] == 10

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from src.core.constants import FPS, FRAME_MS, HOP_MS
-from src.scoring.evidence import Evidence
+from src.scoring.evidence import Curve, Evidence
 
 REACH = 60
 DIM = 48  # of the embeddings
@@ -33,6 +33,11 @@ def embeddings(
     video = process(np.arange(n_windows) * float(FRAME_MS))
     audio = process(np.arange(4 * n_windows - 3) * float(HOP_MS) + lead_ms)
     return video, audio, np.ones(n_windows + 4, bool)
+
+
+def supported_curve(offsets: np.ndarray, similarity: np.ndarray, windows: int) -> Curve:
+    """A curve with as many windows at every offset."""
+    return Curve(offsets, similarity, 1 - similarity, np.full(len(offsets), windows), 0.0)
 
 
 def evidence(
