@@ -58,11 +58,10 @@ def find_far_offset(
 
 def far_candidate(curve: Curve, calibration: dict) -> tuple[float, int]:
     """The probability, 0…1, that the best offset of a wide curve is correct, and that offset in
-    hops; (0, 0) where there is too little speech, or the best offset is the last one."""
-    has_speech = curve.count >= MIN_SPEECH_WINDOWS
-    curve = replace(curve, similarity=np.where(has_speech, curve.similarity, np.nan))
+    hops; (0, 0) where it is the last one, or less than 2 s of speech overlap at it: it may be the
+    true one all the same, so that no other is tried."""
     hops = best_offset(curve)
-    if hops is None or at_edge(curve):
+    if hops is None or curve.windows_at(hops) < MIN_SPEECH_WINDOWS or at_edge(curve):
         return 0.0, 0
     return peak_probability(curve, calibration) or 0.0, hops
 
