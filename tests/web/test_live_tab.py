@@ -3,12 +3,14 @@
 import os
 import re
 import signal
+import time
 from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from src.web.live_buffer import MAX_AUDIO_S
+from tests.support.limits import HANG_S
 from tests.support.page_browser import (
     in_browser,
     open_tab,
@@ -80,8 +82,10 @@ def test_what_lies_too_far_behind_is_left_out_and_the_page_says_so(running, page
     (rate,) = parse_qs(urlsplit(socket.url).query)["rate"]
     (group,) = groups_of(page_server[1].pid, "../uploads")
     os.killpg(group, signal.SIGSTOP)  # slower than any computer
+    until = time.monotonic() + HANG_S / 6
     while n_sent[b"A"] < 1.2 * MAX_AUDIO_S * int(rate) * SAMPLE_BYTES:
         page.wait_for_timeout(100)
+        assert time.monotonic() < until, f"the browser sends no more audio: {n_sent}"
     os.killpg(group, signal.SIGCONT)
     page.wait_for_selector(".ls-live [data-part=status]:text('the measurement began anew')")
     os.killpg(group, signal.SIGKILL)
