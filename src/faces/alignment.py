@@ -5,6 +5,7 @@ inference take the same path, so a clip gives the same crops in both.
 """
 
 import math
+from functools import cache
 
 import cv2
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 # (as seen in the image). The crop holds the lower face, from the eyes to under the chin.
 TEMPLATE_SIZE = 96
 TEMPLATE = np.array([[27.5, 1.0], [68.5, 1.0], [48, 24], [31, 50], [65, 50]], np.float32)
-_COMPLEX_TEMPLATE = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1].astype(float)
 MIN_SCALE = 1e-3  # of the transform: coinciding points are no face, but must not raise
 
 
@@ -65,13 +65,20 @@ def _halvings(factor: complex) -> int:
     return max(0, math.floor(math.log2(1 / abs(factor))))
 
 
+@cache
+def _scaled_template(size: int) -> tuple[np.ndarray, complex]:
+    """The template of a crop of so many pixels as complex numbers, and their mean."""
+    template = TEMPLATE.astype(float).view(complex)[:, 0] * (size / TEMPLATE_SIZE)
+    return template, complex(template.sum() / 5)
+
+
 def _similarity(points: np.ndarray, size: int) -> tuple[complex, complex]:
     """Factor and shift of the transform: by complex least squares, target ≈ factor · source +
     shift, where the factor is a rotation and a scale."""
-    target = _COMPLEX_TEMPLATE * (size / TEMPLATE_SIZE)
-    source = points[:, 0].astype(float) + 1j * points[:, 1]
-    target_mean, source_mean = complex(target.sum() / 5), complex(source.sum() / 5)
-    source -= source_mean
+    target, target_mean = _scaled_template(size)
+    source = np.ascontiguousarray(points, float).view(complex)[:, 0]
+    source_mean = complex(source.sum() / 5)
+    source = source - source_mean  # not in place: it may be the caller's
     factor = complex(np.vdot(source, target)) / max(np.vdot(source, source).real, 1e-9)
     if abs(factor) < MIN_SCALE:
         factor = MIN_SCALE + 0j

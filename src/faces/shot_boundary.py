@@ -14,11 +14,17 @@ class CutDetector:
     """
 
     def __init__(self):
-        self._previous = None  # brightness of the previous frame, uint8 [h, w]
+        self._previous: VideoFrame | None = None
 
     def is_cut(self, frame: VideoFrame) -> bool:
         """Whether a shot begins with this frame; always true of the first one."""
-        previous, self._previous = self._previous, frame.brightness
-        if previous is None or previous.shape != self._previous.shape:
-            return True  # the first frame; a stream may also change its size midway
-        return cv2.norm(self._previous, previous, cv2.NORM_L1) >= CUT_THRESHOLD * previous.size
+        previous, self._previous = self._previous, frame
+        if previous is None:
+            return True
+        most = frame.max_brightness_change(previous)
+        if most is not None and most < CUT_THRESHOLD:  # as of nearly all frames
+            return False
+        before, now = previous.brightness, frame.brightness
+        if before.shape != now.shape:
+            return True  # a stream may change its size midway
+        return cv2.norm(now, before, cv2.NORM_L1) >= CUT_THRESHOLD * now.size

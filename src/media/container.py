@@ -411,9 +411,9 @@ def _unencrypted(container, stream) -> Iterator[av.Packet]:
     Raises:
         UnreadableMediaError: they are encrypted: decoders take them for damage, or for silence.
     """
+    is_tagged = _codec_tag(stream) in ENCRYPTED_TAGS
     for packet in read_packets(container, stream):
-        is_encrypted = packet.has_sidedata("encryption_info")
-        if is_encrypted or _codec_tag(stream) in ENCRYPTED_TAGS:
+        if is_tagged or packet.has_sidedata("encryption_info"):
             kind = tr("video") if stream.type == "video" else tr("audio")
             raise UnreadableMediaError(
                 tr("the {kind} of {path} is encrypted (DRM): use a copy without it",

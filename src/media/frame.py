@@ -23,7 +23,9 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD
 BT2020 = 9  # AVCOL_SPC_BT2020_NCL, and the primaries of the same name
 BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix with which swscale makes YUV of RGB
 # Limited-range luma, 16…235, to 0…255; clipped at both ends.
-_TO_FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+FULL_RANGE_GAIN = 255 / 219
+_TO_FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * FULL_RANGE_GAIN), 0, 255).astype(np.uint8)
+CHROMA_WEIGHTS = (1.773, 1.403)  # of blue chroma in blue, of red chroma in red (BT.601)
 
 
 def to_video_frame(bgr: np.ndarray) -> "VideoFrame":
@@ -110,6 +112,7 @@ class VideoFrame:
         is_plausible = 1 / MAX_PIXEL_ASPECT <= ratio <= MAX_PIXEL_ASPECT
         width = max(2, round(frame.width * (ratio if is_plausible else 1.0)))
         self._size = (width, frame.height)
+        self._stored: dict[int, np.ndarray] = {}
         self._planes: dict[int, np.ndarray] = {}
         self._pyramid: dict[int, list[tuple[np.ndarray, int]]] = {}
         self._luma_levels: list[np.ndarray] = []
@@ -145,10 +148,16 @@ class VideoFrame:
     def _plane(self, number: int) -> np.ndarray:
         """uint8 [height, width], a view of the frame's memory unless rotated."""
         if number not in self._planes:
+            self._planes[number] = self._rotate(self._stored_plane(number))
+        return self._planes[number]
+
+    def _stored_plane(self, number: int) -> np.ndarray:
+        """uint8 [height, width], a view of the frame's memory, before rotation."""
+        if number not in self._stored:
             plane = self._frame.planes[number]
             rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-            self._planes[number] = self._rotate(rows[:, : plane.width])
-        return self._planes[number]
+            self._stored[number] = rows[:, : plane.width]
+        return self._stored[number]
 
     @cached_property
     def _has_luma_plane(self) -> bool:
@@ -237,14 +246,40 @@ class VideoFrame:
     def halved_bgr(self, max_side: int) -> np.ndarray:
         """uint8 [h, w, 3], halved until the longer side has at most ``max_side`` pixels: much
         faster than scaling to a given size."""
-        halvings = 0
-        while max(self._size) >> halvings > max_side and min(self._size) >> halvings >= 4:
-            halvings += 1
+        halvings = self._halvings_to(max_side)
         if not halvings:
             return self.bgr
         planes = [plane for plane, _ in self._halve_planes(halvings)]
         height, width = np.min([plane.shape[:2] for plane in planes], axis=0)
         return self._to_bgr([plane[:height, :width] for plane in planes])
+
+    def _halvings_to(self, max_side: int) -> int:
+        """How often the frame is halved until its longer side has at most ``max_side`` pixels."""
+        halvings = 0
+        while max(self._size) >> halvings > max_side and min(self._size) >> halvings >= 4:
+            halvings += 1
+        return halvings
+
+    def max_brightness_change(self, previous: "VideoFrame") -> float | None:
+        """At least the mean absolute difference of the ``brightness`` of two frames, at a fraction
+        of the time; None where their planes cannot be compared.
+
+        Averaging pixels never adds to a mean difference. Red is luma + 1.403 red chroma, blue luma
+        + 1.773 blue chroma, and green changes less with chroma (BT.601, as ``_to_bgr``).
+        """
+        halvings = self._halvings_to(BRIGHTNESS_SIZE)
+        layouts = {(frame._size, frame._quarter_turns) for frame in (self, previous)}
+        if len(layouts) > 1 or not halvings or not (self._is_planar_420 and previous._is_planar_420):
+            return None
+        width, height = (side >> halvings << halvings for side in self._size)
+        change = 0.0
+        for number, weight in enumerate((1, *CHROMA_WEIGHTS)):
+            planes = [frame._stored_plane(number) for frame in (self, previous)]
+            n_compared = width * height / (4 if number else 1)
+            change += weight * cv2.norm(*planes, cv2.NORM_L1) / n_compared
+        # Each halving, the conversion and the table below it round both frames by up to 1/2.
+        rounding = halvings + max(CHROMA_WEIGHTS) * (halvings - 1) + 1
+        return FULL_RANGE_GAIN * (change + rounding) + 1
 
     @cached_property
     def brightness(self) -> np.ndarray:

@@ -39,6 +39,7 @@ from .stream_choice import DEFAULT_STREAMS, StreamChoice
 MIN_AUDIO_JUMP_S = 0.005
 # Frames further apart than this are a gap: frames are missing, or the image did not change.
 MIN_VIDEO_GAP_S = 0.25
+BLOCK_S = 0.25  # least duration of a block of audio, unless a gap follows
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768_000  # Hz; others come from damaged headers
 # Longer gaps are wrong timestamps; to fill them would take all memory.
 MAX_VIDEO_GAP_S = 30
@@ -307,7 +308,7 @@ def stream_audio(path: str | Path, streams: StreamChoice = DEFAULT_STREAMS) -> R
 def _stream_audio(
     path: str | Path, streams: StreamChoice, report: ReadReport
 ) -> Iterator[np.ndarray]:
-    blocks = _audio_blocks(path, SAMPLE_RATE, streams.channel is None, streams, report)
+    blocks = _long_blocks(path, SAMPLE_RATE, streams.channel is None, streams, report)
     for block in fill_gaps(blocks, SAMPLE_RATE):
         yield mix(block, streams.channel)
 
@@ -350,7 +351,26 @@ def audio_blocks(
         MissingFileError, UnreadableMediaError, NoAudioError.
         ConfigError: a stream of ``streams`` does not exist.
     """
-    return Reading(lambda report: _audio_blocks(path, sample_rate, mono, streams, report))
+    return Reading(lambda report: _long_blocks(path, sample_rate, mono, streams, report))
+
+
+def _long_blocks(
+    path: str | Path, sample_rate: int, mono: bool, streams: StreamChoice, report: ReadReport
+) -> Iterator[tuple[int, np.ndarray]]:
+    """``_audio_blocks`` that follow one another, joined: decoders give some 20 ms at a time, and
+    what is done for each block takes longer than their samples do."""
+    pending, begin, n_pending = [], 0, 0
+    for start, block in _audio_blocks(path, sample_rate, mono, streams, report):
+        is_next = pending and start == begin + n_pending and len(block) == len(pending[0])
+        if pending and not (is_next and n_pending < BLOCK_S * sample_rate):
+            yield begin, np.concatenate(pending, 1)
+            pending = []
+        if not pending:
+            begin, n_pending = start, 0
+        pending.append(block)
+        n_pending += block.shape[1]
+    if pending:
+        yield begin, np.concatenate(pending, 1)
 
 
 def _audio_blocks(

@@ -243,7 +243,6 @@ def _prepared_ahead(
         if ahead is not None:
             ahead.restart()
         for frame in video:
-            frame.brightness  # noqa: B018 (kept by the frame)
             if ahead is not None:
                 ahead.prepare(frame)
             yield frame

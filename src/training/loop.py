@@ -109,6 +109,7 @@ def prepare_training(
         resume_state(state, source, change_rate)
     elif source:
         earlier = load_pretrained(model, source)
+        state.restart_ema()
         warn_of_overlap(earlier, val + test)
         warn_of_repetition(source, state)
         state.trained_on = sorted({*earlier, *state.trained_on})

@@ -196,8 +196,8 @@ def _restore(state: TrainingState, checkpoint: dict, is_same_order: bool) -> Non
         group["weight_decay"] = settings.weight_decay
     if checkpoint["scaler"] and state.scaler.is_enabled():
         state.scaler.load_state_dict(checkpoint["scaler"])
-    if state.ema:  # of a run without an average: it starts from the last weights of that run
-        state.ema.module.load_state_dict(state.model.state_dict())
+    state.restart_ema()  # of a run without an average: it starts from the last weights of that run
+    if state.ema:
         state.ema.n_averaged.fill_(max(1, checkpoint["averaged_steps"]))
     if checkpoint["trained_state_dict"]:
         state.model.load_state_dict(checkpoint["trained_state_dict"])

@@ -122,6 +122,11 @@ class TrainingState:
     def end_epoch(self, val_loss: float) -> None:
         self.epoch, self.epoch_step, self.val_loss = self.epoch + 1, 0, val_loss
 
+    def restart_ema(self) -> None:
+        """Begin the moving average with the weights of this moment."""
+        if self.ema:
+            self.ema.module.load_state_dict(self.model.state_dict())
+
     def update_ema(self) -> None:
         """Include the weights of this step in the moving average."""
         if self.ema:

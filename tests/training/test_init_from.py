@@ -31,8 +31,9 @@ def following(arguments, earlier, tmp_path):
     return make
 
 
-def test_initial_weights_are_validated_before_training(trainer, earlier, following, tmp_path):
-    _, stdout, _ = trainer(*following(training__num_epochs=1))
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_initial_weights_are_validated_before_training(trainer, earlier, following, tmp_path, ema):
+    _, stdout, _ = trainer(*following(training__num_epochs=1, training__ema=ema))
     assert "weights initialised from " in stdout
     before = float(re.search(r"before training: validation loss ([\d.]+)", stdout)[1])
     stored = load_checkpoint(earlier)
