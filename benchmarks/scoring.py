@@ -31,10 +31,10 @@ from src.audio.vad import SpeechDetector
 from src.core.cli import SCORING_SETTINGS, add_checkpoint, make_parser, run, settings_of
 from src.core.workers import cores
 from src.faces import tracker
+from src.faces.shot_boundary import CutDetector
 from src.faces.track import OpenTrack
 from src.i18n.messages import tr
 from src.media.container import Reading, probe
-from src.media.frame import VideoFrame
 from src.models.backend import embedding_of
 from src.pipeline import measure_offset
 from src.pipeline.engine import LipSyncInference
@@ -103,7 +103,7 @@ def clocked(clocks: Clocks, inference: LipSyncInference) -> ExitStack:
     encoders = embedding_of(inference.trained.model)
     functions = [
         ("decode video", extract, "read_frames"),
-        ("detect cuts", VideoFrame, "halved_bgr"),
+        ("detect cuts", CutDetector, "is_cut"),
         ("detect faces", inference.detector, "detect"),
         ("track faces", tracker.FaceTracker, "track"),
         ("zoomed crops", tracker, "zoomed_crop"),

@@ -268,13 +268,14 @@ class VideoFrame:
         + 1.773 blue chroma, and green changes less with chroma (BT.601, as ``_to_bgr``).
         """
         halvings = self._halvings_to(BRIGHTNESS_SIZE)
-        layouts = {(frame._size, frame._quarter_turns) for frame in (self, previous)}
-        if len(layouts) > 1 or not halvings or not (self._is_planar_420 and previous._is_planar_420):
+        frames = (self, previous)
+        layouts = {(frame._size, frame._quarter_turns) for frame in frames}
+        if len(layouts) > 1 or not halvings or not all(frame._is_planar_420 for frame in frames):
             return None
         width, height = (side >> halvings << halvings for side in self._size)
         change = 0.0
         for number, weight in enumerate((1, *CHROMA_WEIGHTS)):
-            planes = [frame._stored_plane(number) for frame in (self, previous)]
+            planes = [frame._stored_plane(number) for frame in frames]
             n_compared = width * height / (4 if number else 1)
             change += weight * cv2.norm(*planes, cv2.NORM_L1) / n_compared
         # Each halving, the conversion and the table below it round both frames by up to 1/2.

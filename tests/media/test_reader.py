@@ -166,6 +166,7 @@ def test_blocks_of_an_audio_file_are_small(tmp_path, suffix):
     ffmpeg("-i", write_audio(tmp_path / "source.wav", seconds=8.0), path)
     blocks = list(reader.stream_audio(path))
     assert len(blocks) > 4 and max(map(len, blocks)) <= 2 * RATE
+    assert min(map(len, blocks[:-1])) >= reader.BLOCK_S * RATE, "some 20 ms take too long"
     assert np.array_equal(np.concatenate(blocks), reader.read_audio(path))
 
 
