@@ -1,18 +1,14 @@
-"""The one path from clip to features: what it returns, notes and rejects."""
+"""The one path from clip to features: what it returns and rejects."""
 
 import subprocess
 import threading
-import wave
-from itertools import count
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from src.audio.features import compute_features, silent_mfcc
-from src.core.config import DataConfig
-from src.core.constants import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from src.audio.features import compute_features
+from src.core.constants import SAMPLE_RATE
 from src.core.errors import (
     ClipTooShortError,
     MissingFileError,
@@ -23,91 +19,22 @@ from src.core.errors import (
     SilentAudioError,
     UnreadableMediaError,
 )
-from src.core.notes import FramesWithoutFace, note_text
-from src.faces.detection import FaceDetection
 from src.media.reader import read_audio
-from src.media.stream_choice import StreamChoice
 from src.media.writer import write_clip, write_wav
 from src.preprocessing import extract
-from src.preprocessing.clip_features import ClipFeatures
 from src.preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from src.preprocessing.sample_file import read_sample
-from tests.support.media_files import ffmpeg
+from tests.support.square_faces import (
+    FACE,
+    SETTINGS,
+    STRICT,
+    SquareDetector,
+    draw_frame,
+    make_clip,
+    spans,
+)
 
-SETTINGS = DataConfig()
-# Faces are detected in every frame, and a loss of more than two ends a track.
-STRICT = SETTINGS.model_copy(update={"detect_every": 1, "max_lost_frames": 2})
-# Eyes, nose and corners of the mouth, in sides of the face.
-POINTS = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]], np.float32)
-FACE = (130, 80, 60)  # x, y and side of a face in a frame of 320×240
-
-
-class SquareDetector:
-    """Takes each bright square for a face, in full frames and in zoomed crops."""
-
-    def detect(self, images: np.ndarray, zoomed: bool = False) -> list[list[FaceDetection]]:
-        assert images.ndim == 4 and images.dtype == np.uint8 and images.shape[3] == 3
-        return [self._detect_faces(image) for image in images]
-
-    def _detect_faces(self, image: np.ndarray) -> list[FaceDetection]:
-        bright = (image[..., 1] > 120).astype(np.uint8)
-        components = cv2.connectedComponentsWithStats(bright)[2][1:]
-        edge = np.array(image.shape[1::-1]) - 1
-        faces = []
-        for x, y, width, height, _ in components:
-            is_complete = x > 0 and y > 0 and x + width <= edge[0] and y + height <= edge[1]
-            if is_complete and min(width, height) >= 8:
-                side = np.array([width, height], np.float32)
-                box = np.array([x, y, x + width, y + height], np.float32)
-                faces.append(FaceDetection(box, (x, y) + POINTS * side, 0.9))
-        return faces
-
-
-def draw_frame(faces: list[tuple[int, int, int]], number: int) -> np.ndarray:
-    """uint8 [240, 320, 3]: bright squares with a chequered middle on a dark ground."""
-    frame = np.full((240, 320, 3), 40 + number % 3, np.uint8)
-    for x, y, side in faces:
-        frame[y : y + side, x : x + side] = 200
-        margin, inner = side // 4, side // 2
-        chequers = np.indices((inner, inner)).sum(0) * 8 // side % 2
-        frame[y + margin : y + margin + inner, x + margin : x + margin + inner] = (
-            150 + 80 * chequers[..., None]
-        )
-    return frame
-
-
-def make_clip(path: Path, frames=30, seconds=None, level=0.1, faces=lambda number: [FACE]) -> Path:
-    """Bright squares and noise; at ``level`` 0 it is silence; ``faces(i)`` are those of frame i."""
-    samples = np.random.default_rng(0).normal(
-        0, level, int(SAMPLE_RATE * (seconds or frames / FPS))
-    )
-    images = (draw_frame(faces(number), number) for number in range(frames))
-    write_clip(path, images, FPS, samples.astype(np.float32))
-    return path
-
-
-@pytest.fixture
-def extracted(tmp_path):
-    """``extracted(video, …)`` calls ``extract_clip`` with an empty folder and these defaults."""
-    numbers = count()
-
-    def extract(video, audio=None, settings=SETTINGS, detector=None, **options) -> ClipFeatures:
-        folder = tmp_path / f"features {next(numbers)}"
-        folder.mkdir()
-        return extract_clip(
-            video, audio, settings, detector or SquareDetector(), folder, ExtractOptions(**options)
-        )
-
-    return extract
-
-
-def note_texts(features: ClipFeatures) -> list[str]:
-    return [note_text(note) for note in features.notes]
-
-
-def spans(features: ClipFeatures) -> list[tuple[int, int]]:
-    return [(track.first_frame, track.n_frames) for track in features.tracks]
-
+pytest_plugins = ("tests.support.extract_fixtures",)
 
 # ---------------------------------------------------------------------------- features
 
@@ -269,225 +196,6 @@ def test_tracks_have_at_least_min_frames(tmp_path, extracted):
         NoFaceError, match=r"brief\.mp4: the longest face track has 8 of the 9 frames required"
     ):
         extracted(path, settings=settings, min_frames=9)
-
-
-# ---------------------------------------------------------------------------- notes
-
-
-def test_frames_without_a_face_are_noted(tmp_path, extracted):
-    path = make_clip(tmp_path / "two.mp4", 80, faces=lambda n: [] if 30 <= n < 40 else [FACE])
-    features = extracted(path, settings=STRICT)
-    assert features.notes == [FramesWithoutFace(frames=10, total_frames=80)]
-    assert note_texts(features) == ["10 of 80 frames skipped: no face"]
-
-
-def test_other_faces_are_noted(tmp_path, extracted):
-    """One beside the chosen one throughout, one for half a second."""
-
-    def faces(number):
-        passing = [(230, 150, 30)] if 10 <= number < 25 else []
-        return [FACE, (20, 20, 40), *passing]
-
-    features = extracted(make_clip(tmp_path / "crowd.mp4", 50, faces=faces), settings=STRICT)
-    assert spans(features) == [(0, 50)] and features.n_faces == 3
-    assert note_texts(features) == ["other faces skipped: 2 (data.track: largest)"]
-    (track,) = features.tracks
-    assert np.abs(np.median(track.boxes[:, 2] - track.boxes[:, 0]) - 60) < 3, "the largest"
-
-
-def test_all_faces_are_tracks_on_request(tmp_path, extracted):
-    """Two people, and after a cut (to a brighter room) one of them alone."""
-
-    def draw(number: int) -> np.ndarray:
-        if number < 30:
-            return draw_frame([FACE, (20, 20, 40)], number)
-        return np.maximum(draw_frame([(150, 100, 50)], number), 110)
-
-    audio = np.random.default_rng(0).normal(0, 0.1, 60 * SAMPLES_PER_FRAME).astype(np.float32)
-    write_clip(tmp_path / "a.mp4", (draw(number) for number in range(60)), FPS, audio)
-    chosen = extracted(tmp_path / "a.mp4", settings=STRICT)
-    features = extracted(tmp_path / "a.mp4", settings=STRICT, all_faces=True)
-    assert spans(chosen) == [(0, 30), (30, 30)]
-    assert sorted(spans(features)) == [(0, 30), (0, 30), (30, 30)]
-    assert [track.shot for track in features.tracks] == [0, 0, 1]
-    assert [track.shot for track in chosen.tracks] == [0, 1]
-    assert features.face_share == chosen.face_share == 1
-    assert features.notes == []
-    for track in features.tracks:
-        sides = track.boxes[:, 2:] - track.boxes[:, :2]
-        assert track.area == pytest.approx(sides.prod(1).mean(), rel=1e-3)
-
-
-def test_damaged_frames_are_noted(tmp_path, extracted):
-    import av
-
-    path = make_clip(tmp_path / "a.mp4", 60)
-    with av.open(str(path)) as container:
-        packets = [p for p in container.demux(video=0) if p.size and not p.is_keyframe]
-        spans = [(packet.pos, packet.size) for packet in packets[20:23]]
-    content = bytearray(path.read_bytes())
-    for start, size in spans:
-        content[start + 8 : start + size] = bytes(size - 8)
-    path.write_bytes(content)
-    (text,) = note_texts(extracted(path))
-    n_damaged, rest = text.split(" of ")
-    assert 1 <= int(n_damaged) <= 40 and rest == "60 frames are damaged"
-
-
-@pytest.mark.slow
-def test_audio_that_ends_ten_seconds_early_is_noted(tmp_path, extracted):
-    path = make_clip(tmp_path / "early.mp4", 300, seconds=2.0)
-    features = extracted(path)
-    assert note_texts(features) == ["the audio ends 10.0 s before the video"]
-    (track,) = features.tracks
-    after = track.mfcc.reshape(-1, 4, 40)[55:]
-    assert np.array_equal(after, np.broadcast_to(silent_mfcc(40), after.shape))
-
-
-def test_audio_that_continues_for_ten_seconds_is_noted(tmp_path, extracted):
-    samples = np.random.default_rng(0).normal(0, 0.1, 12 * SAMPLE_RATE).astype(np.float32)
-    write_wav(tmp_path / "long.wav", samples)
-    features = extracted(make_clip(tmp_path / "a.mp4", 50), tmp_path / "long.wav")
-    assert note_texts(features) == [
-        "the last 10.0 s of the audio, after the end of the video, are ignored"
-    ]  # fmt: skip
-    assert features.n_frames == 50 and features.mfcc.shape == (200, 40)
-
-
-def test_small_differences_are_not_noted(tmp_path, extracted):
-    """Half a second of audio too much or too little, two frames of 110 without a face."""
-    for seconds in (4.0, 4.8):
-        path = make_clip(
-            tmp_path / f"{seconds}.mp4", 110, seconds, faces=lambda n: [FACE] * (n > 0)
-        )
-        assert extracted(path, settings=STRICT).notes == []
-
-
-def test_audio_shorter_than_the_video_is_padded_with_silence(tmp_path, extracted):
-    path = make_clip(tmp_path / "half.mp4", frames=50, seconds=1.0)
-    (track,) = extracted(path).tracks
-    assert track.mfcc.shape == (200, 40) and track.n_frames == 50
-    padding, _ = compute_features(np.zeros(32000, np.float32), 50)
-    # The encoder's last block may ring for some 60 ms.
-    assert np.allclose(track.mfcc[110:], padding[110:], atol=1)
-    assert not np.allclose(track.mfcc[:95], padding[:95], atol=1)
-
-
-# ---------------------------------------------------------------------------- tracks and channels
-
-
-@pytest.fixture
-def with_audio(talking_clip, tmp_path):
-    """``with_audio(*tracks)``: the talking clip with these audio tracks, float [n, channels]."""
-
-    def make(*tracks: np.ndarray, options=(), name="talker.mkv") -> Path:
-        inputs, maps = ["-i", talking_clip], ["-map", "0:v"]
-        for number, track in enumerate(tracks, 1):
-            path = tmp_path / f"track-{number}.wav"
-            with wave.open(str(path), "wb") as file:
-                file.setnchannels(track.shape[1])
-                file.setsampwidth(2)
-                file.setframerate(SAMPLE_RATE)
-                file.writeframes((np.clip(track, -1, 1) * 32767).astype("<i2").tobytes())
-            inputs, maps = [*inputs, "-i", path], [*maps, "-map", f"{number}:a"]
-        command = [*inputs, *maps, "-c:v", "copy", "-c:a", "pcm_s16le", *options, tmp_path / name]
-        ffmpeg(*command)
-        return tmp_path / name
-
-    return make
-
-
-@pytest.fixture
-def voice(talking_clip) -> np.ndarray:
-    """float32 [n, 1]"""
-    return read_audio(talking_clip)[:, None]
-
-
-@pytest.fixture
-def timecode(voice) -> np.ndarray:
-    """Linear timecode (SMPTE 12M), which cameras get on one channel: 2000 bits a second, a change
-    of polarity at each, and one more in the middle of a one."""
-    bits = np.random.default_rng(0).integers(0, 2, len(voice) // 8 + 1)
-    halves = np.stack([np.ones(len(bits), int), bits], 1).ravel()  # a change there, or none
-    polarity = 1 - 2 * (np.cumsum(halves) % 2)
-    return 0.5 * np.repeat(polarity, 4)[: len(voice), None].astype(np.float32)
-
-
-def test_channels_that_cancel_out_are_used_alone(with_audio, voice, retinaface, extracted):
-    features = extracted(with_audio(np.hstack([voice, -voice])), detector=retinaface)
-    assert features.streams.channel == 1
-    assert note_texts(features) == [
-        "only channel 1 of 2 is used: the others cancel or cover its speech"
-    ]
-    alone = extracted(with_audio(voice, name="mono.mkv"), detector=retinaface)
-    assert np.array_equal(features.mfcc, alone.mfcc)
-    assert np.array_equal(features.speech, alone.speech) and features.speech.sum() > 10
-
-
-def test_a_channel_of_timecode_or_noise_is_left_out(
-    with_audio, voice, timecode, retinaface, extracted
-):
-    alone = extracted(with_audio(voice, name="mono.mkv"), detector=retinaface)
-    noise = np.random.default_rng(1).normal(0, 0.3, voice.shape)
-    for other in (timecode, noise):
-        for number, channels in ((1, [voice, other]), (2, [other, voice])):
-            features = extracted(with_audio(np.hstack(channels)), detector=retinaface)
-            assert features.streams.channel == number
-            assert np.allclose(features.mfcc, alone.mfcc, atol=0.01)  # sums of other strides
-
-
-def test_channels_that_all_have_the_voice_are_averaged(with_audio, voice, retinaface, extracted):
-    for right in (voice, 0.3 * voice, 0 * voice):
-        features = extracted(with_audio(np.hstack([voice, right])), detector=retinaface)
-        assert features.streams.channel is None and features.notes == []
-        mfcc, _ = compute_features((voice[:, 0] + right[:, 0]) / 2, features.n_frames)
-        assert np.abs(features.mfcc - mfcc)[20:180, 0].mean() < 1
-
-
-def test_a_silent_track_beside_one_with_speech_is_said(with_audio, voice, retinaface, extracted):
-    flags = ("-disposition:a:0", "default", "-disposition:a:1", "0")
-    path = with_audio(0 * voice, voice, options=flags)
-    message = (
-        r"audio track 1 of .*talker\.mkv is silent throughout, but track 2 has speech: use "
-        r"--audio-stream 2"
-    )
-    with pytest.raises(SilentAudioError, match=message):
-        extracted(path, detector=retinaface)
-    chosen = extracted(path, detector=retinaface, streams=StreamChoice(audio=2))
-    assert chosen.streams == StreamChoice(1, 2) and chosen.notes == []
-    assert chosen.speech.sum() > 10
-    flags = ("-disposition:a:0", "0", "-disposition:a:1", "default")
-    flagged = extracted(with_audio(0 * voice, voice, options=flags), detector=retinaface)
-    assert flagged.streams == StreamChoice(1, 2)
-    assert np.array_equal(flagged.mfcc, chosen.mfcc)
-    assert note_texts(flagged) == [
-        "audio track 2 is used; the file also has 1 (pcm_s16le) (--audio-stream)"
-    ]
-
-
-def test_a_track_without_speech_beside_one_with_speech_is_said(
-    with_audio, voice, retinaface, extracted
-):
-    hum = 0.1 * np.sin(np.arange(len(voice)) * 2 * np.pi * 50 / SAMPLE_RATE)[:, None]
-    features = extracted(with_audio(hum, hum, voice), detector=retinaface)
-    assert note_texts(features) == [
-        "audio track 1 is used; the file also has 2 (pcm_s16le), 3 (pcm_s16le) (--audio-stream)",
-        "audio track 1 has no speech, but track 3 has: use --audio-stream 3",
-    ]
-
-
-def test_without_a_face_other_video_tracks_are_named(tmp_path, talking_clip, retinaface, extracted):
-    """A screen recording, and the camera as the second track."""
-    screen = make_clip(tmp_path / "screen.mp4", 50, faces=lambda n: [])
-    path = tmp_path / "both.mkv"
-    ffmpeg("-i", screen, "-i", talking_clip, "-map", "0:v", "-map", "1:v", "-map", "1:a",
-           "-c", "copy", path)  # fmt: skip
-    named = r"This is video track 1; the file also has 2 \(h264, .*\) \(--video-stream\)"
-    with pytest.raises(NoFaceError, match=named):
-        extracted(path, detector=retinaface)
-    features = extracted(path, detector=retinaface, streams=StreamChoice(video=2))
-    whole = extracted(talking_clip, detector=retinaface)
-    assert np.array_equal(features.tracks[0].crops, whole.tracks[0].crops)
 
 
 # ---------------------------------------------------------------------------- errors

@@ -1,0 +1,62 @@
+"""A bound of how much the brightness of two frames differs, without computing it."""
+
+import av
+import numpy as np
+import pytest
+
+from src.faces.shot_boundary import CUT_THRESHOLD
+from src.media import frame as frame_module
+from src.media.frame import VideoFrame
+
+
+def planar_frame(
+    size: tuple[int, int], levels: tuple[int, int, int], noise: int = 0, full: bool = False
+) -> VideoFrame:
+    """Flat luma and chroma planes, with noise of up to so many levels; turned, as by phones."""
+    rng = np.random.default_rng(sum(levels))
+    frame = av.VideoFrame(*size, "yuv420p")
+    if full:
+        frame.color_range = frame_module.FULL_RANGE
+    for plane, level in zip(frame.planes, levels, strict=True):
+        values = level + rng.integers(-noise, noise + 1, (plane.height, plane.line_size))
+        plane.update(np.clip(values, 0, 255).astype(np.uint8).tobytes())
+    return VideoFrame(frame, None, turn=90)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("size", [(640, 480), (321, 243), (1920, 1080), (150, 20)])
+@pytest.mark.parametrize("noise", [0, 2, 128])
+def test_no_change_of_brightness_is_larger_than_its_bound(size, full, noise):
+    """Of all planes and of one alone, by little, where it is a matter of rounding, and by much."""
+    steps = [
+        (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (3, 0, 0), (100, 0, 0), (0, 60, 0),
+        (0, 0, 60), (-90, 40, 40), (20, -50, 30),
+    ]  # fmt: skip
+    for luma in (60, 101, 118):
+        start = (luma, 120, 131)
+        before = planar_frame(size, start, noise, full)
+        for step in steps:
+            levels = tuple(level + change for level, change in zip(start, step, strict=True))
+            frame = planar_frame(size, levels, noise, full)
+            change = np.abs(frame.brightness.astype(int) - before.brightness).mean()
+            assert change <= frame.max_brightness_change(before), (luma, step)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (1280, 720), (3840, 2160), (7680, 4320)])
+def test_frames_that_hardly_change_are_no_cut_by_their_bound_alone(size):
+    before, frame = (planar_frame(size, (luma, 128, 128), noise=1) for luma in (120, 121))
+    assert frame.max_brightness_change(before) < CUT_THRESHOLD
+
+
+@pytest.mark.parametrize(
+    "layout", [(320, 242, "yuv420p"), (320, 240, "yuv444p"), (320, 240, "rgb24")]
+)
+def test_frames_of_another_size_or_format_have_no_bound(layout):
+    frame, other = (
+        VideoFrame(av.VideoFrame(320, 240), None),
+        VideoFrame(av.VideoFrame(*layout), None),
+    )
+    assert frame.max_brightness_change(frame) is not None
+    assert frame.max_brightness_change(other) is None
+    assert other.max_brightness_change(frame) is None
+    assert VideoFrame(av.VideoFrame(96, 96), None).max_brightness_change(frame) is None
