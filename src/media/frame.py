@@ -16,6 +16,14 @@ LUMA_PLANE_FORMATS = {
     "gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21",
 }  # fmt: skip
 PLANAR_420_FORMATS = {"yuv420p", "yuvj420p"}  # luma, and two chroma planes of half the size
+# Formats of one plane each for luma, blue and red chroma: bits of a value, and pixels per chroma.
+PLANAR_YUV_FORMATS = {
+    f"{name}{suffix}": (bits, pixels)
+    for pixels, chroma in ((4, "420p"), (2, "422p"), (1, "444p"))
+    for name, suffix, bits in (
+        (f"yuv{chroma}", "", 8), (f"yuvj{chroma}", "", 8), (f"yuv{chroma}", "10le", 10),
+    )
+}  # fmt: skip
 BRIGHTNESS_SIZE = 128  # px
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -29,7 +37,8 @@ BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix with which swscale makes YUV of RGB
 # Limited-range luma, 16…235, to 0…255; clipped at both ends.
 FULL_RANGE_GAIN = 255 / 219
 _TO_FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * FULL_RANGE_GAIN), 0, 255).astype(np.uint8)
-CHROMA_WEIGHTS = (1.773, 1.403)  # of blue chroma in blue, of red chroma in red (BT.601)
+# At most, of blue chroma in blue and of red chroma in red, relative to luma (BT.2020).
+CHROMA_WEIGHTS = (1.85, 1.55)
 
 
 def to_video_frame(bgr: np.ndarray) -> "VideoFrame":
@@ -156,10 +165,12 @@ class VideoFrame:
         return self._planes[number]
 
     def _stored_plane(self, number: int) -> np.ndarray:
-        """uint8 [height, width], a view of the frame's memory, before rotation."""
+        """uint8 [height, width], or uint16 of formats of more bits, a view of the frame's memory,
+        before rotation."""
         if number not in self._stored:
             plane = self._frame.planes[number]
-            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            bits, _ = PLANAR_YUV_FORMATS.get(self._frame.format.name, (8, 1))
+            rows = np.frombuffer(plane, np.uint8 if bits == 8 else "<u2").reshape(plane.height, -1)
             self._stored[number] = rows[:, : plane.width]
         return self._stored[number]
 
@@ -268,23 +279,35 @@ class VideoFrame:
         """At least the mean absolute difference of the ``brightness`` of two frames, at a fraction
         of the time; None where their planes cannot be compared.
 
-        Averaging pixels never adds to a mean difference. Red is luma + 1.403 red chroma, blue luma
-        + 1.773 blue chroma, and green changes less with chroma (BT.601, as ``_to_bgr``).
+        Averaging pixels never adds to a mean difference. In all matrices of ITU-T H.273 red is luma
+        + red chroma, blue is luma + blue chroma, with weights up to ``CHROMA_WEIGHTS``, and green
+        changes less with chroma.
         """
         halvings = self._halvings_to(BRIGHTNESS_SIZE)
         frames = (self, previous)
-        layouts = {(frame._size, frame._quarter_turns) for frame in frames}
-        if len(layouts) > 1 or not halvings or not all(frame._is_planar_420 for frame in frames):
+        layouts = {(frame._layout, frame._quarter_turns) for frame in frames}
+        if len(layouts) > 1 or self._layout is None or not halvings:
             return None
+        bits, pixels_per_chroma = PLANAR_YUV_FORMATS[self._frame.format.name]
         width, height = (side >> halvings << halvings for side in self._size)
         change = 0.0
         for number, weight in enumerate((1, *CHROMA_WEIGHTS)):
             planes = [frame._stored_plane(number) for frame in frames]
-            n_compared = width * height / (4 if number else 1)
-            change += weight * cv2.norm(*planes, cv2.NORM_L1) / n_compared
+            n_compared = width * height / (pixels_per_chroma if number else 1)
+            change += weight * cv2.norm(*planes, cv2.NORM_L1) / n_compared / (1 << (bits - 8))
         # Each halving, the conversion and the table below it round both frames by up to 1/2.
         rounding = halvings + max(CHROMA_WEIGHTS) * (halvings - 1) + 1
         return FULL_RANGE_GAIN * (change + rounding) + 1
+
+    @property
+    def _layout(self) -> tuple | None:
+        """Format, size and range of a frame whose three planes are luma and chroma in display
+        size."""
+        frame = self._frame
+        is_planar = frame.format.name in PLANAR_YUV_FORMATS
+        is_square = self._size == (frame.width, frame.height)
+        is_known = is_planar and is_square
+        return (frame.format.name, self._size, self._is_full_range) if is_known else None
 
     @cached_property
     def brightness(self) -> np.ndarray:
