@@ -11,10 +11,6 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-# Pixel formats whose first plane is 8-bit luma: it is used without a copy.
-LUMA_PLANE_FORMATS = {
-    "gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21",
-}  # fmt: skip
 PLANAR_420_FORMATS = {"yuv420p", "yuvj420p"}  # luma, and two chroma planes of half the size
 # Formats of one plane each for luma, blue and red chroma: bits of a value, and pixels per chroma.
 PLANAR_YUV_FORMATS = {
@@ -24,6 +20,8 @@ PLANAR_YUV_FORMATS = {
         (f"yuv{chroma}", "", 8), (f"yuvj{chroma}", "", 8), (f"yuv{chroma}", "10le", 10),
     )
 }  # fmt: skip
+# Formats whose first plane is luma: 8 bits of it are used without a copy.
+LUMA_PLANE_FORMATS = {"gray", "nv12", "nv21", *PLANAR_YUV_FORMATS}
 BRIGHTNESS_SIZE = 128  # px
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -159,9 +157,14 @@ class VideoFrame:
         return self._plane(0) if self._has_luma_plane else self._convert(self._size, "gray")
 
     def _plane(self, number: int) -> np.ndarray:
-        """uint8 [height, width], a view of the frame's memory unless rotated."""
+        """uint8 [height, width], a view of the frame's memory unless rotated or of more bits."""
         if number not in self._planes:
-            self._planes[number] = self._rotate(self._stored_plane(number))
+            stored = self._stored_plane(number)
+            if stored.dtype != np.uint8:
+                bits, _ = PLANAR_YUV_FORMATS[self._frame.format.name]
+                factor = 255 / ((1 << bits) - 1) if self._is_full_range else 2.0 ** (8 - bits)
+                stored = cv2.convertScaleAbs(stored, alpha=factor)
+            self._planes[number] = self._rotate(stored)
         return self._planes[number]
 
     def _stored_plane(self, number: int) -> np.ndarray:
