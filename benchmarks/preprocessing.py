@@ -187,7 +187,7 @@ def measure_stages(video: Path, settings: DataConfig, runs: int) -> list[StageSp
         ("decode video", lambda: sum(1 for _ in read_frames(video, 1)), 1),
         ("scale full frame",
          for_each_frame(lambda frame: frame.small_bgr(settings.detection_size)), full_share),
-        ("detect cuts (with scaling)", for_each_frame(is_cut), 1),
+        ("detect cuts", for_each_frame(is_cut), 1),
         ("detect faces, full frame", repeat(lambda: detector.detect(small[None]), 20), full_share),
         ("detect faces, zoomed crop",
          repeat(lambda: detector.detect(crop[None], zoomed=True), 40), zoomed_share),

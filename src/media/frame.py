@@ -20,7 +20,7 @@ PLANAR_YUV_FORMATS = {
         (f"yuv{chroma}", "", 8), (f"yuvj{chroma}", "", 8), (f"yuv{chroma}", "10le", 10),
     )
 }  # fmt: skip
-# Formats whose first plane is luma: 8 bits of it are used without a copy.
+# Formats whose first plane is luma, which is used as it is, or rounded to 8 bits.
 LUMA_PLANE_FORMATS = {"gray", "nv12", "nv21", *PLANAR_YUV_FORMATS}
 BRIGHTNESS_SIZE = 128  # px
 MAX_PIXEL_ASPECT = 8  # beyond, or below its inverse, the header is damaged
@@ -77,21 +77,22 @@ def split_planes(image: np.ndarray) -> list[np.ndarray]:
 
 
 class Scaler:
-    """Scales and converts with swscale; caches a context for each size and format, which one
-    thread uses at a time (two would crash)."""
+    """Scales and converts with swscale; caches a context for each size and format. One thread at a
+    time: two crash in one context, and a frame's tags are changed while it is converted."""
 
     def __init__(self):
-        self._contexts: dict[tuple, tuple[VideoReformatter, Lock]] = {}
+        self._contexts: dict[tuple, VideoReformatter] = {}
+        self._is_free = Lock()
 
     def convert(
         self, frame: av.VideoFrame, width: int, height: int, pixel_format: str
     ) -> np.ndarray:
         """uint8 [height, width] or [height, width, 3], area-averaged where it gets smaller."""
         key = (frame.width, frame.height, frame.format.name, width, height, pixel_format)
-        context, is_free = self._contexts.setdefault(key, (VideoReformatter(), Lock()))
+        context = self._contexts.setdefault(key, VideoReformatter())
         is_smaller = width < frame.width or height < frame.height
         method = "AREA" if is_smaller else "BILINEAR"
-        with is_free:
+        with self._is_free:
             scaled = context.reformat(frame, width, height, pixel_format, interpolation=method)
         return scaled.to_ndarray()
 
@@ -282,9 +283,9 @@ class VideoFrame:
         """At least the mean absolute difference of the ``brightness`` of two frames, at a fraction
         of the time; None where their planes cannot be compared.
 
-        Averaging pixels never adds to a mean difference. In all matrices of ITU-T H.273 red is luma
-        + red chroma, blue is luma + blue chroma, with weights up to ``CHROMA_WEIGHTS``, and green
-        changes less with chroma.
+        Averaging pixels never adds to a mean difference. In all matrices that are converted red is
+        luma + red chroma, blue is luma + blue chroma, with weights up to ``CHROMA_WEIGHTS``, and
+        green changes less with chroma.
         """
         halvings = self._halvings_to(BRIGHTNESS_SIZE)
         frames = (self, previous)
@@ -304,13 +305,14 @@ class VideoFrame:
 
     @property
     def _layout(self) -> tuple | None:
-        """Format, size and range of a frame whose three planes are luma and chroma in display
+        """Format, size and colours of a frame whose three planes are luma and chroma in display
         size."""
         frame = self._frame
         is_planar = frame.format.name in PLANAR_YUV_FORMATS
         is_square = self._size == (frame.width, frame.height)
-        is_known = is_planar and is_square
-        return (frame.format.name, self._size, self._is_full_range) if is_known else None
+        if not (is_planar and is_square):
+            return None
+        return frame.format.name, self._size, self._is_full_range, int(frame.colorspace)
 
     @cached_property
     def brightness(self) -> np.ndarray:

@@ -39,7 +39,7 @@ from .stream_choice import DEFAULT_STREAMS, StreamChoice
 MIN_AUDIO_JUMP_S = 0.005
 # Frames further apart than this are a gap: frames are missing, or the image did not change.
 MIN_VIDEO_GAP_S = 0.25
-BLOCK_S = 0.25  # least duration of a block of audio, unless a gap follows
+BLOCK_S = 0.25  # least duration of a block of audio that others follow without a gap
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768_000  # Hz; others come from damaged headers
 # Longer gaps are wrong timestamps; to fill them would take all memory.
 MAX_VIDEO_GAP_S = 30

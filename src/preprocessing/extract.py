@@ -236,8 +236,8 @@ def _find_faces(
 def _prepared_ahead(
     video: Iterable[VideoFrame], ahead: SearchAhead | None
 ) -> AbstractContextManager[Iterator[VideoFrame]]:
-    """The frames, decoded, compared for cuts, and searched for faces if the detector can do so, in
-    a thread of its own."""
+    """The frames, decoded, and compared for cuts and searched for faces if the detector can do so,
+    in a thread of its own."""
 
     def prepared() -> Iterator[VideoFrame]:
         if ahead is not None:

@@ -126,6 +126,7 @@ class TrainingState:
         """Begin the moving average with the weights of this moment."""
         if self.ema:
             self.ema.module.load_state_dict(self.model.state_dict())
+            self.ema.n_averaged.fill_(1)  # at 0, the first update would replace them
 
     def update_ema(self) -> None:
         """Include the weights of this step in the moving average."""

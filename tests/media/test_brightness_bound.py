@@ -83,4 +83,8 @@ def test_frames_of_another_size_or_format_have_no_bound(layout):
     assert frame.max_brightness_change(frame) is not None
     assert frame.max_brightness_change(other) is None
     assert other.max_brightness_change(frame) is None
+    for tag, value in (("colorspace", BT709), ("color_range", frame_module.FULL_RANGE)):
+        tagged = av.VideoFrame(320, 240)
+        setattr(tagged, tag, value)
+        assert VideoFrame(tagged, None).max_brightness_change(frame) is None, tag
     assert VideoFrame(av.VideoFrame(96, 96), None).max_brightness_change(frame) is None

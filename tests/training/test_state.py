@@ -1,5 +1,7 @@
 """The state of a training: schedule, initial weights, averages and checkpoints."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from src.core.errors import CheckpointError, MissingFileError
 from src.training.loop import save_periodic
 from src.training.optim import make_ema, make_schedule
 from src.training.resume import init_checkpoint, load_pretrained, resume_state
-from src.training.state import AverageMeter, new_model, new_state
+from src.training.state import AverageMeter, TrainingState, new_model, new_state
 
 
 def test_schedule_warms_up_and_falls_to_zero():
@@ -210,3 +212,15 @@ def test_the_moving_average_is_evaluated_and_saved():
     without = load_config(None, ["model.hidden_dim=16"])
     state = new_state(without, new_model(without, torch.device("cpu")), [], [])
     assert state.eval_model is state.model and state.checkpoint()["trained_state_dict"] is None
+
+
+def test_an_average_that_begins_anew_keeps_the_weights_it_begins_with():
+    """As far as its decay allows: the first update adds to them and does not replace them."""
+    model = torch.nn.Linear(1, 1)
+    state = SimpleNamespace(model=model, ema=make_ema(model, 0.9))
+    model.weight.data.fill_(5.0)
+    TrainingState.restart_ema(state)
+    assert float(state.ema.module.weight) == 5
+    model.weight.data.fill_(9.0)
+    state.ema.update_parameters(model)
+    assert float(state.ema.module.weight) == pytest.approx(5 + 4 * (1 - 2 / 11))
