@@ -216,8 +216,8 @@ class VideoFrame:
         return self._has_luma_plane and self._frame.format.name in PLANAR_420_FORMATS
 
     def halved_luma(self, halvings: int) -> np.ndarray:
-        """uint8 [h, w], ``luma`` halved so many times; half-sizes that exist already, as those for
-        ``brightness``, are used again."""
+        """uint8 [h, w], ``luma`` halved so many times; half-sizes that exist already, as those of
+        ``crop_square``, are used again."""
         if self._is_planar_420:
             return self._halve_planes(halvings)[0][0]
         if not self._luma_levels:
