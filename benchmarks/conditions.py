@@ -1,8 +1,8 @@
 """How a model fares under the conditions of phones, webcams, chat apps and rooms, each alone.
 
 Measured on copies that ``tools/degrade_clips.py`` made (``clip~condition.mkv``), and on the
-clips themselves where they are in the index. Excerpts of 2 s, 3 s and the whole
-clip, as far as they hold 2 s of speech: *withheld*, the offset is correct but not reported;
+clips themselves where they are in the index. Excerpts of 2 s, 3 s and the whole clip, as far as
+they hold 2 s of speech: *withheld*, the offset is correct (within ±1 frame) but not reported;
 *incorrect*, another offset is reported; *mismatched*, an offset is reported for another speaker's
 audio.
 """
@@ -27,11 +27,12 @@ from src.core.constants import FPS
 from src.dataset.samples import Sample
 from src.dataset.splits import other_speaker_partners
 from src.evaluation.measure import mismatched_evidence
+from src.evaluation.metrics import is_correct
 from src.evaluation.protocol import ClipMeasurement, compute_metrics, is_reported, measure_clip
 from src.i18n.messages import tr
-from src.scoring.calibration import LONG_WINDOWS, NEAR, peak_probability
+from src.scoring.calibration import LONG_WINDOWS, peak_probability
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import SEARCH_REACH, Evidence, best_offset, similarity_curve
+from src.scoring.evidence import SEARCH_REACH, Evidence, peak_ms, similarity_curve
 
 AS_RECORDED = "as recorded"
 COLUMNS = ("K = 5", "K = 15", "1 s", "whole clip", "median error ms", "ECE")
@@ -72,25 +73,25 @@ def excerpts(evidence: Evidence) -> Iterator[Evidence]:
 
 def decide(
     decisions: Decisions, evidence: Evidence, trained: TrainedModel, threshold: float,
-    true_hops: float | None,
+    true_ms: float | None,
 ) -> None:  # fmt: skip
     """Add what is reported of the excerpts of a clip.
 
     Args:
-        true_hops: the correct offset; None: there is none.
+        true_ms: the correct offset; None: there is none.
     """
     for excerpt in excerpts(evidence):
         curve = similarity_curve([excerpt])
-        best = best_offset(curve)
-        if best is None or peak_probability(curve, trained.calibration) is None:
+        offset_ms = peak_ms(curve)
+        if offset_ms is None or peak_probability(curve, trained.calibration) is None:
             continue
         reported = is_reported(curve, trained.calibration, threshold)
-        if true_hops is None:
+        if true_ms is None:
             decisions.mismatched.append(reported)
             continue
-        is_correct = abs(best - true_hops) <= NEAR
-        decisions.withheld.append(is_correct and not reported)
-        decisions.incorrect.append(reported and not is_correct)
+        correct = bool(is_correct(np.abs(offset_ms - true_ms)))
+        decisions.withheld.append(correct and not reported)
+        decisions.incorrect.append(reported and not correct)
 
 
 def main() -> int:
@@ -111,8 +112,8 @@ def main() -> int:
         for sample, partner in zip(group, other_speaker_partners(group), strict=True):
             measured[name].append(measure_clip(trained, sample, partner, threshold))
             own = compute_evidence(trained.model, *sample.read(), 2 * SEARCH_REACH)
-            true_hops = (sample.offset_ms - sample.shift_ms) / 10
-            decide(decisions[name], own, trained, threshold, true_hops)
+            true_ms = sample.offset_ms - sample.shift_ms
+            decide(decisions[name], own, trained, threshold, true_ms)
             if partner is not sample:
                 other = mismatched_evidence(trained.model, sample, partner, 2 * SEARCH_REACH)
                 decide(decisions[name], other, trained, threshold, None)

@@ -20,12 +20,12 @@ from benchmarks.undetermined import MATCHED, MISMATCHED, make_pairs, parse_input
 from src.checkpoints.checkpoint import TrainedModel
 from src.core.cli import make_parser, run
 from src.core.config import InferenceConfig
-from src.core.constants import FRAME_MS, HOPS_PER_FRAME, WINDOW_FRAMES
+from src.core.constants import HOPS_PER_FRAME, WINDOW_FRAMES
 from src.dataset.samples import Sample, SampleData
 from src.dataset.splits import other_speaker_partners
+from src.evaluation.metrics import is_correct
 from src.i18n.messages import tr
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import TOLERANCE_FRAMES
 from src.scoring.result_builder import build_result
 
 PROBABILITIES = (0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.001)
@@ -65,8 +65,7 @@ def collect(
                 mismatched.append(certainties)
             else:
                 error_ms = offset_ms - sample.offset_ms + sample.shift_ms
-                is_correct = abs(round(error_ms / FRAME_MS)) <= TOLERANCE_FRAMES
-                matched.append([*certainties, is_correct])
+                matched.append([*certainties, is_correct(np.abs(error_ms))])
     return np.array(matched, float).reshape(-1, 3), np.array(mismatched, float).reshape(-1, 2)
 
 

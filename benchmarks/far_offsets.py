@@ -25,9 +25,10 @@ from src.core.cli import make_parser, run
 from src.core.config import InferenceConfig
 from src.core.constants import FPS, FRAME_MS, HOP_MS, HOPS_PER_FRAME
 from src.dataset.samples import Sample
+from src.evaluation.metrics import is_correct
 from src.i18n.messages import tr
 from src.models.embedding import embed_audio, embed_video
-from src.scoring.evidence import TOLERANCE_FRAMES, compare, similarity_curve
+from src.scoring.evidence import compare, similarity_curve
 from src.scoring.far_search import MIN_CANDIDATE_PROBABILITY, far_candidate
 from src.scoring.result_builder import build_result
 from src.scoring.result_types import Edge, Weak
@@ -146,10 +147,8 @@ class Judge:
         if result.undetermined or candidate == 0:
             return Outcome(0.0, candidate, False)
         found_ms = result.offset_ms + centre * HOP_MS
-        is_correct = pair.true_ms is not None and (
-            abs(round((found_ms - pair.true_ms) / FRAME_MS)) <= TOLERANCE_FRAMES
-        )
-        return Outcome(result.offset_probability, candidate, is_correct)
+        correct = pair.true_ms is not None and bool(is_correct(np.abs(found_ms - pair.true_ms)))
+        return Outcome(result.offset_probability, candidate, correct)
 
 
 def outcomes_row(name: str, outcomes: list[Outcome]) -> str:

@@ -204,6 +204,18 @@ def with_local_levels(spec: ModelSpec) -> SyncModel:
     return model
 
 
+def without_mean_face(spec: ModelSpec) -> SyncModel:
+    """Our network; the video encoder sees how each frame differs from the mean face of a segment
+    (or of a chunk, where it is measured), as CMVN removes the mean spectrum."""
+    model = SyncModel(spec)
+
+    def remove_mean(module: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+        return inputs[0] - inputs[0].mean(1, keepdim=True)
+
+    model.video.register_forward_pre_hook(remove_mean)
+    return model
+
+
 def sharpness_aware(model: SyncModel, budget: TimeBudget) -> LossFunction:
     """The gradient of our loss where it is largest near the weights (Foret et al. 2021, SAM). Each
     step takes two passes."""
@@ -273,6 +285,7 @@ METHODS = {
     "negatives of all clips, late": Method(make_loss=late_negatives),
     "distilled from the pretrained file": Method(make_model=student, make_loss=distillation),
     "audio normalised over 3 s": Method(make_model=with_local_levels),
+    "without the mean face": Method(make_model=without_mean_face),
     "sharpness-aware": Method(make_model=with_kept_inputs, make_loss=sharpness_aware),
     "consistency of two variants": Method(make_model=with_kept_inputs, make_loss=consistency),
     "half of the people": Method(choose=half_of_the_people),

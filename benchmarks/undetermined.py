@@ -27,15 +27,15 @@ from src.checkpoints.checkpoint import TrainedModel, load_trained
 from src.checkpoints.location import resolve_checkpoint
 from src.core.cli import add_checkpoint, make_parser, run, settings_of
 from src.core.config import InferenceConfig
-from src.core.constants import FPS, FRAME_MS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
+from src.core.constants import FPS, HOPS_PER_FRAME, N_MELS, SAMPLE_RATE, WINDOW_FRAMES
 from src.core.device import choose_device, reuse_freed_memory
 from src.dataset.samples import Sample, SampleData
 from src.dataset.splits import other_speaker_partners
 from src.evaluation import options
+from src.evaluation.metrics import is_correct
 from src.i18n.messages import tr
 from src.models.normalization import mfcc_to_bands
 from src.scoring.clip_evidence import compute_evidence
-from src.scoring.evidence import TOLERANCE_FRAMES
 from src.scoring.result_builder import build_result
 
 LONG = 2 * FPS  # frames: longer clips are counted apart from shorter ones
@@ -142,8 +142,7 @@ def classify(
         return result.status
     if true_ms is None:
         return "incorrect"
-    error_frames = abs(round((result.offset_ms - true_ms) / FRAME_MS))
-    return "correct" if error_frames <= TOLERANCE_FRAMES else "incorrect"
+    return "correct" if is_correct(np.abs(result.offset_ms - true_ms)) else "incorrect"
 
 
 def parse_inputs(

@@ -105,6 +105,19 @@ def test_levels_of_three_seconds_are_those_around_each_hop():
         assert local[0, hop].numpy() == pytest.approx(expected.clip(-4, 4), abs=1e-3)
 
 
+def test_without_the_mean_face_what_does_not_move_changes_nothing():
+    torch.manual_seed(0)
+    model = METHODS["without the mean face"].make_model(SPEC).eval()
+    regions, bands = example_input(SPEC, 12, 2)
+    still = torch.randn(2, 1, *regions.shape[2:], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        video, audio = model(regions, bands)
+        other, same = model(regions + still, bands)
+        moved = model(regions + still * torch.arange(12)[:, None, None], bands)[0]
+    assert torch.allclose(video, other, atol=1e-5) and torch.equal(audio, same)
+    assert not torch.allclose(video, moved, atol=1e-2)
+
+
 def two_pass_model():
     torch.manual_seed(0)
     model = methods.with_kept_inputs(SPEC).eval()  # without chance
