@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.undetermined import parse_inputs
 from src.checkpoints.checkpoint import TrainedModel
-from src.conditions.catalog import ALL, CONDITIONS
+from src.conditions.catalog import ALL, CONDITIONS, condition_in_name
 from src.core.cli import make_parser, run
 from src.core.constants import FPS
 from src.dataset.samples import Sample
@@ -55,9 +55,7 @@ class Decisions:
 
 def condition_of(sample: Sample) -> str:
     """The condition that a clip is a copy of, by its name."""
-    _, mark, ending = Path(sample.clip).stem.rpartition("~")
-    name = ending.split("-")[0]
-    return name if mark and name in (*CONDITIONS, ALL) else AS_RECORDED
+    return condition_in_name(sample.clip) or AS_RECORDED
 
 
 def excerpts(evidence: Evidence) -> Iterator[Evidence]:

@@ -75,12 +75,26 @@ def main() -> int:
 
 
 def list_jobs(args: Namespace) -> list[tuple]:
-    """(job, name of the clip) of each copy: ``speaker/clip~condition.mkv``."""
+    """(job, name of the clip) of each copy: ``speaker/clip~condition.mkv``; none of copies.
+
+    Raises:
+        DatasetError: there is no clip, or only copies.
+    """
+    from src.conditions.catalog import condition_in_name
     from src.conditions.degrade import SUFFIX, DegradeJob
     from src.core.config import DataConfig
+    from src.core.errors import DatasetError
     from src.dataset.clips import find_clips
 
-    clips = find_clips(DataConfig(video_dir=str(args.clips), audio_dir=str(args.clips)))
+    files = find_clips(DataConfig(video_dir=str(args.clips), audio_dir=str(args.clips)))
+    clips = [clip for clip in files if condition_in_name(clip.name) is None]
+    n_copies = len(files) - len(clips)
+    if not clips:
+        raise DatasetError(tr("only copies in {folder}: give the clips that they were made of",
+                              folder=args.clips))  # fmt: skip
+    if n_copies:
+        print(tr_n("{n} copy left out: copies are not degraded again",
+                   "{n} copies left out: copies are not degraded again", n_copies))  # fmt: skip
     jobs, voices = [], clips[:: max(1, len(clips) // N_BABBLE)]
     for clip in clips:
         others = tuple(other.audio or other.video for other in voices if other is not clip)

@@ -1,6 +1,7 @@
 """The conditions by name: what is done to the video and to the audio of a clip."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -58,6 +59,14 @@ AUDIO_GROUPS = (
     ("audio_codec", None),
 )
 NAMES = (*CONDITIONS, ALL)
+
+
+def condition_in_name(clip: str) -> str | None:
+    """The condition that a clip is a copy of, by its name: ``a/one~babble-2.mkv`` of ``babble``,
+    ``a/one~all4.mkv`` (a renamed one) of ``all``; None: it is no copy."""
+    _, mark, ending = PurePosixPath(clip).stem.rpartition("~")
+    name = ending.split("-")[0].rstrip("0123456789")
+    return name if mark and name in NAMES else None
 
 
 def draw_condition(name: str, rng: np.random.Generator) -> Condition:

@@ -32,8 +32,8 @@ def decisions_of(evidence: Evidence, threshold: float, true_ms: float | None) ->
 
 
 @pytest.mark.parametrize("name, condition", [
-    ("a/clip~all.mkv", "all"), ("a/clip~babble-2.mkv", "babble"), ("a/clip.mp4", AS_RECORDED),
-    ("a/clip~holiday.mp4", AS_RECORDED), ("a/all.mp4", AS_RECORDED),
+    ("a/clip~all.mkv", "all"), ("a/clip~babble-2.mkv", "babble"), ("a/clip~all4.mkv", "all"),
+    ("a/clip.mp4", AS_RECORDED), ("a/clip~holiday.mp4", AS_RECORDED), ("a/all.mp4", AS_RECORDED),
 ])  # fmt: skip
 def test_the_condition_is_in_the_name_of_the_copy(name, condition):
     assert condition_of(Sample("1", name, "a", "a", None, 60)) == condition

@@ -1,5 +1,6 @@
 """Copies of a clip with a drawn face: their clock, their codecs, and bad input."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,21 @@ def test_the_command(tmp_path, clip):
     assert sorted(path.name for path in out.rglob("*.mkv")) == [
         "one~device.mkv", "one~exposure.mkv",
     ]  # fmt: skip
+
+
+def test_copies_beside_their_clips_are_not_degraded_again(tmp_path, clip):
+    folder = tmp_path / "clips" / "anna"
+    folder.mkdir(parents=True)
+    for name in ("one.mp4", "one~all.mkv", "one~device-2.mkv", "one~all4.mkv"):
+        shutil.copy(clip, folder / name)
+    command = ("tools/degrade_clips.py", tmp_path / "clips", "--output", tmp_path / "out",
+               "--conditions", "device", "--workers", "1")  # fmt: skip
+    done = run_script(*command)
+    assert done.returncode == 0 and "3 copies left out" in done.stdout
+    assert [path.name for path in (tmp_path / "out").rglob("*.mkv")] == ["one~device.mkv"]
+    (folder / "one.mp4").unlink()
+    done = run_script(*command)
+    assert done.returncode != 0 and "only copies in" in done.stderr
 
 
 @pytest.mark.parametrize(
