@@ -105,8 +105,9 @@ class AudioFeatures:
 
     def read_speech(self, first: int, stop: int) -> np.ndarray:
         """Whether someone speaks in the frames ``first … stop − 1``: bool [n]."""
+        # Copies: a field of records is a view, which would keep their MFCC in memory.
         return np.concatenate([
-            self[start : min(start + CHUNK_FRAMES, stop)]["speech"]
+            self[start : min(start + CHUNK_FRAMES, stop)]["speech"].copy()
             for start in range(first, stop, CHUNK_FRAMES)
         ])  # fmt: skip
 

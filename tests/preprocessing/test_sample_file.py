@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -157,6 +158,18 @@ def test_after_the_end_of_the_audio_there_is_silence(tmp_path, n_audio_frames):
     assert np.array_equal(records["speech"][:end], speech[3:])
     assert not records["speech"][end:].any()
     assert (records["mfcc"][end:] == silent_mfcc(N_MFCC)).all()
+
+
+def test_reading_the_speech_of_a_long_clip_keeps_no_mfcc_in_memory(tmp_path):
+    audio, _, speech = write_audio(tmp_path, 20 * CHUNK_FRAMES)
+    tracemalloc.start()
+    try:
+        read = audio.read_speech(3, 20 * CHUNK_FRAMES)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(read, speech[3:])
+    assert peak < 5 * CHUNK_FRAMES * audio.dtype.itemsize  # a quarter of all records
 
 
 def test_a_sample_that_cannot_be_written_leaves_no_file(tmp_path, monkeypatch):
