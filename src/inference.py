@@ -304,7 +304,8 @@ def print_result(score: float | None, details: dict, options: Sequence[str] = ()
     print(tr("verdict: {text}", text=details["verdict"]))
     if details["offset_ms"] is not None:
         print(tr("offset: {ms:+.1f} ms ({frames:+d} frames), {chance:.0%} certain",
-                 ms=details["offset_ms"], frames=details["offset_frames"],
+                 ms=round(details["offset_ms"], 1) + 0.0,  # no "-0.0"
+                 frames=details["offset_frames"],
                  chance=capped_probability(details["offset_probability"])))  # fmt: skip
     if details["confidence"] is not None:
         print(tr("confidence (LSE-C): {c:.3f}, minimum distance (LSE-D): {d:.3f}",
@@ -431,7 +432,8 @@ def _rank_text(result: dict) -> str:
     if details is None or details["offset_ms"] is None:
         return result["message"]
     return tr("offset {ms:+.0f} ms, {chance:.0%} certain, confidence {confidence:.3f}",
-              ms=details["offset_ms"], chance=capped_probability(details["offset_probability"]),
+              ms=round(details["offset_ms"]),
+              chance=capped_probability(details["offset_probability"]),
               confidence=details["confidence"])  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from ..core.errors import MediaError, NoVideoError
 from ..i18n.messages import tr
 from ..media.container import find_video_stream, open_media, probe
+from ..media.reader import read_frames
 from ..media.stream_choice import StreamChoice
 from ..scoring.timeline import Segment, Timeline
 from .timecode import parse_timecode, standard_rate
@@ -152,7 +153,13 @@ def _read_video(path: Path, streams: StreamChoice) -> tuple[EditSource, Fraction
     except MediaError:
         start_frame, drop = 0, False  # as of a device that writes the time of day
     duration_s = info.video_s or info.duration_s
-    source = EditSource(path, start_frame, duration_s, info.width, info.height,
+    first_frame = next(iter(read_frames(path, 1, streams.of_video())), None)  # knows the rotation
+    width, height = (
+        (info.width, info.height)
+        if first_frame is None
+        else (first_frame.width, first_frame.height)
+    )
+    source = EditSource(path, start_frame, duration_s, width, height,
                         info.audio_channels, info.audio_rate)  # fmt: skip
     return source, fps, drop
 

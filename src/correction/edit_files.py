@@ -250,7 +250,9 @@ def by_hand_text(edit: EditDecisions) -> str:
         lines.append(tr("ffmpeg alone moves audio by a constant offset only: use --output, or the "
                         ".otio, .fcpxml or .edl file."))  # fmt: skip
     else:
-        output = f"{edit.video.path.stem}_synced{edit.video.path.suffix}"
+        suffix = edit.video.path.suffix
+        # AVI has no timestamps: audio that is copied into it cannot be delayed.
+        output = f"{edit.video.path.stem}_synced{'.mkv' if suffix.lower() == '.avi' else suffix}"
         lines += [
             "ffmpeg: " + command_text([
                 "ffmpeg", "-i", str(edit.video.path), "-itsoffset", f"{offset_ms / 1000:.4f}",

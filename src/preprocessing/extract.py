@@ -45,6 +45,9 @@ from .sample_file import CropFile, write_sample
 MAX_MISSING_S, MAX_MISSING_SHARE = 0.5, 0.02
 NOTED_SHARE = 0.98  # less of a clip than this with a face, or intact audio, is noted
 SMALLEST_DETECTED = 18  # px: narrower faces are missed in the frame of data.detection_size
+# px: where no face is found, they are searched for once more in frames of this size. A talking
+# head in the corner of a screen recording is 30 to 80 pixels wide.
+LARGER_DETECTION = 960
 FRAMES_AHEAD = 6  # that are decoded while faces are detected in the ones before
 # More damaged frames than this explain why no face is detected: most frames depend on others.
 MAX_DAMAGED_SHARE = 0.02
@@ -179,6 +182,7 @@ class _VideoFaces:
         stats: of all.
         report: damage met.
         turn: degrees clockwise by which it was turned to be upright.
+        detection_size: of the frames that were searched, pixels.
     """
 
     path: str | Path
@@ -187,13 +191,34 @@ class _VideoFaces:
     stats: TrackingStats
     report: ReadReport
     turn: int
+    detection_size: int
 
 
 def _find_faces(
     path: str | Path, info: MediaInfo, settings: DataConfig, detector: Detector, folder: Path,
     options: ExtractOptions, streams: StreamChoice, progress: Progress,
 ) -> _VideoFaces:  # fmt: skip
-    """Track the faces of a video, and crop them into files in a folder."""
+    """Track the faces of a video, and crop them into files in a folder.
+
+    Where there is none, it is turned if that makes faces upright, and searched again in larger
+    frames.
+    """
+    faces = _track_faces(path, info, settings, detector, folder, options, streams, progress)
+    stats, was_small = faces.stats, settings.detection_size < LARGER_DETECTION
+    has_face = stats.longest_track or stats.max_rejected_width
+    is_frozen = stats.n_frozen > stats.n_frames / 2
+    is_scaled_down = max(info.width, info.height) > settings.detection_size
+    if has_face or is_frozen or not (was_small and is_scaled_down):
+        return faces
+    larger = settings.model_copy(update={"detection_size": LARGER_DETECTION})
+    return _track_faces(path, info, larger, detector, folder, options, streams, progress)
+
+
+def _track_faces(
+    path: str | Path, info: MediaInfo, settings: DataConfig, detector: Detector, folder: Path,
+    options: ExtractOptions, streams: StreamChoice, progress: Progress,
+) -> _VideoFaces:  # fmt: skip
+    """``_find_faces`` in frames of one size."""
     numbers = count()
     # With one thread a clip, the cores are busy with others.
     has_threads = options.threads != 1
@@ -230,7 +255,7 @@ def _find_faces(
             tracks, stats = turned_tracks, turned_stats
         else:
             turn = 0
-    return _VideoFaces(path, info, tracks, stats, video.report, turn)
+    return _VideoFaces(path, info, tracks, stats, video.report, turn, settings.detection_size)
 
 
 def _prepared_ahead(
@@ -270,7 +295,7 @@ def _join(
     embedded_audio_s = audio.n_samples / SAMPLE_RATE if audio_path is None else None
     _check_not_truncated(info, n_frames / FPS, embedded_audio_s, faces.report)
     if not faces.tracks:
-        raise _unusable_video(info, faces.stats, faces.report, settings, options.min_frames)
+        raise _unusable_video(faces, settings.min_face_size, options.min_frames)
     tracks = []
     for number, track in enumerate(faces.tracks):
         tracks.append(_write_track(folder / f"track-{number}.npy", track, audio.features))
@@ -369,14 +394,14 @@ def _check_not_truncated(
 
 
 def _unusable_video(
-    info: MediaInfo, stats: TrackingStats, report: ReadReport, settings: DataConfig,
-    min_frames: int,
-) -> UnreadableMediaError | NoFaceError:  # fmt: skip
+    faces: _VideoFaces, min_face_size: int, min_frames: int
+) -> UnreadableMediaError | NoFaceError:
     """Why no face track can be used.
 
     Numbers of frames are those of the file, which a user can count: faces are searched for in
     some of them.
     """
+    info, stats, report = faces.info, faces.stats, faces.report
     path, n_source = info.path, report.frames
     if report.damaged_share > MAX_DAMAGED_SHARE:
         return UnreadableMediaError(
@@ -398,15 +423,15 @@ def _unusable_video(
         return NoFaceError(
             tr("the faces in {path} are too small: {width} pixels wide, at least {least} required "
                "(data.min_face_size)",
-               path=path, width=round(stats.max_rejected_width), least=settings.min_face_size)
+               path=path, width=round(stats.max_rejected_width), least=min_face_size)
         )  # fmt: skip
     n_failures = stats.n_searches - stats.n_successes
-    scale = max(1.0, max(info.width, info.height) / settings.detection_size)
+    scale = max(1.0, max(info.width, info.height) / faces.detection_size)
     text = tr("no face detected in {missed} of {frames} frames of {path}; is the face visible, "
               "upright and at least {least} pixels wide?",
               missed=round(n_source * n_failures / max(stats.n_searches, 1)), frames=n_source,
               path=path,
-              least=max(settings.min_face_size, round(SMALLEST_DETECTED * scale)))  # fmt: skip
+              least=max(min_face_size, round(SMALLEST_DETECTED * scale)))  # fmt: skip
     if info.other_videos:
         text = tr("{text} This is video track {used}; the file also has {others} (--video-stream)",
                   text=text, used=info.video_stream,

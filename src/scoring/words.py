@@ -48,7 +48,7 @@ def _offset(result: OffsetResult) -> str:
     if timeline.kind == "jumps":
         return tr("audio jumps ({offsets} ms)", offsets=_offsets(timeline))
     if abs(offset_ms) < IN_SYNC_MS:
-        return tr("in sync (offset {ms:+.0f} ms)", ms=offset_ms)
+        return tr("in sync (offset {ms:+.0f} ms)", ms=round(offset_ms))
     if offset_ms > 0:
         return tr("audio leads by {ms:.0f} ms", ms=offset_ms)
     return tr("audio lags by {ms:.0f} ms", ms=-offset_ms)

@@ -228,9 +228,23 @@ def test_the_timecode_of_the_video_is_kept(tmp_path, timecode, frame):
     assert f" {timecode} " in edl_text(edit)
 
 
-@pytest.mark.parametrize("offset_ms", [120, -80])
-def test_the_ffmpeg_command_moves_the_audio_by_the_offset(tmp_path, offset_ms):
+def test_the_timeline_of_a_portrait_video_is_upright(tmp_path):
+    stored, video = make_video(tmp_path / "stored.mp4"), tmp_path / "v.mov"
+    ffmpeg("-display_rotation", 90, "-i", stored, "-c", "copy", video)
+    plain, upright = (
+        make_decisions(details_of([(0, 4, 0, 0)], video=path, duration_s=4.0)).video
+        for path in (stored, video)
+    )
+    assert plain.width > plain.height
+    assert (upright.width, upright.height) == (plain.height, plain.width)
+
+
+@pytest.mark.parametrize(("suffix", "offset_ms"), [("mkv", 120), ("mkv", -80), ("avi", 120)])
+def test_the_ffmpeg_command_moves_the_audio_by_the_offset(tmp_path, suffix, offset_ms):
     video = make_video(tmp_path / "v.mkv")
+    if suffix == "avi":  # which has no timestamps
+        ffmpeg("-i", video, "-c:v", "mjpeg", "-c:a", "pcm_s16le", tmp_path / "v.avi")
+        video = tmp_path / "v.avi"
     edit = make_decisions(details_of([(0, 4, offset_ms, offset_ms)], video=video, duration_s=4.0))
     text = WRITERS[".txt"](edit)
     assert f": {offset_ms} ms" in text.splitlines()[-1]

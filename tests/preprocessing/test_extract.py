@@ -24,6 +24,7 @@ from src.media.writer import write_clip, write_wav
 from src.preprocessing import extract
 from src.preprocessing.extract import ExtractOptions, SharedVideo, extract_clip
 from src.preprocessing.sample_file import read_sample
+from tests.support.media_files import ffmpeg
 from tests.support.square_faces import (
     FACE,
     SETTINGS,
@@ -248,6 +249,18 @@ def test_a_video_without_faces_is_rejected(tmp_path, retinaface, extracted):
     for detector in (retinaface, None):
         with pytest.raises(NoFaceError, match=r"no face detected in 30 of 30 frames of .*nobody"):
             extracted(path, detector=detector)
+
+
+def test_a_face_that_is_small_in_its_frame_is_searched_for_in_larger_ones(tmp_path, extracted):
+    clip, screen = make_clip(tmp_path / "clip.mp4", faces=lambda n: [(150, 100, 28)]), {}
+    for name, side in (("recording", 1280), ("wall", 3840)):  # 7 px and 2 px wide at 320
+        screen[name] = tmp_path / f"{name}.mp4"
+        ffmpeg("-i", clip, "-vf", f"pad={side}:{side * 3 // 4}:100:200", "-c:a", "copy",
+               screen[name])  # fmt: skip
+    (track,) = extracted(screen["recording"]).tracks
+    assert track.n_frames == 30
+    with pytest.raises(NoFaceError, match=r"no face detected .* at least 72 pixels wide"):
+        extracted(screen["wall"])
 
 
 def test_faces_that_are_too_small_are_measured(tmp_path, extracted):
