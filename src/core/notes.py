@@ -207,8 +207,8 @@ def _text(note: Note) -> str:
         case AudioEndsEarly():
             return tr("the audio ends {s:.1f} s before the video", s=note.missing_s)
         case AudioEndsLate():
-            return tr("the last {s:.1f} s of the audio, after the end of the video, are ignored",
-                      s=note.extra_s)  # fmt: skip
+            return tr("the audio is {s:.1f} s longer than the video: analysed as far as the "
+                      "video goes", s=note.extra_s)  # fmt: skip
         case JoinedRecordings():
             return _joined_text(note)
         case OtherStreams(kind="video"):

@@ -209,7 +209,10 @@ def test_clips_used_in_part_are_listed(tmp_path, in_process, talking_clip):
         report = process_folder(tmp_path)
         assert sorted(report.partially_used) == [
             ("a.mp4", "30 of 130 frames skipped: no face"),
-            ("b.mp4", "the last 10.0 s of the audio, after the end of the video, are ignored"),
+            (
+                "b.mp4",
+                "the audio is 10.0 s longer than the video: analysed as far as the video goes",
+            ),
         ]
         rows = read_rows(tmp_path / "processed" / "used_in_part.csv")
         assert sorted(map(tuple, rows)) == sorted(report.partially_used)

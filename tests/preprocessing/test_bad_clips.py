@@ -70,7 +70,7 @@ PARTIAL = {
     "a third": rf"{FRAMES - FACE_SPAN[1] + FACE_SPAN[0]} of {FRAMES} frames skipped: no face",
     "leaves": rf"\d\d of {FRAMES} frames skipped: no face",
     "two": "other faces skipped: 1",
-    "audio 10 s longer": "the last 10.0 s of the audio, after the end of the video, are ignored",
+    "audio 10 s longer": "the audio is 10.0 s longer than the video: analysed as far",
     "audio 10 s shorter": "the audio ends 10.0 s before the video",
     "flipped every 64 KiB": rf"\d+ of {FRAMES} frames are damaged",
     "audio is damaged": r"^\d+% of the audio is damaged",
