@@ -3,7 +3,7 @@
 import csv
 import sys
 from argparse import Namespace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 if not __package__:  # started as a script
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -75,23 +75,21 @@ def main() -> int:
 
 
 def list_jobs(args: Namespace) -> list[tuple]:
-    """(job, name of the clip) of each copy: ``speaker/clip~condition.mkv``; none of copies.
+    """(job, name of the clip) of each copy: ``speaker/clip~condition.mkv``; none of copies that
+    lie beside their clips.
 
     Raises:
-        DatasetError: there is no clip, or only copies.
+        DatasetError: there is no clip.
     """
-    from src.conditions.catalog import condition_in_name
+    from src.conditions.catalog import original_of
     from src.conditions.degrade import SUFFIX, DegradeJob
     from src.core.config import DataConfig
-    from src.core.errors import DatasetError
     from src.dataset.clips import find_clips
 
     files = find_clips(DataConfig(video_dir=str(args.clips), audio_dir=str(args.clips)))
-    clips = [clip for clip in files if condition_in_name(clip.name) is None]
+    stems = {str(PurePosixPath(clip.name).with_suffix("")) for clip in files}
+    clips = [clip for clip in files if original_of(clip.name) not in stems]
     n_copies = len(files) - len(clips)
-    if not clips:
-        raise DatasetError(tr("only copies in {folder}: give the clips that they were made of",
-                              folder=args.clips))  # fmt: skip
     if n_copies:
         print(tr_n("{n} copy left out: copies are not degraded again",
                    "{n} copies left out: copies are not degraded again", n_copies))  # fmt: skip

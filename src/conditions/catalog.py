@@ -1,5 +1,6 @@
 """The conditions by name: what is done to the video and to the audio of a clip."""
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -59,14 +60,20 @@ AUDIO_GROUPS = (
     ("audio_codec", None),
 )
 NAMES = (*CONDITIONS, ALL)
+COPY_NAME = re.compile(rf"(?P<original>.+)~(?P<condition>{'|'.join(NAMES)})\d*(-\d+)?\.mkv")
 
 
 def condition_in_name(clip: str) -> str | None:
     """The condition that a clip is a copy of, by its name: ``a/one~babble-2.mkv`` of ``babble``,
     ``a/one~all4.mkv`` (a renamed one) of ``all``; None: it is no copy."""
-    _, mark, ending = PurePosixPath(clip).stem.rpartition("~")
-    name = ending.split("-")[0].rstrip("0123456789")
-    return name if mark and name in NAMES else None
+    copy = COPY_NAME.fullmatch(PurePosixPath(clip).name)
+    return copy["condition"] if copy else None
+
+
+def original_of(clip: str) -> str | None:
+    """The path, without its suffix, of the clip that a clip is a copy of by its name, or None."""
+    copy, path = COPY_NAME.fullmatch(PurePosixPath(clip).name), PurePosixPath(clip)
+    return str(path.with_name(copy["original"])) if copy else None
 
 
 def draw_condition(name: str, rng: np.random.Generator) -> Condition:

@@ -13,7 +13,7 @@ from ..core.config import DataConfig
 from ..core.constants import FPS
 from ..core.errors import LipSyncError, UnreadableMediaError
 from ..core.files import ensure_folder, written_atomically
-from ..faces.detection import Detector, make_detector
+from ..faces.detection import LARGER_DETECTION, Detector, make_detector
 from ..i18n.messages import tr
 from ..media.reader import read_audio, read_frames
 from .audio_effects import babble, change_audio
@@ -22,7 +22,7 @@ from .codecs import NEARLY_LOSSLESS, draw_video_coding, write_degraded
 from .video_effects import FaceBox, TimedFrame, cap_face_width
 
 FACE_INTERVAL, LAST_FACE_FRAME = 12, 20 * FPS  # in every 12th frame the face is looked for
-DETECTION_SIDE = 320
+DETECTION_SIDES = (320, LARGER_DETECTION)  # in larger frames where there is none in small ones
 SUFFIX = ".mkv"
 
 
@@ -107,15 +107,16 @@ def find_face(video: Path) -> FaceBox:
         UnreadableMediaError: there is none.
     """
     detector = _detector()
-    for index, frame in enumerate(read_frames(video)):
-        if index > LAST_FACE_FRAME:
-            break
-        if not index % FACE_INTERVAL:
-            image = frame.small_bgr(DETECTION_SIDE)
-            faces = detector.detect(image[None])[0]
-            if faces:
-                largest = max(faces, key=lambda face: face.area)
-                height, width = image.shape[:2]
-                x, y = largest.centre
-                return FaceBox(x / width, y / height, largest.width / width)
+    for side in DETECTION_SIDES:
+        for index, frame in enumerate(read_frames(video)):
+            if index > LAST_FACE_FRAME:
+                break
+            if not index % FACE_INTERVAL:
+                image = frame.small_bgr(side)
+                faces = detector.detect(image[None])[0]
+                if faces:
+                    largest = max(faces, key=lambda face: face.area)
+                    height, width = image.shape[:2]
+                    x, y = largest.centre
+                    return FaceBox(x / width, y / height, largest.width / width)
     raise UnreadableMediaError(tr("no face detected in the first seconds of {path}", path=video))

@@ -250,14 +250,16 @@ def by_hand_text(edit: EditDecisions) -> str:
         lines.append(tr("ffmpeg alone moves audio by a constant offset only: use --output, or the "
                         ".otio, .fcpxml or .edl file."))  # fmt: skip
     else:
-        suffix = edit.video.path.suffix
-        # AVI has no timestamps: audio that is copied into it cannot be delayed.
-        output = f"{edit.video.path.stem}_synced{'.mkv' if suffix.lower() == '.avi' else suffix}"
+        output = f"{edit.video.path.stem}_synced{edit.video.path.suffix}"
+        by_ffmpeg = "ffmpeg: " + command_text([
+            "ffmpeg", "-i", str(edit.video.path), "-itsoffset", f"{offset_ms / 1000:.4f}",
+            "-i", str(edit.audio.path), "-map", "0:v", "-map", "1:a", "-c", "copy", output,
+        ])  # fmt: skip
+        if edit.video.path.suffix.lower() == ".avi":  # which has no timestamps
+            by_ffmpeg = tr("ffmpeg cannot delay audio that is copied into an .avi: use --output, "
+                           "or the .otio, .fcpxml or .edl file.")  # fmt: skip
         lines += [
-            "ffmpeg: " + command_text([
-                "ffmpeg", "-i", str(edit.video.path), "-itsoffset", f"{offset_ms / 1000:.4f}",
-                "-i", str(edit.audio.path), "-map", "0:v", "-map", "1:a", "-c", "copy", output,
-            ]),
+            by_ffmpeg,
             tr('OBS: Advanced Audio Properties, "Sync Offset" of the microphone: {ms} ms',
                ms=round(offset_ms)),
         ]  # fmt: skip

@@ -21,6 +21,7 @@ from ..i18n.messages import tr
 # of ten.
 ZOOMED_GRID = 1
 MEAN_BGR = np.array([104, 117, 127], np.float32)[:, None, None]  # of its training images
+LARGER_DETECTION = 960  # px: side of frames that are searched where smaller ones show no face
 NMS_IOU = 0.4  # detections that overlap more are one face
 
 

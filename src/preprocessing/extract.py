@@ -27,11 +27,11 @@ from ..core.notes import (
     TurnedVideo,
 )
 from ..core.progress import Progress, no_progress
-from ..faces.detection import Detector
+from ..faces.detection import LARGER_DETECTION, Detector
 from ..faces.orientation import OrientationWatch
 from ..faces.search_ahead import SearchAhead
 from ..faces.track import FaceTrack
-from ..faces.tracker import FaceTracker, TrackingStats
+from ..faces.tracker import FaceTracker, TrackingStats, scaled_frame
 from ..i18n.messages import tr
 from ..media.container import MediaInfo, ReadReport, describe_streams, joined_clock, probe
 from ..media.frame import VideoFrame
@@ -45,9 +45,7 @@ from .sample_file import CropFile, write_sample
 MAX_MISSING_S, MAX_MISSING_SHARE = 0.5, 0.02
 NOTED_SHARE = 0.98  # less of a clip than this with a face, or intact audio, is noted
 SMALLEST_DETECTED = 18  # px: narrower faces are missed in the frame of data.detection_size
-# px: where no face is found, they are searched for once more in frames of this size. A talking
-# head in the corner of a screen recording is 30 to 80 pixels wide.
-LARGER_DETECTION = 960
+PROBE_INTERVAL = FPS  # frames between those that are probed for small faces
 FRAMES_AHEAD = 6  # that are decoded while faces are detected in the ones before
 # More damaged frames than this explain why no face is detected: most frames depend on others.
 MAX_DAMAGED_SHARE = 0.02
@@ -193,6 +191,14 @@ class _VideoFaces:
     turn: int
     detection_size: int
 
+    @property
+    def will_be_refused(self) -> bool:
+        """Whether the clip is refused, whatever faces it shows: frozen, damaged or too short."""
+        stats = self.stats
+        is_frozen = stats.n_frozen > stats.n_frames / 2
+        is_damaged = self.report.damaged_share > MAX_DAMAGED_SHARE
+        return is_frozen or is_damaged or stats.n_frames < WINDOW_FRAMES
+
 
 def _find_faces(
     path: str | Path, info: MediaInfo, settings: DataConfig, detector: Detector, folder: Path,
@@ -200,18 +206,32 @@ def _find_faces(
 ) -> _VideoFaces:  # fmt: skip
     """Track the faces of a video, and crop them into files in a folder.
 
-    Where there is none, it is turned if that makes faces upright, and searched again in larger
-    frames.
+    Where no track can be used, it is turned if that makes faces upright, and searched again in
+    larger frames if a few of these show a face: a talking head in the corner of a screen recording
+    is 30 to 80 pixels wide.
     """
     faces = _track_faces(path, info, settings, detector, folder, options, streams, progress)
-    stats, was_small = faces.stats, settings.detection_size < LARGER_DETECTION
-    has_face = stats.longest_track or stats.max_rejected_width
-    is_frozen = stats.n_frozen > stats.n_frames / 2
-    is_scaled_down = max(info.width, info.height) > settings.detection_size
-    if has_face or is_frozen or not (was_small and is_scaled_down):
+    if faces.tracks or faces.will_be_refused:
+        return faces
+    size = min(LARGER_DETECTION, max(info.width, info.height))
+    # Another detector may take seconds for a frame.
+    is_worth_it = settings.detector == "retinaface" and size >= 1.5 * settings.detection_size
+    if not is_worth_it or not _shows_face(read_frames(path, options.threads, streams), detector):
         return faces
     larger = settings.model_copy(update={"detection_size": LARGER_DETECTION})
-    return _track_faces(path, info, larger, detector, folder, options, streams, progress)
+    again = _track_faces(path, info, larger, detector, folder, options, streams, progress)
+    is_better = again.tracks or again.stats.longest_track >= faces.stats.longest_track
+    return again if is_better else faces
+
+
+def _shows_face(video: Iterable[VideoFrame], detector: Detector) -> bool:
+    """Whether there is a face in one of the larger frames, one a second."""
+    for number, frame in enumerate(video):
+        if number % PROBE_INTERVAL == 0:
+            image, _ = scaled_frame(frame, LARGER_DETECTION)
+            if detector.detect(image[None])[0]:
+                return True
+    return False
 
 
 def _track_faces(

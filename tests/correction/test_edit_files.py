@@ -239,12 +239,17 @@ def test_the_timeline_of_a_portrait_video_is_upright(tmp_path):
     assert (upright.width, upright.height) == (plain.height, plain.width)
 
 
-@pytest.mark.parametrize(("suffix", "offset_ms"), [("mkv", 120), ("mkv", -80), ("avi", 120)])
-def test_the_ffmpeg_command_moves_the_audio_by_the_offset(tmp_path, suffix, offset_ms):
+def test_there_is_no_ffmpeg_command_for_an_avi_which_has_no_timestamps(tmp_path):
+    video = tmp_path / "v.avi"
+    ffmpeg("-i", make_video(tmp_path / "v.mkv"), "-c:v", "mjpeg", "-c:a", "pcm_s16le", video)
+    edit = make_decisions(details_of([(0, 4, 120, 120)], video=video, duration_s=4.0))
+    *_, by_ffmpeg, by_obs = WRITERS[".txt"](edit).splitlines()
+    assert "--output" in by_ffmpeg and "-itsoffset" not in by_ffmpeg and ": 120 ms" in by_obs
+
+
+@pytest.mark.parametrize("offset_ms", [120, -80])
+def test_the_ffmpeg_command_moves_the_audio_by_the_offset(tmp_path, offset_ms):
     video = make_video(tmp_path / "v.mkv")
-    if suffix == "avi":  # which has no timestamps
-        ffmpeg("-i", video, "-c:v", "mjpeg", "-c:a", "pcm_s16le", tmp_path / "v.avi")
-        video = tmp_path / "v.avi"
     edit = make_decisions(details_of([(0, 4, offset_ms, offset_ms)], video=video, duration_s=4.0))
     text = WRITERS[".txt"](edit)
     assert f": {offset_ms} ms" in text.splitlines()[-1]

@@ -203,7 +203,7 @@ def test_a_face_of_27_pixels_is_used_or_reported_as_too_small(run):
         (sample,) = run.samples["small.mp4"]
         assert sample["face_share"] > 0.9
     else:
-        assert re.search(r"too small|at least 36 pixels", run.table("skipped")["small.mp4"])
+        assert re.search(r"too small|at least 20 pixels", run.table("skipped")["small.mp4"])
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

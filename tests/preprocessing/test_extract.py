@@ -251,16 +251,41 @@ def test_a_video_without_faces_is_rejected(tmp_path, retinaface, extracted):
             extracted(path, detector=detector)
 
 
+def padded(clip, side: int):
+    """The frames of a clip in a corner of larger ones."""
+    path = clip.with_name(f"{clip.stem} in {side}.mp4")
+    ffmpeg("-i", clip, "-vf", f"pad={side}:{side * 3 // 4}:100:200", "-c:a", "copy", path)
+    return path
+
+
 def test_a_face_that_is_small_in_its_frame_is_searched_for_in_larger_ones(tmp_path, extracted):
-    clip, screen = make_clip(tmp_path / "clip.mp4", faces=lambda n: [(150, 100, 28)]), {}
-    for name, side in (("recording", 1280), ("wall", 3840)):  # 7 px and 2 px wide at 320
-        screen[name] = tmp_path / f"{name}.mp4"
-        ffmpeg("-i", clip, "-vf", f"pad={side}:{side * 3 // 4}:100:200", "-c:a", "copy",
-               screen[name])  # fmt: skip
-    (track,) = extracted(screen["recording"]).tracks
+    clip = make_clip(tmp_path / "clip.mp4", faces=lambda n: [(150, 100, 28)])
+    (track,) = extracted(padded(clip, 1280)).tracks  # 7 px wide at 320
     assert track.n_frames == 30
-    with pytest.raises(NoFaceError, match=r"no face detected .* at least 72 pixels wide"):
-        extracted(screen["wall"])
+
+
+def test_a_flash_that_looks_like_a_face_does_not_hide_a_small_one(tmp_path, extracted):
+    def faces(number):
+        return [(150, 100, 28), *([(20, 20, 80)] if number in (8, 9) else [])]
+
+    (track,) = extracted(padded(make_clip(tmp_path / "clip.mp4", faces=faces), 1280)).tracks
+    assert track.n_frames == 30
+
+
+def test_larger_frames_are_searched_only_where_they_may_show_more(tmp_path, extracted):
+    sides = []
+
+    class Detector(SquareDetector):
+        def detect(self, images, zoomed=False):
+            sides.append(max(images.shape[1:3]))
+            return super().detect(images, zoomed)
+
+    nobody = make_clip(tmp_path / "nobody.mp4", 30, faces=lambda n: [])
+    for path, largest in ((nobody, 320), (padded(nobody, 400), 320), (padded(nobody, 1280), 960)):
+        with pytest.raises(NoFaceError, match="no face detected in 30 of 30 frames"):
+            extracted(path, detector=Detector())
+        assert max(sides) == largest
+    assert sides.count(960) == 2, "one a second"
 
 
 def test_faces_that_are_too_small_are_measured(tmp_path, extracted):
