@@ -90,6 +90,7 @@ def test_both_videos_play_in_step(corrected):
 
 def test_an_offset_is_heard_by_hand(corrected, engine, late_clip, tmp_path):
     corrected.click("#ls-by-hand button")
+    corrected.wait_for_selector("#ls-delay input[type=number]")  # appears after the click
     delay = "document.querySelector('#ls-delay input[type={}]').value"
     corrected.wait_for_function(f"{delay.format('number')} < 0")  # what was measured
     corrected.fill("#ls-delay input[type=number]", "-200")
