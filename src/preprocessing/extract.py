@@ -192,12 +192,17 @@ class _VideoFaces:
     detection_size: int
 
     @property
+    def is_frozen(self) -> bool:
+        return self.stats.n_frozen > self.stats.n_frames / 2
+
+    @property
+    def is_damaged(self) -> bool:
+        return self.report.damaged_share > MAX_DAMAGED_SHARE
+
+    @property
     def will_be_refused(self) -> bool:
-        """Whether the clip is refused, whatever faces it shows: frozen, damaged or too short."""
-        stats = self.stats
-        is_frozen = stats.n_frozen > stats.n_frames / 2
-        is_damaged = self.report.damaged_share > MAX_DAMAGED_SHARE
-        return is_frozen or is_damaged or stats.n_frames < WINDOW_FRAMES
+        """Whether the clip is refused, whatever faces larger frames may show."""
+        return self.is_frozen or self.is_damaged or self.stats.n_frames < WINDOW_FRAMES
 
 
 def _find_faces(
@@ -423,12 +428,12 @@ def _unusable_video(
     """
     info, stats, report = faces.info, faces.stats, faces.report
     path, n_source = info.path, report.frames
-    if report.damaged_share > MAX_DAMAGED_SHARE:
+    if faces.is_damaged:
         return UnreadableMediaError(
             tr("{n} of {frames} frames of {path} are damaged: export or download it again",
                n=report.n_damaged, frames=report.n_expected, path=path)
         )  # fmt: skip
-    if stats.n_frozen > stats.n_frames / 2:
+    if faces.is_frozen:
         return NoFaceError(
             tr("{path} is frozen in {n} of {frames} frames: no visible speech",
                path=path, n=stats.n_frozen, frames=stats.n_frames)
